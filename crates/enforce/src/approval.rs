@@ -1,0 +1,180 @@
+//! Held requests: what is asked of humans, and when it is enough.
+use doorward_model::{ApprovalId, ConnectionName, Facts, Principal, RequestId, SessionId, Timestamp};
+use std::{fmt::Debug, sync::Arc};
+
+/// Somebody who said yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approver {
+    /// `issuer/subject`.
+    pub id: String,
+    /// The groups they are in.
+    pub groups: Vec<String>,
+}
+
+/// What one policy asks for before it lets a request through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The policy.
+    pub policy: String,
+    /// Why, in the policy's words.
+    pub reason: Option<String>,
+    /// A member of any of these groups may decide. Empty: nobody can.
+    pub groups: Vec<String>,
+    /// How many different people.
+    pub quorum: u32,
+}
+
+/// Everything an approver sees, and what an approval is bound to.
+#[derive(Clone, Debug)]
+pub struct ApprovalRequest {
+    /// Which approval.
+    pub id: ApprovalId,
+    /// The session that waits.
+    pub session: SessionId,
+    /// The request that waits.
+    pub request: RequestId,
+    /// Who asks.
+    pub principal: Principal,
+    /// On which connection.
+    pub connection: ConnectionName,
+    /// The statement, whole.
+    pub statement: Arc<str>,
+    /// The parameter values as an approver can read them.
+    pub parameters: Vec<String>,
+    /// What it would do.
+    pub facts: Arc<Facts>,
+    /// SHA-256 of the bytes to be forwarded, in hexadecimal.
+    pub digest: String,
+    /// What has to be met.
+    pub requirements: Vec<Requirement>,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When it ends by itself.
+    pub expires: Timestamp,
+}
+
+/// How a held request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApprovalVerdict {
+    /// Enough people said yes.
+    Approved {
+        /// Who.
+        by: Vec<Approver>,
+    },
+    /// Somebody said no.
+    Denied {
+        /// Who.
+        by: String,
+        /// What they said.
+        comment: String,
+    },
+    /// Nobody decided in time.
+    Expired,
+    /// The caller cancelled or went away.
+    Withdrawn,
+    /// The approval could not be asked for.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where held requests wait for people.
+pub trait ApprovalDesk: Send + Sync + Debug {
+    /// Asks. `answer` is called once, from any thread.
+    fn submit(&self, request: ApprovalRequest, answer: Box<dyn FnOnce(ApprovalVerdict) + Send>);
+    /// The caller no longer waits.
+    fn withdraw(&self, id: ApprovalId, reason: &str);
+    /// Where a person decides it.
+    fn link(&self, id: ApprovalId) -> String;
+}
+
+/// The first requirement that these approvers do not meet.
+///
+/// Each approver counts for one requirement only, so that one person in two groups does not
+/// satisfy both; the assignment that serves most is searched for (bipartite matching).
+pub fn unmet_requirement<'a>(requirements: &'a [Requirement], approvers: &[Approver]) -> Option<&'a Requirement> {
+    // One seat per needed approver; `taken[a]` is the seat that approver `a` fills.
+    let seats: Vec<&Requirement> = requirements
+        .iter()
+        .flat_map(|r| std::iter::repeat_n(r, usize::try_from(r.quorum.clamp(1, 64)).unwrap_or(1)))
+        .collect();
+    let mut people: Vec<&Approver> = Vec::new();
+    for a in approvers {
+        if !people.iter().any(|p| p.id == a.id) {
+            people.push(a);
+        }
+    }
+    let mut taken: Vec<Option<usize>> = vec![None; people.len()];
+    for (seat, requirement) in seats.iter().enumerate() {
+        let mut seen = vec![false; people.len()];
+        if !fill(seat, &seats, &people, &mut taken, &mut seen) {
+            return Some(requirement);
+        }
+    }
+    None
+}
+
+fn fill(
+    seat: usize,
+    seats: &[&Requirement],
+    people: &[&Approver],
+    taken: &mut [Option<usize>],
+    seen: &mut [bool],
+) -> bool {
+    let Some(requirement) = seats.get(seat) else { return false };
+    for (i, person) in people.iter().enumerate() {
+        let may = person.groups.iter().any(|g| requirement.groups.contains(g));
+        let Some(s) = seen.get_mut(i) else { continue };
+        if !may || *s {
+            continue;
+        }
+        *s = true;
+        let current = taken.get(i).copied().flatten();
+        if current.is_none_or(|other| fill(other, seats, people, taken, seen)) {
+            if let Some(t) = taken.get_mut(i) {
+                *t = Some(seat);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(policy: &str, groups: &[&str], quorum: u32) -> Requirement {
+        Requirement {
+            policy: policy.into(),
+            reason: None,
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            quorum,
+        }
+    }
+    fn who(id: &str, groups: &[&str]) -> Approver {
+        Approver { id: id.into(), groups: groups.iter().map(|g| (*g).to_owned()).collect() }
+    }
+
+    #[test]
+    fn one_person_fills_one_seat() {
+        let both = [need("a", &["sre"], 1), need("b", &["dba"], 1)];
+        let anna = who("anna", &["sre", "dba"]);
+        assert_eq!(unmet_requirement(&both, std::slice::from_ref(&anna)).unwrap().policy, "b");
+        assert!(unmet_requirement(&both, &[anna.clone(), anna.clone()]).is_some(), "twice is still one person");
+        assert!(
+            unmet_requirement(&both, &[anna, who("ben", &["sre"])]).is_none(),
+            "anna moves to the seat ben cannot fill"
+        );
+    }
+
+    #[test]
+    fn quorum_counts_people_and_no_groups_means_nobody() {
+        let two = [need("a", &["sre"], 2)];
+        assert!(unmet_requirement(&two, &[who("a", &["sre"])]).is_some());
+        assert!(unmet_requirement(&two, &[who("a", &["sre"]), who("b", &["sre"])]).is_none());
+        assert!(unmet_requirement(&[need("a", &[], 1)], &[who("a", &["sre"])]).is_some());
+        assert!(unmet_requirement(&[need("a", &["sre"], 0)], &[]).is_some(), "quorum 0 still needs one");
+    }
+}

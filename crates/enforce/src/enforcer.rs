@@ -1,0 +1,734 @@
+//! Facts to outcome, for one session.
+use crate::{
+    ApprovalRequest, ApprovalVerdict, Approver, AuditSink, Circumstances, DecisionPoint, Permit, PolicyInfo,
+    Requirement, SessionDecisions, Subject, Ticket, Verdict,
+    permit::{PayloadDigest, digest},
+    unmet_requirement,
+};
+use ahash::AHashMap;
+use doorward_model::{
+    Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, Facts, Operator, RequestId, Resource, Timestamp,
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// How many decisions and rights to reveal a session remembers before it starts afresh.
+const REMEMBERED: usize = 2048;
+
+/// What is to be decided, besides its facts.
+pub struct Request<'a> {
+    /// How it reached us: `query`, `execute`, …
+    pub via: &'static str,
+    /// The statement, for people and the audit log (cut to a bounded length there).
+    pub statement: &'a Arc<str>,
+    /// Parameter values, readable: asked for only if the request is held.
+    pub parameters: &'a dyn Fn() -> Vec<String>,
+    /// Everything the decision binds: what was prepared, its parameters, the message itself.
+    pub bound: &'a [&'a [u8]],
+    /// The bytes to be forwarded.
+    pub payload: &'a [u8],
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("via", &self.via).field("bytes", &self.payload.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A policy forbids it, or none allows it.
+    Policy,
+    /// A policy could not be evaluated.
+    PolicyError,
+    /// It was not understood, or breaks a limit.
+    NotUnderstood,
+    /// The audit log or the recording cannot be written.
+    Unavailable,
+    /// An approver said no.
+    Denied,
+    /// Nobody approved in time.
+    Expired,
+    /// The caller withdrew it.
+    Withdrawn,
+}
+
+/// A refusal, in words for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of refusal.
+    pub kind: RefusalKind,
+    /// What was refused, and by what.
+    pub message: String,
+    /// Which right was missing.
+    pub detail: Option<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// What the enforcement point does with a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Outcome {
+    /// These bytes may go.
+    Forward(Permit),
+    /// A human decides.
+    Hold(Box<Held>),
+    /// They may not.
+    Refuse(Refusal),
+}
+
+/// A request that waits for a verdict. Settled once, by value.
+#[derive(Debug)]
+pub struct Held {
+    approval: ApprovalRequest,
+    facts: Arc<Facts>,
+    payload: PayloadDigest,
+    via: &'static str,
+}
+
+impl Held {
+    /// What the approvers see.
+    pub const fn approval(&self) -> &ApprovalRequest {
+        &self.approval
+    }
+}
+
+/// How a hidden value is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskRule {
+    /// What replaces it.
+    pub operator: Operator,
+    /// What it is called in the replacement.
+    pub label: String,
+}
+
+/// Whether a value may be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reveal {
+    /// As it is.
+    Clear,
+    /// Masked.
+    Masked(Arc<MaskRule>),
+}
+
+#[derive(Clone, Debug)]
+enum Judgement {
+    Allow { policies: Arc<[String]> },
+    Hold { policies: Arc<[String]>, requirements: Vec<Requirement>, expires: Duration },
+    Refuse { policies: Arc<[String]>, refusal: Refusal },
+}
+
+/// What an enforcer is made of.
+pub struct EnforcerParts {
+    /// Who asks, through what.
+    pub subject: Arc<Subject>,
+    /// The policies.
+    pub pdp: Arc<dyn DecisionPoint>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditSink>,
+    /// Whether a request waits until its audit entry is durable (the default), or is only handed
+    /// to the log before it goes (`audit = "best-effort"`).
+    pub strict_audit: bool,
+    /// Draws approval identifiers.
+    pub new_approval: Box<dyn FnMut() -> ApprovalId + Send>,
+}
+
+impl fmt::Debug for EnforcerParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnforcerParts").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+/// The enforcement point of one session.
+#[derive(Debug)]
+pub struct Enforcer {
+    parts: EnforcerParts,
+    decisions: Box<dyn SessionDecisions>,
+    policy_version: Arc<str>,
+    last_request: RequestId,
+    last_ticket: Ticket,
+    suspended: Option<String>,
+    /// Decisions that last, by the address of the facts, which the entry keeps alive.
+    remembered: AHashMap<usize, (Arc<Facts>, Judgement)>,
+    reveals: AHashMap<Resource, Reveal>,
+    connect: Arc<Facts>,
+}
+
+/// The longest statement text kept in an audit entry, in bytes. The whole is in the recording.
+const AUDITED_TEXT: usize = 4096;
+
+impl Enforcer {
+    /// An enforcement point for a session.
+    pub fn new(parts: EnforcerParts) -> Self {
+        let decisions = parts.pdp.open(&parts.subject);
+        let connect = Facts::new("connect", 0, vec![Access::new(Action::Connect, Resource::Connection)]);
+        Self {
+            policy_version: decisions.policy_version(),
+            decisions,
+            parts,
+            last_request: RequestId::default(),
+            last_ticket: Ticket::default(),
+            suspended: None,
+            remembered: AHashMap::new(),
+            reveals: AHashMap::new(),
+            connect: Arc::new(connect),
+        }
+    }
+
+    /// Who asks, through what.
+    pub fn subject(&self) -> &Arc<Subject> {
+        &self.parts.subject
+    }
+
+    /// The facts of what needs nothing but the session itself.
+    pub fn connect_facts(&self) -> &Arc<Facts> {
+        &self.connect
+    }
+
+    /// While a reason is given, every request is refused with it: the recording cannot be written.
+    pub fn suspend(&mut self, reason: Option<String>) {
+        self.suspended = reason;
+    }
+
+    /// Counts changes of the policies this session is judged by.
+    pub fn generation(&self) -> u64 {
+        self.parts.pdp.generation()
+    }
+
+    /// Decides a request, and writes it into the audit log before the outcome is known to anyone.
+    pub fn decide(&mut self, facts: &Arc<Facts>, request: &Request<'_>, now: Timestamp) -> Outcome {
+        self.last_request = self.last_request.next();
+        let payload = digest(request.payload);
+        let bound = bound_digest(request.bound, request.payload);
+        match self.judge(facts, now) {
+            Judgement::Allow { policies } => {
+                let event = self.event(facts, request, &bound, AuditOutcome::Forward, policies, now);
+                self.forward(event, payload)
+            }
+            Judgement::Hold { policies, requirements, expires } => {
+                let hold = (policies, requirements, expires);
+                self.hold(facts, request, payload, &bound, hold, now)
+            }
+            Judgement::Refuse { policies, refusal } => {
+                let mut event = self.event(facts, request, &bound, AuditOutcome::Refuse, policies, now);
+                set_reason(&mut event, &refusal);
+                match self.append(&event) {
+                    Ok(_) => Outcome::Refuse(refusal),
+                    Err(unavailable) => Outcome::Refuse(unavailable),
+                }
+            }
+        }
+    }
+
+    /// Refuses a request that did not come as far as a decision, and writes that down.
+    pub fn refuse(&mut self, facts: &Arc<Facts>, request: &Request<'_>, refusal: Refusal, now: Timestamp) -> Refusal {
+        self.last_request = self.last_request.next();
+        let bound = bound_digest(request.bound, request.payload);
+        let mut event = self.event(facts, request, &bound, AuditOutcome::Refuse, Arc::from([]), now);
+        set_reason(&mut event, &refusal);
+        match self.append(&event) {
+            Ok(_) => refusal,
+            Err(unavailable) => unavailable,
+        }
+    }
+
+    /// Lets through a message that does nothing by itself but belongs to a request with these facts
+    /// (describe, bind, sync). What may be held may be prepared.
+    ///
+    /// # Errors
+    /// The refusal, where the request itself would be refused.
+    pub fn follow(&mut self, facts: &Arc<Facts>, payload: &[u8], now: Timestamp) -> Result<Permit, Refusal> {
+        match self.judge(facts, now) {
+            Judgement::Allow { .. } | Judgement::Hold { .. } => {
+                Ok(Permit { request: self.last_request, digest: digest(payload), ticket: self.last_ticket })
+            }
+            Judgement::Refuse { refusal, .. } => Err(refusal),
+        }
+    }
+
+    /// Settles a held request. A yes leads to an evaluation with the real approvers.
+    pub fn settle(&mut self, held: Held, verdict: ApprovalVerdict, now: Timestamp) -> Outcome {
+        let Held { approval, facts, payload, via } = held;
+        let refusal = match verdict {
+            ApprovalVerdict::Approved { by } => match self.judge_approved(&facts, &approval, &by, now) {
+                Ok(policies) => {
+                    let event = self.settled(&approval, &facts, via, AuditOutcome::Forward, policies, now);
+                    return self.forward(event, payload);
+                }
+                Err(refusal) => refusal,
+            },
+            ApprovalVerdict::Denied { by, comment } => denied(&approval, &by, &comment),
+            ApprovalVerdict::Expired => expired(&approval),
+            ApprovalVerdict::Withdrawn => withdrawn(&approval),
+            ApprovalVerdict::Unavailable { reason } => Refusal {
+                kind: RefusalKind::Unavailable,
+                message: format!("{} needs an approval, which cannot be asked for: {reason}", facts.command),
+                detail: None,
+                hint: Some("tell the operator of this gateway, then try again".into()),
+            },
+        };
+        let mut event = self.settled(&approval, &facts, via, AuditOutcome::Refuse, Arc::from([]), now);
+        set_reason(&mut event, &refusal);
+        match self.append(&event) {
+            Ok(_) => Outcome::Refuse(refusal),
+            Err(unavailable) => Outcome::Refuse(unavailable),
+        }
+    }
+
+    /// Whether the caller may see the values of a column, or values of a kind, as they are.
+    /// An error in a policy hides them.
+    pub fn reveal(&mut self, resource: &Resource, now: Timestamp) -> Reveal {
+        self.refresh();
+        if let Some(known) = self.reveals.get(resource) {
+            return known.clone();
+        }
+        let access = Access::new(Action::Reveal, resource.clone());
+        let verdict = self.verdict(&access, &self.connect.clone(), false, &[], now);
+        let reveal = if verdict.allowed && verdict.error.is_none() {
+            Reveal::Clear
+        } else {
+            Reveal::Masked(Arc::new(self.mask_rule(resource, &verdict)))
+        };
+        if verdict.lasting {
+            if self.reveals.len() >= REMEMBERED {
+                self.reveals.clear();
+            }
+            self.reveals.insert(resource.clone(), reveal.clone());
+        }
+        reveal
+    }
+
+    /// Whether the session may go on: the identity has not ended and `connect` is still allowed.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn still_welcome(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        if now >= self.parts.subject.principal.expires_at {
+            return Err(Refusal {
+                kind: RefusalKind::Expired,
+                message: "the identity token of this session has expired".into(),
+                detail: None,
+                hint: Some("connect again with a fresh token".into()),
+            });
+        }
+        match self.judge(&self.connect.clone(), now) {
+            Judgement::Allow { .. } => Ok(()),
+            Judgement::Hold { .. } => Err(Refusal {
+                kind: RefusalKind::Policy,
+                message: "this session is no longer allowed without an approval".into(),
+                detail: None,
+                hint: None,
+            }),
+            Judgement::Refuse { refusal, .. } => Err(refusal),
+        }
+    }
+
+    /// The number of the request decided last.
+    pub const fn last_request(&self) -> RequestId {
+        self.last_request
+    }
+
+    /// Writes an event of this session into the audit log.
+    ///
+    /// # Errors
+    /// Where it cannot be kept, as a refusal.
+    pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<Ticket, Refusal> {
+        let event = AuditEvent { time: now, session: Some(self.parts.subject.session), kind };
+        self.append(&event)
+    }
+
+    fn forward(&mut self, event: AuditEvent, payload: PayloadDigest) -> Outcome {
+        match self.append(&event) {
+            Ok(ticket) => Outcome::Forward(Permit { request: self.last_request, digest: payload, ticket }),
+            Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> Result<Ticket, Refusal> {
+        let unavailable = |message: String| Refusal {
+            kind: RefusalKind::Unavailable,
+            message,
+            detail: None,
+            hint: Some("nothing was sent to the database; tell the operator of this gateway, then try again".into()),
+        };
+        match self.parts.audit.append(event) {
+            Ok(ticket) if self.parts.strict_audit => {
+                self.last_ticket = self.last_ticket.max(ticket);
+                Ok(ticket)
+            }
+            Ok(_) => Ok(Ticket::default()),
+            Err(e) => Err(unavailable(format!("refused: {e}"))),
+        }
+    }
+
+    /// Takes up changed policies: nothing remembered under the old ones counts any more.
+    fn refresh(&mut self) {
+        if self.decisions.generation() != self.parts.pdp.generation() {
+            self.decisions = self.parts.pdp.open(&self.parts.subject);
+            self.policy_version = self.decisions.policy_version();
+            self.remembered.clear();
+            self.reveals.clear();
+        }
+    }
+
+    fn judge(&mut self, facts: &Arc<Facts>, now: Timestamp) -> Judgement {
+        if let Some(reason) = &self.suspended {
+            return Judgement::Refuse { policies: Arc::from([]), refusal: suspended(reason) };
+        }
+        self.refresh();
+        let key = Arc::as_ptr(facts).addr();
+        if let Some((_, judgement)) = self.remembered.get(&key) {
+            return judgement.clone();
+        }
+        let (judgement, lasting) = self.evaluate(facts, now);
+        if lasting {
+            if self.remembered.len() >= REMEMBERED {
+                self.remembered.clear();
+            }
+            self.remembered.insert(key, (Arc::clone(facts), judgement.clone()));
+        }
+        judgement
+    }
+
+    /// design.md §3: without approval first; if that denies, once more as if approved.
+    fn evaluate(&mut self, facts: &Arc<Facts>, now: Timestamp) -> (Judgement, bool) {
+        if facts.accesses.is_empty() {
+            return (refuse(Vec::new(), not_understood("a request that asks for nothing known")), false);
+        }
+        let mut plain = Vec::with_capacity(facts.accesses.len());
+        for access in &facts.accesses {
+            plain.push((access, self.verdict(access, facts, false, &[], now)));
+        }
+        let mut lasting = plain.iter().all(|(_, v)| v.lasting);
+        if let Some((access, v)) = plain.iter().find(|(_, v)| v.error.is_some()) {
+            return (refuse(ids(&v.policies), policy_error(facts, access, v)), false);
+        }
+        if plain.iter().all(|(_, v)| v.allowed) {
+            let policies = plain.iter().flat_map(|(_, v)| ids(&v.policies)).collect();
+            return (Judgement::Allow { policies: unique(policies) }, lasting);
+        }
+        let mut flipped: Vec<Arc<PolicyInfo>> = Vec::new();
+        let denied: Vec<_> = plain.iter().filter(|(_, v)| !v.allowed).collect();
+        for (access, before) in &denied {
+            let after = self.verdict(access, facts, true, &[], now);
+            lasting &= after.lasting;
+            if after.error.is_some() || !after.allowed {
+                let shown = if after.policies.is_empty() { before } else { &after };
+                return (refuse(ids(&shown.policies), forbidden(facts, access, shown)), lasting);
+            }
+            // Denied by forbids: those that stepped back. Denied by default: the permits that stepped in.
+            let deciding = if before.policies.is_empty() { &after.policies } else { &before.policies };
+            flipped.extend(deciding.iter().cloned());
+        }
+        // What is allowed without an approval may be forbidden by one; the whole must stand approved.
+        for (access, _) in plain.iter().filter(|(_, v)| v.allowed) {
+            let after = self.verdict(access, facts, true, &[], now);
+            lasting &= after.lasting;
+            if after.error.is_some() || !after.allowed {
+                return (refuse(ids(&after.policies), forbidden(facts, access, &after)), lasting);
+            }
+        }
+        (hold_for(&flipped), lasting)
+    }
+
+    fn judge_approved(
+        &mut self,
+        facts: &Arc<Facts>,
+        approval: &ApprovalRequest,
+        by: &[Approver],
+        now: Timestamp,
+    ) -> Result<Arc<[String]>, Refusal> {
+        if let Some(reason) = &self.suspended {
+            return Err(suspended(reason));
+        }
+        if now >= approval.expires {
+            return Err(expired(approval));
+        }
+        self.still_welcome(now)?;
+        let asked_by = self.parts.subject.principal.id();
+        let others: Vec<Approver> = by.iter().filter(|a| a.id != asked_by).cloned().collect();
+        // The policies of this moment say what has to be met, not those of the moment it was asked.
+        let requirements = match self.evaluate(facts, now).0 {
+            Judgement::Allow { policies } => return Ok(policies),
+            Judgement::Hold { requirements, .. } => requirements,
+            Judgement::Refuse { refusal, .. } => return Err(refusal),
+        };
+        if let Some(unmet) = unmet_requirement(&requirements, &others) {
+            return Err(Refusal {
+                kind: RefusalKind::Policy,
+                message: format!(
+                    "{} was approved, but not by all that policy `{}` asks for",
+                    facts.command, unmet.policy
+                ),
+                detail: None,
+                hint: Some("send the statement again to ask for a new approval".into()),
+            });
+        }
+        let mut policies = Vec::new();
+        for access in &facts.accesses {
+            let v = self.verdict(access, facts, true, &others, now);
+            if v.error.is_some() || !v.allowed {
+                return Err(forbidden(facts, access, &v));
+            }
+            policies.extend(ids(&v.policies));
+        }
+        policies.extend(requirements.into_iter().map(|r| r.policy));
+        Ok(unique(policies))
+    }
+
+    fn verdict(
+        &mut self,
+        access: &Access,
+        facts: &Facts,
+        approved: bool,
+        approvers: &[Approver],
+        now: Timestamp,
+    ) -> Verdict {
+        let circumstances =
+            Circumstances { now, command: &facts.command, statements: facts.statements, approved, approvers };
+        self.decisions.decide(access, &circumstances)
+    }
+
+    fn mask_rule(&self, resource: &Resource, verdict: &Verdict) -> MaskRule {
+        let tags = self.decisions.tags(resource);
+        let from_policy = verdict.policies.iter().find_map(|p| p.mask.clone());
+        let from_tag = || tags.iter().find_map(|t| t.strip_prefix("mask:").and_then(|m| m.parse().ok()));
+        let named = || tags.iter().rfind(|t| !t.starts_with("mask:") && *t != "pii").cloned();
+        let label = if let Resource::DataType { data_type } = resource {
+            data_type.as_str().to_owned()
+        } else {
+            named().unwrap_or_else(|| "masked".into())
+        };
+        MaskRule { operator: from_policy.or_else(from_tag).unwrap_or(Operator::Redact), label }
+    }
+
+    fn hold(
+        &mut self,
+        facts: &Arc<Facts>,
+        request: &Request<'_>,
+        payload: PayloadDigest,
+        bound: &str,
+        (policies, requirements, expires): (Arc<[String]>, Vec<Requirement>, Duration),
+        now: Timestamp,
+    ) -> Outcome {
+        let id = (self.parts.new_approval)();
+        let approval = ApprovalRequest {
+            id,
+            session: self.parts.subject.session,
+            request: self.last_request,
+            principal: self.parts.subject.principal.clone(),
+            connection: self.parts.subject.connection.name.clone(),
+            statement: Arc::clone(request.statement),
+            parameters: (request.parameters)(),
+            facts: Arc::clone(facts),
+            digest: bound.to_owned(),
+            requirements,
+            asked: now,
+            expires: now.after(expires),
+        };
+        let mut event = self.event(facts, request, bound, AuditOutcome::Hold, policies, now);
+        if let AuditKind::Request { approval, .. } = &mut event.kind {
+            *approval = Some(id);
+        }
+        let asked = AuditKind::ApprovalRequested {
+            approval: id,
+            request: self.last_request,
+            approvers: approval.requirements.iter().map(|r| r.groups.clone()).collect(),
+            expires: approval.expires,
+        };
+        if let Err(refusal) = self.append(&event).and_then(|_| self.note(asked, now)) {
+            return Outcome::Refuse(refusal);
+        }
+        Outcome::Hold(Box::new(Held { approval, facts: Arc::clone(facts), payload, via: request.via }))
+    }
+
+    fn event(
+        &self,
+        facts: &Arc<Facts>,
+        request: &Request<'_>,
+        bound: &str,
+        outcome: AuditOutcome,
+        policies: Arc<[String]>,
+        now: Timestamp,
+    ) -> AuditEvent {
+        let kind = AuditKind::Request {
+            request: self.last_request,
+            outcome,
+            via: request.via.to_owned(),
+            statement: shortened(request.statement),
+            digest: bound.to_owned(),
+            facts: Arc::clone(facts),
+            policies,
+            policy_version: Arc::clone(&self.policy_version),
+            reason: None,
+            approval: None,
+        };
+        AuditEvent { time: now, session: Some(self.parts.subject.session), kind }
+    }
+
+    fn settled(
+        &self,
+        approval: &ApprovalRequest,
+        facts: &Arc<Facts>,
+        via: &'static str,
+        outcome: AuditOutcome,
+        policies: Arc<[String]>,
+        now: Timestamp,
+    ) -> AuditEvent {
+        let kind = AuditKind::Request {
+            request: approval.request,
+            outcome,
+            via: via.to_owned(),
+            statement: shortened(&approval.statement),
+            digest: approval.digest.clone(),
+            facts: Arc::clone(facts),
+            policies,
+            policy_version: Arc::clone(&self.policy_version),
+            reason: None,
+            approval: Some(approval.id),
+        };
+        AuditEvent { time: now, session: Some(self.parts.subject.session), kind }
+    }
+}
+
+fn shortened(statement: &Arc<str>) -> Arc<str> {
+    if statement.len() <= AUDITED_TEXT {
+        return Arc::clone(statement);
+    }
+    let cut = statement.floor_char_boundary(AUDITED_TEXT);
+    let kept = statement.get(..cut).unwrap_or_default();
+    Arc::from(format!("{kept}… ({} bytes in all)", statement.len()))
+}
+
+fn bound_digest(bound: &[&[u8]], payload: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut h = Sha256::new();
+    for part in bound.iter().chain(std::iter::once(&payload)) {
+        h.update((part.len() as u64).to_be_bytes());
+        h.update(part);
+    }
+    hex::encode(h.finalize())
+}
+
+fn set_reason(event: &mut AuditEvent, refusal: &Refusal) {
+    if let AuditKind::Request { reason, .. } = &mut event.kind {
+        *reason = Some(match &refusal.detail {
+            Some(detail) => format!("{}; {detail}", refusal.message),
+            None => refusal.message.clone(),
+        });
+    }
+}
+
+fn ids(policies: &[Arc<PolicyInfo>]) -> Vec<String> {
+    policies.iter().map(|p| p.id.clone()).collect()
+}
+
+fn unique(mut policies: Vec<String>) -> Arc<[String]> {
+    policies.sort();
+    policies.dedup();
+    policies.into()
+}
+
+fn refuse(policies: Vec<String>, refusal: Refusal) -> Judgement {
+    Judgement::Refuse { policies: unique(policies), refusal }
+}
+
+fn hold_for(flipped: &[Arc<PolicyInfo>]) -> Judgement {
+    let mut requirements: Vec<Requirement> = Vec::new();
+    for p in flipped {
+        if !requirements.iter().any(|r| r.policy == p.id) {
+            requirements.push(Requirement {
+                policy: p.id.clone(),
+                reason: p.reason.clone(),
+                groups: p.approvers.clone(),
+                quorum: p.quorum.max(1),
+            });
+        }
+    }
+    let expires = flipped.iter().map(|p| p.expires).min().unwrap_or_default();
+    let policies = unique(ids(flipped));
+    if let Some(nobody) = requirements.iter().find(|r| r.groups.is_empty()) {
+        let refusal = Refusal {
+            kind: RefusalKind::Policy,
+            message: format!(
+                "refused by policy `{}`: it asks for an approval, but names nobody who may give it",
+                nobody.policy
+            ),
+            detail: None,
+            hint: Some("add an @approvers annotation to the policy".into()),
+        };
+        return Judgement::Refuse { policies, refusal };
+    }
+    Judgement::Hold { policies, requirements, expires }
+}
+
+fn forbidden(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
+    let message = match v.policies.first() {
+        Some(p) => match &p.reason {
+            Some(reason) => format!("{} refused by policy `{}`: {reason}", facts.command, p.id),
+            None => format!("{} refused by policy `{}`", facts.command, p.id),
+        },
+        None => format!("{} refused: no policy allows {access}", facts.command),
+    };
+    let hint = if v.policies.is_empty() {
+        "ask for a policy that permits it; `doorward policy explain` shows how it was decided"
+    } else {
+        "`doorward policy explain` shows how it was decided"
+    };
+    Refusal {
+        kind: RefusalKind::Policy,
+        message,
+        detail: Some(format!("it asks for {access}")),
+        hint: Some(hint.into()),
+    }
+}
+
+fn policy_error(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
+    Refusal {
+        kind: RefusalKind::PolicyError,
+        message: format!("{} refused: a policy could not be evaluated", facts.command),
+        detail: Some(format!("it asks for {access}: {}", v.error.as_deref().unwrap_or("unknown error"))),
+        hint: Some("the author of the policy has to mend it; until then nothing it bears on is allowed".into()),
+    }
+}
+
+fn not_understood(what: &str) -> Refusal {
+    Refusal { kind: RefusalKind::NotUnderstood, message: format!("refused: {what}"), detail: None, hint: None }
+}
+
+fn suspended(reason: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Unavailable,
+        message: format!("refused: {reason}"),
+        detail: None,
+        hint: Some("nothing was sent to the database; tell the operator of this gateway, then try again".into()),
+    }
+}
+
+fn denied(approval: &ApprovalRequest, by: &str, comment: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Denied,
+        message: format!("{} was denied by {by}", approval.facts.command),
+        detail: (!comment.is_empty()).then(|| comment.to_owned()),
+        hint: Some(format!("approval {}", approval.id)),
+    }
+}
+
+fn expired(approval: &ApprovalRequest) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Expired,
+        message: format!("{} was not approved in time", approval.facts.command),
+        detail: Some(format!("approval {} expired", approval.id)),
+        hint: Some("send the statement again to ask for a new approval".into()),
+    }
+}
+
+fn withdrawn(approval: &ApprovalRequest) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Withdrawn,
+        message: "canceling statement due to user request".into(),
+        detail: Some(format!("approval {} was withdrawn", approval.id)),
+        hint: None,
+    }
+}

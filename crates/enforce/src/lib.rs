@@ -1,0 +1,29 @@
+//! The policy enforcement point: facts in, outcome out, and the only door to the upstream.
+//!
+//! A protocol reads facts out of a request and asks [`Enforcer::decide`]. The answer is an
+//! [`Outcome`]: forward with a [`Permit`] for exactly the bytes that were shown, hold for a human,
+//! or refuse. Bytes of a caller reach the upstream through [`UpstreamQueue`], which takes a permit by
+//! value, checks it against the bytes, and gives them to the network only once the audit entry of
+//! the request is durable.
+//!
+//! Invariants:
+//! - Fail closed: empty facts, an erring policy, a suspended recording or an audit log that cannot
+//!   be written refuse the request.
+//! - A [`Permit`] has private fields, is neither `Clone` nor constructible outside this crate.
+//! - A [`Held`] request is settled once, by value, and only with the verdict on its own approval.
+//!
+//! Deliberately absent: Cedar, databases, sockets, clocks, randomness. They come in through
+//! [`DecisionPoint`], [`AuditSink`], [`ApprovalDesk`] and parameters.
+mod approval;
+mod audit;
+mod enforcer;
+mod pdp;
+mod permit;
+mod queue;
+
+pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
+pub use audit::{AuditSink, AuditUnavailable, Ticket};
+pub use enforcer::{Enforcer, EnforcerParts, Held, MaskRule, Outcome, Refusal, RefusalKind, Request, Reveal};
+pub use pdp::{Circumstances, DecisionPoint, PolicyInfo, SessionDecisions, Subject, Verdict};
+pub use permit::{Permit, StreamPermit};
+pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};

@@ -1,0 +1,86 @@
+//! What the enforcement point asks of a decision point.
+use crate::Approver;
+use doorward_model::{Access, ConnectionInfo, Name, Operator, Principal, SessionId, Timestamp};
+use std::{fmt::Debug, net::IpAddr, sync::Arc, time::Duration};
+
+/// Who asks, through what: fixed for the length of a session.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The session.
+    pub session: SessionId,
+    /// The caller.
+    pub principal: Principal,
+    /// The connection, with the database the session is on.
+    pub connection: ConnectionInfo,
+    /// Where the caller's connection comes from.
+    pub client_ip: IpAddr,
+    /// Whether the caller's connection is encrypted.
+    pub tls: bool,
+}
+
+/// What a decision may depend on besides subject and access.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The command, as in [`doorward_model::Facts::command`].
+    pub command: &'a Name,
+    /// How many statements the request holds.
+    pub statements: u32,
+    /// Whether the request counts as approved.
+    pub approved: bool,
+    /// Who approved it; empty when it is asked what an approval would change.
+    pub approvers: &'a [Approver],
+}
+
+/// What is known of one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// Its `@id`.
+    pub id: String,
+    /// Its `@reason`: shown to the caller.
+    pub reason: Option<String>,
+    /// Its `@approvers`: a member of any of these groups may decide.
+    pub approvers: Vec<String>,
+    /// Its `@quorum`: how many different approvers it needs; at least 1.
+    pub quorum: u32,
+    /// Its `@expires`: how long a held request waits.
+    pub expires: Duration,
+    /// Its `@mask`: what replaces a value it hides.
+    pub mask: Option<Operator>,
+}
+
+/// A decision on one access.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Allowed or not.
+    pub allowed: bool,
+    /// The policies that decided: permits where allowed, forbids where denied by one, none where
+    /// denied by default.
+    pub policies: Vec<Arc<PolicyInfo>>,
+    /// An error in evaluating any policy: the request must be refused.
+    pub error: Option<String>,
+    /// Whether the same access gets the same verdict until the policies change: true only where
+    /// no policy that could bear on it reads the clock or another changing attribute.
+    pub lasting: bool,
+}
+
+/// A decision point: policies, and the sessions that are judged by them.
+pub trait DecisionPoint: Send + Sync + Debug {
+    /// Counts changes of the policies. Cheap: asked for every request.
+    fn generation(&self) -> u64;
+    /// Prepares what is known of a session once, by the policies of the moment.
+    fn open(&self, subject: &Arc<Subject>) -> Box<dyn SessionDecisions>;
+}
+
+/// The policies of one generation, prepared for one session.
+pub trait SessionDecisions: Send + Debug {
+    /// The generation these decisions come from.
+    fn generation(&self) -> u64;
+    /// The policy version as people see it (a digest of the policy texts).
+    fn policy_version(&self) -> Arc<str>;
+    /// Decides one access.
+    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict;
+    /// The tags of a resource, for the label of a mask.
+    fn tags(&self, resource: &doorward_model::Resource) -> Vec<String>;
+}

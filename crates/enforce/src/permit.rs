@@ -1,0 +1,50 @@
+//! The proof that bytes were allowed.
+use crate::Ticket;
+use doorward_model::RequestId;
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 of the bytes a decision was made on.
+pub(crate) type PayloadDigest = [u8; 32];
+
+pub(crate) fn digest(bytes: &[u8]) -> PayloadDigest {
+    Sha256::digest(bytes).into()
+}
+
+/// Proof that exactly these bytes were allowed, and when they may leave.
+///
+/// INVARIANT: minted by [`crate::Enforcer`] alone, for one request and one digest, used up by
+/// [`crate::UpstreamQueue::push`].
+#[derive(Debug)]
+#[must_use = "a permit that is not used forwards nothing"]
+pub struct Permit {
+    pub(crate) request: RequestId,
+    pub(crate) digest: PayloadDigest,
+    pub(crate) ticket: Ticket,
+}
+
+impl Permit {
+    /// The request it was given for.
+    pub const fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// The right to send the data that an allowed request asks for (`COPY … FROM STDIN`).
+    /// It ends with the value; the data are recorded, and decided as part of the request.
+    pub const fn stream(&self) -> StreamPermit {
+        StreamPermit { request: self.request, ticket: self.ticket }
+    }
+}
+
+/// Proof that an allowed request may be followed by a stream of data of its own.
+#[derive(Debug)]
+pub struct StreamPermit {
+    pub(crate) request: RequestId,
+    pub(crate) ticket: Ticket,
+}
+
+impl StreamPermit {
+    /// The request it belongs to.
+    pub const fn request(&self) -> RequestId {
+        self.request
+    }
+}

@@ -1,0 +1,145 @@
+//! The only way to the upstream.
+use crate::{Permit, StreamPermit, Ticket, permit::digest};
+use bytes::{Buf as _, BytesMut};
+use doorward_model::RequestId;
+use std::collections::VecDeque;
+
+/// A permit was shown with bytes it was not given for.
+#[derive(Debug, thiserror::Error)]
+#[error("bytes to be forwarded are not the bytes that were decided (request {request})")]
+pub struct PermitMismatch {
+    /// The request of the permit.
+    pub request: RequestId,
+}
+
+/// A message that the gateway itself writes: log-in, end of session, or the harmless stand-in for
+/// a refused request. Never made of a caller's request.
+#[derive(Debug)]
+pub struct GatewayMessage<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> GatewayMessage<'a> {
+    /// Bytes that the gateway has written itself.
+    pub const fn authored(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+}
+
+/// Bytes on their way to the upstream, each behind the audit entry it waits for.
+#[derive(Debug, Default)]
+pub struct UpstreamQueue {
+    buffer: BytesMut,
+    /// Ends (counted from the start of the buffer) and the ticket each stretch waits for.
+    waits: VecDeque<(usize, Ticket)>,
+    last: Ticket,
+}
+
+impl UpstreamQueue {
+    /// An empty queue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Queues bytes that a permit was given for.
+    ///
+    /// # Errors
+    /// Where the bytes are not the ones that were decided. Nothing is queued then.
+    pub fn push(&mut self, permit: Permit, bytes: &[u8]) -> Result<(), PermitMismatch> {
+        if digest(bytes) != permit.digest {
+            return Err(PermitMismatch { request: permit.request });
+        }
+        self.put(permit.ticket, bytes);
+        Ok(())
+    }
+
+    /// Queues data that belong to an allowed request.
+    pub fn push_stream(&mut self, permit: &StreamPermit, bytes: &[u8]) {
+        self.put(permit.ticket, bytes);
+    }
+
+    /// Queues a message of the gateway's own.
+    pub fn push_own(&mut self, message: &GatewayMessage<'_>) {
+        self.put(Ticket::default(), message.bytes);
+    }
+
+    fn put(&mut self, ticket: Ticket, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        let end = self.buffer.len();
+        let ticket = ticket.max(self.last);
+        match self.waits.back_mut() {
+            Some(back) if self.last == ticket => back.0 = end,
+            _ => self.waits.push_back((end, ticket)),
+        }
+        self.last = ticket;
+    }
+
+    /// The bytes that may leave when everything up to `committed` is durable.
+    pub fn ready(&self, committed: Ticket) -> &[u8] {
+        let end = self.waits.iter().take_while(|(_, ticket)| *ticket <= committed).last().map_or(0, |(end, _)| *end);
+        self.buffer.get(..end).unwrap_or_default()
+    }
+
+    /// The ticket that the next bytes wait for, if any do.
+    pub fn waits_for(&self, committed: Ticket) -> Option<Ticket> {
+        self.waits.iter().map(|(_, t)| *t).find(|t| *t > committed)
+    }
+
+    /// Takes note that the first `n` bytes have left.
+    pub fn sent(&mut self, n: usize) {
+        let n = n.min(self.buffer.len());
+        self.buffer.advance(n);
+        while self.waits.front().is_some_and(|(end, _)| *end <= n) {
+            self.waits.pop_front();
+        }
+        for wait in &mut self.waits {
+            wait.0 = wait.0.saturating_sub(n);
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > 16 * 1024 {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// Bytes queued.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permit(bytes: &[u8], ticket: u64) -> Permit {
+        Permit { request: RequestId(1), digest: digest(bytes), ticket: Ticket(ticket) }
+    }
+
+    #[test]
+    fn bytes_wait_for_their_ticket() {
+        let mut q = UpstreamQueue::new();
+        q.push(permit(b"one", 1), b"one").unwrap();
+        q.push(permit(b"two", 2), b"two").unwrap();
+        q.push_own(&GatewayMessage::authored(b"own"));
+        assert_eq!(q.ready(Ticket(0)), b"");
+        assert_eq!(q.ready(Ticket(1)), b"one");
+        assert_eq!(q.waits_for(Ticket(1)), Some(Ticket(2)));
+        q.sent(2);
+        assert_eq!(q.ready(Ticket(1)), b"e");
+        assert_eq!(q.ready(Ticket(2)), b"etwoown", "order is kept behind a waiting request");
+        q.sent(7);
+        assert!(q.is_empty());
+        assert_eq!(q.waits_for(Ticket(2)), None);
+    }
+
+    #[test]
+    fn other_bytes_are_turned_away() {
+        let mut q = UpstreamQueue::new();
+        assert!(q.push(permit(b"SELECT 1", 0), b"SELECT 2").is_err());
+        assert!(q.is_empty());
+    }
+}

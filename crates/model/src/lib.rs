@@ -1,0 +1,29 @@
+//! The words every other crate speaks: who is calling, what is asked, on what, and what was recorded of it.
+//!
+//! Purpose: plain data with no behaviour beyond parsing, printing and comparing itself.
+//!
+//! Invariants:
+//! - A [`Secret`] never shows its content in `Debug`, has no `Display`, and is wiped when dropped.
+//! - A [`Resource`] prints as one canonical identifier: two resources with the same
+//!   identifier are equal, whatever characters their names hold.
+//!
+//! Deliberately absent: clocks, randomness, I/O. Time comes in as a [`Timestamp`].
+mod action;
+mod audit;
+mod facts;
+mod ids;
+mod operator;
+mod principal;
+mod resource;
+mod secret;
+mod time;
+
+pub use action::Action;
+pub use audit::{AuditEvent, AuditKind, Outcome as AuditOutcome};
+pub use facts::{Access, Facts};
+pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};
+pub use operator::{DateUnit, Operator, OperatorParseError};
+pub use principal::{Principal, PrincipalKind};
+pub use resource::{ConnectionInfo, DataType, Name, Resource};
+pub use secret::Secret;
+pub use time::Timestamp;

@@ -1,0 +1,138 @@
+//! What is known of a database's schema: the names behind the numbers on the wire, and the columns
+//! behind `*`.
+use ahash::AHashMap;
+use doorward_model::Name;
+
+/// The kind of a relation (`pg_class.relkind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelationKind {
+    /// Table, partitioned or not.
+    Table,
+    /// View.
+    View,
+    /// Materialised view.
+    MaterialisedView,
+    /// Foreign table.
+    ForeignTable,
+    /// Sequence.
+    Sequence,
+    /// Index, composite type, toast table.
+    Other,
+}
+
+/// A column of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// `pg_attribute.attnum`, from 1.
+    pub number: i16,
+    /// Its name.
+    pub name: Name,
+    /// `pg_attribute.atttypid`.
+    pub type_oid: u32,
+}
+
+/// A table, view, sequence…
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// `pg_class.oid`.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its kind.
+    pub kind: RelationKind,
+    /// Its live columns in order of their numbers.
+    pub columns: Vec<Column>,
+    /// Columns of other relations that its values are made of, where it is a view:
+    /// (relation oid, column number; 0 for all). Every column of the view counts as made of them all.
+    pub made_of: Vec<(u32, i16)>,
+}
+
+/// `pg_proc.provolatile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Volatility {
+    /// The same result for the same arguments, for ever.
+    Immutable,
+    /// The same result within a statement.
+    Stable,
+    /// Anything.
+    Volatile,
+}
+
+/// A function, procedure or aggregate; one entry per overload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// `pg_proc.oid`.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its volatility.
+    pub volatility: Volatility,
+}
+
+/// A snapshot of a database's schema. Immutable: a change is a new snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    relations: AHashMap<u32, Relation>,
+    by_name: AHashMap<(Name, Name), u32>,
+    functions: AHashMap<u32, Function>,
+    function_names: AHashMap<Name, Vec<u32>>,
+    /// Counts snapshots, so that facts read under an older one are not used under a newer one.
+    generation: u64,
+}
+
+impl Catalogue {
+    /// A snapshot with these relations and functions.
+    pub fn new(
+        generation: u64,
+        relations: impl IntoIterator<Item = Relation>,
+        functions: impl IntoIterator<Item = Function>,
+    ) -> Self {
+        let mut out = Self { generation, ..Self::default() };
+        for r in relations {
+            out.by_name.insert((r.schema.clone(), r.name.clone()), r.oid);
+            out.relations.insert(r.oid, r);
+        }
+        for f in functions {
+            out.function_names.entry(f.name.clone()).or_default().push(f.oid);
+            out.functions.insert(f.oid, f);
+        }
+        out
+    }
+
+    /// Which snapshot this is.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// A relation by its number.
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// A relation by its qualified name.
+    pub fn named(&self, schema: &str, name: &str) -> Option<&Relation> {
+        // Names are reference-counted; a borrowed pair cannot be a key of this map without one.
+        let key = (Name::from(schema), Name::from(name));
+        self.by_name.get(&key).and_then(|oid| self.relations.get(oid))
+    }
+
+    /// A function by its number.
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        self.functions.get(&oid)
+    }
+
+    /// All functions of a name, in any schema.
+    pub fn functions_named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Function> + use<'a> {
+        let oids = self.function_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        oids.iter().filter_map(|oid| self.functions.get(oid))
+    }
+
+    /// All relations.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+}

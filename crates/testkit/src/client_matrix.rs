@@ -1,0 +1,83 @@
+//! The real clients of `e2e/clients`, run by `scripts/run-client-matrix`.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::paths::{cache_dir, repo_root};
+use crate::postgres::Postgres;
+
+/// A run of the client matrix against one endpoint.
+#[derive(Debug, Clone)]
+pub struct ClientMatrix {
+    envs: Vec<(String, String)>,
+    clients: Vec<String>,
+    prefix: String,
+}
+
+/// What the clients reported.
+#[derive(Debug, Clone)]
+pub struct MatrixReport {
+    /// Whether every client exited with 0.
+    pub passed: bool,
+    /// All that was printed: `ok` and `FAIL` lines per client, the table, and `N passed, N failed` as the last line.
+    pub output: String,
+}
+
+impl ClientMatrix {
+    /// All clients, towards 127.0.0.1 at `port` over TLS, trusting `ca`.
+    #[must_use]
+    pub fn new(port: u16, database: &str, user: &str, token: &str, ca: &Path) -> Self {
+        let envs = [
+            ("PGHOST", "127.0.0.1".to_owned()),
+            ("PGPORT", port.to_string()),
+            ("PGDATABASE", database.to_owned()),
+            ("PGUSER", user.to_owned()),
+            ("PGPASSWORD", token.to_owned()),
+            ("PGSSLROOTCERT", ca.display().to_string()),
+        ];
+        let envs = envs.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { envs, clients: Vec::new(), prefix: "e2e_".to_owned() }
+    }
+
+    /// These clients alone, such as `psql` or `asyncpg`.
+    #[must_use]
+    pub fn clients(mut self, clients: &[&str]) -> Self {
+        self.clients = clients.iter().map(|&client| client.to_owned()).collect();
+        self
+    }
+
+    /// Another prefix of the tables' names than `e2e_`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Makes the clients' tables directly on the server, as the owner of the database: no policy is in the way.
+    ///
+    /// # Errors
+    /// What psql or pgbench printed.
+    pub fn prepare(&self, server: &Postgres) -> Result<()> {
+        server.run_file(&repo_root().join("e2e/clients/schema.sql"), &[("prefix", &self.prefix)])
+    }
+
+    /// Runs the clients one after the other.
+    ///
+    /// # Errors
+    /// When the script cannot be run. Clients that fail are no error: see [`MatrixReport::passed`].
+    pub fn run(&self) -> Result<MatrixReport> {
+        let script = repo_root().join("scripts/run-client-matrix");
+        ensure!(script.is_file(), "there is no {}", script.display());
+        let mut command = Command::new(&script);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command.envs(self.envs.iter().cloned()).env("E2E_PREFIX", &self.prefix);
+        command.env("DOORWARD_TEST_CACHE", cache_dir()).args(&self.clients);
+        let output = command.output().with_context(|| format!("cannot run {}", script.display()))?;
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        Ok(MatrixReport { passed: output.status.success(), output: text })
+    }
+}

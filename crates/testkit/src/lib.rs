@@ -1,0 +1,40 @@
+//! Real servers on free loopback ports, for tests only.
+//!
+//! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
+//! here is a mock: PostgreSQL is PostgreSQL, the OIDC provider is the OpenID-certified `oidc-provider` of npm, and the
+//! gateway is the `doorward` binary.
+//!
+//! Invariants
+//! - Servers listen on 127.0.0.1 and on a Unix socket in their own directory, nowhere else.
+//! - A server never outlives its test: it is killed when dropped (a panic unwinds through the drop), and the kernel
+//!   kills it when the test process itself dies (`setpriv --pdeathsig`).
+//! - Only processes that this crate started are signalled.
+//! - What is not installed is reported as an [`Unavailable`] error that names what is missing, so that a test can tell
+//!   "cannot run here" from "failed".
+//!
+//! Deliberately absent: installation. `scripts/install-test-deps` does that; this crate only finds.
+//!
+//! Known limits: Linux only (`setpriv`, `/proc`). A free port is found by binding and letting go, so another program
+//! may take it in between; PostgreSQL is then started again on another one, the gateway is not.
+
+mod client_matrix;
+mod dev_token;
+mod gateway;
+mod http;
+mod oidc;
+mod paths;
+mod ports;
+mod postgres;
+mod process;
+mod tls;
+
+pub use client_matrix::{ClientMatrix, MatrixReport};
+pub use dev_token::DevToken;
+pub use gateway::{Gateway, GatewayOptions};
+pub use http::{HttpReply, http_get, http_post_form};
+pub use oidc::{OidcClient, OidcOptions, OidcProvider};
+pub use paths::{Unavailable, cache_dir, repo_root};
+pub use ports::{free_port, wait_for_port};
+pub use postgres::{Auth, Postgres, PostgresOptions, PostgresRelease};
+pub use process::{Process, ProcessSpec};
+pub use tls::{Authority, Identity};
