@@ -221,6 +221,30 @@ impl Enforcer {
         }
     }
 
+    /// Decides a message that prepares a request but does not run it (`Parse`): what may be held may be
+    /// prepared. Its text goes upstream, so it is written into the audit log all the same.
+    ///
+    /// # Errors
+    /// The refusal, where the request itself would be refused.
+    pub fn prepare(&mut self, facts: &Arc<Facts>, request: &Request<'_>, now: Timestamp) -> Result<Permit, Refusal> {
+        let (policies, refusal) = match self.judge(facts, now) {
+            Judgement::Allow { policies } | Judgement::Hold { policies, .. } => (policies, None),
+            Judgement::Refuse { policies, refusal } => (policies, Some(refusal)),
+        };
+        self.last_request = self.last_request.next();
+        let outcome = if refusal.is_some() { AuditOutcome::Refuse } else { AuditOutcome::Forward };
+        let bound = bound_digest(request.bound, request.payload);
+        let mut event = self.event(facts, request, &bound, outcome, policies, now);
+        if let Some(refusal) = &refusal {
+            set_reason(&mut event, refusal);
+        }
+        let ticket = self.append(&event)?;
+        match refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(Permit { request: self.last_request, digest: digest(request.payload), ticket }),
+        }
+    }
+
     /// Refuses a request that did not come as far as a decision, and writes that down.
     pub fn refuse(&mut self, facts: &Arc<Facts>, request: &Request<'_>, refusal: Refusal, now: Timestamp) -> Refusal {
         self.last_request = self.last_request.next();
@@ -322,6 +346,11 @@ impl Enforcer {
             }),
             Judgement::Refuse { refusal, .. } => Err(refusal),
         }
+    }
+
+    /// What has to be durable before anything decided so far takes effect.
+    pub const fn last_ticket(&self) -> Ticket {
+        self.last_ticket
     }
 
     /// The number of the request decided last.

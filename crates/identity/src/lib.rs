@@ -1,1 +1,44 @@
-//! (being written)
+//! Who a bearer token says is calling, and whether to believe it.
+//!
+//! Purpose: turn a JSON Web Token into a [`doorward_model::Principal`], by the keys that the
+//! configured OpenID Connect issuers publish. Start at [`Verifier::verify`].
+//!
+//! Invariants:
+//! - No claim leaves this crate before the signature over it was checked with a key that the
+//!   issuer named by the token published for that very algorithm.
+//! - The token chooses among configured issuers and their published keys and nothing else:
+//!   `jwk`, `jku`, `x5u` and `x5c` headers are never read, symmetric algorithms do not exist here.
+//! - No error, log line or debug print holds any part of a token. The caller is always told
+//!   [`EXTERNAL_MESSAGE`]; the reason is for the audit log.
+//! - What is fetched, kept and cached is bounded, whatever tokens and issuers send: see [`FetchPolicy`].
+//! - An issuer that fails or stalls affects its own tokens only.
+//!
+//! Deliberately absent: encrypted tokens (JWE), opaque tokens and introspection, the browser
+//! sign-in flow, and the clock for token times (a parameter; only the age of fetched keys is
+//! measured by the runtime's monotonic clock).
+//!
+//! Known limits: a token is valid until it expires, as there is no revocation list to ask.
+//! Every configured issuer may assert any group name; policies that must tell issuers apart
+//! have to look at the principal's issuer.
+mod algorithm;
+mod claims;
+mod config;
+pub mod dev;
+mod error;
+mod fetch;
+mod issuer;
+mod jwks;
+mod jwt;
+pub mod oauthbearer;
+mod strict_json;
+mod token_cache;
+mod verifier;
+
+pub use config::{ConfigError, IssuerConfig};
+pub use error::{EXTERNAL_MESSAGE, IdentityError};
+pub use fetch::FetchPolicy;
+pub use jwt::MAX_TOKEN_BYTES;
+pub use verifier::{IssuerStatus, Verifier};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Why a token was not accepted.
+use thiserror::Error;
+
+/// All that a caller is ever told. Unknown, expired and forged tokens look the same from outside.
+pub const EXTERNAL_MESSAGE: &str = "authentication failed: the token was not accepted";
+
+/// The precise reason, for the audit log only: tell the caller [`EXTERNAL_MESSAGE`].
+///
+/// No variant carries anything taken from the token.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IdentityError {
+    /// Longer than [`crate::MAX_TOKEN_BYTES`]; refused before any parsing.
+    #[error("the token is larger than {} bytes", crate::MAX_TOKEN_BYTES)]
+    TooLarge,
+    /// Not a JWT in compact form, or a header or claim of the wrong shape.
+    #[error("the token is malformed: {what}")]
+    Malformed {
+        /// What is wrong with it, in words of ours.
+        what: &'static str,
+    },
+    /// The header names an algorithm that is not allowed, or one that the key is not for.
+    #[error("the token's algorithm is not allowed{}", for_its_key(.for_key))]
+    AlgorithmNotAllowed {
+        /// Whether the algorithm as such is allowed, only not with this key.
+        for_key: bool,
+    },
+    /// No configured issuer has exactly the token's `iss`.
+    #[error("the token's issuer is not configured")]
+    UnknownIssuer,
+    /// The issuer's keys are neither known nor to be had.
+    #[error("the keys of issuer `{issuer}` are unavailable")]
+    IssuerUnavailable {
+        /// The configured name of the issuer.
+        issuer: String,
+    },
+    /// The issuer publishes no key with the token's `kid`, or there is no `kid` and not exactly one key fits.
+    #[error("issuer `{issuer}` has no key that the token identifies")]
+    UnknownKey {
+        /// The configured name of the issuer.
+        issuer: String,
+    },
+    /// The signature was not made by the key.
+    #[error("the token's signature is wrong")]
+    BadSignature,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `nbf` or `iat` lies ahead by more than the leeway.
+    #[error("the token is not yet valid")]
+    NotYetValid,
+    /// `aud` holds none of the configured audiences.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// `azp` is not among the authorized parties.
+    #[error("the token was issued to a party that is not authorized")]
+    WrongParty,
+    /// A claim that must be there is not.
+    #[error("the token has no claim `{claim}`")]
+    MissingClaim {
+        /// The registered name of the claim.
+        claim: &'static str,
+    },
+}
+
+const fn for_its_key(for_key: &bool) -> &'static str {
+    if *for_key { " for its key" } else { "" }
+}
+
+impl IdentityError {
+    /// A short stable code for logs, metrics and tests.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed { .. } => "malformed",
+            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::IssuerUnavailable { .. } => "issuer_unavailable",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongParty => "wrong_party",
+            Self::MissingClaim { .. } => "missing_claim",
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Tokens good and hostile against a verifier with real issuers on loopback.
+mod corpus;
+mod development;
+mod issuers;
+mod support;
