@@ -1,0 +1,174 @@
+//! What the upstream still owes an answer for, in order.
+//!
+//! The server answers messages in the order it got them, with two exceptions: after an error in
+//! the extended protocol it skips everything up to the next Sync, and while it reads COPY data it
+//! ignores Sync and Flush. Both are mirrored here, so that every answer is read as the answer to
+//! the message that caused it.
+use crate::{facts::Meaning, session::{Portal, Prepared}};
+use crate::render::Rejection;
+use doorward_enforce::StreamPermit;
+use doorward_model::RequestId;
+use std::{collections::VecDeque, sync::Arc};
+
+/// A request that the upstream is running.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) request: RequestId,
+    pub(crate) meaning: Arc<Meaning>,
+    /// Which statement of the text is being answered.
+    pub(crate) part: usize,
+    pub(crate) rows: u64,
+    pub(crate) masked: u64,
+    pub(crate) portal: Option<Arc<Portal>>,
+    /// The right to send COPY data, where the request asks for some.
+    pub(crate) copy_in: Option<StreamPermit>,
+    /// The last command tag.
+    pub(crate) tag: Box<str>,
+    /// An error was answered, and written down.
+    pub(crate) failed: bool,
+}
+
+/// How much a request has shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) request: RequestId,
+    pub(crate) rows: u64,
+    pub(crate) masked: u64,
+}
+
+impl Running {
+    pub(crate) const fn done(&self) -> Done {
+        Done { request: self.request, rows: self.rows, masked: self.masked }
+    }
+
+    pub(crate) fn new(request: RequestId, meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>) -> Self {
+        let meaning = Arc::clone(meaning);
+        Self { request, meaning, part: 0, rows: 0, masked: 0, portal, copy_in: None, tag: "".into(), failed: false }
+    }
+}
+
+/// What kind of answer is owed.
+#[derive(Debug)]
+pub(crate) enum Expect {
+    Parse { name: Box<str>, prepared: Arc<Prepared> },
+    Bind { name: Box<str>, portal: Arc<Portal> },
+    DescribeStatement(Option<Arc<Prepared>>),
+    DescribePortal(Option<Arc<Portal>>),
+    CloseStatement { name: Box<str> },
+    ClosePortal { name: Box<str> },
+    Execute(Running),
+    Query(Running),
+    FunctionCall(Running),
+    /// A stand-in for a refused message of the extended protocol.
+    Refused,
+    Sync,
+    /// `CopyDone` or `CopyFail`: no answer of its own.
+    CopyEnd,
+}
+
+/// A message that went to the upstream.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) expect: Expect,
+    /// Which segment (messages up to a Sync) it belongs to.
+    pub(crate) segment: u64,
+    /// The caller hears this instead of the upstream's error.
+    pub(crate) refusal: Option<Rejection>,
+    /// Asked by the gateway itself: the answer does not reach the client.
+    pub(crate) own: bool,
+    /// Later texts can only be read once this is answered.
+    pub(crate) barrier: bool,
+}
+
+/// Everything that is owed.
+#[derive(Debug, Default)]
+pub(crate) struct Pipeline {
+    queue: VecDeque<InFlight>,
+    barriers: usize,
+}
+
+/// More than this many unanswered messages stop the reading from the client.
+const LIMIT: usize = 4096;
+
+impl Pipeline {
+    pub(crate) fn push(&mut self, message: InFlight) {
+        self.barriers += usize::from(message.barrier);
+        self.queue.push_back(message);
+    }
+
+    pub(crate) fn front(&mut self) -> Option<&mut InFlight> {
+        self.queue.front_mut()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<InFlight> {
+        let message = self.queue.pop_front()?;
+        self.barriers -= usize::from(message.barrier);
+        Some(message)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &InFlight> {
+        self.queue.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= LIMIT
+    }
+
+    /// Whether an unanswered message may change what later texts mean.
+    pub(crate) fn has_barrier(&self) -> bool {
+        self.barriers > 0
+    }
+
+    /// Whether an earlier segment than this is still unanswered.
+    pub(crate) fn owes_before(&self, segment: u64) -> bool {
+        self.queue.front().is_some_and(|m| m.segment < segment)
+    }
+
+    /// Whether COPY data that the client sends now belongs to a request on its way.
+    pub(crate) fn awaits_copy(&self) -> Option<&StreamPermit> {
+        for message in self.queue.iter().rev() {
+            match &message.expect {
+                Expect::CopyEnd => return None,
+                Expect::Execute(r) | Expect::Query(r) => return r.copy_in.as_ref(),
+                Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::DescribeStatement(_)
+                | Expect::DescribePortal(_)
+                | Expect::CloseStatement { .. }
+                | Expect::ClosePortal { .. }
+                | Expect::FunctionCall(_)
+                | Expect::Refused
+                | Expect::Sync => {}
+            }
+        }
+        None
+    }
+
+    /// The upstream has begun to read COPY data for the front message of the extended protocol: it
+    /// ignores every Sync up to the end of the data. Anything else in between is a client's mistake.
+    pub(crate) fn begin_copy_in(&mut self) -> Result<(), &'static str> {
+        while let Some(message) = self.queue.get(1) {
+            match message.expect {
+                Expect::CopyEnd => return Ok(()),
+                Expect::Sync => {
+                    self.queue.remove(1);
+                }
+                Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::DescribeStatement(_)
+                | Expect::DescribePortal(_)
+                | Expect::CloseStatement { .. }
+                | Expect::ClosePortal { .. }
+                | Expect::Execute(_)
+                | Expect::Query(_)
+                | Expect::FunctionCall(_)
+                | Expect::Refused => return Err("a request in the middle of COPY data"),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,502 @@
+//! One session after log-in, as a pure state machine.
+//!
+//! ```text
+//! client bytes ─ handle_client ─> frames ─> facts ─> outcome ─┬─> to_upstream (behind its audit entry)
+//!                                                             ├─> Event::Hold … handle_verdict
+//!                                                             └─> refusal in the right place of the answers
+//! upstream bytes ─ handle_upstream ─> answers matched with the pipeline ─> masks ─> to_client
+//! ```
+//!
+//! Invariants:
+//! - A caller's frame goes upstream only with a permit for exactly its bytes.
+//! - A row reaches the client only under a description that was planned for this caller.
+//! - Memory is bounded: reading stops while what is written out waits, and frames have a limit.
+mod answers;
+mod requests;
+mod reveal;
+
+use crate::{
+    codec::{self, FieldDescription},
+    copy::CopyMasker,
+    facts::{Known, Meaning},
+    mask::RowMasker,
+    names::{Lookup, Names},
+    pipeline::{Expect, InFlight, Pipeline},
+    render,
+    settings::Settings,
+};
+use ahash::AHashMap;
+use bytes::BytesMut;
+use doorward_detect::{Detector, Masker};
+use doorward_enforce::{ApprovalRequest, ApprovalVerdict, Enforcer, Held, Refusal, RefusalKind, UpstreamQueue};
+use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
+use doorward_sql::{
+    Catalogue,
+    postgres::{Analysis, AnalysisCache, Environment, Lineage, SqlError},
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
+
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest statement text, in bytes.
+    pub statement: usize,
+    /// The longest message of a client, in bytes.
+    pub message: usize,
+    /// The longest row or COPY line that is looked into, in bytes.
+    pub row: usize,
+    /// How much may wait to be written to either side before reading stops, in bytes.
+    pub backlog: usize,
+    /// How many statements or portals a session may have open.
+    pub names: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            statement: 16 * 1024 * 1024,
+            message: 64 * 1024 * 1024,
+            row: 64 * 1024 * 1024,
+            backlog: 256 * 1024,
+            names: 10_000,
+        }
+    }
+}
+
+/// A prepared statement of the protocol.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) meaning: Arc<Meaning>,
+    /// What it was read under: another search path or catalogue means another reading.
+    pub(crate) environment: Arc<Environment>,
+    /// Its row description, once the upstream has given one.
+    pub(crate) fields: OnceLock<Arc<[FieldDescription]>>,
+}
+
+/// A statement prepared by `PREPARE`.
+#[derive(Debug)]
+struct SqlPrepared {
+    analysis: Arc<Analysis>,
+    search_path: Arc<[Name]>,
+    /// As the protocol sees it: a statement of that name.
+    prepared: Arc<Prepared>,
+}
+
+/// Meanings of texts without names of the session in them, by their analysis.
+#[derive(Debug, Default)]
+struct Meanings(AHashMap<usize, (Arc<Analysis>, Arc<Meaning>)>);
+
+impl Meanings {
+    fn known(&self, analysis: &Arc<Analysis>) -> Option<Arc<Meaning>> {
+        self.0.get(&Arc::as_ptr(analysis).addr()).map(|(_, m)| Arc::clone(m))
+    }
+
+    fn put(&mut self, analysis: &Arc<Analysis>, meaning: &Arc<Meaning>) {
+        if self.0.len() >= 256 {
+            self.0.clear();
+        }
+        // The entry keeps the analysis alive, so that its address stays its own.
+        self.0.insert(Arc::as_ptr(analysis).addr(), (Arc::clone(analysis), Arc::clone(meaning)));
+    }
+}
+
+/// A portal: a prepared statement with its parameters.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) meaning: Arc<Meaning>,
+    /// The Bind message, which an approval binds.
+    pub(crate) bind: Vec<u8>,
+    pub(crate) result_formats: Box<[i16]>,
+    /// Its row description with formats, once known.
+    pub(crate) fields: OnceLock<Arc<[FieldDescription]>>,
+    /// Whether an Execute of it has gone upstream.
+    pub(crate) started: std::sync::atomic::AtomicBool,
+}
+
+/// What the driver has to do for the session.
+#[derive(Debug)]
+pub enum Event {
+    /// Ask for an approval, then call [`Session::handle_verdict`].
+    Hold(Box<ApprovalRequest>),
+    /// The caller no longer waits for an approval.
+    Withdraw(ApprovalId, &'static str),
+    /// Read a text on a thread with a big stack, then call [`Session::handle_analysis`].
+    Analyse(Arc<str>, Arc<Environment>),
+    /// The schema has changed: call [`Session::handle_catalogue`] with a snapshot made after this.
+    RefreshCatalogue,
+    /// Ask the upstream to cancel what it is doing.
+    CancelUpstream,
+    /// The session is over once what is queued for the client is written.
+    End(End),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client said goodbye.
+    Terminated,
+    /// A peer broke the protocol, or the session may not go on.
+    Fault {
+        /// `client`, `upstream`, `policy` or `gateway`.
+        at_fault: &'static str,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// What a paused message waits for.
+#[derive(Debug)]
+enum Pause {
+    None,
+    /// Earlier answers, because they change what the next text means.
+    Answers,
+    /// The reading of a text on another thread.
+    Analysis { text: Arc<str>, result: Option<Result<Arc<Analysis>, SqlError>> },
+    /// A fresh catalogue.
+    Catalogue,
+    /// A human.
+    Approval(Box<Waiting>),
+}
+
+/// A held request with what is needed to go on.
+#[derive(Debug)]
+struct Waiting {
+    held: Held,
+    frame: bytes::Bytes,
+    meaning: Arc<Meaning>,
+    portal: Option<Arc<Portal>>,
+}
+
+/// What the session keeps of answers in progress.
+#[derive(Debug, Default)]
+struct Answering {
+    /// The masks for the rows that follow.
+    masker: Option<Arc<RowMasker>>,
+    copy_out: Option<Box<CopyMasker>>,
+    /// The client may send COPY data, and Sync is ignored by the upstream.
+    copy_in: bool,
+    /// Bytes of a frame that is passed through without being kept.
+    passing: usize,
+    /// An error was answered in this transaction, or it was rolled back.
+    failed: bool,
+    /// What was refused in place of rows that could not be masked.
+    discarding: Option<Refusal>,
+}
+
+/// What a session is made of.
+#[derive(Debug)]
+pub struct SessionParts {
+    /// The enforcement point of the session.
+    pub enforcer: Enforcer,
+    /// Finds sensitive values.
+    pub detector: Arc<Detector>,
+    /// Masks them.
+    pub masker: Arc<Masker>,
+    /// Remembers what texts mean.
+    pub cache: Arc<AnalysisCache>,
+    /// The schema.
+    pub catalogue: Arc<Catalogue>,
+    /// The search path the session starts with.
+    pub search_path: String,
+    /// The role the session starts with.
+    pub role: String,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// A session after log-in.
+#[derive(Debug)]
+pub struct Session {
+    enforcer: Enforcer,
+    detector: Arc<Detector>,
+    masker: Arc<Masker>,
+    cache: Arc<AnalysisCache>,
+    catalogue: Arc<Catalogue>,
+    limits: Limits,
+    settings: Settings,
+    statements: Names<Prepared>,
+    portals: Names<Portal>,
+    sql_prepared: AHashMap<Box<str>, SqlPrepared>,
+    cursors: AHashMap<Box<str>, Arc<Lineage>>,
+    pipeline: Pipeline,
+    answering: Answering,
+    revealed: reveal::Remembered,
+    meanings: Meanings,
+    client_in: BytesMut,
+    upstream_in: BytesMut,
+    /// Bytes of an over-long client message that are still to be dropped.
+    dropping: usize,
+    to_client: BytesMut,
+    /// The gateway's own messages that wait for the end of one that is being passed through.
+    late: Vec<u8>,
+    to_upstream: UpstreamQueue,
+    /// The upstream has ended the session with an error of its own.
+    upstream_said_goodbye: bool,
+    /// The segment that the next client message belongs to.
+    segment: u64,
+    /// Messages of this segment have gone upstream.
+    segment_open: bool,
+    /// Everything up to the next Sync is skipped, as after an error.
+    skipping: bool,
+    /// Transaction status as last told to the client: `I`, `T` or `E`.
+    status: u8,
+    pause: Pause,
+    flushed_for_pause: bool,
+    events: VecDeque<Event>,
+    ended: bool,
+}
+
+impl Session {
+    /// A session whose client has been told that it may begin.
+    pub fn new(parts: SessionParts) -> Self {
+        let limits = parts.limits;
+        Self {
+            settings: Settings::new(&parts.search_path, &parts.role),
+            enforcer: parts.enforcer,
+            detector: parts.detector,
+            masker: parts.masker,
+            cache: parts.cache,
+            catalogue: parts.catalogue,
+            limits,
+            statements: Names::new(limits.names),
+            portals: Names::new(limits.names),
+            sql_prepared: AHashMap::new(),
+            cursors: AHashMap::new(),
+            pipeline: Pipeline::default(),
+            answering: Answering::default(),
+            revealed: reveal::Remembered::default(),
+            meanings: Meanings::default(),
+            late: Vec::new(),
+            upstream_said_goodbye: false,
+            client_in: BytesMut::new(),
+            upstream_in: BytesMut::new(),
+            dropping: 0,
+            to_client: BytesMut::new(),
+            to_upstream: UpstreamQueue::new(),
+            segment: 1,
+            segment_open: false,
+            skipping: false,
+            status: b'I',
+            pause: Pause::None,
+            flushed_for_pause: false,
+            events: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Bytes from the client.
+    pub fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
+        self.client_in.extend_from_slice(bytes);
+        self.pump(now);
+    }
+
+    /// Bytes from the upstream.
+    pub fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
+        self.read_answers(bytes, now);
+        self.pump(now);
+    }
+
+    /// Goes on with what waited, for instance after the upstream has taken bytes.
+    pub fn pump(&mut self, now: Timestamp) {
+        self.read_requests(now);
+        self.release();
+    }
+
+    /// The verdict on the approval that was asked for by [`Event::Hold`].
+    pub fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
+        match std::mem::replace(&mut self.pause, Pause::None) {
+            Pause::Approval(waiting) if waiting.held.approval().id == id => self.settle(*waiting, verdict, now),
+            other => self.pause = other,
+        }
+        self.pump(now);
+    }
+
+    /// The client cancels through another connection.
+    pub fn handle_cancel(&mut self, now: Timestamp) {
+        if let Pause::Approval(waiting) = &self.pause {
+            let id = waiting.held.approval().id;
+            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
+            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
+        } else {
+            self.events.push_back(Event::CancelUpstream);
+        }
+    }
+
+    /// The client is gone: nothing of it may wait any longer.
+    pub fn handle_client_gone(&mut self) {
+        if let Pause::Approval(waiting) = std::mem::replace(&mut self.pause, Pause::None) {
+            self.events.push_back(Event::Withdraw(waiting.held.approval().id, "the caller went away"));
+        }
+        self.ended = true;
+    }
+
+    /// The upstream is gone: the client hears of it, unless the upstream has said so itself.
+    pub fn handle_upstream_gone(&mut self, now: Timestamp) {
+        if !self.upstream_said_goodbye {
+            self.fatal("upstream", "08006", "the database server closed the connection", None, now);
+        }
+        self.ended = true;
+    }
+
+    /// The reading asked for by [`Event::Analyse`].
+    pub fn handle_analysis(&mut self, read: Result<Arc<Analysis>, SqlError>, now: Timestamp) {
+        if let Pause::Analysis { result, .. } = &mut self.pause {
+            *result = Some(read);
+        }
+        self.pump(now);
+    }
+
+    /// A newer snapshot of the schema.
+    pub fn handle_catalogue(&mut self, catalogue: Arc<Catalogue>, now: Timestamp) {
+        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
+            self.catalogue = catalogue;
+            self.revealed.clear();
+        }
+        if matches!(self.pause, Pause::Catalogue) {
+            self.pause = Pause::None;
+        }
+        self.pump(now);
+    }
+
+    /// The recording cannot be written: requests are refused while a reason is given.
+    pub fn suspend(&mut self, reason: Option<String>) {
+        self.enforcer.suspend(reason);
+    }
+
+    /// Whether the session may go on; ends it with a message to the client if it may not.
+    pub fn check_welcome(&mut self, now: Timestamp) {
+        if let Err(refusal) = self.enforcer.still_welcome(now) {
+            self.fatal("policy", "57P01", &refusal.message, refusal.hint.as_deref(), now);
+        }
+    }
+
+    /// Ends the session with a message: it was killed, or the gateway shuts down.
+    pub fn shut(&mut self, message: &str, now: Timestamp) {
+        self.fatal("gateway", "57P01", message, None, now);
+    }
+
+    /// What the driver has to do next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether more bytes of the client should be read.
+    pub fn wants_client(&self) -> bool {
+        !self.ended
+            && matches!(self.pause, Pause::None | Pause::Approval(_))
+            && self.to_upstream.len() < self.limits.backlog
+            && !self.pipeline.is_full()
+            && (matches!(self.pause, Pause::None) || self.client_in.len() < 64 * 1024)
+    }
+
+    /// Whether more bytes of the upstream should be read.
+    pub fn wants_upstream(&self) -> bool {
+        !self.ended && self.to_client.len() < self.limits.backlog
+    }
+
+    /// Whether a request waits for a human.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.pause, Pause::Approval(_))
+    }
+
+    /// Whether nothing is under way: no answer is owed and no message is half read.
+    pub fn is_idle(&self) -> bool {
+        self.pipeline.is_empty() && self.client_in.is_empty() && matches!(self.pause, Pause::None)
+    }
+
+    /// Bytes for the client.
+    pub fn to_client(&mut self) -> &mut BytesMut {
+        &mut self.to_client
+    }
+
+    /// Bytes for the upstream.
+    pub fn to_upstream(&mut self) -> &mut UpstreamQueue {
+        &mut self.to_upstream
+    }
+
+    /// Counts changes of the policies this session is judged by.
+    pub fn generation(&self) -> u64 {
+        self.enforcer.generation()
+    }
+
+    /// Writes an event of this session into the audit log.
+    ///
+    /// # Errors
+    /// Where it cannot be kept.
+    pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
+        self.enforcer.note(kind, now).map(|_| ())
+    }
+
+    /// Gives memory back that an idle session does not need.
+    fn release(&mut self) {
+        for buffer in [&mut self.client_in, &mut self.upstream_in] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    fn push(&mut self, expect: Expect, own: bool, barrier: bool) {
+        let message = InFlight { expect, segment: self.segment, refusal: None, own, barrier };
+        self.pipeline.push(message);
+    }
+
+    /// Ends the session with a FATAL error in the protocol's own words.
+    fn fatal(&mut self, at_fault: &'static str, code: &str, message: &str, hint: Option<&str>, now: Timestamp) {
+        if self.ended {
+            return;
+        }
+        if let Pause::Approval(waiting) = std::mem::replace(&mut self.pause, Pause::None) {
+            self.events.push_back(Event::Withdraw(waiting.held.approval().id, "the session ended"));
+        }
+        if self.answering.passing == 0 {
+            // In the middle of a message of the upstream there is no place for one of ours.
+            render::error(&mut self.to_client, "FATAL", code, message, None, hint);
+        }
+        self.ended = true;
+        let fault = AuditKind::Fault { at_fault: at_fault.to_owned(), what: message.to_owned() };
+        // The session ends either way; an audit log that cannot take this has refused everything else too.
+        let _kept = self.enforcer.note(fault, now);
+        self.events.push_back(Event::End(End::Fault { at_fault, what: message.to_owned() }));
+    }
+
+    fn client_misbehaved(&mut self, what: &str, now: Timestamp) {
+        self.fatal("client", "08P01", &format!("protocol violation by the client: {what}"), None, now);
+    }
+
+    fn upstream_misbehaved(&mut self, what: &str, now: Timestamp) {
+        self.fatal("upstream", "08P01", &format!("protocol violation by the database server: {what}"), None, now);
+    }
+}
+
+impl Known for Session {
+    fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {
+        // Read under another search path, it may mean something else now: the server reads it anew.
+        let known = self.sql_prepared.get(name)?;
+        self.settings.is_search_path(&known.search_path).then(|| Arc::clone(&known.analysis))
+    }
+
+    fn cursor(&self, name: &str) -> Option<Arc<Lineage>> {
+        if let Some(found) = self.cursors.get(name) {
+            return Some(Arc::clone(found));
+        }
+        match self.portals.lookup(name, self.segment) {
+            Lookup::One(portal) => portal.meaning.parts.first().and_then(|p| p.lineage.clone()),
+            Lookup::Ambiguous | Lookup::Unknown => None,
+        }
+    }
+}
+
+/// A refusal that has no policy behind it.
+fn not_understood(message: String, hint: Option<&str>) -> Refusal {
+    Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// The text of a message as UTF-8: the session's encoding, which the server checks too.
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}

@@ -1,0 +1,681 @@
+//! The client's messages: read, decided, forwarded, held or refused.
+use super::{Event, Pause, Portal, Prepared, Session, SqlPrepared, Waiting, not_understood, text_of};
+use crate::{
+    codec::{self, ClientMessage, Target},
+    facts::{self, Meaning},
+    names::Lookup,
+    pipeline::{Done, Expect, InFlight, Running},
+    render::{self, Rejection},
+};
+use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request};
+use doorward_model::{AuditKind, Name, Timestamp};
+use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, cost};
+use std::sync::{Arc, OnceLock, atomic::{AtomicBool, Ordering}};
+
+/// What became of a frame.
+enum Step {
+    /// Dealt with.
+    Done,
+    /// It is read again once what it waits for is there.
+    Wait,
+}
+
+/// What a text turned out to be.
+enum Reading {
+    Wait,
+    Refused(Rejection),
+    Read(Arc<Meaning>, Arc<Environment>),
+}
+
+/// The name under which a text that fails on purpose is sent: it fails before it is stored.
+const STAND_IN: &str = "doorward refused";
+/// A text that no PostgreSQL accepts: it puts the server where an error of its own would have.
+const STAND_IN_TEXT: &str = "refused by doorward";
+
+impl Session {
+    /// Reads whole frames of the client until there are none, or one has to wait.
+    pub(super) fn read_requests(&mut self, now: Timestamp) {
+        while !self.ended && self.may_read() {
+            if self.dropping > 0 {
+                let n = self.dropping.min(self.client_in.len());
+                let _dropped = self.client_in.split_to(n);
+                self.dropping -= n;
+                if self.dropping > 0 {
+                    return;
+                }
+            }
+            let header = match codec::peek(&self.client_in, self.limits.message) {
+                Ok(Some(header)) => header,
+                Ok(None) => return,
+                Err(e) => return self.client_misbehaved(&e.to_string(), now),
+            };
+            if matches!(header.tag, b'Q' | b'P') && header.total > self.limits.statement.saturating_add(4096) {
+                self.drop_oversized(header, now);
+                continue;
+            }
+            if self.client_in.len() < header.total {
+                return;
+            }
+            let frame = self.client_in.split_to(header.total);
+            match self.request(&frame, now) {
+                Step::Done => self.flushed_for_pause = false,
+                Step::Wait => {
+                    let rest = std::mem::replace(&mut self.client_in, frame);
+                    self.client_in.unsplit(rest);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn may_read(&mut self) -> bool {
+        match &self.pause {
+            Pause::None => self.to_upstream.len() < self.limits.backlog && !self.pipeline.is_full(),
+            Pause::Approval(_) | Pause::Catalogue | Pause::Analysis { result: None, .. } => false,
+            Pause::Analysis { .. } => true,
+            Pause::Answers => {
+                // Tried again: the frame itself finds out whether it still has to wait.
+                self.pause = Pause::None;
+                true
+            }
+        }
+    }
+
+    fn drop_oversized(&mut self, header: codec::Header, now: Timestamp) {
+        let text = format!("a statement of {} bytes", header.total);
+        let rejection = Rejection::new(
+            "54000",
+            &format!("statement refused: it is {} bytes long, and at most {} are read", header.total, self.limits.statement),
+            Some("send large values as parameters or with COPY"),
+        );
+        self.dropping = header.total;
+        if self.skipping {
+            return;
+        }
+        self.refuse_unread(&text, rejection, header.tag == b'Q', now);
+    }
+
+    fn request(&mut self, frame: &[u8], now: Timestamp) -> Step {
+        let message = match codec::client_message(frame) {
+            Ok(message) => message,
+            Err(e) => {
+                self.client_misbehaved(&e.to_string(), now);
+                return Step::Done;
+            }
+        };
+        if self.skipping && !matches!(message, ClientMessage::Sync | ClientMessage::Terminate) {
+            return Step::Done;
+        }
+        if self.answering.copy_in && !message.is_copy() {
+            return self.within_copy(&message, now);
+        }
+        match message {
+            ClientMessage::Query { query } => self.on_query(query, frame, now),
+            ClientMessage::Parse { name, query, .. } => self.on_parse(name, query, frame, now),
+            ClientMessage::Bind(bind) => self.on_bind(&bind, frame, now),
+            ClientMessage::Describe(target) => self.on_describe(&target, frame, now),
+            ClientMessage::Execute { portal, .. } => self.on_execute(portal, frame, now),
+            ClientMessage::Close(target) => self.on_close(&target, frame, now),
+            ClientMessage::Sync => self.on_sync(),
+            ClientMessage::Flush => self.own(|out| render::flush(out)),
+            ClientMessage::CopyData(_) => self.on_copy(frame, false),
+            ClientMessage::CopyDone | ClientMessage::CopyFail { .. } => self.on_copy(frame, true),
+            ClientMessage::FunctionCall { oid, .. } => self.on_function_call(oid, frame, now),
+            ClientMessage::Terminate => {
+                self.ended = true;
+                self.events.push_back(Event::End(super::End::Terminated));
+                self.own(|out| render::terminate(out))
+            }
+            ClientMessage::Password(_) => {
+                self.client_misbehaved("a password message after log-in", now);
+                Step::Done
+            }
+            ClientMessage::Unknown(tag) => {
+                self.client_misbehaved(&format!("unknown message type 0x{tag:02x}"), now);
+                Step::Done
+            }
+        }
+    }
+
+    /// While the upstream reads COPY data it ignores Sync and Flush, and nothing else may come.
+    fn within_copy(&mut self, message: &ClientMessage<'_>, now: Timestamp) -> Step {
+        if matches!(message, ClientMessage::Terminate) {
+            self.answering.copy_in = false;
+            self.ended = true;
+            self.events.push_back(Event::End(super::End::Terminated));
+            return self.own(|out| render::terminate(out));
+        }
+        if !matches!(message, ClientMessage::Sync | ClientMessage::Flush) {
+            self.client_misbehaved("unexpected message type during COPY from stdin", now);
+        }
+        Step::Done
+    }
+
+    fn on_query(&mut self, query: &[u8], frame: &[u8], now: Timestamp) -> Step {
+        let meaning = match self.read_text(query) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => {
+                self.refuse_unread(&String::from_utf8_lossy(query), rejection, true, now);
+                return Step::Done;
+            }
+            Reading::Read(meaning, _) => meaning,
+        };
+        let request = Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let outcome = match self.admissible(&meaning, now) {
+            Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
+            Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
+        };
+        self.carry_out(outcome, frame, meaning, None, now);
+        Step::Done
+    }
+
+    fn on_parse(&mut self, name: &str, query: &[u8], frame: &[u8], now: Timestamp) -> Step {
+        let (meaning, environment) = match self.read_text(query) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => {
+                self.refuse_unread(&String::from_utf8_lossy(query), rejection, false, now);
+                return Step::Done;
+            }
+            Reading::Read(meaning, environment) => (meaning, environment),
+        };
+        let request = Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        if self.statements.is_full(name) {
+            let refusal = not_understood(format!("more than {} prepared statements in one session", self.limits.names), None);
+            let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
+            self.reject(Rejection::from(&refusal), false);
+            return Step::Done;
+        }
+        let permit = match self.admissible(&meaning, now) {
+            Ok(()) => self.enforcer.prepare(&meaning.facts, &request, now),
+            Err(refusal) => Err(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
+        };
+        match permit {
+            Ok(permit) => {
+                let prepared = Arc::new(Prepared { meaning, environment, fields: OnceLock::new() });
+                self.statements.offer(name, self.segment, Arc::clone(&prepared));
+                self.forward(permit, frame, Expect::Parse { name: name.into(), prepared }, false, now);
+            }
+            Err(refusal) => self.reject(Rejection::from(&refusal), false),
+        }
+        Step::Done
+    }
+
+    fn on_bind(&mut self, bind: &codec::Bind<'_>, frame: &[u8], now: Timestamp) -> Step {
+        let prepared = match self.prepared_named(bind.statement) {
+            Lookup::One(prepared) => prepared,
+            Lookup::Ambiguous => return self.wait_for_answers(),
+            Lookup::Unknown => return self.no_such_statement(bind.statement),
+        };
+        let meaning = match self.current_meaning(&prepared) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => {
+                self.refuse_unread(&prepared.meaning.text, rejection, false, now);
+                return Step::Done;
+            }
+            Reading::Read(meaning, _) => meaning,
+        };
+        if self.portals.is_full(bind.portal) {
+            let message = format!("refused: more than {} portals in one session", self.limits.names);
+            self.reject(Rejection::new("53400", &message, None), false);
+            return Step::Done;
+        }
+        match self.admissible(&meaning, now).and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
+            Ok(permit) => {
+                let portal = Arc::new(Portal {
+                    prepared,
+                    meaning,
+                    bind: frame.to_vec(),
+                    result_formats: bind.result_formats().collect(),
+                    fields: OnceLock::new(),
+                    started: AtomicBool::new(false),
+                });
+                self.portals.offer(bind.portal, self.segment, Arc::clone(&portal));
+                self.forward(permit, frame, Expect::Bind { name: bind.portal.into(), portal }, false, now);
+            }
+            Err(refusal) => {
+                let request = Request { via: "bind", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+                let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
+                self.reject(Rejection::from(&refusal), false);
+            }
+        }
+        Step::Done
+    }
+
+    fn on_describe(&mut self, target: &Target<'_>, frame: &[u8], now: Timestamp) -> Step {
+        let (facts, expect) = match target {
+            Target::Statement(name) => match self.prepared_named(name) {
+                Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribeStatement(Some(p))),
+                Lookup::Ambiguous => return self.wait_for_answers(),
+                Lookup::Unknown => return self.no_such_statement(name),
+            },
+            Target::Portal(name) => match self.portals.lookup(name, self.segment) {
+                Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribePortal(Some(p))),
+                Lookup::Ambiguous => return self.wait_for_answers(),
+                Lookup::Unknown => return self.no_such_portal(name),
+            },
+        };
+        match self.enforcer.follow(&facts, frame, now) {
+            Ok(permit) => self.forward(permit, frame, expect, false, now),
+            Err(refusal) => self.reject(Rejection::from(&refusal), false),
+        }
+        Step::Done
+    }
+
+    fn on_execute(&mut self, name: &str, frame: &[u8], now: Timestamp) -> Step {
+        if self.must_wait() {
+            return self.wait_for_answers();
+        }
+        let portal = match self.portals.lookup(name, self.segment) {
+            Lookup::One(portal) => portal,
+            Lookup::Ambiguous => return self.wait_for_answers(),
+            Lookup::Unknown => return self.no_such_portal(name),
+        };
+        let meaning = Arc::clone(&portal.meaning);
+        let parameters = || codec::readable_parameters(&portal.bind);
+        let request = Request {
+            via: "execute",
+            statement: &meaning.text,
+            parameters: &parameters,
+            bound: &[meaning.text.as_bytes(), &portal.bind],
+            payload: frame,
+        };
+        let outcome = if portal.started.load(Ordering::Relaxed) {
+            // More rows of what was decided: judged anew, but not approved anew.
+            match self.enforcer.follow(&meaning.facts, frame, now) {
+                Ok(permit) => Outcome::Forward(permit),
+                Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
+            }
+        } else {
+            match self.admissible(&meaning, now) {
+                Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
+                Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
+            }
+        };
+        self.carry_out(outcome, frame, meaning, Some(portal), now);
+        Step::Done
+    }
+
+    fn on_close(&mut self, target: &Target<'_>, frame: &[u8], now: Timestamp) -> Step {
+        let expect = match target {
+            Target::Statement(name) => Expect::CloseStatement { name: (*name).into() },
+            Target::Portal(name) => Expect::ClosePortal { name: (*name).into() },
+        };
+        let facts = Arc::clone(self.enforcer.connect_facts());
+        match self.enforcer.follow(&facts, frame, now) {
+            Ok(permit) => self.forward(permit, frame, expect, false, now),
+            Err(refusal) => self.reject(Rejection::from(&refusal), false),
+        }
+        Step::Done
+    }
+
+    fn on_sync(&mut self) -> Step {
+        self.skipping = false;
+        self.push(Expect::Sync, false, false);
+        self.segment = self.segment.saturating_add(1);
+        self.segment_open = false;
+        self.own(|out| render::sync(out))
+    }
+
+    fn on_copy(&mut self, frame: &[u8], end: bool) -> Step {
+        // Outside of COPY the server ignores these; here they do not even go upstream.
+        if let Some(permit) = self.pipeline.awaits_copy() {
+            self.to_upstream.push_stream(permit, frame);
+            if end {
+                self.answering.copy_in = false;
+                self.push(Expect::CopyEnd, false, false);
+            }
+        }
+        Step::Done
+    }
+
+    fn on_function_call(&mut self, oid: u32, frame: &[u8], now: Timestamp) -> Step {
+        if self.must_wait() {
+            return self.wait_for_answers();
+        }
+        let facts = Arc::new(facts::function_call(&self.catalogue, oid));
+        let meaning = Arc::new(Meaning::without_text(&format!("function call {oid}"), facts));
+        let request =
+            Request { via: "function call", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        match self.enforcer.decide(&meaning.facts, &request, now) {
+            Outcome::Forward(permit) => {
+                let running = Running::new(permit.request(), &meaning, None);
+                self.forward(permit, frame, Expect::FunctionCall(running), false, now);
+            }
+            Outcome::Hold(held) => self.hold(*held, frame, meaning, None),
+            Outcome::Refuse(refusal) => self.reject(Rejection::from(&refusal), true),
+        }
+        Step::Done
+    }
+
+    /// Does what was decided about a Query or an Execute.
+    fn carry_out(
+        &mut self,
+        outcome: Outcome,
+        frame: &[u8],
+        meaning: Arc<Meaning>,
+        portal: Option<Arc<Portal>>,
+        now: Timestamp,
+    ) {
+        match outcome {
+            Outcome::Forward(permit) => self.run(permit, frame, &meaning, portal, now),
+            Outcome::Hold(held) => self.hold(*held, frame, meaning, portal),
+            Outcome::Refuse(refusal) => self.reject(Rejection::from(&refusal), portal.is_none()),
+        }
+    }
+
+    fn run(&mut self, permit: Permit, frame: &[u8], meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>, now: Timestamp) {
+        let barrier = meaning.changes_meaning();
+        let mut running = Running::new(permit.request(), meaning, portal.clone());
+        running.copy_in = meaning.copies_in().then(|| permit.stream());
+        let Some(portal) = portal else {
+            let expect = if frame.first() == Some(&b'F') { Expect::FunctionCall(running) } else { Expect::Query(running) };
+            return self.forward(permit, frame, expect, barrier, now);
+        };
+        if !self.will_be_described(&portal) {
+            // Rows of a portal that the client has not described could not be masked otherwise.
+            let Some(name) = codec::portal_of_bind(&portal.bind) else {
+                return self.client_misbehaved("a portal without a name", now);
+            };
+            let mut own = Vec::new();
+            render::describe_portal(&mut own, name);
+            self.to_upstream.push_own(&GatewayMessage::authored(&own));
+            self.push(Expect::DescribePortal(Some(Arc::clone(&portal))), true, false);
+        }
+        portal.started.store(true, Ordering::Relaxed);
+        self.forward(permit, frame, Expect::Execute(running), barrier, now);
+    }
+
+    fn will_be_described(&self, portal: &Arc<Portal>) -> bool {
+        portal.fields.get().is_some()
+            || portal.prepared.fields.get().is_some()
+            || self.pipeline.iter().any(|m| match &m.expect {
+                Expect::DescribePortal(Some(p)) => Arc::ptr_eq(p, portal),
+                Expect::DescribeStatement(Some(p)) => Arc::ptr_eq(p, &portal.prepared),
+                Expect::DescribePortal(None)
+                | Expect::DescribeStatement(None)
+                | Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::CloseStatement { .. }
+                | Expect::ClosePortal { .. }
+                | Expect::Execute(_)
+                | Expect::Query(_)
+                | Expect::FunctionCall(_)
+                | Expect::Refused
+                | Expect::Sync
+                | Expect::CopyEnd => false,
+            })
+    }
+
+    fn hold(&mut self, held: Held, frame: &[u8], meaning: Arc<Meaning>, portal: Option<Arc<Portal>>) {
+        self.events.push_back(Event::Hold(Box::new(held.approval().clone())));
+        let frame = bytes::Bytes::copy_from_slice(frame);
+        self.pause = Pause::Approval(Box::new(Waiting { held, frame, meaning, portal }));
+    }
+
+    /// A verdict is there: the held request goes on, on the same connection, or is refused.
+    pub(super) fn settle(&mut self, waiting: Waiting, verdict: ApprovalVerdict, now: Timestamp) {
+        let Waiting { held, frame, meaning, portal } = waiting;
+        let outcome = self.enforcer.settle(held, verdict, now);
+        // A settled request is never held again: an outcome of hold would be a second approval.
+        self.carry_out(outcome, &frame, meaning, portal, now);
+    }
+
+    /// Tells the caller that a request waits, and where it is decided.
+    pub fn say_held(&mut self, id: doorward_model::ApprovalId, link: &str, who: &str, expires_in: &str) {
+        let message = format!("waiting for approval {id} by {who}, for at most {expires_in}");
+        let hint = format!("decide at {link} or with: doorward approvals approve {id}");
+        let mut out = Vec::new();
+        render::notice(&mut out, "00000", &message, Some(&hint));
+        self.say(&out);
+    }
+
+    /// Writes a whole message of the gateway's own between two of the upstream's.
+    fn say(&mut self, message: &[u8]) {
+        if self.answering.passing == 0 {
+            self.to_client.extend_from_slice(message);
+        } else {
+            self.late.extend_from_slice(message);
+        }
+    }
+
+    fn forward(&mut self, permit: Permit, frame: &[u8], expect: Expect, barrier: bool, now: Timestamp) {
+        if let Err(e) = self.to_upstream.push(permit, frame) {
+            return self.fatal("gateway", "XX000", &e.to_string(), None, now);
+        }
+        self.segment_open = !matches!(expect, Expect::Query(_) | Expect::FunctionCall(_));
+        self.push(expect, false, barrier);
+    }
+
+    fn own(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Step {
+        let mut out = Vec::with_capacity(8);
+        write(&mut out);
+        self.to_upstream.push_own(&GatewayMessage::authored(&out));
+        Step::Done
+    }
+
+    /// Answers with an error in the right place, leaving the transaction as the server would.
+    ///
+    /// With nothing under way and no transaction open the gateway answers by itself. Otherwise a
+    /// stand-in that fails is sent upstream, so that the server's own rules decide what the error
+    /// aborts and skips, and its error is replaced by this one.
+    fn reject(&mut self, rejection: Rejection, simple: bool) {
+        let quiet = self.pipeline.is_empty() && !self.segment_open && self.status != b'T';
+        if quiet {
+            render::rejection(&mut self.to_client, &rejection);
+            if simple {
+                render::ready_for_query(&mut self.to_client, self.status);
+            } else {
+                self.skipping = true;
+            }
+            return;
+        }
+        let mut out = Vec::new();
+        let expect = if simple {
+            render::query(&mut out, STAND_IN_TEXT);
+            let facts = Arc::clone(self.enforcer.connect_facts());
+            let meaning = Arc::new(Meaning::without_text(STAND_IN_TEXT, facts));
+            Expect::Query(Running::new(self.enforcer.last_request(), &meaning, None))
+        } else {
+            render::parse(&mut out, STAND_IN, STAND_IN_TEXT);
+            self.skipping = true;
+            Expect::Refused
+        };
+        self.to_upstream.push_own(&GatewayMessage::authored(&out));
+        let message = InFlight { expect, segment: self.segment, refusal: Some(rejection), own: false, barrier: false };
+        self.pipeline.push(message);
+    }
+
+    /// Refuses a text that could not be read, with an audit entry of its own.
+    fn refuse_unread(&mut self, text: &str, rejection: Rejection, simple: bool, now: Timestamp) {
+        let facts = Arc::new(doorward_model::Facts::new(
+            "unread",
+            1,
+            vec![doorward_model::Access::new(
+                doorward_model::Action::Opaque,
+                doorward_model::Resource::Opaque { what: rejection.message.as_str().into() },
+            )],
+        ));
+        let statement: Arc<str> = Arc::from(text);
+        let request = Request {
+            via: if simple { "query" } else { "parse" },
+            statement: &statement,
+            parameters: &Vec::new,
+            bound: &[],
+            payload: text.as_bytes(),
+        };
+        let refusal = not_understood(rejection.message.clone(), None);
+        let _written = self.enforcer.refuse(&facts, &request, refusal, now);
+        self.reject(rejection, simple);
+    }
+
+    fn no_such_statement(&mut self, name: &str) -> Step {
+        let message = if name.is_empty() {
+            "unnamed prepared statement does not exist".to_owned()
+        } else {
+            format!("prepared statement \"{name}\" does not exist")
+        };
+        self.reject(Rejection::new("26000", &message, None), false);
+        Step::Done
+    }
+
+    fn no_such_portal(&mut self, name: &str) -> Step {
+        self.reject(Rejection::new("34000", &format!("portal \"{name}\" does not exist"), None), false);
+        Step::Done
+    }
+
+    fn prepared_named(&self, name: &str) -> Lookup<Prepared> {
+        match self.statements.lookup(name, self.segment) {
+            Lookup::Unknown => match self.sql_prepared.get(name) {
+                // The protocol and `PREPARE` share their names.
+                Some(known) => Lookup::One(Arc::clone(&known.prepared)),
+                None => Lookup::Unknown,
+            },
+            found @ (Lookup::One(_) | Lookup::Ambiguous) => found,
+        }
+    }
+
+    /// Whether something under way may change what the next text means.
+    fn must_wait(&self) -> bool {
+        self.pipeline.has_barrier()
+    }
+
+    fn wait_for_answers(&mut self) -> Step {
+        if self.pipeline.is_empty() {
+            // Nothing is owed, so nothing can become clearer by waiting.
+            return Step::Done;
+        }
+        if !self.flushed_for_pause {
+            self.flushed_for_pause = true;
+            // The server keeps its answers back until a Sync or a Flush.
+            let _step = self.own(|out| render::flush(out));
+        }
+        self.pause = Pause::Answers;
+        Step::Wait
+    }
+
+    /// Reads a text under the settings of the moment.
+    fn read_text(&mut self, query: &[u8]) -> Reading {
+        if self.must_wait() {
+            let _step = self.wait_for_answers();
+            return Reading::Wait;
+        }
+        if self.status == b'I' && self.pipeline.is_empty() && self.settings.take_schema_changed() {
+            self.events.push_back(Event::RefreshCatalogue);
+            self.pause = Pause::Catalogue;
+            return Reading::Wait;
+        }
+        let Some(text) = text_of(query) else {
+            let message = "invalid byte sequence for encoding \"UTF8\"";
+            return Reading::Refused(Rejection::new("22021", message, None));
+        };
+        self.read_str(text)
+    }
+
+    fn read_str(&mut self, text: &str) -> Reading {
+        let environment = match self.settings.environment(&self.catalogue) {
+            Ok(environment) => environment,
+            Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
+        };
+        if let Some(analysis) = self.cache.get(text, &environment) {
+            return Reading::Read(self.meaning_of(text, &analysis), environment);
+        }
+        if let Pause::Analysis { text: of, .. } = &self.pause
+            && &**of == text
+            && let Pause::Analysis { result: Some(result), .. } = std::mem::replace(&mut self.pause, Pause::None)
+        {
+            return match result {
+                Ok(analysis) => Reading::Read(self.meaning_of(text, &analysis), environment),
+                Err(e) => Reading::Refused(unreadable(&e)),
+            };
+        }
+        match cost(text) {
+            Cost::TooDeep(what) => Reading::Refused(unreadable(&SqlError::TooDeep { what })),
+            Cost::Inline => match self.cache.analyse(text, &environment) {
+                Ok(analysis) => Reading::Read(self.meaning_of(text, &analysis), environment),
+                Err(e) => Reading::Refused(unreadable(&e)),
+            },
+            Cost::Offload => {
+                let text: Arc<str> = Arc::from(text);
+                self.events.push_back(Event::Analyse(Arc::clone(&text), environment));
+                self.pause = Pause::Analysis { text, result: None };
+                Reading::Wait
+            }
+        }
+    }
+
+    /// `PREPARE` has succeeded.
+    pub(super) fn remember_prepared(&mut self, name: &Name, analysis: &Arc<Analysis>) {
+        if self.sql_prepared.len() >= self.limits.names {
+            // What is not remembered is opaque when it is executed.
+            return;
+        }
+        let Ok(environment) = self.settings.environment(&self.catalogue) else { return };
+        let search_path = Arc::clone(self.settings.search_path());
+        let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
+        let meaning = Arc::new(Meaning::resolve(text, analysis, self));
+        let prepared = Arc::new(Prepared { meaning, environment, fields: OnceLock::new() });
+        let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, prepared };
+        self.sql_prepared.insert((&**name).into(), known);
+    }
+
+    fn meaning_of(&mut self, text: &str, analysis: &Arc<Analysis>) -> Arc<Meaning> {
+        if let Some(known) = self.meanings.known(analysis) {
+            return known;
+        }
+        let meaning = Arc::new(Meaning::resolve(Arc::from(text), analysis, self));
+        if analysis.statements.iter().all(|s| s.references.is_empty()) {
+            self.meanings.put(analysis, &meaning);
+        }
+        meaning
+    }
+
+    /// What a prepared statement means now: the server reads it anew under another search path.
+    fn current_meaning(&mut self, prepared: &Arc<Prepared>) -> Reading {
+        if self.must_wait() {
+            let _step = self.wait_for_answers();
+            return Reading::Wait;
+        }
+        let now = match self.settings.environment(&self.catalogue) {
+            Ok(environment) => environment,
+            Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
+        };
+        let same = Arc::ptr_eq(&now, &prepared.environment)
+            || (now.search_path == prepared.environment.search_path
+                && now.temporary == prepared.environment.temporary
+                && Arc::ptr_eq(&now.catalogue, &prepared.environment.catalogue));
+        if same {
+            return Reading::Read(Arc::clone(&prepared.meaning), now);
+        }
+        let text = Arc::clone(&prepared.meaning.text);
+        self.read_str(&text)
+    }
+
+    /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
+    /// that would be carried out of the reach of masks.
+    fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        if meaning.changes_names_midway() {
+            return Err(not_understood(
+                format!("{} refused: what follows a change of search_path or role in one message cannot be read", meaning.facts.command),
+                Some("send the SET as a message of its own"),
+            ));
+        }
+        self.hidden_moves(meaning, now)
+    }
+
+    /// Writes down how a request ended.
+    pub(super) fn completed(&mut self, done: Done, result: &str, now: Timestamp) {
+        let Done { request, rows, masked } = done;
+        let kind = AuditKind::Completed { request, result: result.to_owned(), rows, masked };
+        // What was done is done: a log that cannot take this refuses the next request.
+        let _kept = self.enforcer.note(kind, now);
+    }
+}
+
+fn unreadable(e: &SqlError) -> Rejection {
+    match e {
+        SqlError::Syntax { message, position } => Rejection::new("42601", message, None).at(*position),
+        SqlError::TooDeep { .. } => {
+            Rejection::new("54001", &e.to_string(), Some("split the statement, or send lists as one array parameter"))
+        }
+    }
+}
