@@ -1,1 +1,32 @@
-//! (being written)
+//! The policy administration point: people decide held requests, and see and end sessions.
+//!
+//! Purpose: [`Desk`] keeps held requests until people, time or the caller end them; [`serve`] offers
+//! a REST interface to people; [`Client`] uses it from the command line.
+//!
+//! Invariants:
+//! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
+//! - An approval ends once. Its requester never decides it; one person gives one verdict.
+//! - Every route but `health` needs a token; what is not a person's business looks as if it were not there.
+//! - Whatever an unknown peer sends is bounded in size and time.
+//!
+//! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]),
+//! decisions by policy, a web page.
+//!
+//! Known limits: HTTP/1.1 only. Bad tokens are audited at whatever rate they come. The 512 places for
+//! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
+//! that lags sees what is pending, not each change it missed. Texts of callers (statements, comments)
+//! are passed on as they are: who prints them to a terminal has to escape control characters.
+mod api;
+mod client;
+mod desk;
+mod problem;
+mod serve;
+mod types;
+
+pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck};
+pub use client::{Client, ClientError};
+pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
+pub use serve::serve;
+pub use types::{
+    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, RequirementView, SessionList, VerdictView,
+};

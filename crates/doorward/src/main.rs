@@ -1,1 +1,106 @@
-fn main() {}
+//! The `doorward` command.
+mod approvals;
+mod audit;
+mod cli;
+mod config;
+mod dev;
+mod policy;
+mod policy_test;
+mod serve;
+mod sessions;
+mod state;
+mod token;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use cli::{Cli, Command, ConnectionsCommand, Output};
+use config::Config;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Bad configuration or policies.
+const BAD_CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("doorward: the cryptographic provider was installed twice");
+        return ExitCode::FAILURE;
+    }
+    match run(cli) {
+        Ok(code) => code,
+        // A reader that has seen enough (`| head`) is no error.
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("doorward: {e:#}");
+            if e.is::<BadConfiguration>() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Marks errors that end with exit code 2.
+#[derive(Debug)]
+struct BadConfiguration;
+
+impl std::fmt::Display for BadConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("bad configuration")
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => {
+            let config = Config::load(&args.config).context(BadConfiguration)?;
+            serve::run(config)?;
+        }
+        Command::Check(args) => {
+            let config = Config::load(&args.config).context(BadConfiguration)?;
+            let loaded = policy::load(&config).context(BadConfiguration)?;
+            let n = loaded.policies().count();
+            println!("ok: {} connections, {n} policies (version {})", config.connections.len(), loaded.version);
+        }
+        Command::Policy(command) => return policy::run(command),
+        Command::Connections(ConnectionsCommand::List { config, output }) => {
+            connections(&Config::load(&config.config).context(BadConfiguration)?, output)?;
+        }
+        Command::Approvals(command) => approvals::run(command)?,
+        Command::Sessions(command) => return sessions::run(command),
+        Command::Audit(command) => return audit::run(command),
+        Command::Token(args) => return token::run(&args),
+        Command::Dev(command) => dev::run(command)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn connections(config: &Config, output: Output) -> Result<()> {
+    for c in &config.connections {
+        let c = config.connection(c)?;
+        match output {
+            Output::Text => println!(
+                "{:<16} {:<9} {:<22} -> {}:{}",
+                c.info.name, c.info.kind, c.listen, c.upstream.host, c.upstream.port
+            ),
+            Output::Json => println!(
+                "{}",
+                serde_json::json!({
+                    "connection": &*c.info,
+                    "listen": c.listen,
+                    "upstream": format!("{}:{}", c.upstream.host, c.upstream.port),
+                })
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// The async runtime of commands that talk to a network.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
+}

@@ -1,1 +1,26 @@
-//! (being written)
+//! The data plane: listeners, TLS and one driver per protocol.
+//!
+//! A driver joins a pure protocol session with two sockets, the audit log, the recording and the
+//! approval desk. It moves bytes and waits; it decides nothing.
+//!
+//! Invariants:
+//! - The two directions of a session never wait for each other: one task polls both.
+//! - Nothing slow runs on the async workers: long texts are read on [`AnalysisPool`], disks are
+//!   written by threads of the record crate.
+//! - Handshakes have a deadline, and one silent client delays nobody.
+//!
+//! Deliberately absent: policy, SQL, the wire format. Known limits: one upstream connection per
+//! session, never pooled, because a pooled one would carry one caller's state to another.
+mod analysis;
+mod connection;
+pub mod postgres;
+mod registry;
+mod services;
+mod stream;
+pub mod tls;
+
+pub use analysis::AnalysisPool;
+pub use doorward_postgres::Limits;
+pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls};
+pub use registry::{Registry, SessionSummary};
+pub use services::{Authenticate, RejectedToken, Services};

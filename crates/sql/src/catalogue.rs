@@ -1,7 +1,9 @@
 //! What is known of a database's schema: the names behind the numbers on the wire, and the columns
 //! behind `*`.
+use crate::postgres::SourceColumn;
 use ahash::AHashMap;
 use doorward_model::Name;
+use std::collections::BTreeSet;
 
 /// The kind of a relation (`pg_class.relkind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +82,8 @@ pub struct Catalogue {
     by_name: AHashMap<(Name, Name), u32>,
     functions: AHashMap<u32, Function>,
     function_names: AHashMap<Name, Vec<u32>>,
+    /// What the columns of views are made of.
+    view_columns: AHashMap<(u32, i16), BTreeSet<SourceColumn>>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -101,6 +105,21 @@ impl Catalogue {
             out.functions.insert(f.oid, f);
         }
         out
+    }
+
+    /// The same snapshot, knowing what the columns of views are made of.
+    #[must_use]
+    pub fn with_view_columns(
+        mut self,
+        columns: impl IntoIterator<Item = ((u32, i16), BTreeSet<SourceColumn>)>,
+    ) -> Self {
+        self.view_columns.extend(columns);
+        self
+    }
+
+    /// The columns of other relations that a view's column is made of.
+    pub fn view_column(&self, relation: u32, column: i16) -> Option<&BTreeSet<SourceColumn>> {
+        self.view_columns.get(&(relation, column))
     }
 
     /// Which snapshot this is.

@@ -11,6 +11,15 @@
 //!
 //! Deliberately absent: policy, sockets, the database itself. What has to be known of the database
 //! comes in as a [`Catalogue`].
+//!
+//! Known limits:
+//! - Casts to a user's types and operators of built-in symbols over a user's types may call functions
+//!   that are not asked for; triggers, rules, defaults and views run what their makers were asked for.
+//! - `has_where` is true if the condition names a column: `WHERE id = id` counts.
+//! - UPDATE and DELETE ask `select` on their target only with RETURNING or other relations beside it.
+//! - Lineage does not count what only filters, joins, groups or sorts (inference).
+//! - GRANT on anything but relations names `?` and is opaque too: the binding hides the names.
+//! - Bodies of functions in other languages than SQL, and of DO, are opaque.
 mod catalogue;
 pub mod postgres;
 

@@ -1,1 +1,100 @@
-//! (being written)
+//! Stored state: approvals, verdicts and sessions, in an embedded SQLite database.
+//!
+//! Purpose: what people list and look up later. The waiting itself happens in memory, in the desk.
+//!
+//! Invariants:
+//! - One connection writes; an approval leaves `pending` once, whoever asks.
+//! - One verdict per approval and person (primary key).
+//! - The file is readable by its owner alone.
+//! - A pending approval of a former process is withdrawn when the store opens: its caller is gone.
+//!
+//! Deliberately absent: decisions about who may approve, clocks, credentials of any kind.
+//!
+//! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
+mod approvals;
+mod sessions;
+
+pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
+pub use sessions::StoredSession;
+
+use doorward_model::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::{
+    fs,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made or protected.
+    #[error("the store `{path}` cannot be opened: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error("the store failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the store could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row holds what this version cannot read.
+    #[error("the store holds a `{0}` that cannot be read")]
+    Unreadable(&'static str),
+}
+
+/// The embedded database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Store {
+    /// Opens `doorward.db` in `state_dir`, makes it if need be, and withdraws what a former process left pending.
+    ///
+    /// # Errors
+    /// Where the file or the database cannot be used.
+    pub async fn open(state_dir: &Path, now: Timestamp) -> Result<Self, StoreError> {
+        let path = state_dir.join("doorward.db");
+        protect(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::migrate!("./migrations").run(&writer).await?;
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
+        let store = Self { writer, readers };
+        store.withdraw_left_over(now).await?;
+        Ok(store)
+    }
+
+    /// Closes the database after what is under way.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// SQLite gives its `-wal` and `-shm` files the mode of the database file.
+fn protect(path: &Path) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// SQLite integers are signed; a time beyond them is the end of time.
+fn micros(t: Timestamp) -> i64 {
+    i64::try_from(t.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
+}

@@ -71,8 +71,11 @@ impl ClientMatrix {
         let script = repo_root().join("scripts/run-client-matrix");
         ensure!(script.is_file(), "there is no {}", script.display());
         let mut command = Command::new(&script);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("PG") || text.starts_with("E2E_") || text == "DOORWARD_TOKEN_FILE" {
+                command.env_remove(name);
+            }
         }
         command.envs(self.envs.iter().cloned()).env("E2E_PREFIX", &self.prefix);
         command.env("DOORWARD_TEST_CACHE", cache_dir()).args(&self.clients);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::dev_token::DevToken;
 use crate::paths::Unavailable;
-use crate::ports::accepts;
+use crate::ports::somebody_listens;
 use crate::process::{Process, ProcessSpec};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -59,7 +59,8 @@ impl GatewayOptions {
         self
     }
 
-    /// Starts it and waits until every `listen` and `api_listen` address of the configuration accepts connections.
+    /// Starts it and waits until it listens on every `listen` and `api_listen` address of the configuration, without
+    /// connecting.
     ///
     /// # Errors
     /// When it ends before that, with its log, or takes too long.
@@ -68,6 +69,8 @@ impl GatewayOptions {
             Some(program) => program,
             None => built_program()?,
         };
+        let listens = listen_addresses(&self.config);
+        ensure!(!listens.is_empty(), "the configuration has no `listen = \"host:port\"` line to wait for");
         let own = TempDir::with_prefix("doorward-gateway-")?;
         let directory = self.directory.unwrap_or_else(|| own.path().to_owned());
         for (name, content) in &self.files {
@@ -80,7 +83,6 @@ impl GatewayOptions {
             spec = spec.env(name, value);
         }
         let process = Process::start(spec, directory.join("doorward.log"))?;
-        let listens = listen_addresses(&self.config);
         let mut gateway = Gateway { process, program, directory, listens, _own: own };
         gateway.wait_until_it_listens()?;
         Ok(gateway)
@@ -200,14 +202,13 @@ impl Gateway {
     }
 
     /// A token of the development issuer, made by `doorward dev token`.
-    #[must_use]
     pub fn dev_token(&self, subject: &str) -> DevToken {
         DevToken::new(&self.program, subject).directory(&self.directory)
     }
 
     fn wait_until_it_listens(&mut self) -> Result<()> {
         let listens = self.listens.clone();
-        self.process.wait_until(START_LIMIT, |_| listens.iter().all(|address| accepts(*address)))
+        self.process.wait_until(START_LIMIT, |_| listens.iter().all(|address| somebody_listens(*address)))
     }
 }
 

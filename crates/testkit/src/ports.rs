@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,14 +34,15 @@ pub fn free_port() -> Result<u16> {
     bail!("no free loopback port between {FIRST} and {}", u64::from(FIRST) + COUNT)
 }
 
-/// Waits until something accepts connections at `address`.
+/// Waits until something listens at `address`. Nothing connects: a server that keeps a log of its callers, as the
+/// gateway does, sees nobody.
 ///
 /// # Errors
 /// When nothing did within `limit`.
 pub fn wait_for_port(address: SocketAddr, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
-        if accepts(address) {
+        if somebody_listens(address) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(20));
@@ -49,6 +50,41 @@ pub fn wait_for_port(address: SocketAddr, limit: Duration) -> Result<()> {
     bail!("nothing listens on {address} after {limit:?}")
 }
 
-pub(crate) fn accepts(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
+pub(crate) fn somebody_listens(address: SocketAddr) -> bool {
+    const LISTEN: &str = "0A";
+    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let port = format!("{:04X}", address.port());
+    std::fs::read_to_string(table).unwrap_or_default().lines().any(|line| {
+        // `sl local_address rem_address st …`, an address being ADDRESS:PORT in hexadecimal.
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next().and_then(|local| local.split_once(':'));
+        local.is_some_and(|(_, number)| number == port) && fields.nth(1) == Some(LISTEN)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{free_port, somebody_listens, wait_for_port};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
+
+    #[test]
+    fn listening_is_seen_without_connecting() {
+        let address = (Ipv4Addr::LOCALHOST, free_port().unwrap()).into();
+        assert!(wait_for_port(address, Duration::from_millis(50)).is_err());
+        let listener = TcpListener::bind(address).unwrap();
+        wait_for_port(address, Duration::from_secs(1)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody has called");
+        drop(listener);
+        assert!(!somebody_listens(address));
+    }
+
+    #[test]
+    fn no_port_is_handed_out_twice() {
+        let mut ports: Vec<u16> = (0..200).map(|_| free_port().unwrap()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 200);
+    }
 }

@@ -146,7 +146,9 @@ impl PostgresOptions {
     fn host_based_authentication(&self) -> String {
         let record = if self.clear_text_refused || self.auth == Auth::Cert { "hostssl" } else { "host" };
         let method = self.auth.method();
-        format!("local all all trust\n{record} all all 127.0.0.1/32 {method}\n{record} replication all 127.0.0.1/32 {method}\n")
+        format!(
+            "local all all trust\n{record} all all 127.0.0.1/32 {method}\n{record} replication all 127.0.0.1/32 {method}\n"
+        )
     }
 
     fn configuration(&self, sockets: &Path, tls: Option<(&Authority, &Identity)>) -> String {
@@ -217,10 +219,8 @@ impl Postgres {
     fn start_with(mut options: PostgresOptions) -> Result<Self> {
         options.tls |= options.auth == Auth::Cert;
         let installation = Installation::find(options.release)?;
-        let directory = tempfile::Builder::new()
-            .prefix("doorward-pg-")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir()?;
+        let directory =
+            tempfile::Builder::new().prefix("doorward-pg-").permissions(Permissions::from_mode(0o755)).tempdir()?;
         let data = directory.path().join("data");
         installation.new_data_directory(&data)?;
         let authority = configure(&options, directory.path())?;

@@ -35,7 +35,12 @@ impl Authority {
         let identity = Identity { cert: directory.join("ca.crt"), key: directory.join("ca.key") };
         let mut command = request(&identity.key, "Doorward test authority")?;
         command.args(["-x509", "-days", "30", "-out"]).arg(&identity.cert);
-        command.args(["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
+        command.args([
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        ]);
         run(&mut command)?;
         protect(&identity.key)?;
         Ok(Self { directory: directory.to_owned(), identity })

@@ -3,6 +3,8 @@
 //! Frames are cut by their declared length before anything reads them, are read to their last
 //! byte, and stay bytes: every message borrows from its frame.
 mod client;
+#[cfg(test)]
+pub(crate) mod traffic;
 mod upstream;
 
 pub use client::{
@@ -11,7 +13,7 @@ pub use client::{
 };
 pub use upstream::{
     Authentication, DataRow, FieldDescription, Fields, RowDescription, UpstreamMessage, error_fields, error_text,
-    run_of_rows, sqlstate, upstream_message,
+    run_of_rows, severity, sqlstate, upstream_message,
 };
 
 pub use doorward_wire::WireError;

@@ -17,6 +17,18 @@
 //!
 //! Deliberately absent: sockets and TLS (the gateway's), policy and storage (above the
 //! enforcement point). Known limits: `docs/protocols/postgres.md`.
+pub mod auth;
 pub mod codec;
+mod copy;
+mod facts;
+mod mask;
+mod names;
+mod pipeline;
 pub mod render;
+pub mod replay;
+mod session;
+mod settings;
 pub mod startup;
+
+pub use auth::{ScramKeys, UpstreamAuth};
+pub use session::{End, Event, Limits, Session, SessionParts};

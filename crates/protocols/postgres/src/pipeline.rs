@@ -80,6 +80,13 @@ pub(crate) struct InFlight {
     pub(crate) barrier: bool,
 }
 
+impl InFlight {
+    /// Whether it is one that touches data.
+    pub(crate) const fn is_request(&self) -> bool {
+        matches!(self.expect, Expect::Execute(_) | Expect::Query(_) | Expect::FunctionCall(_))
+    }
+}
+
 /// Everything that is owed.
 #[derive(Debug, Default)]
 pub(crate) struct Pipeline {

@@ -16,7 +16,7 @@ mod requests;
 mod reveal;
 
 use crate::{
-    codec::{self, FieldDescription},
+    codec::FieldDescription,
     copy::CopyMasker,
     facts::{Known, Meaning},
     mask::RowMasker,
@@ -226,6 +226,8 @@ pub struct Session {
     answering: Answering,
     revealed: reveal::Remembered,
     meanings: Meanings,
+    /// Hidden columns were touched in this transaction.
+    touched_hidden: bool,
     client_in: BytesMut,
     upstream_in: BytesMut,
     /// Bytes of an over-long client message that are still to be dropped.
@@ -270,6 +272,7 @@ impl Session {
             answering: Answering::default(),
             revealed: reveal::Remembered::default(),
             meanings: Meanings::default(),
+            touched_hidden: false,
             late: Vec::new(),
             upstream_said_goodbye: false,
             client_in: BytesMut::new(),

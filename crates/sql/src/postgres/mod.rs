@@ -4,12 +4,37 @@
 //! text ── cost() ──> Refused | Inline | Offload          (a token scan; no recursion)
 //!      └─ analyse(text, environment) ──> Analysis         (facts, outputs, effects, copy)
 //! ```
+mod analysis;
+mod bodies;
+mod cache;
+mod children;
+mod copy;
+mod ddl;
+mod functions;
+mod grants;
+mod lineage;
+mod names;
+mod objects;
+mod query;
+mod scan;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod utility;
+mod walk;
+
+pub use analysis::analyse;
+pub use cache::AnalysisCache;
+pub use functions::harmless_functions;
+pub use scan::cost;
+pub use settings::{SettingClass, setting_class};
+
 use crate::Catalogue;
 use doorward_model::{Facts, Name};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What a session's settings make of a text: part of the key under which an analysis is cached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// The schema of the database.
     pub catalogue: Arc<Catalogue>,

@@ -250,6 +250,8 @@ fn authentication<'a>(r: &mut Reader<'a>) -> Result<Authentication<'a>, WireErro
             loop {
                 match r.text()? {
                     "" => break,
+                    // Four are known; each costs more than the two bytes it may be sent in.
+                    _ if mechanisms.len() >= 32 => return Err(r.invalid()),
                     mechanism => mechanisms.push(mechanism),
                 }
             }
@@ -333,6 +335,12 @@ pub fn error_fields(frame: &[u8]) -> Option<Fields<'_>> {
 pub fn sqlstate(frame: &[u8]) -> Option<&str> {
     let (_, code) = error_fields(frame)?.find(|(code, _)| *code == b'C')?;
     std::str::from_utf8(code).ok()
+}
+
+/// The severity of an ErrorResponse frame, not translated.
+pub fn severity(frame: &[u8]) -> Option<&str> {
+    let (_, text) = error_fields(frame)?.find(|(code, _)| *code == b'V')?;
+    std::str::from_utf8(text).ok()
 }
 
 /// The message of an ErrorResponse frame.

@@ -187,14 +187,12 @@ impl Session {
                 self.pass_notice(frame, exposure, now);
             }
             UpstreamMessage::NotificationResponse { .. } => {
-                let wanted = self.wanted_types(now);
-                let masked = mask::notification(frame, &self.text_masking(wanted, now));
+                let masked = mask::notification(frame, &self.text_masking(now));
                 self.to_client.extend_from_slice(&masked);
             }
             UpstreamMessage::ParameterStatus { name, value } => self.parameter(name, value, frame, now),
             UpstreamMessage::FunctionCallResponse(_) => {
-                let wanted = self.wanted_types(now);
-                let masked = mask::function_result(frame, &self.text_masking(wanted, now));
+                let masked = mask::function_result(frame, &self.text_masking(now));
                 self.to_client.extend_from_slice(&masked);
                 self.answered_function(now);
             }
@@ -347,6 +345,7 @@ impl Session {
         if status == b'I' {
             let failed = std::mem::take(&mut self.answering.failed);
             self.settings.idle(failed);
+            self.touched_hidden = self.pipeline.iter().any(|m| m.is_request());
             self.portals.forget_confirmed();
         }
         self.to_client.extend_from_slice(frame);
@@ -359,6 +358,9 @@ impl Session {
         self.answering.copy_in = false;
         self.answering.failed = true;
         self.drop_copy_ends();
+        if codec::severity(frame).is_some_and(|s| matches!(s, "FATAL" | "PANIC")) {
+            self.upstream_said_goodbye = true;
+        }
         let code = codec::sqlstate(frame).unwrap_or("XX000").to_owned();
         let refusal = self.pipeline.front().and_then(|m| m.refusal.take());
         match refusal {
@@ -429,11 +431,11 @@ impl Session {
     }
 
     fn pass_notice(&mut self, frame: &[u8], exposure: ErrorExposure, now: Timestamp) {
-        let wanted = self.wanted_types(now);
-        if exposure == ErrorExposure::ScanOnly && !self.detector.may_contain(frame, wanted) {
+        let text = self.text_masking(now);
+        if exposure == ErrorExposure::ScanOnly && !self.detector.may_contain(frame, text.wanted) {
             return self.to_client.extend_from_slice(frame);
         }
-        let masked = mask::error_or_notice(frame, exposure, &self.text_masking(wanted, now));
+        let masked = mask::error_or_notice(frame, exposure, &text);
         self.to_client.extend_from_slice(&masked);
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request};
 use doorward_model::{AuditKind, Name, Timestamp};
-use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, cost};
+use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, analyse, cost};
 use std::sync::{Arc, OnceLock, atomic::{AtomicBool, Ordering}};
 
 /// What became of a frame.
@@ -576,7 +576,7 @@ impl Session {
             Ok(environment) => environment,
             Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
         };
-        if let Some(analysis) = self.cache.get(text, &environment) {
+        if let Some(analysis) = self.cache.find(text, &environment) {
             return Reading::Read(self.meaning_of(text, &analysis), environment);
         }
         if let Pause::Analysis { text: of, .. } = &self.pause
@@ -590,8 +590,12 @@ impl Session {
         }
         match cost(text) {
             Cost::TooDeep(what) => Reading::Refused(unreadable(&SqlError::TooDeep { what })),
-            Cost::Inline => match self.cache.analyse(text, &environment) {
-                Ok(analysis) => Reading::Read(self.meaning_of(text, &analysis), environment),
+            Cost::Inline => match analyse(text, &environment) {
+                Ok(analysis) => {
+                    let analysis = Arc::new(analysis);
+                    self.cache.insert(text, &environment, Arc::clone(&analysis));
+                    Reading::Read(self.meaning_of(text, &analysis), environment)
+                }
                 Err(e) => Reading::Refused(unreadable(&e)),
             },
             Cost::Offload => {

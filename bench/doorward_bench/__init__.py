@@ -1,0 +1,1 @@
+"""Parts of bench/run: see bench/README.md."""

@@ -1,0 +1,258 @@
+//! A client of the interface, for the command line.
+use crate::types::{ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, SessionList};
+use doorward_model::{ApprovalId, SessionId};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde::de::DeserializeOwned;
+use std::{error::Error as _, net::IpAddr, ops::ControlFlow, time::Duration};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Four keep-alives missed.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The longest event that a watch takes in, in bytes.
+const MAX_EVENT: usize = 64 * 1024 * 1024;
+
+/// What went wrong, in words for the person at the command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The address cannot be used.
+    #[error("`{url}` cannot be used as the address of the API: {why}")]
+    Address {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody listens.
+    #[error("no gateway answers at {url}: is `doorward serve` running?")]
+    NoGateway {
+        /// Where.
+        url: String,
+    },
+    /// Connected, but not understood: TLS, time-out, or something that is not a gateway.
+    #[error("the gateway at {url} cannot be talked to: {why}")]
+    Transport {
+        /// Where.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// 401.
+    #[error("the token was not accepted: {0}")]
+    Token(String),
+    /// Any other refusal, in the gateway's words.
+    #[error("{detail} ({status})")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What the gateway says.
+        detail: String,
+    },
+}
+
+/// Talks to one gateway with one token.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client for the gateway at `base_url` (`https://gateway.example:8443`).
+    /// `ca_pem` is trusted besides the system's authorities.
+    ///
+    /// # Errors
+    /// Where the address or the certificates cannot be used. A token is sent in clear text to this machine only.
+    pub fn new(base_url: &str, token: &str, ca_pem: Option<Vec<u8>>) -> Result<Self, ClientError> {
+        let address = |why: String| ClientError::Address { url: base_url.to_owned(), why };
+        let url: Url = base_url.parse().map_err(|e| address(format!("{e}")))?;
+        let local = is_local(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if local => {}
+            "http" => return Err(address("the token would travel in clear text: use https".into())),
+            _ => return Err(address("use https".into())),
+        }
+        let mut http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(SILENCE);
+        if local {
+            http = http.no_proxy();
+        }
+        if let Some(pem) = ca_pem {
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| address(format!("the CA file: {e}")))?;
+            http = http.tls_certs_merge(certificates);
+        }
+        let http = http.build().map_err(|e| address(reason(&e)))?;
+        Ok(Self { http, base: base_url.trim_end_matches('/').to_owned(), token: token.to_owned() })
+    }
+
+    /// The newest approvals that the caller may see, in a state (`pending`, …) or in any.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn approvals(&self, state: Option<&str>) -> Result<Vec<ApprovalView>, ClientError> {
+        let request = self.request(Method::GET, &approvals_in(state.unwrap_or("all")));
+        Ok(self.json::<ApprovalList>(request).await?.approvals)
+    }
+
+    /// One approval.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn approval(&self, id: ApprovalId) -> Result<ApprovalView, ClientError> {
+        self.json(self.request(Method::GET, &format!("approvals/{id}"))).await
+    }
+
+    /// Says yes; gives how the approval stands then.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn approve(&self, id: ApprovalId, comment: &str) -> Result<ApprovalView, ClientError> {
+        self.decide(id, "approve", comment).await
+    }
+
+    /// Says no; gives how the approval stands then.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deny(&self, id: ApprovalId, comment: &str) -> Result<ApprovalView, ClientError> {
+        self.decide(id, "deny", comment).await
+    }
+
+    /// Gives the pending approvals and then each change to `seen`, until that breaks off or the gateway
+    /// ends the stream (it stops, or the token expires).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn watch(&self, mut seen: impl FnMut(ApprovalView) -> ControlFlow<()>) -> Result<(), ClientError> {
+        let mut response = self.send(self.request(Method::GET, "approvals/watch")).await?;
+        let mut buffer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(&e))? {
+            buffer.extend_from_slice(&chunk);
+            while let Some(line) = cut_line(&mut buffer) {
+                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                let view = serde_json::from_slice(data).map_err(|e| self.odd(&e))?;
+                if seen(view).is_break() {
+                    return Ok(());
+                }
+            }
+            if buffer.len() > MAX_EVENT {
+                return Err(self.odd(&"an event is too long"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sessions that are open now, oldest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn sessions(&self) -> Result<Vec<LiveSession>, ClientError> {
+        Ok(self.json::<SessionList>(self.request(Method::GET, "sessions")).await?.sessions)
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn kill(&self, id: SessionId) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, &format!("sessions/{id}/kill"));
+        self.send(request.timeout(DEADLINE)).await.map(|_| ())
+    }
+
+    async fn decide(&self, id: ApprovalId, what: &str, comment: &str) -> Result<ApprovalView, ClientError> {
+        let body = Comment { comment: comment.to_owned() };
+        self.json(self.request(Method::POST, &format!("approvals/{id}/{what}")).json(&body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request.timeout(DEADLINE)).await?;
+        response.json().await.map_err(|e| self.failed(&e))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|e| self.failed(&e))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.unwrap_or_default();
+        let problem: ProblemDetails = serde_json::from_slice(&body).unwrap_or_default();
+        let detail = if problem.detail.is_empty() { format!("{status}") } else { problem.detail };
+        Err(match status {
+            StatusCode::UNAUTHORIZED => ClientError::Token(detail),
+            _ => ClientError::Refused { status: status.as_u16(), detail },
+        })
+    }
+
+    fn failed(&self, e: &reqwest::Error) -> ClientError {
+        let mut cause = e.source();
+        while let Some(inner) = cause {
+            if let Some(io) = inner.downcast_ref::<std::io::Error>()
+                && io.kind() == std::io::ErrorKind::ConnectionRefused
+            {
+                return ClientError::NoGateway { url: self.base.clone() };
+            }
+            cause = inner.source();
+        }
+        ClientError::Transport { url: self.base.clone(), why: reason(e) }
+    }
+
+    fn odd(&self, why: &dyn std::fmt::Display) -> ClientError {
+        ClientError::Transport { url: self.base.clone(), why: why.to_string() }
+    }
+}
+
+/// The innermost cause: the outer ones only say that a request failed.
+fn reason(e: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = e;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Whatever the word is, it stays one parameter: the gateway says whether it is a state.
+fn approvals_in(state: &str) -> String {
+    let mut query = form_urlencoded(state);
+    query.insert_str(0, "approvals?state=");
+    query
+}
+
+fn form_urlencoded(word: &str) -> String {
+    use std::fmt::Write as _;
+    word.bytes().fold(String::new(), |mut out, b| {
+        if b.is_ascii_alphanumeric() {
+            out.push(char::from(b));
+        } else {
+            let _never_fails = write!(out, "%{b:02X}");
+        }
+        out
+    })
+}
+
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn cut_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = buffer.iter().position(|b| *b == b'\n')?;
+    let rest = buffer.split_off(end.saturating_add(1));
+    let mut line = std::mem::replace(buffer, rest);
+    line.truncate(end);
+    Some(line)
+}

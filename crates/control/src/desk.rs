@@ -1,0 +1,389 @@
+//! Where held requests wait for people.
+//!
+//! Each approval has a lock of its own, held across the audit commit and the store write, so that
+//! verdicts, expiry and withdrawal come one after the other and exactly one of them ends it.
+use doorward_enforce::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, AuditSink, unmet_requirement};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, Timestamp};
+use doorward_store::{ApprovalState, Store, StoredVerdict};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+use tokio::sync::{Notify, broadcast};
+
+/// Approvals that may be pending at once; more are refused.
+const MAX_PENDING: usize = 10_000;
+/// Characters in a comment.
+pub const MAX_COMMENT: usize = 1000;
+
+type Answer = Box<dyn FnOnce(ApprovalVerdict) + Send>;
+
+/// An approval changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub id: ApprovalId,
+    /// Where it stands now.
+    pub state: ApprovalState,
+}
+
+/// Why a verdict was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// Unknown, or none of this person's business: both look the same.
+    #[error("no such approval")]
+    NotFound,
+    /// The requester may not decide.
+    #[error("nobody decides their own request")]
+    OwnRequest,
+    /// It ended before.
+    #[error("the approval is no longer pending")]
+    Ended,
+    /// One person, one verdict.
+    #[error("you have decided this approval before")]
+    Twice,
+    /// A comment of at most [`MAX_COMMENT`] characters.
+    #[error("the comment is longer than {MAX_COMMENT} characters")]
+    CommentTooLong,
+    /// The audit log or the store cannot keep the verdict, so it does not count.
+    #[error("the verdict cannot be recorded: {0}")]
+    Unavailable(String),
+}
+
+struct Entry {
+    request: Arc<ApprovalRequest>,
+    /// Whether the store holds it: verdicts refer to it there.
+    stored: bool,
+    /// Taken by whatever ends the approval: none means it has ended.
+    answer: Option<Answer>,
+    yes: Vec<Approver>,
+}
+
+struct Slot {
+    entry: tokio::sync::Mutex<Entry>,
+    /// Told when the approval ends, so that its timer goes with it.
+    ended: Notify,
+}
+
+struct Inner {
+    waiting: Mutex<HashMap<ApprovalId, Arc<Slot>>>,
+    store: Store,
+    audit: Arc<dyn AuditSink>,
+    changes: broadcast::Sender<Change>,
+    runtime: tokio::runtime::Handle,
+    public_url: String,
+    max_pending: usize,
+}
+
+/// The desk of one gateway.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Desk {
+    /// A desk whose timers and writes run on `runtime`.
+    pub fn new(store: Store, audit: Arc<dyn AuditSink>, public_url: &str, runtime: tokio::runtime::Handle) -> Self {
+        Self(Arc::new(Inner {
+            waiting: Mutex::default(),
+            store,
+            audit,
+            changes: broadcast::channel(256).0,
+            runtime,
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            max_pending: MAX_PENDING,
+        }))
+    }
+
+    /// Changes from now on. A slow listener loses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
+    }
+
+    /// Takes a verdict: audited and stored before it takes effect.
+    ///
+    /// Any member of a group of any requirement may decide: a seat that looks filled may have to
+    /// pass to somebody else before all are (see `unmet_requirement`). The same subject under
+    /// another issuer is another caller.
+    ///
+    /// # Errors
+    /// Where the verdict does not count; see [`DecideError`].
+    pub async fn decide(&self, id: ApprovalId, by: &Principal, yes: bool, comment: &str) -> Result<(), DecideError> {
+        if comment.chars().count() > MAX_COMMENT {
+            return Err(DecideError::CommentTooLong);
+        }
+        // In a task of its own: a caller who hangs up must not leave a verdict audited but not counted.
+        let (desk, by, comment) = (self.clone(), by.clone(), comment.to_owned());
+        let task = self.0.runtime.spawn(async move { desk.decide_whole(id, &by, yes, &comment).await });
+        task.await.unwrap_or_else(|e| Err(DecideError::Unavailable(e.to_string())))
+    }
+
+    async fn decide_whole(&self, id: ApprovalId, by: &Principal, yes: bool, comment: &str) -> Result<(), DecideError> {
+        let Some(slot) = self.slot(id) else { return Err(self.no_longer(id, by).await) };
+        let mut e = slot.entry.lock().await;
+        entitled(&e.request, by)?;
+        if !e.stored && e.answer.is_some() {
+            return Err(DecideError::NotFound);
+        }
+        if e.answer.is_none() || now() >= e.request.expires {
+            return Err(DecideError::Ended);
+        }
+        if e.yes.iter().any(|a| a.id == by.id()) {
+            return Err(DecideError::Twice);
+        }
+        let who = Approver { id: by.id(), groups: by.groups.iter().cloned().collect() };
+        self.keep(&e.request, &who, yes, comment).await?;
+        // The wait for the disk may have outlasted the approval.
+        if now() >= e.request.expires {
+            return Err(DecideError::Ended);
+        }
+        if !yes {
+            let verdict = ApprovalVerdict::Denied { by: who.id, comment: comment.to_owned() };
+            self.end(&slot, &mut e, verdict, "denied").await;
+            return Ok(());
+        }
+        e.yes.push(who);
+        if unmet_requirement(&e.request.requirements, &e.yes).is_none() {
+            let by = e.yes.clone();
+            self.end(&slot, &mut e, ApprovalVerdict::Approved { by }, "approved").await;
+        } else {
+            self.tell(id, ApprovalState::Pending);
+        }
+        Ok(())
+    }
+
+    /// What to say of an approval that does not wait: that it ended, to those whose business it is.
+    async fn no_longer(&self, id: ApprovalId, by: &Principal) -> DecideError {
+        match self.0.store.approval(id).await {
+            Ok(Some(a)) => entitled(&a.request, by).err().unwrap_or(DecideError::Ended),
+            Ok(None) => DecideError::NotFound,
+            Err(e) => DecideError::Unavailable(e.to_string()),
+        }
+    }
+
+    fn tell(&self, id: ApprovalId, state: ApprovalState) {
+        let _nobody_listens = self.0.changes.send(Change { id, state });
+    }
+
+    async fn keep(&self, r: &ApprovalRequest, who: &Approver, yes: bool, comment: &str) -> Result<(), DecideError> {
+        let kind = AuditKind::ApprovalDecided {
+            approval: r.id,
+            approved: yes,
+            by: who.id.clone(),
+            comment: comment.to_owned(),
+        };
+        self.record(r, kind).await.map_err(DecideError::Unavailable)?;
+        let verdict = StoredVerdict {
+            by: who.id.clone(),
+            groups: who.groups.clone(),
+            yes,
+            comment: comment.to_owned(),
+            time: now(),
+        };
+        self.0.store.verdict(r.id, &verdict).await.map_err(|e| DecideError::Unavailable(e.to_string()))
+    }
+
+    async fn record(&self, r: &ApprovalRequest, kind: AuditKind) -> Result<(), String> {
+        let event = AuditEvent { time: now(), session: Some(r.session), kind };
+        let ticket = self.0.audit.append(&event).map_err(|e| e.to_string())?;
+        poll_fn(|cx| self.0.audit.poll_committed(ticket, cx)).await.map_err(|e| e.to_string())
+    }
+
+    /// Ends an approval once. A failing log or store delays nobody here: the end is already
+    /// audited (verdicts), or refuses (expiry, withdrawal).
+    async fn end(&self, slot: &Slot, e: &mut Entry, verdict: ApprovalVerdict, reason: &str) {
+        let Some(answer) = e.answer.take() else { return };
+        let id = e.request.id;
+        let state = match &verdict {
+            ApprovalVerdict::Approved { .. } => ApprovalState::Approved,
+            ApprovalVerdict::Denied { .. } => ApprovalState::Denied,
+            ApprovalVerdict::Expired => ApprovalState::Expired,
+            ApprovalVerdict::Withdrawn | ApprovalVerdict::Unavailable { .. } => ApprovalState::Withdrawn,
+        };
+        if matches!(state, ApprovalState::Expired | ApprovalState::Withdrawn) {
+            let kind = AuditKind::ApprovalEnded { approval: id, reason: reason.to_owned() };
+            if let Err(why) = self.record(&e.request, kind).await {
+                tracing::error!(%id, why, "the end of an approval is not in the audit log");
+            }
+        }
+        if let Err(why) = self.0.store.approval_ended(id, state, reason, now()).await {
+            tracing::error!(%id, %why, "the end of an approval is not in the store");
+        }
+        self.waiting().remove(&id);
+        slot.ended.notify_one();
+        answer(verdict);
+        self.tell(id, state);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<ApprovalId, Arc<Slot>>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, id: ApprovalId) -> Option<Arc<Slot>> {
+        self.waiting().get(&id).cloned()
+    }
+
+    async fn wait(self, slot: Arc<Slot>) {
+        let expires = {
+            let mut e = slot.entry.lock().await;
+            if e.answer.is_none() {
+                return;
+            }
+            if let Err(why) = self.0.store.approval_asked(&e.request).await {
+                let reason = why.to_string();
+                self.end(&slot, &mut e, ApprovalVerdict::Unavailable { reason }, "the store failed").await;
+                return;
+            }
+            e.stored = true;
+            self.tell(e.request.id, ApprovalState::Pending);
+            e.request.expires
+        };
+        tokio::select! {
+            () = tokio::time::sleep(expires.since(now())) => {}
+            () = slot.ended.notified() => return,
+        }
+        self.end(&slot, &mut *slot.entry.lock().await, ApprovalVerdict::Expired, "expired").await;
+    }
+
+    /// Takes a place for the approval; gives the answer back where there is none.
+    fn admit(&self, request: ApprovalRequest, answer: Answer) -> Result<Arc<Slot>, Answer> {
+        let mut waiting = self.waiting();
+        if waiting.len() >= self.0.max_pending || waiting.contains_key(&request.id) {
+            return Err(answer);
+        }
+        let id = request.id;
+        let entry = Entry { request: Arc::new(request), stored: false, answer: Some(answer), yes: Vec::new() };
+        let slot = Arc::new(Slot { entry: tokio::sync::Mutex::new(entry), ended: Notify::new() });
+        waiting.insert(id, Arc::clone(&slot));
+        Ok(slot)
+    }
+}
+
+/// Whether this person is asked at all, and is not the one who asks.
+fn entitled(request: &ApprovalRequest, by: &Principal) -> Result<(), DecideError> {
+    if request.principal.is_same_caller(by) {
+        return Err(DecideError::OwnRequest);
+    }
+    if !is_approver(request, by) {
+        return Err(DecideError::NotFound);
+    }
+    Ok(())
+}
+
+/// Whether this person is in a group of any requirement.
+pub(crate) fn is_approver(request: &ApprovalRequest, who: &Principal) -> bool {
+    request.requirements.iter().any(|r| r.groups.iter().any(|g| who.groups.contains(g)))
+}
+
+impl ApprovalDesk for Desk {
+    fn submit(&self, request: ApprovalRequest, answer: Answer) {
+        match self.admit(request, answer) {
+            Ok(slot) => {
+                self.0.runtime.spawn(self.clone().wait(slot));
+            }
+            // Answered from a task: who submits may hold a lock that the answer needs.
+            Err(answer) => {
+                let reason = "too many approvals are pending".to_owned();
+                self.0.runtime.spawn(async move { answer(ApprovalVerdict::Unavailable { reason }) });
+            }
+        }
+    }
+
+    fn withdraw(&self, id: ApprovalId, reason: &str) {
+        let Some(slot) = self.slot(id) else { return };
+        let (desk, reason) = (self.clone(), reason.to_owned());
+        self.0.runtime.spawn(async move {
+            desk.end(&slot, &mut *slot.entry.lock().await, ApprovalVerdict::Withdrawn, &reason).await;
+        });
+    }
+
+    fn link(&self, id: ApprovalId) -> String {
+        format!("{}/approvals/{id}", self.0.public_url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorward_enforce::{AuditUnavailable, Requirement, Ticket};
+    use doorward_model::{ConnectionName, Facts, PrincipalKind, RequestId, SessionId};
+    use std::{
+        task::{Context, Poll},
+        time::Duration,
+    };
+    use tokio::sync::oneshot;
+
+    #[derive(Debug)]
+    struct NoLog;
+    impl AuditSink for NoLog {
+        fn append(&self, _: &AuditEvent) -> Result<Ticket, AuditUnavailable> {
+            Ok(Ticket(0))
+        }
+        fn committed(&self) -> Ticket {
+            Ticket(0)
+        }
+        fn poll_committed(&self, _: Ticket, _: &mut Context<'_>) -> Poll<Result<(), AuditUnavailable>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn request(n: u128) -> ApprovalRequest {
+        let principal = Principal {
+            kind: PrincipalKind::Agent,
+            issuer: "corp".into(),
+            subject: "bot".into(),
+            groups: [].into(),
+            tags: [].into(),
+            token_id: None,
+            expires_at: now(),
+        };
+        ApprovalRequest {
+            id: ApprovalId::from_uuid(uuid::Uuid::from_u128(n)),
+            session: SessionId::from_uuid(uuid::Uuid::from_u128(1)),
+            request: RequestId(1),
+            principal,
+            connection: ConnectionName::new("orders"),
+            statement: "SELECT 1".into(),
+            parameters: vec![],
+            facts: Arc::new(Facts::new("SELECT", 1, vec![])),
+            digest: String::new(),
+            requirements: vec![Requirement { policy: "p".into(), reason: None, groups: vec![], quorum: 1 }],
+            asked: now(),
+            expires: now().after(Duration::from_secs(600)),
+        }
+    }
+
+    fn submit(desk: &Desk, n: u128) -> oneshot::Receiver<ApprovalVerdict> {
+        let (tx, rx) = oneshot::channel();
+        desk.submit(request(n), Box::new(move |v| drop(tx.send(v))));
+        rx
+    }
+
+    #[tokio::test]
+    async fn a_full_desk_refuses_and_an_end_makes_room_and_ends_its_timer() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), now()).await.unwrap();
+        let mut desk = Desk::new(store, Arc::new(NoLog), "https://x", tokio::runtime::Handle::current());
+        Arc::get_mut(&mut desk.0).unwrap().max_pending = 2;
+        let first = submit(&desk, 1);
+        let _second = submit(&desk, 2);
+        assert!(matches!(submit(&desk, 3).await.unwrap(), ApprovalVerdict::Unavailable { .. }));
+        desk.withdraw(request(1).id, "gone");
+        assert_eq!(first.await.unwrap(), ApprovalVerdict::Withdrawn);
+        let mut third = submit(&desk, 4);
+        desk.withdraw(request(2).id, "gone");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(third.try_recv().is_err(), "it waits");
+        assert_eq!((desk.waiting().len(), Arc::strong_count(&desk.0)), (1, 2), "one desk and one timer");
+    }
+}

@@ -1,0 +1,166 @@
+//! What the interface says, in the words of its JSON: shared by the server and the client.
+use doorward_enforce::Requirement;
+use doorward_model::{ApprovalId, PrincipalKind, SessionId, Timestamp};
+use doorward_store::{ApprovalState, StoredApproval, StoredVerdict};
+use serde::{Deserialize, Serialize};
+
+/// An approval as those see it whose business it is. Times are microseconds since 1970, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// Which.
+    pub id: ApprovalId,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// The session that waits.
+    pub session: SessionId,
+    /// Who asks (`issuer/subject`).
+    pub principal: String,
+    /// An agent or a person.
+    pub kind: PrincipalKind,
+    /// On which connection.
+    pub connection: String,
+    /// The statement, whole.
+    pub statement: String,
+    /// The parameter values.
+    pub parameters: Vec<String>,
+    /// The command as users name it.
+    pub command: String,
+    /// The rights it needs.
+    pub accesses: Vec<String>,
+    /// SHA-256 of the bytes that an approval lets through, in hexadecimal.
+    pub digest: String,
+    /// What has to be met.
+    pub requirements: Vec<RequirementView>,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When it ends by itself.
+    pub expires: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Why it ended.
+    pub reason: Option<String>,
+    /// What people said, oldest first.
+    pub verdicts: Vec<VerdictView>,
+    /// Whether the person who looks may decide it now.
+    pub may_decide: bool,
+}
+
+/// What one policy asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequirementView {
+    /// The policy.
+    pub policy: String,
+    /// Why, in the policy's words.
+    pub reason: Option<String>,
+    /// A member of any of these groups may decide.
+    pub groups: Vec<String>,
+    /// How many different people.
+    pub quorum: u32,
+}
+
+/// What one person said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictView {
+    /// Who (`issuer/subject`).
+    pub by: String,
+    /// Yes or no.
+    pub yes: bool,
+    /// In their words.
+    pub comment: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A session that is open now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSession {
+    /// Which.
+    pub id: SessionId,
+    /// On which connection.
+    pub connection: String,
+    /// Who (`issuer/subject`).
+    pub principal: String,
+    /// From where.
+    pub client: String,
+    /// Since when (microseconds since 1970, UTC).
+    pub started: Timestamp,
+}
+
+/// `GET /approvals`, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalList {
+    /// Those that the person may see.
+    pub approvals: Vec<ApprovalView>,
+    /// Where there may be more: the `before` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<ApprovalId>,
+}
+
+/// `GET /sessions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionList {
+    /// Oldest first.
+    pub sessions: Vec<LiveSession>,
+}
+
+/// The body of `approve` and `deny`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comment {
+    /// Why.
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProblemDetails {
+    /// Always `about:blank`: the status says what kind it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What happened.
+    pub detail: String,
+}
+
+impl ApprovalView {
+    pub(crate) fn new(a: StoredApproval, may_decide: bool) -> Self {
+        let r = a.request;
+        Self {
+            id: r.id,
+            state: a.state,
+            session: r.session,
+            principal: r.principal.id(),
+            kind: r.principal.kind,
+            connection: r.connection.to_string(),
+            statement: r.statement.to_string(),
+            parameters: r.parameters,
+            command: r.facts.command.to_string(),
+            accesses: r.facts.accesses.iter().map(ToString::to_string).collect(),
+            digest: r.digest,
+            requirements: r.requirements.into_iter().map(RequirementView::from).collect(),
+            asked: r.asked,
+            expires: r.expires,
+            ended: a.ended,
+            reason: a.reason,
+            verdicts: a.verdicts.into_iter().map(VerdictView::from).collect(),
+            may_decide,
+        }
+    }
+}
+
+impl From<Requirement> for RequirementView {
+    fn from(r: Requirement) -> Self {
+        Self { policy: r.policy, reason: r.reason, groups: r.groups, quorum: r.quorum }
+    }
+}
+
+impl From<StoredVerdict> for VerdictView {
+    fn from(v: StoredVerdict) -> Self {
+        Self { by: v.by, yes: v.yes, comment: v.comment, time: v.time }
+    }
+}

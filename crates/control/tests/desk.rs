@@ -1,0 +1,267 @@
+//! The desk: verdicts, ends, races, failures.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod support;
+
+use doorward_control::{Change, DecideError, Desk, MAX_COMMENT};
+use doorward_enforce::{ApprovalDesk as _, ApprovalVerdict, AuditSink};
+use doorward_model::AuditKind;
+use doorward_store::{ApprovalState, Store};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+use support::{Office, need, now, only, person};
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn a_yes_is_audited_stored_told_and_answered() {
+    let office = Office::new().await;
+    let mut changes = office.desk.subscribe();
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    assert_eq!(office.desk.link(id), format!("https://doors.example/approvals/{id}"));
+    office.desk.decide(id, &person("anna", &["sre"]), true, "go on").await.unwrap();
+    let ApprovalVerdict::Approved { by } = only(answers).await else { panic!("not approved") };
+    assert_eq!((by.len(), by[0].id.as_str(), &by[0].groups[..]), (1, "corp/anna", &["sre".to_owned()][..]));
+    let kept = office.store.approval(id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.verdicts[0].comment.as_str()), (ApprovalState::Approved, "go on"));
+    let decided =
+        AuditKind::ApprovalDecided { approval: id, approved: true, by: "corp/anna".into(), comment: "go on".into() };
+    assert_eq!(office.audit.kinds(), [decided]);
+    assert_eq!(changes.recv().await.unwrap(), Change { id, state: ApprovalState::Pending });
+    assert_eq!(changes.recv().await.unwrap(), Change { id, state: ApprovalState::Approved });
+}
+
+#[tokio::test]
+async fn a_no_ends_it_even_after_a_yes() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 2)], LONG).await;
+    office.desk.decide(id, &person("anna", &["sre"]), true, "").await.unwrap();
+    office.desk.decide(id, &person("ben", &["sre"]), false, "never").await.unwrap();
+    assert_eq!(only(answers).await, ApprovalVerdict::Denied { by: "corp/ben".into(), comment: "never".into() });
+    assert_eq!(office.state(id).await, ApprovalState::Denied);
+}
+
+#[tokio::test]
+async fn time_ends_it() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], Duration::from_millis(80)).await;
+    assert_eq!(only(answers).await, ApprovalVerdict::Expired);
+    assert_eq!(office.state(id).await, ApprovalState::Expired);
+    assert_eq!(office.audit.kinds(), [AuditKind::ApprovalEnded { approval: id, reason: "expired".into() }]);
+    let late = office.desk.decide(id, &person("anna", &["sre"]), true, "").await;
+    assert_eq!(late, Err(DecideError::Ended));
+}
+
+#[tokio::test]
+async fn a_verdict_that_is_durable_too_late_does_not_count() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], Duration::from_millis(150)).await;
+    office.audit.slow.store(true, SeqCst);
+    let (anna, ben) = (person("anna", &["sre"]), person("ben", &["sre"]));
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        office.audit.slow.store(false, SeqCst);
+    };
+    let anna = office.desk.decide(id, &anna, true, "");
+    // Comes in time, but has its turn after anna's, which is too late.
+    let ben = office.desk.decide(id, &ben, true, "");
+    let (anna, ben, ()) = tokio::join!(anna, ben, release);
+    assert_eq!((anna, ben), (Err(DecideError::Ended), Err(DecideError::Ended)));
+    assert_eq!(only(answers).await, ApprovalVerdict::Expired);
+    let kinds = office.audit.kinds();
+    assert!(matches!(&kinds[..], [AuditKind::ApprovalDecided { .. }, AuditKind::ApprovalEnded { .. }]), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn the_caller_ends_it() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    office.desk.withdraw(id, "the client cancelled");
+    assert_eq!(only(answers).await, ApprovalVerdict::Withdrawn);
+    let kept = office.store.approval(id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.reason.as_deref()), (ApprovalState::Withdrawn, Some("the client cancelled")));
+    office.desk.withdraw(id, "again");
+}
+
+#[tokio::test]
+async fn who_may_not_decide_does_not() {
+    let office = Office::new().await;
+    let (id, mut answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    let decide = async |who, yes| office.desk.decide(id, &who, yes, "").await.unwrap_err();
+    assert_eq!(decide(person("bot", &["sre"]), true).await, DecideError::OwnRequest, "the requester is in the group");
+    assert_eq!(decide(person("bot", &["sre"]), false).await, DecideError::OwnRequest);
+    assert_eq!(decide(person("eve", &["dba", "SRE", ""]), true).await, DecideError::NotFound);
+    assert_eq!(decide(person("eve", &[]), false).await, DecideError::NotFound);
+    let other = office.request(vec![], LONG).id;
+    let unknown = office.desk.decide(other, &person("anna", &["sre"]), true, "").await;
+    assert_eq!(unknown, Err(DecideError::NotFound));
+    let long = "é".repeat(MAX_COMMENT + 1);
+    let anna = person("anna", &["sre"]);
+    assert_eq!(office.desk.decide(id, &anna, true, &long).await, Err(DecideError::CommentTooLong));
+    assert!(answers.try_recv().is_err() && office.audit.kinds().is_empty(), "nothing has happened");
+    office.desk.decide(id, &anna, true, &"é".repeat(MAX_COMMENT)).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_groups_means_nobody() {
+    let office = Office::new().await;
+    let (id, _answers) = office.ask(vec![need(&[], 1)], LONG).await;
+    let verdict = office.desk.decide(id, &person("anna", &["sre", ""]), true, "").await;
+    assert_eq!(verdict, Err(DecideError::NotFound));
+}
+
+#[tokio::test]
+async fn the_same_subject_of_another_issuer_is_another_person() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    let mut other = person("bot", &["sre"]);
+    other.issuer = "partner".into();
+    office.desk.decide(id, &other, true, "").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
+}
+
+#[tokio::test]
+async fn one_person_counts_once_in_whatever_groups() {
+    let office = Office::new().await;
+    let (id, mut answers) = office.ask(vec![need(&["sre"], 1), need(&["dba"], 1)], LONG).await;
+    let both = person("anna", &["sre", "dba"]);
+    office.desk.decide(id, &both, true, "").await.unwrap();
+    assert_eq!(office.desk.decide(id, &both, true, "").await, Err(DecideError::Twice));
+    assert_eq!(office.desk.decide(id, &both, false, "").await, Err(DecideError::Twice), "no change of mind");
+    assert!(answers.try_recv().is_err());
+    assert_eq!(office.state(id).await, ApprovalState::Pending);
+    office.desk.decide(id, &person("ben", &["sre"]), true, "").await.unwrap();
+    let ApprovalVerdict::Approved { by } = only(answers).await else { panic!("not approved") };
+    assert_eq!(by.len(), 2);
+}
+
+#[tokio::test]
+async fn a_quorum_of_two_needs_two_people() {
+    let office = Office::new().await;
+    let (id, mut answers) = office.ask(vec![need(&["sre", "dba"], 2)], LONG).await;
+    let decide = async |who| office.desk.decide(id, &who, true, "").await;
+    decide(person("anna", &["sre", "dba"])).await.unwrap();
+    assert_eq!(decide(person("anna", &["dba"])).await, Err(DecideError::Twice), "with another token, too");
+    assert!(answers.try_recv().is_err());
+    decide(person("ben", &["dba"])).await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
+    assert_eq!(decide(person("carl", &["dba"])).await, Err(DecideError::Ended));
+    assert_eq!(decide(person("eve", &[])).await, Err(DecideError::NotFound), "not even that it ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn yes_no_withdrawal_and_expiry_race_and_one_ends_it() {
+    let office = Arc::new(Office::new().await);
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..60_u64 {
+        let ttl = Duration::from_millis(8 + round % 12);
+        let (id, answers) = office.ask(vec![need(&["sre"], 1)], ttl).await;
+        let decide = |name: &'static str, yes| {
+            let office = Arc::clone(&office);
+            tokio::spawn(async move { office.desk.decide(id, &person(name, &["sre"]), yes, "").await })
+        };
+        let (yes, no) = if round % 2 == 0 {
+            (decide("anna", true), decide("ben", false))
+        } else {
+            let no = decide("ben", false);
+            (decide("anna", true), no)
+        };
+        if round % 3 == 0 {
+            office.desk.withdraw(id, "race");
+        }
+        let (yes, no) = (yes.await.unwrap(), no.await.unwrap());
+        let verdict = only(answers).await;
+        let (state, took) = match &verdict {
+            ApprovalVerdict::Approved { .. } => (ApprovalState::Approved, (true, false)),
+            ApprovalVerdict::Denied { .. } => (ApprovalState::Denied, (false, true)),
+            ApprovalVerdict::Expired => (ApprovalState::Expired, (false, false)),
+            ApprovalVerdict::Withdrawn => (ApprovalState::Withdrawn, (false, false)),
+            ApprovalVerdict::Unavailable { reason } => panic!("{reason}"),
+        };
+        assert_eq!((yes.is_ok(), no.is_ok()), took, "round {round}: {verdict:?}, but {yes:?}, {no:?}");
+        assert_eq!(office.state(id).await, state, "round {round}");
+        *seen.entry(state.as_str()).or_insert(0) += 1;
+    }
+    assert!(seen.len() >= 2, "the rounds are no race: {seen:?}");
+}
+
+#[tokio::test]
+async fn without_the_audit_log_no_verdict_counts() {
+    let office = Office::new().await;
+    let (id, mut answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    let anna = person("anna", &["sre"]);
+    for switch in [&office.audit.full, &office.audit.broken] {
+        switch.store(true, SeqCst);
+        let verdict = office.desk.decide(id, &anna, true, "").await;
+        assert!(matches!(verdict, Err(DecideError::Unavailable(_))), "{verdict:?}");
+        switch.store(false, SeqCst);
+    }
+    assert!(answers.try_recv().is_err());
+    let kept = office.store.approval(id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.verdicts.len()), (ApprovalState::Pending, 0));
+    office.desk.decide(id, &anna, true, "").await.expect("once the log is back");
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
+}
+
+#[tokio::test]
+async fn a_failing_audit_log_does_not_keep_a_request_waiting() {
+    let office = Office::new().await;
+    let (_, answers) = office.ask(vec![need(&["sre"], 1)], Duration::from_millis(50)).await;
+    office.audit.full.store(true, SeqCst);
+    assert_eq!(only(answers).await, ApprovalVerdict::Expired);
+}
+
+#[tokio::test]
+async fn without_the_store_nothing_is_asked_and_nothing_counts() {
+    let office = Office::new().await;
+    let (id, mut answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    office.store.close().await;
+    let verdict = office.desk.decide(id, &person("anna", &["sre"]), true, "").await;
+    assert!(matches!(verdict, Err(DecideError::Unavailable(_))), "{verdict:?}");
+    assert!(answers.try_recv().is_err());
+    let answers = office.submit(office.request(vec![need(&["sre"], 1)], LONG));
+    assert!(matches!(only(answers).await, ApprovalVerdict::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn an_identifier_in_use_is_not_taken_over() {
+    let office = Office::new().await;
+    let request = office.request(vec![need(&["sre"], 1)], LONG);
+    let id = request.id;
+    let first = office.submit(request.clone());
+    assert!(matches!(only(office.submit(request)).await, ApprovalVerdict::Unavailable { .. }));
+    office.desk.decide(id, &person("anna", &["sre"]), true, "").await.unwrap_or_default();
+    office.desk.withdraw(id, "");
+    only(first).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_leaves_no_half_verdict() {
+    let office = Office::new().await;
+    let (id, answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    let anna = person("anna", &["sre"]);
+    // Polled once: the work has begun, then its caller is gone.
+    let decide = office.desk.decide(id, &anna, true, "");
+    assert!(tokio::time::timeout(Duration::ZERO, decide).await.is_err(), "too fast to test");
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
+}
+
+#[tokio::test]
+async fn after_a_restart_what_was_pending_has_ended() {
+    let office = Office::new().await;
+    let (id, _answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
+    office.store.close().await;
+    let store = Store::open(office.dir.path(), now()).await.unwrap();
+    let sink: Arc<dyn AuditSink> = office.audit.clone();
+    let desk = Desk::new(store.clone(), sink, "https://doors.example", tokio::runtime::Handle::current());
+    assert_eq!(desk.decide(id, &person("anna", &["sre"]), true, "").await, Err(DecideError::Ended));
+    assert_eq!(desk.decide(id, &person("eve", &[]), true, "").await, Err(DecideError::NotFound));
+    assert_eq!(store.approval(id).await.unwrap().unwrap().state, ApprovalState::Withdrawn);
+}

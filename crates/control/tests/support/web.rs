@@ -1,0 +1,146 @@
+//! The interface on a loopback port, and a bare HTTP client that shows what really comes back.
+#![allow(unreachable_pub, missing_docs, reason = "a part of one test")]
+use crate::support::{self, Office, person};
+use doorward_control::{ApiState, Client, LiveSession, LiveSessions, TokenAnswer, TokenCheck, serve};
+use doorward_enforce::AuditSink;
+use doorward_model::{Principal, SessionId};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
+
+/// The token is the name; `short` expires soon, `stale` has expired.
+struct Names;
+
+impl TokenCheck for Names {
+    fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
+        Box::pin(async move { who(token).ok_or_else(|| "the signature is wrong".to_owned()) })
+    }
+}
+
+fn who(token: &str) -> Option<Principal> {
+    Some(match token {
+        "stranger" => person("eve", &["staff"]),
+        "approver" => person("anna", &["sre"]),
+        "requester" => person("bot", &["agents", "sre"]),
+        "operator" => person("omar", &["ops"]),
+        "short" => {
+            Principal { expires_at: support::now().after(Duration::from_millis(400)), ..person("anna", &["sre"]) }
+        }
+        "stale" => Principal { expires_at: support::now(), ..person("anna", &["sre"]) },
+        _ => return None,
+    })
+}
+
+#[derive(Default)]
+pub struct Sessions {
+    pub live: Mutex<Vec<LiveSession>>,
+    pub killed: Mutex<Vec<(SessionId, String)>>,
+}
+
+impl LiveSessions for Sessions {
+    fn list(&self) -> Vec<LiveSession> {
+        self.live.lock().unwrap().clone()
+    }
+    fn kill(&self, id: SessionId, message: &str) -> bool {
+        self.killed.lock().unwrap().push((id, message.to_owned()));
+        self.live.lock().unwrap().iter().any(|s| s.id == id)
+    }
+}
+
+pub const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(77));
+
+pub struct Web {
+    pub office: Office,
+    pub sessions: Arc<Sessions>,
+    pub address: SocketAddr,
+    pub stop: watch::Sender<bool>,
+    pub served: JoinHandle<std::io::Result<()>>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Web {
+    pub async fn new(tls: Option<TlsAcceptor>) -> Self {
+        let office = Office::new().await;
+        let sessions = Arc::new(Sessions::default());
+        sessions.live.lock().unwrap().push(LiveSession {
+            id: SESSION,
+            connection: "orders".into(),
+            principal: "corp/bot".into(),
+            client: "127.0.0.1:9".into(),
+            started: support::now(),
+        });
+        let audit: Arc<dyn AuditSink> = office.audit.clone();
+        let state = ApiState {
+            tokens: Arc::new(Names),
+            desk: office.desk.clone(),
+            store: office.store.clone(),
+            audit,
+            sessions: sessions.clone(),
+            operators: Arc::new(["ops".to_owned()].into()),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(serve(listener, tls, state, stopped));
+        Self { office, sessions, address, stop, served }
+    }
+
+    pub fn client(&self, token: &str) -> Client {
+        Client::new(&format!("http://{}/", self.address), token, None).unwrap()
+    }
+
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        self.send("GET", path, token, "", "").await
+    }
+
+    pub async fn post(&self, path: &str, token: Option<&str>, body: &str) -> Answer {
+        self.send("POST", path, token, "Content-Type: application/json\r\n", body).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, token: Option<&str>, headers: &str, body: &str) -> Answer {
+        let authorization = token.map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
+        let length = body.len();
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), answer(&mut tcp)).await.expect("an answer")
+    }
+}
+
+/// Reads one answer; of a stream of events the head alone.
+pub async fn answer(tcp: &mut TcpStream) -> Answer {
+    let mut text = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let whole = String::from_utf8_lossy(&text);
+        if let Some((head, body)) = whole.split_once("\r\n\r\n") {
+            let head = head.to_ascii_lowercase();
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            if body.len() >= length.unwrap_or(0) {
+                let status = head.get(9..12).and_then(|s| s.parse().ok()).expect("a status");
+                return Answer { status, body: body.to_owned(), head };
+            }
+        }
+        let n = tcp.read(&mut chunk).await.unwrap();
+        assert_ne!(n, 0, "cut off: {whole}");
+        text.extend_from_slice(&chunk[..n]);
+    }
+}

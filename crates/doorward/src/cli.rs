@@ -1,0 +1,353 @@
+//! The command line, as `--help` shows it.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// A gateway that decides, holds, masks and records what agents ask of your infrastructure.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway and its API until SIGTERM; SIGHUP or a changed policy file reloads.
+    Serve(ConfigArg),
+    /// Check configuration and policies without running.
+    Check(ConfigArg),
+    /// Policies: check, test, explain, schema.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The connections of a configuration.
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
+    /// Requests that wait for a human.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
+    /// Sessions, live and recorded.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// What a token says, and whether this gateway would accept it.
+    Token(TokenArgs),
+    /// For trying and testing only: an issuer that signs whatever you ask for.
+    #[command(subcommand)]
+    Dev(DevCommand),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArg {
+    /// The configuration.
+    #[arg(long, short, env = "DOORWARD_CONFIG", default_value = "doorward.toml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check policy files against the schema.
+    Check {
+        /// The files; those of the configuration where none are given.
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Run policy tests.
+    Test {
+        /// The test files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Policy files; those of the configuration where none are given.
+        #[arg(long)]
+        policy: Vec<PathBuf>,
+    },
+    /// Show how a statement is decided, without sending it anywhere.
+    Explain {
+        /// The statement.
+        statement: String,
+        /// On which connection.
+        #[arg(long)]
+        connection: String,
+        /// Who asks: `issuer/subject`.
+        #[arg(long, default_value = "dev/you")]
+        principal: String,
+        /// A group they are in; may be given more than once.
+        #[arg(long = "group")]
+        groups: Vec<String>,
+        /// A person rather than an agent.
+        #[arg(long)]
+        user: bool,
+        #[command(flatten)]
+        config: ConfigArg,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Print the Cedar schema that policies are checked against.
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectionsCommand {
+    /// List them.
+    List {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// Where the gateway's API is, and who asks.
+#[derive(Args, Debug)]
+pub(crate) struct ApiArgs {
+    /// The API of the gateway.
+    #[arg(long, env = "DOORWARD_URL", default_value = "http://127.0.0.1:8443")]
+    pub(crate) url: String,
+    /// Your identity token.
+    #[arg(long, env = "DOORWARD_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// A file with your identity token.
+    #[arg(long, env = "DOORWARD_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A certificate authority to trust for the API, in PEM.
+    #[arg(long, env = "DOORWARD_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsCommand {
+    /// List them, newest first.
+    List {
+        /// pending, approved, denied, expired, withdrawn or all.
+        #[arg(long, default_value = "pending")]
+        state: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Show one: who asks, the whole statement with its parameters, what it would do.
+    Show {
+        /// Which.
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Say yes.
+    Approve {
+        /// Which.
+        id: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        comment: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Say no.
+    Deny {
+        /// Which.
+        id: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        comment: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Print changes as they come, until Ctrl-C.
+    Watch {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+/// Where the gateway keeps its state.
+#[derive(Args, Debug)]
+pub(crate) struct StateArgs {
+    /// The state directory; that of the configuration where it is not given.
+    #[arg(long, env = "DOORWARD_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List recorded sessions, newest first; with --live those that are open now, from the API.
+    List {
+        /// Only those that are open now.
+        #[arg(long)]
+        live: bool,
+        #[command(flatten)]
+        state: StateArgs,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Show what is known of a recorded session, and whether its recording is whole.
+    Show {
+        /// Which.
+        id: String,
+        #[command(flatten)]
+        state: StateArgs,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Play a session: statements, outcomes and result tables at the pace they had.
+    Replay {
+        /// Which.
+        id: String,
+        /// Times as fast; 0 prints it at once.
+        #[arg(long, default_value_t = 1.0)]
+        speed: f64,
+        /// Rows shown of each result.
+        #[arg(long, default_value_t = 50)]
+        rows: usize,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Write a recording as JSON lines or pcapng.
+    Export {
+        /// Which.
+        id: String,
+        /// The format.
+        #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+        format: ExportFormat,
+        /// Where to; standard output where it is not given.
+        #[arg(long, short = 'f')]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// End a live session.
+    Kill {
+        /// Which.
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One JSON object a line.
+    Jsonl,
+    /// For Wireshark.
+    Pcapng,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print entries, oldest first.
+    List {
+        /// Of this session only.
+        #[arg(long)]
+        session: Option<String>,
+        /// Of this kind only (`request`, `authenticated`, …); may be given more than once.
+        #[arg(long = "event")]
+        events: Vec<String>,
+        /// Not before this time (RFC 3339).
+        #[arg(long)]
+        since: Option<String>,
+        /// Before this time (RFC 3339).
+        #[arg(long)]
+        until: Option<String>,
+        /// The last so many entries only.
+        #[arg(long, short = 'n')]
+        last: Option<usize>,
+        #[command(flatten)]
+        state: StateArgs,
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Check that no entry was changed, removed, reordered or cut off. Works offline.
+    Verify {
+        /// The folder of the log; that of the state directory where it is not given.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// The gateway's public key in PEM; that of the state directory where it is not given.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// A head that the log is known to have had, as an earlier verify printed it.
+        #[arg(long)]
+        at_least: Option<String>,
+        #[command(flatten)]
+        state: StateArgs,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Write entries as JSON lines.
+    Export {
+        /// Where to; standard output where it is not given.
+        #[arg(long, short = 'f')]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenArgs {
+    /// The token; from standard input where it is not given.
+    pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Serve a development issuer: discovery and keys, on loopback only.
+    Issuer {
+        /// Where its key is kept.
+        #[arg(long, env = "DOORWARD_DEV_DIR", default_value = ".doorward-dev")]
+        dir: PathBuf,
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:9180")]
+        listen: SocketAddr,
+    },
+    /// Print a token signed by the development issuer.
+    Token {
+        /// Who it is for.
+        #[arg(long)]
+        sub: String,
+        /// A group they are in; may be given more than once.
+        #[arg(long = "group")]
+        groups: Vec<String>,
+        /// Further claims, `name=value`; the value is JSON if it reads as JSON, else text.
+        #[arg(long = "claim")]
+        claims: Vec<String>,
+        /// How long it is valid: 30s, 15m, 1h, 2d.
+        #[arg(long, default_value = "1h")]
+        ttl: String,
+        /// Whom it is for.
+        #[arg(long = "audience", default_value = "doorward")]
+        audience: Vec<String>,
+        /// The issuer's URL; that of the issuer last served from the folder where it is not given.
+        #[arg(long)]
+        issuer: Option<String>,
+        /// Where the issuer's key is kept.
+        #[arg(long, env = "DOORWARD_DEV_DIR", default_value = ".doorward-dev")]
+        dir: PathBuf,
+    },
+}

@@ -1,0 +1,321 @@
+//! `doorward.toml`: read, checked, and turned into what the parts are made of.
+use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_gateway::{ClientAuth, Connection, Upstream, UpstreamTls};
+use doorward_identity::IssuerConfig;
+use doorward_model::{ConnectionInfo, ConnectionName, Secret};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    #[serde(default)]
+    pub(crate) identity: Identity,
+    #[serde(default)]
+    pub(crate) connections: Vec<ConnectionConfig>,
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    pub(crate) base: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) state_dir: PathBuf,
+    #[serde(default = "default_api")]
+    pub(crate) api_listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) tls: Option<Tls>,
+    /// Groups whose members may list and end live sessions.
+    #[serde(default)]
+    pub(crate) operators: Vec<String>,
+    /// How long live sessions may go on after SIGTERM, in seconds.
+    #[serde(default = "default_drain")]
+    pub(crate) drain_seconds: u64,
+}
+
+fn default_api() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8443))
+}
+
+const fn default_drain() -> u64 {
+    10
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    #[serde(default)]
+    pub(crate) issuers: Vec<IssuerConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    #[serde(default)]
+    pub(crate) files: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConnectionConfig {
+    pub(crate) name: String,
+    kind: String,
+    listen: SocketAddr,
+    upstream: String,
+    database: Option<String>,
+    user: Option<String>,
+    credential: Option<Credential>,
+    #[serde(default = "default_tls")]
+    tls: String,
+    tls_ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    #[serde(default)]
+    auth: Auth,
+    #[serde(default)]
+    audit: Audit,
+    #[serde(default = "default_sessions")]
+    max_sessions: usize,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn default_tls() -> String {
+    "verify-full".into()
+}
+
+const fn default_sessions() -> usize {
+    10_000
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Auth {
+    #[default]
+    Password,
+    Oauthbearer,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Audit {
+    #[default]
+    Strict,
+    BestEffort,
+}
+
+/// Where the upstream's credential comes from.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credential {
+    env: Option<String>,
+    file: Option<PathBuf>,
+    secret: Option<String>,
+    value: Option<String>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential([secret])")
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Errors name line and column.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| located(path, &text, &e))?;
+        let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        config.base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
+        config.check().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        let mut addresses = BTreeSet::from([self.server.api_listen]);
+        for c in &self.connections {
+            if !names.insert(&c.name) {
+                bail!("connection `{}` is defined twice", c.name);
+            }
+            if c.listen.port() != 0 && !addresses.insert(c.listen) {
+                bail!("connection `{}`: {} is already in use in this file", c.name, c.listen);
+            }
+            if self.server.tls.is_none() && !c.listen.ip().is_loopback() {
+                bail!(
+                    "connection `{}` listens on {}, which is not loopback, and [server] has no tls: tokens would travel in clear",
+                    c.name,
+                    c.listen
+                );
+            }
+        }
+        if self.server.tls.is_none() && !self.server.api_listen.ip().is_loopback() {
+            bail!("api_listen {} is not loopback, and [server] has no tls", self.server.api_listen);
+        }
+        if self.policy.files.is_empty() {
+            bail!("[policy] names no files: with no policy everything is refused; write files = [\"policies/*.cedar\"]");
+        }
+        for c in &self.connections {
+            self.connection(c)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.path(&self.server.state_dir)
+    }
+
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        if path.is_absolute() { path.to_path_buf() } else { self.base.join(path) }
+    }
+
+    /// A connection with its credential resolved.
+    pub(crate) fn connection(&self, c: &ConnectionConfig) -> Result<Connection> {
+        let wrong = |what: String| anyhow!("connection `{}`: {what}", c.name);
+        if c.kind != "postgres" {
+            bail!(wrong(format!("kind `{}` is not supported by this version: use \"postgres\"", c.kind)));
+        }
+        let (host, port) = c.upstream.rsplit_once(':').ok_or_else(|| wrong(format!("upstream `{}` is not host:port", c.upstream)))?;
+        let port = port.parse().map_err(|_| wrong(format!("upstream `{}`: `{port}` is not a port", c.upstream)))?;
+        let tls: UpstreamTls = c.tls.parse().map_err(wrong)?;
+        let tls_client = match (&c.tls_cert, &c.tls_key) {
+            (Some(cert), Some(key)) => Some((self.path(cert), self.path(key))),
+            (None, None) => None,
+            _ => bail!(wrong("tls_cert and tls_key go together".into())),
+        };
+        let upstream = Upstream {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port,
+            user: c.user.clone(),
+            password: self.password(c).map_err(|e| wrong(e.to_string()))?,
+            tls,
+            tls_ca: c.tls_ca.as_ref().map(|p| self.path(p)),
+            tls_client,
+        };
+        Ok(Connection {
+            info: self.info(c),
+            listen: c.listen,
+            upstream,
+            database: c.database.clone(),
+            client_auth: match c.auth {
+                Auth::Password => ClientAuth::Password,
+                Auth::Oauthbearer => ClientAuth::OAuth,
+            },
+            strict_audit: c.audit == Audit::Strict,
+            max_sessions: c.max_sessions,
+            limits: doorward_gateway::Limits::default(),
+        })
+    }
+
+    /// What policy knows of a connection.
+    pub(crate) fn info(&self, c: &ConnectionConfig) -> Arc<ConnectionInfo> {
+        Arc::new(ConnectionInfo {
+            name: ConnectionName::new(&c.name),
+            kind: c.kind.clone(),
+            database: c.database.as_deref().map(Into::into),
+            labels: c.labels.clone(),
+            tags: c.tags.clone(),
+        })
+    }
+
+    fn password(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
+        let Some(credential) = &c.credential else { return Ok(None) };
+        let secret = match credential {
+            Credential { env: Some(name), file: None, secret: None, value: None } => {
+                std::env::var(name).map_err(|_| anyhow!("the environment variable {name} is not set"))?
+            }
+            Credential { env: None, file: Some(path), secret: None, value: None } => {
+                let path = self.path(path);
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            Credential { env: None, file: None, secret: None, value: Some(value) } => value.clone(),
+            Credential { env: None, file: None, secret: Some(name), value: None } => {
+                bail!("credential `{name}` is to come from the store, which holds no secrets in this version: use env or file")
+            }
+            _ => bail!("credential takes exactly one of env, file, secret, value"),
+        };
+        Ok(Some(Secret::new(secret)))
+    }
+}
+
+fn located(path: &Path, text: &str, e: &toml::de::Error) -> anyhow::Error {
+    let at = e.span().map_or_else(String::new, |span| {
+        let before = text.get(..span.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        format!(":{line}:{column}")
+    });
+    anyhow!("{}{at}: {}", path.display(), e.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("doorward.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    const GOOD: &str = r#"
+[server]
+state_dir = "state"
+[[connections]]
+name = "orders"
+kind = "postgres"
+listen = "127.0.0.1:6432"
+upstream = "127.0.0.1:5432"
+credential = { value = "hunter2" }
+tls = "disable"
+[policy]
+files = ["a.cedar"]
+"#;
+
+    #[test]
+    fn a_good_file_is_read_and_shows_no_secret() {
+        let config = load(GOOD).unwrap();
+        let shown = format!("{config:?} {:?}", config.connection(&config.connections[0]).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let typo = GOOD.replace("listen", "listten");
+        let e = format!("{:#}", load(&typo).unwrap_err());
+        assert!(e.contains("doorward.toml:7:1") && e.contains("listten"), "{e}");
+        for (from, to, want) in [
+            ("\"postgres\"", "\"oracle\"", "`oracle` is not supported"),
+            ("127.0.0.1:6432", "0.0.0.0:6432", "not loopback"),
+            ("tls = \"disable\"", "tls = \"maybe\"", "not a TLS mode"),
+            ("value = \"hunter2\"", "env = \"DOORWARD_NO_SUCH\"", "DOORWARD_NO_SUCH is not set"),
+            ("value = \"hunter2\"", "value = \"a\", file = \"b\"", "exactly one of"),
+            ("files = [\"a.cedar\"]", "files = []", "names no files"),
+            ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
+        ] {
+            let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
+            assert!(e.contains(want), "{to}: {e}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `doorward policy`, and the loading of policies for the gateway.
+use crate::{
+    BadConfiguration,
+    cli::{Output, PolicyCommand},
+    config::Config,
+};
+use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_enforce::Subject;
+use doorward_model::{Principal, PrincipalKind, SessionId, Timestamp};
+use doorward_policy::{Engine, Loaded, SCHEMA, Source, explain};
+use doorward_sql::postgres::{Environment, analyse};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// The files that a configuration names, in order.
+pub(crate) fn files(config: &Config) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for pattern in &config.policy.files {
+        let absolute = config.path(Path::new(pattern));
+        let text = absolute.to_str().ok_or_else(|| anyhow!("`{pattern}` is not UTF-8"))?;
+        let mut found: Vec<PathBuf> = glob::glob(text)
+            .with_context(|| format!("`{pattern}` is not a file pattern"))?
+            .collect::<Result<_, _>>()?;
+        if found.is_empty() {
+            bail!("[policy] files: `{pattern}` matches no file");
+        }
+        found.sort();
+        out.extend(found);
+    }
+    out.dedup();
+    Ok(out)
+}
+
+/// Reads and checks the policies of a configuration.
+pub(crate) fn load(config: &Config) -> Result<Loaded> {
+    load_files(&files(config)?)
+}
+
+pub(crate) fn load_files(files: &[PathBuf]) -> Result<Loaded> {
+    let sources = files
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Source { name: path.display().to_string(), text })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    doorward_policy::load(&sources).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("{}", lines.join("\n"))
+    })
+}
+
+pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
+    match command {
+        PolicyCommand::Schema => print!("{SCHEMA}"),
+        PolicyCommand::Check { files: given, config } => {
+            let loaded = if given.is_empty() {
+                load(&Config::load(&config.config).context(BadConfiguration)?).context(BadConfiguration)?
+            } else {
+                load_files(&given).context(BadConfiguration)?
+            };
+            println!("ok: {} policies (version {})", loaded.policies().count(), loaded.version);
+        }
+        PolicyCommand::Explain { statement, connection, principal, groups, user, config, output } => {
+            let config = Config::load(&config.config).context(BadConfiguration)?;
+            let who = Who { principal, groups, user };
+            explain_statement(&config, &statement, &connection, who, output)?;
+        }
+        PolicyCommand::Test { files, config, policy } => return crate::policy_test::run(&files, &config.config, &policy),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) struct Who {
+    pub(crate) principal: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) user: bool,
+}
+
+/// Somebody made up, on a connection of the configuration.
+pub(crate) fn subject(config: &Config, connection: &str, who: Who) -> Result<Arc<Subject>> {
+    let found = config.connections.iter().find(|c| c.name == connection);
+    let found = found.ok_or_else(|| anyhow!("the configuration has no connection `{connection}`"))?;
+    let (issuer, subject) = who.principal.split_once('/').unwrap_or(("dev", &who.principal));
+    Ok(Arc::new(Subject {
+        session: SessionId::from_uuid(Default::default()),
+        principal: Principal {
+            kind: if who.user { PrincipalKind::User } else { PrincipalKind::Agent },
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            groups: who.groups.into_iter().collect(),
+            tags: Default::default(),
+            token_id: None,
+            expires_at: Timestamp::from_micros(u64::MAX),
+        },
+        connection: (*config.info(found)).clone(),
+        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        tls: true,
+    }))
+}
+
+/// What a statement means where no database can be asked: names resolve to `public`.
+pub(crate) fn offline() -> Environment {
+    Environment { search_path: Arc::from(["public".into()]), ..Environment::default() }
+}
+
+fn explain_statement(config: &Config, statement: &str, connection: &str, who: Who, output: Output) -> Result<()> {
+    let engine = Engine::new(load(config).context(BadConfiguration)?);
+    let subject = subject(config, connection, who)?;
+    let analysis = analyse(statement, &offline()).map_err(|e| anyhow!("{e}"))?;
+    let explanation = explain(&engine, &subject, &analysis.facts, Timestamp::from(SystemTime::now()));
+    match output {
+        Output::Text => print!("{explanation}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
+    }
+    Ok(())
+}

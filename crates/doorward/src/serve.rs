@@ -1,0 +1,336 @@
+//! `doorward serve`: the parts, wired together.
+use crate::{BadConfiguration, config::Config, policy};
+use anyhow::{Context as _, Result};
+use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
+use doorward_detect::{Detector, Masker};
+use doorward_enforce::{AuditSink, DecisionPoint as _};
+use doorward_gateway::{AnalysisPool, Authenticate, Registry, RejectedToken, Services, postgres::Endpoint, tls};
+use doorward_identity::{Verifier, oauthbearer};
+use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
+use doorward_policy::Engine;
+use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
+use doorward_store::Store;
+use std::{
+    fs,
+    future::Future,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{net::TcpListener, sync::watch};
+
+/// How often policy files are looked at.
+const LOOK_AT_POLICIES: Duration = Duration::from_millis(400);
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+pub(crate) fn run(config: Config) -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("DOORWARD_LOG").unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    raise_file_limit();
+    let loaded = policy::load(&config).context(BadConfiguration)?;
+    crate::runtime()?.block_on(serve(config, Engine::new(loaded)))
+}
+
+/// Each session takes three files; the soft limit of many systems is 1,024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!("the limit of open files stays at {:?}: {e}", limit.current);
+    }
+}
+
+struct Running {
+    config: Config,
+    engine: Arc<Engine>,
+    audit: Arc<AuditLog>,
+    registry: Arc<Registry>,
+}
+
+async fn serve(config: Config, engine: Engine) -> Result<()> {
+    let state = config.state_dir();
+    private_dir(&state)?;
+    let key = keys::load_or_create(&private_dir(&state.join("keys"))?)?;
+    let audit = AuditLog::open(&private_dir(&state.join("audit"))?, key.clone(), AuditOptions::default())?;
+    let recordings = Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key, RecordOptions::default())?);
+    let store = Store::open(&state, now()).await?;
+    let sink: Arc<dyn AuditSink> = Arc::clone(&audit) as _;
+    let public_url = config.server.public_url.clone().unwrap_or_else(|| {
+        format!("{}://{}", if config.server.tls.is_some() { "https" } else { "http" }, config.server.api_listen)
+    });
+    let desk = Desk::new(store.clone(), Arc::clone(&sink), &public_url, tokio::runtime::Handle::current());
+    let verifier = Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
+    let running = Running { engine: Arc::new(engine), registry: Arc::new(Registry::new()), audit, config };
+    let services = Services {
+        identity: Arc::clone(&verifier) as _,
+        pdp: Arc::clone(&running.engine) as _,
+        audit: Arc::clone(&sink),
+        recordings: Arc::clone(&recordings),
+        approvals: Arc::new(desk.clone()),
+        registry: Arc::clone(&running.registry),
+        analysis: Arc::new(AnalysisPool::start(2)?),
+        detector: Arc::new(Detector::new()),
+        masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let api = ApiState {
+        tokens: verifier,
+        desk,
+        store: store.clone(),
+        audit: Arc::clone(&sink),
+        sessions: Arc::new(Live(Arc::clone(&running.registry))),
+        operators: Arc::new(running.config.server.operators.iter().cloned().collect()),
+    };
+    running.note(AuditKind::GatewayStarted {
+        version: env!("CARGO_PKG_VERSION").into(),
+        policy_version: running.engine.loaded().version.to_string(),
+    })?;
+    let api_done = running.start_api(api, stopped.clone()).await?;
+    running.start_endpoints(&services, &state, &stopped).await?;
+    let unready: Vec<_> = tokio::join!(warm_up(&services, &running.config)).0;
+    for failure in unready {
+        tracing::warn!("{failure}");
+    }
+    tracing::info!(connections = running.config.connections.len(), "ready");
+    running.until_told_to_stop().await?;
+    stop.send_replace(true);
+    running.drain().await;
+    let _ended = tokio::time::timeout(Duration::from_secs(5), api_done).await;
+    running.note(AuditKind::GatewayStopped {})?;
+    store.close().await;
+    let audit = Arc::clone(&running.audit);
+    tokio::task::spawn_blocking(move || {
+        recordings.stop();
+        audit.stop();
+    })
+    .await?;
+    Ok(())
+}
+
+/// Fetches the issuers' keys before the first caller needs them.
+async fn warm_up(services: &Services, config: &Config) -> Vec<String> {
+    let _in_use = services;
+    match Verifier::new(config.identity.issuers.clone()) {
+        Ok(probe) => probe
+            .warm_up()
+            .await
+            .into_iter()
+            .filter_map(|s| s.failure.map(|f| format!("issuer `{}` cannot be reached yet: {f}", s.name)))
+            .collect(),
+        Err(e) => vec![e.to_string()],
+    }
+}
+
+impl Running {
+    fn note(&self, kind: AuditKind) -> Result<()> {
+        self.audit.append(&AuditEvent { time: now(), session: None, kind })?;
+        Ok(())
+    }
+
+    async fn start_api(&self, state: ApiState, stopped: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>> {
+        let address = self.config.server.api_listen;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
+        let acceptor = match &self.config.server.tls {
+            Some(files) => {
+                let server = tls::server(&self.config.path(&files.cert), &self.config.path(&files.key))?;
+                let mut server = (*server).clone();
+                server.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some(tokio_rustls::TlsAcceptor::from(Arc::new(server)))
+            }
+            None => None,
+        };
+        tracing::info!("API on {address}");
+        Ok(tokio::spawn(async move {
+            if let Err(e) = doorward_control::serve(listener, acceptor, state, stopped).await {
+                tracing::error!("the API ended: {e}");
+            }
+        }))
+    }
+
+    async fn start_endpoints(&self, services: &Services, state: &Path, stopped: &watch::Receiver<bool>) -> Result<()> {
+        let server = match &self.config.server.tls {
+            Some(files) => tls::server(&self.config.path(&files.cert), &self.config.path(&files.key)),
+            None => tls::self_signed(state),
+        }
+        .context(BadConfiguration)?;
+        for c in &self.config.connections {
+            let connection = self.config.connection(c)?;
+            let (name, address) = (connection.info.name.clone(), connection.listen);
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("connection `{name}`: cannot listen on {address}"))?;
+            let endpoint = Endpoint::new(connection, services.clone(), Some(Arc::clone(&server)))
+                .with_context(|| format!("connection `{name}`"))
+                .context(BadConfiguration)?;
+            tracing::info!("connection `{name}` on {address}");
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                if let Err(e) = Arc::new(endpoint).serve(listener, stopped).await {
+                    tracing::error!("connection `{name}` ended: {e}");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn until_told_to_stop(&self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut look = tokio::time::interval(LOOK_AT_POLICIES);
+        let mut seen = self.policy_files();
+        let stop = stop_signal();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                stopped = &mut stop => return stopped,
+                _ = hang_up.recv() => {
+                    seen = self.policy_files();
+                    self.reload()?;
+                }
+                _ = look.tick() => {
+                    let found = self.policy_files();
+                    if found != seen {
+                        seen = found;
+                        self.reload()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The policy files with their sizes and times: what changes when one is written.
+    fn policy_files(&self) -> Vec<(PathBuf, Option<(u64, SystemTime)>)> {
+        let stamp = |path: &PathBuf| fs::metadata(path).ok().and_then(|m| Some((m.len(), m.modified().ok()?)));
+        policy::files(&self.config).unwrap_or_default().into_iter().map(|p| (p.clone(), stamp(&p))).collect()
+    }
+
+    /// Puts changed policies in force; bad ones leave the old in force.
+    fn reload(&self) -> Result<()> {
+        match policy::load(&self.config) {
+            Ok(loaded) => {
+                let version = loaded.version.to_string();
+                if version == *self.engine.loaded().version {
+                    return Ok(());
+                }
+                // Written down before it takes effect.
+                self.note(AuditKind::PolicyChanged { policy_version: version.clone(), refused: None })?;
+                self.engine.replace(loaded);
+                self.registry.check_all();
+                tracing::info!(generation = self.engine.generation(), "policies reloaded, version {version}");
+            }
+            Err(e) => {
+                tracing::error!("policies not reloaded, the old ones stay in force: {e:#}");
+                let version = self.engine.loaded().version.to_string();
+                self.note(AuditKind::PolicyChanged { policy_version: version, refused: Some(format!("{e:#}")) })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets live sessions end by themselves for a while, then ends them.
+    async fn drain(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.config.server.drain_seconds);
+        while !self.registry.is_empty() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.registry.shut_all("terminating connection due to administrator command");
+        for _ in 0..60 {
+            if self.registry.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Ends when the process is asked to stop.
+pub(crate) async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    Ok(())
+}
+
+fn private_dir(path: &Path) -> Result<PathBuf> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(path.to_path_buf())
+}
+
+/// The key of hashing masks: drawn once, so that the same value has the same hash for good.
+fn masking_key(dir: &Path) -> Result<[u8; 32]> {
+    use std::io::Write as _;
+    let path = dir.join("masking.key");
+    if let Ok(bytes) = fs::read(&path) {
+        return bytes.try_into().map_err(|_| anyhow::anyhow!("{} is not 32 bytes long", path.display()));
+    }
+    let key: [u8; 32] = rand::random();
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+#[derive(Debug)]
+struct Identity {
+    verifier: Verifier,
+}
+
+impl Authenticate for Identity {
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>> {
+        Box::pin(async move {
+            self.verifier.verify(token, now).await.map_err(|e| RejectedToken { reason: e.to_string() })
+        })
+    }
+
+    fn oauth_challenge(&self) -> String {
+        let url = self.verifier.issuers().next().map(doorward_identity::IssuerConfig::discovery_url);
+        oauthbearer::error_challenge(Some("openid"), url.as_deref())
+    }
+}
+
+impl TokenCheck for Identity {
+    fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
+        Box::pin(async move { self.verifier.verify(token, now()).await.map_err(|e| e.to_string()) })
+    }
+}
+
+struct Live(Arc<Registry>);
+
+impl LiveSessions for Live {
+    fn list(&self) -> Vec<LiveSession> {
+        let summary = |s: doorward_gateway::SessionSummary| LiveSession {
+            id: s.id,
+            connection: s.connection,
+            principal: s.principal,
+            client: s.client,
+            started: s.started,
+        };
+        self.0.list().into_iter().map(summary).collect()
+    }
+
+    fn kill(&self, id: SessionId, message: &str) -> bool {
+        self.0.kill(id, message)
+    }
+}

@@ -1,0 +1,155 @@
+//! `doorward sessions`: live ones through the API, recorded ones from the state directory.
+use crate::{
+    approvals::{client, plain},
+    cli::{ExportFormat, Output, SessionsCommand, StateArgs},
+    state,
+};
+use anyhow::{Context as _, Result, bail};
+use doorward_postgres::replay::{Options, Replayer, Side};
+use doorward_record::{Direction, FrameBody, Reader, export_json_lines, export_pcapng, keys, verify_recording};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
+    match command {
+        SessionsCommand::List { live: true, api, .. } => crate::runtime()?.block_on(async {
+            let sessions = client(&api)?.sessions().await?;
+            for s in &sessions {
+                match api.output {
+                    Output::Text => println!("{}  {:<12} {:<24} {:<22} {}", s.id, s.connection, s.principal, s.client, state::time(s.started)),
+                    Output::Json => println!("{}", serde_json::json!(s)),
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        })?,
+        SessionsCommand::List { state, api, .. } => list(&state, api.output)?,
+        SessionsCommand::Show { id, state, output } => return show(&id, &state, output),
+        SessionsCommand::Replay { id, speed, rows, state } => replay(&id, speed, rows, &state)?,
+        SessionsCommand::Export { id, format, file, state } => {
+            let mut reader = open(&id, &state)?;
+            let mut out = state::writer(file.as_deref())?;
+            match format {
+                ExportFormat::Jsonl => export_json_lines(&mut reader, &mut out)?,
+                ExportFormat::Pcapng => export_pcapng(&mut reader, &mut out)?,
+            }
+            out.flush()?;
+        }
+        SessionsCommand::Kill { id, api } => crate::runtime()?.block_on(async {
+            client(&api)?.kill(id.parse().context("not a session's id")?).await?;
+            println!("session {id} ended");
+            Ok::<_, anyhow::Error>(())
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(id: &str, state: &StateArgs) -> Result<PathBuf> {
+    let id: doorward_model::SessionId = id.parse().with_context(|| format!("`{id}` is not a session's id"))?;
+    let path = state::dir(state)?.join("recordings").join(format!("{id}.dwr"));
+    if !path.exists() {
+        bail!("no recording of session {id} in {}", path.parent().unwrap_or(&path).display());
+    }
+    Ok(path)
+}
+
+fn public_key(state: &StateArgs) -> Result<doorward_record::VerifyingKey> {
+    Ok(keys::load_public(&state::dir(state)?.join("keys").join(keys::PUBLIC_KEY_FILE))?)
+}
+
+fn open(id: &str, state: &StateArgs) -> Result<Reader> {
+    Ok(Reader::open(&path(id, state)?, Some(&public_key(state)?))?)
+}
+
+/// Recordings, newest first: their names are UUIDs of version 7, which sort by time.
+fn list(state: &StateArgs, output: Output) -> Result<()> {
+    let dir = state::dir(state)?.join("recordings");
+    let mut names: Vec<PathBuf> = std::fs::read_dir(&dir)
+        .with_context(|| format!("no recordings in {}", dir.display()))?
+        .filter_map(|e| e.ok().map(|e| e.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "dwr"))
+        .collect();
+    names.sort();
+    for path in names.iter().rev() {
+        // One damaged recording does not hide the others.
+        match Reader::open(path, None) {
+            Ok(reader) => {
+                let m = reader.meta();
+                match output {
+                    Output::Text => println!("{}  {:<12} {:<22} {}", m.session, m.connection, m.client, state::time(m.started)),
+                    Output::Json => println!("{}", serde_json::json!(m)),
+                }
+            }
+            Err(e) => println!("{}  unreadable: {e}", path.file_stem().unwrap_or_default().to_string_lossy()),
+        }
+    }
+    Ok(())
+}
+
+fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
+    let report = verify_recording(&path(id, state)?, &public_key(state)?)?;
+    let intact = report.is_intact();
+    match output {
+        Output::Json => println!(
+            "{}",
+            serde_json::json!({
+                "meta": report.meta,
+                "frames": report.frames,
+                "client_bytes": report.client_bytes,
+                "upstream_bytes": report.upstream_bytes,
+                "lost_bytes": report.lost_bytes,
+                "intact": intact,
+                "problem": report.problem,
+                "ending": report.ending.map(|e| format!("{e:?}")),
+            })
+        ),
+        Output::Text => {
+            if let Some(m) = &report.meta {
+                println!("session     {}\nconnection  {} ({})\nclient      {}\nstarted     {}", m.session, m.connection, m.protocol, m.client, state::time(m.started));
+            }
+            println!("frames      {} ({} bytes from the client, {} to it)", report.frames, report.client_bytes, report.upstream_bytes);
+            match (&report.problem, &report.ending) {
+                (Some(problem), _) => println!("recording   DAMAGED: {problem}"),
+                (None, Some(ending)) => println!("recording   {}; ends: {ending:?}", if intact { "intact" } else { "without a footer" }),
+                (None, None) => println!("recording   without an end"),
+            }
+        }
+    }
+    Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn replay(id: &str, speed: f64, rows: usize, state: &StateArgs) -> Result<()> {
+    let reader = open(id, state)?;
+    if reader.meta().protocol != "postgres" {
+        bail!("recordings of {} cannot be replayed by this version", reader.meta().protocol);
+    }
+    let mut replayer = Replayer::new(Options { rows });
+    let mut out = io::stdout().lock();
+    let mut last = reader.meta().started;
+    writeln!(out, "session {} on {}, from {}", reader.meta().session, reader.meta().connection, state::time(last))?;
+    for frame in reader {
+        let frame = frame?;
+        let events = match &frame.body {
+            FrameBody::Bytes(Direction::Client, bytes) => replayer.feed(Side::Client, bytes),
+            FrameBody::Bytes(Direction::Upstream, bytes) => replayer.feed(Side::Upstream, bytes),
+            FrameBody::Redacted { len, why, .. } => {
+                replayer.skip(*len);
+                vec![format!("({len} bytes not recorded: {why})")]
+            }
+            FrameBody::Gap { client, upstream } => vec![format!("(GAP: {client} bytes of the client and {upstream} to it were lost)")],
+            FrameBody::Meta(value) => vec![format!("({value})")],
+        };
+        for event in events {
+            if speed > 0.0 {
+                out.flush()?;
+                std::thread::sleep(Duration::from_secs_f64((frame.time.since(last).as_secs_f64() / speed).min(3600.0)));
+            }
+            last = frame.time;
+            writeln!(out, "[{}] {}", state::time(frame.time), plain(&event))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Snapshots of a database's schema, read through the gateway's own log-in.
+use super::{Endpoint, upstream};
+use bytes::BytesMut;
+use doorward_model::Name;
+use doorward_postgres::{
+    codec::{self, UpstreamMessage},
+    render,
+};
+use doorward_sql::{
+    Catalogue, Column, Function, Relation, RelationKind, Volatility,
+    postgres::{Environment, Output, SourceColumn, analyse},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{Hash as _, Hasher as _},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+use upstream::UpstreamError;
+
+/// A snapshot older than this is renewed behind the next session's back.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// A database as new sessions find it.
+#[derive(Clone, Debug)]
+pub(crate) struct Schema {
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// The search path of the gateway's log-in.
+    pub(crate) search_path: String,
+    content: u64,
+    read: Instant,
+}
+
+/// The snapshots of one endpoint, by database.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogues {
+    known: parking_lot::Mutex<HashMap<String, Schema>>,
+    /// One reading at a time; whoever waits takes what the one before has read.
+    reading: Mutex<()>,
+}
+
+impl Catalogues {
+    /// The schema as it was at most a while ago.
+    pub(crate) async fn current(&self, endpoint: &Arc<Endpoint>, database: &str) -> Result<Schema, UpstreamError> {
+        let known = self.known.lock().get(database).cloned();
+        let Some(schema) = known else { return self.refresh(endpoint, database).await };
+        if schema.read.elapsed() > FRESH {
+            let (endpoint, database) = (Arc::clone(endpoint), database.to_owned());
+            tokio::spawn(async move {
+                if let Err(e) = endpoint.catalogues.refresh(&endpoint, &database).await {
+                    tracing::warn!(connection = %endpoint.connection.info.name, "the schema could not be read again: {e}");
+                }
+            });
+        }
+        Ok(schema)
+    }
+
+    /// The schema as it is now.
+    pub(crate) async fn refresh(&self, endpoint: &Endpoint, database: &str) -> Result<Schema, UpstreamError> {
+        let asked = Instant::now();
+        let _one_at_a_time = self.reading.lock().await;
+        if let Some(known) = self.known.lock().get(database)
+            && known.read > asked
+        {
+            return Ok(known.clone());
+        }
+        let read = Instant::now();
+        let rows = read_schema(endpoint, database).await?;
+        let content = fingerprint(&rows);
+        let before = self.known.lock().get(database).cloned();
+        let schema = match before {
+            // The same schema stays the same snapshot, so that what was read under it is still good.
+            Some(known) if known.content == content => Schema { read, ..known },
+            _ => {
+                let generation = before.map_or(1, |b| b.catalogue.generation() + 1);
+                let (catalogue, search_path) = build(&rows, generation);
+                Schema { catalogue: Arc::new(catalogue), search_path, content, read }
+            }
+        };
+        let mut known = self.known.lock();
+        if known.len() > 256 {
+            known.clear();
+        }
+        known.insert(database.to_owned(), schema.clone());
+        Ok(schema)
+    }
+}
+
+type Row = Vec<Option<String>>;
+
+/// What is asked, in this order. Everything comes back as text.
+const QUERIES: [&str; 5] = [
+    "SELECT current_setting('search_path')",
+    // From here on definitions of views name every schema but pg_catalog.
+    "SET search_path = pg_catalog",
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, \
+       CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1",
+    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid \
+     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+       AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1, 2",
+    "SELECT p.oid, n.nspname, p.proname, p.provolatile \
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY 1",
+];
+
+async fn read_schema(endpoint: &Endpoint, database: &str) -> Result<Vec<Vec<Row>>, UpstreamError> {
+    let user = endpoint.connection.upstream.user.clone().unwrap_or_else(|| "postgres".into());
+    let parameters = [("client_encoding", "UTF8"), ("application_name", "doorward")]
+        .map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let login = upstream::Login { user: &user, database, parameters: &parameters, version: (3, 0) };
+    let mut stream = upstream::connect(endpoint, &login).await?.stream;
+    let mut out = Vec::new();
+    for query in QUERIES {
+        let mut message = BytesMut::new();
+        render::query(&mut message, query);
+        upstream::send(&mut stream, &message).await?;
+        let mut rows = Vec::new();
+        loop {
+            let frame = upstream::read_long_frame(&mut stream).await?;
+            let message = codec::upstream_message(&frame).map_err(|e| UpstreamError::Misbehaved(e.to_string()))?;
+            match message {
+                UpstreamMessage::DataRow(row) => {
+                    let text = |cell: &[u8]| String::from_utf8_lossy(cell).into_owned();
+                    rows.push(row.cells().map(|c| c.map(text)).collect());
+                }
+                UpstreamMessage::ErrorResponse(_) => return Err(upstream::refused(&frame)),
+                UpstreamMessage::ReadyForQuery { .. } => break,
+                _ => {}
+            }
+        }
+        out.push(rows);
+    }
+    let mut goodbye = BytesMut::new();
+    render::terminate(&mut goodbye);
+    let _gone = upstream::send(&mut stream, &goodbye).await;
+    Ok(out)
+}
+
+fn fingerprint(rows: &[Vec<Row>]) -> u64 {
+    // Fixed keys: only compared with other fingerprints of this process.
+    let mut hasher = std::hash::DefaultHasher::new();
+    rows.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn text(row: &Row, index: usize) -> &str {
+    row.get(index).and_then(Option::as_deref).unwrap_or_default()
+}
+
+fn number<T: std::str::FromStr + Default>(row: &Row, index: usize) -> T {
+    text(row, index).parse().unwrap_or_default()
+}
+
+fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
+    let [path, _set, relations, columns, functions] = rows else {
+        return (Catalogue::default(), String::new());
+    };
+    let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
+    let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
+    for row in columns {
+        by_relation.entry(number(row, 0)).or_default().push(Column {
+            number: number(row, 1),
+            name: Name::from(text(row, 2)),
+            type_oid: number(row, 3),
+        });
+    }
+    let mut views = Vec::new();
+    let mut out = Vec::new();
+    for row in relations {
+        let oid = number(row, 0);
+        let relation = Relation {
+            oid,
+            schema: Name::from(text(row, 1)),
+            name: Name::from(text(row, 2)),
+            kind: kind(text(row, 3)),
+            columns: by_relation.remove(&oid).unwrap_or_default(),
+            made_of: Vec::new(),
+        };
+        if let Some(Some(definition)) = row.get(4) {
+            views.push((oid, definition.clone()));
+        }
+        out.push(relation);
+    }
+    let functions = functions.iter().map(|row| Function {
+        oid: number(row, 0),
+        schema: Name::from(text(row, 1)),
+        name: Name::from(text(row, 2)),
+        volatility: match text(row, 3) {
+            "i" => Volatility::Immutable,
+            "s" => Volatility::Stable,
+            _ => Volatility::Volatile,
+        },
+    });
+    let catalogue = Catalogue::new(generation, out, functions);
+    let view_columns = view_columns(&catalogue, &views);
+    (catalogue.with_view_columns(view_columns), search_path)
+}
+
+fn kind(relkind: &str) -> RelationKind {
+    match relkind {
+        "r" | "p" => RelationKind::Table,
+        "v" => RelationKind::View,
+        "m" => RelationKind::MaterialisedView,
+        "f" => RelationKind::ForeignTable,
+        "S" => RelationKind::Sequence,
+        _ => RelationKind::Other,
+    }
+}
+
+/// What each column of a view is made of, read out of the view's definition. A definition that is
+/// not understood leaves every column made of everything it may read.
+fn view_columns(catalogue: &Catalogue, views: &[(u32, String)]) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+    let catalogue = Arc::new(catalogue.clone());
+    let environment = Environment {
+        search_path: Arc::from([]),
+        temporary: Arc::default(),
+        generation: 0,
+        catalogue: Arc::clone(&catalogue),
+    };
+    let mut out = HashMap::new();
+    for (oid, definition) in views {
+        let Some(view) = catalogue.relation(*oid) else { continue };
+        if matches!(&*view.schema, "pg_catalog" | "information_schema") {
+            continue;
+        }
+        let analysis = analyse(definition, &environment).ok();
+        let lineage = analysis.as_ref().and_then(|a| a.statements.first()).and_then(|s| s.lineage.as_ref());
+        for (index, column) in view.columns.iter().enumerate() {
+            let sources = match lineage {
+                Some(lineage) if lineage.outputs.len() == view.columns.len() => match lineage.outputs.get(index) {
+                    Some(Output::Made(sources)) => sources.clone(),
+                    Some(Output::Star) | None => lineage.anywhere.clone(),
+                },
+                Some(lineage) => lineage.anywhere.clone(),
+                None => everything(&catalogue),
+            };
+            out.insert((*oid, column.number), sources);
+        }
+    }
+    out
+}
+
+/// A view that is not understood may show any column of any table of the database.
+fn everything(catalogue: &Catalogue) -> BTreeSet<SourceColumn> {
+    catalogue
+        .relations()
+        .filter(|r| !matches!(&*r.schema, "pg_catalog" | "information_schema"))
+        .map(|r| SourceColumn { schema: r.schema.clone(), table: r.name.clone(), column: None })
+        .collect()
+}

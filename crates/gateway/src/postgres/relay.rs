@@ -1,0 +1,374 @@
+//! Joins a session with its two sockets.
+//!
+//! One task polls everything: bytes of both sides, the audit log, the recording, what other tasks
+//! send. Neither direction waits for the other, so a pipeline of any length with answers of any
+//! size cannot deadlock.
+use super::{Endpoint, handshake::Started};
+use crate::{
+    registry::Control,
+    services::now,
+    stream::Stream,
+};
+use bytes::{Buf as _, BytesMut};
+use doorward_enforce::ApprovalRequest;
+use doorward_model::{AuditKind, SessionId, Timestamp};
+use doorward_postgres::{End, Event, Session};
+use doorward_record::{Direction, Recording};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{io::AsyncWrite as _, sync::mpsc};
+
+/// How much is read at once. Shared by all sessions of a worker: an idle session keeps none.
+const CHUNK: usize = 64 * 1024;
+/// Rounds of a poll before other sessions get their turn.
+const ROUNDS: usize = 32;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+}
+
+/// How a relay ended, for the audit log.
+struct Finished(String);
+
+struct Relay {
+    endpoint: Arc<Endpoint>,
+    id: SessionId,
+    client: Stream,
+    upstream: Stream,
+    session: Session,
+    recording: Recording,
+    control: mpsc::UnboundedReceiver<Control>,
+    to_self: mpsc::UnboundedSender<Control>,
+    /// Bytes for the client that are recorded and on their way.
+    outgoing: BytesMut,
+    cancel_target: super::upstream::CancelTarget,
+    database: String,
+    deadline: Pin<Box<tokio::time::Sleep>>,
+    generation: u64,
+    unhealthy: bool,
+    upstream_closed: bool,
+    finished: Option<String>,
+    client_bytes: u64,
+    upstream_bytes: u64,
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(endpoint: Arc<Endpoint>, started: Started) {
+    let Started { id, client, upstream, session, recording, control, to_self, process_id, cancel_target, database, expires } =
+        started;
+    let lasts = expires.since(now());
+    let mut relay = Relay {
+        generation: session.generation(),
+        endpoint,
+        id,
+        client,
+        upstream,
+        session,
+        recording,
+        control,
+        to_self,
+        outgoing: BytesMut::new(),
+        cancel_target,
+        database,
+        deadline: Box::pin(tokio::time::sleep(lasts)),
+        unhealthy: false,
+        upstream_closed: false,
+        finished: None,
+        client_bytes: 0,
+        upstream_bytes: 0,
+    };
+    let Finished(reason) = poll_fn(|cx| relay.poll(cx)).await;
+    relay.close(reason, process_id).await;
+}
+
+impl Relay {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        for _ in 0..ROUNDS {
+            let now = now();
+            let mut progress = self.poll_control(cx, now);
+            self.check_recording(now);
+            match self.poll_client(cx, now) {
+                Ok(moved) => progress |= moved,
+                Err(reason) => return Poll::Ready(Finished(reason)),
+            }
+            progress |= self.poll_upstream(cx, now);
+            progress |= self.take_events(now);
+            progress |= self.write_upstream(cx, now);
+            match self.write_client(cx, now) {
+                Ok(moved) => progress |= moved,
+                Err(reason) => return Poll::Ready(Finished(reason)),
+            }
+            if self.is_over() {
+                return Poll::Ready(Finished(self.finished.take().unwrap_or_else(|| "upstream closed".into())));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        // Others have been waiting for this worker.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Over once the session has ended and what it had to say is on its way.
+    fn is_over(&mut self) -> bool {
+        self.finished.is_some()
+            && self.outgoing.is_empty()
+            && self.session.to_client().is_empty()
+            && (self.upstream_closed || self.session.to_upstream().is_empty())
+    }
+
+    fn poll_control(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(Some(message)) = self.control.poll_recv(cx) {
+            progress = true;
+            match message {
+                Control::Verdict(id, verdict) => self.session.handle_verdict(id, verdict, now),
+                Control::Analysis(result) => self.session.handle_analysis(result, now),
+                Control::Catalogue(Ok(catalogue)) => self.session.handle_catalogue(catalogue, now),
+                Control::Catalogue(Err(why)) => {
+                    self.session.shut(&format!("the schema of the database could not be read: {why}"), now);
+                }
+                Control::Cancel => self.session.handle_cancel(now),
+                Control::CheckWelcome => self.session.check_welcome(now),
+                Control::Shut(message) => self.session.shut(&message, now),
+            }
+        }
+        if self.generation != self.session.generation() {
+            self.generation = self.session.generation();
+            self.session.check_welcome(now);
+        }
+        if self.finished.is_none() && self.deadline.as_mut().poll(cx).is_ready() {
+            self.session.check_welcome(now);
+            self.deadline.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
+            progress = true;
+        }
+        progress
+    }
+
+    /// While the recording cannot be written, requests are refused.
+    fn check_recording(&mut self, _now: Timestamp) {
+        match self.recording.health() {
+            Ok(()) if self.unhealthy => {
+                self.unhealthy = false;
+                self.session.suspend(None);
+            }
+            Ok(()) => {}
+            Err(why) => {
+                self.unhealthy = true;
+                self.session.suspend(Some(format!("the recording cannot be written: {why}")));
+            }
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Result<bool, String> {
+        if self.finished.is_some() || !self.session.wants_client() || self.recording.poll_ready(cx).is_pending() {
+            return Ok(false);
+        }
+        SCRATCH.with_borrow_mut(|scratch| match self.client.poll_read_into(cx, scratch) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(n)) if n > 0 => {
+                let bytes = scratch.get(..n).unwrap_or_default();
+                self.client_bytes += n as u64;
+                self.recording.frame(Direction::Client, now, bytes);
+                self.session.handle_client(bytes, now);
+                Ok(true)
+            }
+            Poll::Ready(ended) => {
+                self.session.handle_client_gone();
+                self.take_events(now);
+                Err(match ended {
+                    Ok(_) => "the client closed the connection".into(),
+                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => "the client closed the connection".into(),
+                    Err(e) => format!("the client's connection failed: {e}"),
+                })
+            }
+        })
+    }
+
+    fn poll_upstream(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
+        if self.upstream_closed || !self.session.wants_upstream() || self.recording.poll_ready(cx).is_pending() {
+            return false;
+        }
+        SCRATCH.with_borrow_mut(|scratch| match self.upstream.poll_read_into(cx, scratch) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.session.handle_upstream(scratch.get(..n).unwrap_or_default(), now);
+                true
+            }
+            Poll::Ready(_) => {
+                self.upstream_closed = true;
+                if self.finished.is_none() {
+                    self.session.handle_upstream_gone(now);
+                    self.finished = Some("the upstream closed the connection".into());
+                }
+                true
+            }
+        })
+    }
+
+    fn write_upstream(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
+        let mut progress = false;
+        let audit = Arc::clone(&self.endpoint.services.audit);
+        while !self.upstream_closed {
+            let queue = self.session.to_upstream();
+            let committed = audit.committed();
+            let ready = queue.ready(committed);
+            if ready.is_empty() {
+                let Some(ticket) = queue.waits_for(committed) else { break };
+                match audit.poll_committed(ticket, cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(e)) => {
+                        self.upstream_closed = true;
+                        self.session.shut(&format!("nothing more was sent to the database: {e}"), now);
+                        return true;
+                    }
+                }
+            }
+            match Pin::new(&mut self.upstream).poll_write(cx, ready) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.session.to_upstream().sent(n);
+                    progress = true;
+                }
+                Poll::Ready(_) => {
+                    self.upstream_closed = true;
+                    return true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.upstream.is_tls() && !self.upstream_closed {
+            let _later = Pin::new(&mut self.upstream).poll_flush(cx);
+        }
+        if progress {
+            // Room was made: requests that waited for it are read.
+            self.session.pump(now);
+        }
+        progress
+    }
+
+    fn write_client(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Result<bool, String> {
+        let mut progress = false;
+        loop {
+            if self.outgoing.is_empty() {
+                if self.session.to_client().is_empty() {
+                    break;
+                }
+                self.outgoing = std::mem::take(self.session.to_client());
+                self.upstream_bytes += self.outgoing.len() as u64;
+                self.recording.frame(Direction::Upstream, now, &self.outgoing);
+            }
+            match Pin::new(&mut self.client).poll_write(cx, &self.outgoing) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.outgoing.advance(n);
+                    if self.outgoing.is_empty() {
+                        self.outgoing = BytesMut::new();
+                    }
+                    progress = true;
+                }
+                Poll::Ready(_) => {
+                    self.session.handle_client_gone();
+                    self.take_events(now);
+                    return Err("the client closed the connection".into());
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.client.is_tls() {
+            let _later = Pin::new(&mut self.client).poll_flush(cx);
+        }
+        Ok(progress)
+    }
+
+    fn take_events(&mut self, now: Timestamp) -> bool {
+        let mut progress = false;
+        while let Some(event) = self.session.poll_event() {
+            progress = true;
+            match event {
+                Event::Hold(request) => self.ask(*request, now),
+                Event::Withdraw(id, why) => self.endpoint.services.approvals.withdraw(id, why),
+                Event::Analyse(text, environment) => {
+                    let tell = self.to_self.clone();
+                    let answer = Box::new(move |result| {
+                        let _gone = tell.send(Control::Analysis(result));
+                    });
+                    if !self.endpoint.services.analysis.read(text, environment, answer) {
+                        self.session.shut("too many long statements wait to be read: try again later", now);
+                    }
+                }
+                Event::RefreshCatalogue => self.refresh_catalogue(),
+                Event::CancelUpstream => self.cancel_upstream(),
+                Event::End(end) => {
+                    self.finished = Some(match end {
+                        End::Terminated => "terminated by the client".into(),
+                        End::Fault { at_fault, what } => format!("{at_fault}: {what}"),
+                    });
+                }
+            }
+        }
+        progress
+    }
+
+    fn ask(&mut self, request: ApprovalRequest, now: Timestamp) {
+        let tell = self.to_self.clone();
+        let id = request.id;
+        let who: Vec<String> = request.requirements.iter().map(|r| r.groups.join(" or ")).collect();
+        let minutes = request.expires.since(now).as_secs().div_ceil(60);
+        let link = self.endpoint.services.approvals.link(id);
+        self.session.say_held(id, &link, &who.join(" and "), &format!("{minutes} min"));
+        self.endpoint.services.approvals.submit(
+            request,
+            Box::new(move |verdict| {
+                let _gone = tell.send(Control::Verdict(id, verdict));
+            }),
+        );
+    }
+
+    fn refresh_catalogue(&self) {
+        let (endpoint, database, tell) = (Arc::clone(&self.endpoint), self.database.clone(), self.to_self.clone());
+        tokio::spawn(async move {
+            let fresh = endpoint.catalogues.refresh(&endpoint, &database).await;
+            let _gone = tell.send(Control::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
+        });
+    }
+
+    fn cancel_upstream(&self) {
+        let (endpoint, target) = (Arc::clone(&self.endpoint), self.cancel_target.clone());
+        tokio::spawn(async move {
+            let sent = tokio::time::timeout(Duration::from_secs(10), super::upstream::cancel(&endpoint, &target)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                tracing::warn!(connection = %endpoint.connection.info.name, "a cancel request did not reach the upstream");
+            }
+        });
+    }
+
+    async fn close(mut self, reason: String, process_id: u32) {
+        use tokio::io::AsyncWriteExt as _;
+        self.endpoint.services.registry.remove(self.id, Some(process_id));
+        let goodbye = async {
+            let _left = self.client.flush().await;
+            let _left = self.client.shutdown().await;
+            let _left = self.upstream.flush().await;
+            let _left = self.upstream.shutdown().await;
+        };
+        let _slow = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
+        let Self { recording, mut session, id, client_bytes, upstream_bytes, .. } = self;
+        recording.finish(now(), &reason);
+        let ended = AuditKind::SessionEnded {
+            reason,
+            client_bytes,
+            upstream_bytes,
+        };
+        if let Err(refusal) = session.note(ended, now()) {
+            tracing::error!(session = %id, "the end of a session is not in the audit log: {}", refusal.message);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The gateway's own log-in at the upstream.
+//!
+//! The upstream is as untrusted as the caller: its messages are bounded, it cannot talk the gateway
+//! out of TLS, and it cannot have the password for less than the configuration allows.
+use super::Endpoint;
+use crate::{
+    connection::UpstreamTls,
+    stream::Stream,
+    tls,
+};
+use bytes::BytesMut;
+use doorward_postgres::{
+    UpstreamAuth,
+    auth::{AuthError, AuthStep},
+    codec::{self, UpstreamMessage},
+    render,
+};
+use rustls::pki_types::ServerName;
+use std::{io, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// How long the upstream may take to accept and to log in.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest message of an upstream during log-in, in bytes.
+const LONGEST: usize = 64 * 1024;
+/// How much an upstream may say before it is ready, in bytes.
+const TALKATIVE: usize = 256 * 1024;
+
+/// Why there is no session with the upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    #[error("cannot connect to the database server: {0}")]
+    Unreachable(io::Error),
+    #[error("the database server did not answer in time")]
+    Slow,
+    #[error("TLS with the database server failed: {0}")]
+    Tls(String),
+    #[error("the database server broke the protocol: {0}")]
+    Misbehaved(String),
+    #[error("log-in at the database server: {0}")]
+    Auth(#[from] AuthError),
+    /// The upstream's own error: its SQLSTATE and message.
+    #[error("the database server refused: {message}")]
+    Refused { code: String, message: String },
+}
+
+impl UpstreamError {
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { code, .. } if code == "3D000" => "3D000",
+            Self::Refused { code, .. } if code == "53300" => "53300",
+            Self::Refused { code, .. } if code == "57P03" => "57P03",
+            Self::Unreachable(_)
+            | Self::Slow
+            | Self::Tls(_)
+            | Self::Misbehaved(_)
+            | Self::Auth(_)
+            | Self::Refused { .. } => "08006",
+        }
+    }
+
+    /// What the caller hears: nothing of the gateway's own credential or user.
+    pub(crate) fn for_the_caller(&self) -> String {
+        match self {
+            Self::Refused { code, message } if matches!(code.as_str(), "3D000" | "53300" | "57P03") => message.clone(),
+            Self::Refused { .. } | Self::Auth(_) => {
+                "the gateway could not log in at the database server; its operator finds the reason in the audit log".into()
+            }
+            Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) => self.to_string(),
+        }
+    }
+}
+
+/// What a log-in asks for.
+#[derive(Debug)]
+pub(crate) struct Login<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) database: &'a str,
+    pub(crate) parameters: &'a [(String, String)],
+    pub(crate) version: (u16, u16),
+}
+
+/// Where and how to cancel what the upstream does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CancelTarget {
+    process_id: u32,
+    key: Vec<u8>,
+}
+
+/// A session with the upstream.
+#[derive(Debug)]
+pub(crate) struct Greeted {
+    pub(crate) stream: Stream,
+    /// The upstream's parameter reports and notices, as they came.
+    pub(crate) greeting: BytesMut,
+    pub(crate) cancel_target: CancelTarget,
+}
+
+/// Connects and logs in.
+pub(crate) async fn connect(endpoint: &Endpoint, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
+    timeout(PATIENCE, async {
+        let stream = dial(endpoint).await?;
+        log_in(endpoint, stream, login).await
+    })
+    .await
+    .map_err(|_| UpstreamError::Slow)?
+}
+
+/// Sends a CancelRequest over a connection of its own, encrypted like the session's.
+pub(crate) async fn cancel(endpoint: &Endpoint, target: &CancelTarget) -> Result<(), UpstreamError> {
+    let mut stream = dial(endpoint).await?;
+    let mut out = BytesMut::new();
+    render::cancel_request(&mut out, target.process_id, &target.key);
+    stream.write_all(&out).await.map_err(UpstreamError::Unreachable)?;
+    stream.flush().await.map_err(UpstreamError::Unreachable)?;
+    // The server closes without a word once it has passed the signal on.
+    let mut rest = [0; 1];
+    let _closed = stream.read(&mut rest).await;
+    Ok(())
+}
+
+async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
+    let upstream = &endpoint.connection.upstream;
+    let mut socket =
+        TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(UpstreamError::Unreachable)?;
+    super::prepare(&socket).map_err(UpstreamError::Unreachable)?;
+    let Some(config) = &endpoint.upstream_tls else { return Ok(Stream::Plain(socket)) };
+    let mut ask = BytesMut::new();
+    render::ssl_request(&mut ask);
+    socket.write_all(&ask).await.map_err(UpstreamError::Unreachable)?;
+    let mut answer = [0; 1];
+    socket.read_exact(&mut answer).await.map_err(UpstreamError::Unreachable)?;
+    match (answer, upstream.tls) {
+        ([b'S'], _) => {
+            let name = ServerName::try_from(upstream.host.clone())
+                .map_err(|e| UpstreamError::Tls(format!("`{}`: {e}", upstream.host)))?;
+            let connector = tokio_rustls::TlsConnector::from(config.clone());
+            let tls = connector.connect(name, socket).await.map_err(|e| UpstreamError::Tls(e.to_string()))?;
+            Ok(Stream::ClientTls(Box::new(tls)))
+        }
+        ([b'N'], UpstreamTls::Prefer) => Ok(Stream::Plain(socket)),
+        ([b'N'], _) => Err(UpstreamError::Tls("the server does not offer TLS, and the connection demands it".into())),
+        ([other], _) => Err(UpstreamError::Misbehaved(format!("0x{other:02x} in answer to SSLRequest"))),
+    }
+}
+
+async fn log_in(endpoint: &Endpoint, mut stream: Stream, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
+    let mut out = BytesMut::new();
+    let mut parameters = vec![("user", login.user), ("database", login.database)];
+    parameters.extend(login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let minor = if login.version.1 >= 2 { 2 } else { 0 };
+    render::startup_message(&mut out, (3, minor), &parameters);
+    send(&mut stream, &out).await?;
+    let binding = stream.peer_certificate().and_then(tls::server_end_point);
+    let mut auth = UpstreamAuth::new(
+        login.user,
+        endpoint.connection.upstream.password.clone(),
+        stream.is_tls(),
+        endpoint.connection.upstream.tls == UpstreamTls::Disable,
+        binding,
+        rand::random(),
+        endpoint.scram_keys.clone(),
+    );
+    let mut greeting = BytesMut::new();
+    let mut cancel_target = CancelTarget::default();
+    let mut heard = 0;
+    loop {
+        let frame = read_frame(&mut stream).await?;
+        heard += frame.len();
+        if heard > TALKATIVE {
+            return Err(UpstreamError::Misbehaved("it talks too much before it is ready".into()));
+        }
+        let message = codec::upstream_message(&frame).map_err(|e| UpstreamError::Misbehaved(e.to_string()))?;
+        match message {
+            UpstreamMessage::Authentication(request) => match auth.handle(&request)? {
+                AuthStep::Send(bytes) => send(&mut stream, &bytes).await?,
+                AuthStep::Wait | AuthStep::Done => {}
+            },
+            UpstreamMessage::ErrorResponse(_) => return Err(refused(&frame)),
+            UpstreamMessage::NoticeResponse(_) | UpstreamMessage::NegotiateProtocolVersion { .. } => {}
+            UpstreamMessage::ParameterStatus { .. } if auth.is_done() => greeting.extend_from_slice(&frame),
+            UpstreamMessage::BackendKeyData { process_id, key } if auth.is_done() => {
+                cancel_target = CancelTarget { process_id, key: key.to_vec() };
+            }
+            UpstreamMessage::ReadyForQuery { status: b'I' } if auth.is_done() => {
+                return Ok(Greeted { stream, greeting, cancel_target });
+            }
+            _ => return Err(UpstreamError::Misbehaved("an unexpected message during log-in".into())),
+        }
+    }
+}
+
+pub(super) fn refused(frame: &[u8]) -> UpstreamError {
+    UpstreamError::Refused {
+        code: codec::sqlstate(frame).unwrap_or("XX000").to_owned(),
+        message: codec::error_text(frame).unwrap_or_else(|| "no reason given".to_owned()),
+    }
+}
+
+pub(super) async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), UpstreamError> {
+    stream.write_all(bytes).await.map_err(UpstreamError::Unreachable)?;
+    stream.flush().await.map_err(UpstreamError::Unreachable)
+}
+
+/// Reads a message of log-in.
+async fn read_frame(stream: &mut Stream) -> Result<Vec<u8>, UpstreamError> {
+    read_up_to(stream, LONGEST).await
+}
+
+/// Reads a message of a query of the gateway's own.
+pub(super) async fn read_long_frame(stream: &mut Stream) -> Result<Vec<u8>, UpstreamError> {
+    read_up_to(stream, 16 * 1024 * 1024).await
+}
+
+async fn read_up_to(stream: &mut Stream, longest: usize) -> Result<Vec<u8>, UpstreamError> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).await.map_err(UpstreamError::Unreachable)?;
+    let header = codec::peek(&head, longest).map_err(|e| UpstreamError::Misbehaved(e.to_string()))?;
+    let Some(header) = header else { return Err(UpstreamError::Misbehaved("a frame without a length".into())) };
+    let mut frame = vec![0; header.total];
+    if let Some((start, rest)) = frame.split_at_mut_checked(5) {
+        start.copy_from_slice(&head);
+        stream.read_exact(rest).await.map_err(UpstreamError::Unreachable)?;
+    }
+    Ok(frame)
+}

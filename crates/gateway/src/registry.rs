@@ -1,0 +1,171 @@
+//! The live sessions: who they are, how to reach them, and the keys that cancel them.
+use doorward_enforce::ApprovalVerdict;
+use doorward_model::{ApprovalId, SessionId, Timestamp};
+use doorward_sql::{
+    Catalogue,
+    postgres::{Analysis, SqlError},
+};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::mpsc;
+
+/// What reaches a live session from elsewhere.
+#[derive(Debug)]
+pub(crate) enum Control {
+    Verdict(ApprovalId, ApprovalVerdict),
+    Analysis(Result<Arc<Analysis>, SqlError>),
+    Catalogue(Result<Arc<Catalogue>, String>),
+    /// The caller cancels through another connection.
+    Cancel,
+    /// The policies have changed, or an identity may have ended.
+    CheckWelcome,
+    /// End with this message.
+    Shut(String),
+}
+
+/// A live session as administrators see it.
+#[derive(Clone, Debug)]
+pub struct SessionSummary {
+    /// Which.
+    pub id: SessionId,
+    /// On which connection.
+    pub connection: String,
+    /// Who (`issuer/subject`).
+    pub principal: String,
+    /// From where.
+    pub client: String,
+    /// Since when.
+    pub started: Timestamp,
+}
+
+#[derive(Debug)]
+struct Entry {
+    summary: SessionSummary,
+    control: mpsc::UnboundedSender<Control>,
+}
+
+#[derive(Debug)]
+struct CancelKey {
+    key: Box<[u8]>,
+    session: SessionId,
+}
+
+/// All live sessions of this process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: Mutex<HashMap<SessionId, Entry>>,
+    /// By process id: the number that clients send back in a CancelRequest.
+    keys: Mutex<HashMap<u32, CancelKey>>,
+}
+
+impl Registry {
+    /// No sessions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The live sessions.
+    pub fn list(&self) -> Vec<SessionSummary> {
+        self.sessions.lock().values().map(|e| e.summary.clone()).collect()
+    }
+
+    /// How many sessions live.
+    pub fn len(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends a session with a message. False if it does not live.
+    pub fn kill(&self, id: SessionId, message: &str) -> bool {
+        self.send(id, Control::Shut(message.to_owned()))
+    }
+
+    /// Has every session check whether it may go on.
+    pub fn check_all(&self) {
+        for entry in self.sessions.lock().values() {
+            let _gone = entry.control.send(Control::CheckWelcome);
+        }
+    }
+
+    /// Ends every session with a message.
+    pub fn shut_all(&self, message: &str) {
+        for entry in self.sessions.lock().values() {
+            let _gone = entry.control.send(Control::Shut(message.to_owned()));
+        }
+    }
+
+    pub(crate) fn add(&self, summary: SessionSummary, control: mpsc::UnboundedSender<Control>) {
+        self.sessions.lock().insert(summary.id, Entry { summary, control });
+    }
+
+    /// Draws a process id that no live session has.
+    pub(crate) fn add_key(&self, session: SessionId, key: &[u8]) -> u32 {
+        let mut keys = self.keys.lock();
+        loop {
+            let id = rand::random_range(1..i32::MAX.unsigned_abs());
+            if let std::collections::hash_map::Entry::Vacant(v) = keys.entry(id) {
+                v.insert(CancelKey { key: key.into(), session });
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, session: SessionId, process_id: Option<u32>) {
+        self.sessions.lock().remove(&session);
+        if let Some(id) = process_id {
+            self.keys.lock().remove(&id);
+        }
+    }
+
+    /// Passes a cancel request on to the session whose key it holds. False if there is none.
+    pub(crate) fn cancel(&self, process_id: u32, key: &[u8]) -> Option<SessionId> {
+        let session = {
+            let keys = self.keys.lock();
+            let entry = keys.get(&process_id)?;
+            // The comparison takes the same time however much of a guess is right.
+            if entry.key.len() != key.len() || !bool::from(entry.key.ct_eq(key)) {
+                return None;
+            }
+            entry.session
+        };
+        self.send(session, Control::Cancel).then_some(session)
+    }
+
+    fn send(&self, id: SessionId, control: Control) -> bool {
+        self.sessions.lock().get(&id).is_some_and(|e| e.control.send(control).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reaches_its_own_session_only() {
+        let registry = Registry::new();
+        let id = SessionId::from_uuid(uuid::Uuid::from_u128(1));
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let summary = SessionSummary {
+            id,
+            connection: "orders".into(),
+            principal: "ci/bot".into(),
+            client: "127.0.0.1".into(),
+            started: Timestamp::default(),
+        };
+        registry.add(summary, tx);
+        let pid = registry.add_key(id, b"1234");
+        assert_eq!(registry.cancel(pid, b"1235"), None);
+        assert_eq!(registry.cancel(pid, b""), None);
+        assert_eq!(registry.cancel(pid.wrapping_add(1), b"1234"), None);
+        assert!(rx.try_recv().is_err());
+        assert_eq!(registry.cancel(pid, b"1234"), Some(id));
+        assert!(matches!(rx.try_recv(), Ok(Control::Cancel)));
+        registry.remove(id, Some(pid));
+        assert_eq!(registry.cancel(pid, b"1234"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! What every session uses: the parts that the binary wires together.
+use crate::{AnalysisPool, Registry};
+use doorward_detect::{Detector, Masker};
+use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint};
+use doorward_model::{Principal, Timestamp};
+use doorward_record::RecordStore;
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+
+/// A token that was not accepted: the precise reason is for the audit log alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedToken {
+    /// The reason.
+    pub reason: String,
+}
+
+/// Checks identity tokens.
+pub trait Authenticate: Send + Sync + fmt::Debug {
+    /// Who a token stands for.
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>>;
+    /// What SASL `OAUTHBEARER` tells a client that came without a valid token (RFC 7628 §3.2.2), as JSON.
+    fn oauth_challenge(&self) -> String;
+}
+
+/// The parts that all sessions share.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Identity.
+    pub identity: Arc<dyn Authenticate>,
+    /// Policy.
+    pub pdp: Arc<dyn DecisionPoint>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditSink>,
+    /// Recordings.
+    pub recordings: Arc<RecordStore>,
+    /// Approvals.
+    pub approvals: Arc<dyn ApprovalDesk>,
+    /// Live sessions.
+    pub registry: Arc<Registry>,
+    /// Reads long texts.
+    pub analysis: Arc<AnalysisPool>,
+    /// Finds sensitive values.
+    pub detector: Arc<Detector>,
+    /// Masks them.
+    pub masker: Arc<Masker>,
+}
+
+/// The time, read here and nowhere below.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

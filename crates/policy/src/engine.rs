@@ -1,0 +1,249 @@
+//! Deciding: slices of the policies that can bear on a request, evaluated by Cedar.
+use crate::{
+    context::context,
+    entities,
+    index::Index,
+    load::{LoadedPolicy, load},
+    reads::Reads,
+    source::{LoadError, Source},
+};
+use arc_swap::ArcSwap;
+use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request};
+use doorward_enforce::{Circumstances, DecisionPoint, PolicyInfo, SessionDecisions, Subject, Verdict};
+use doorward_model::{Access, Action, Resource};
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt, sync::Arc};
+
+/// How many slices a set of policies keeps ready before it starts afresh.
+const KEPT_SLICES: usize = 4096;
+
+/// A set of policies that was read without an error.
+#[derive(Clone)]
+pub struct Loaded {
+    set: Arc<Set>,
+    /// A digest of the texts, for people.
+    pub version: Arc<str>,
+    warnings: Arc<[LoadError]>,
+}
+
+struct Set {
+    policies: Vec<LoadedPolicy>,
+    index: Index,
+    /// Slices by the policies they hold. They hold nothing of a session: sessions whose scopes pick the
+    /// same policies share one.
+    slices: Mutex<HashMap<Box<[u32]>, Arc<Slice>>>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loaded({} policies, {})", self.set.policies.len(), self.version)
+    }
+}
+
+impl Loaded {
+    pub(crate) fn new(policies: Vec<LoadedPolicy>, version: Arc<str>, warnings: Vec<LoadError>) -> Self {
+        let index = Index::of(&policies);
+        let set = Set { policies, index, slices: Mutex::default() };
+        Self { set: Arc::new(set), version, warnings: warnings.into() }
+    }
+
+    /// What is known of each policy, in the order of the files.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyInfo> {
+        self.set.policies.iter().map(|p| &*p.info)
+    }
+
+    /// What looks wrong, though it is allowed: to be shown to the author.
+    pub fn warnings(&self) -> &[LoadError] {
+        &self.warnings
+    }
+}
+
+/// The policies in force.
+#[derive(Debug)]
+pub struct Engine {
+    force: ArcSwap<InForce>,
+}
+
+#[derive(Debug)]
+struct InForce {
+    loaded: Loaded,
+    generation: u64,
+}
+
+impl Engine {
+    /// An engine with these policies.
+    pub fn new(loaded: Loaded) -> Self {
+        Self { force: ArcSwap::from_pointee(InForce { loaded, generation: 1 }) }
+    }
+
+    /// An engine with the policies of these texts.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(sources: &[Source]) -> Result<Self, Vec<LoadError>> {
+        load(sources).map(Self::new)
+    }
+
+    /// Puts other policies in force. Live sessions are judged by them from their next request on.
+    pub fn replace(&self, loaded: Loaded) {
+        self.force.rcu(|old| InForce { loaded: loaded.clone(), generation: old.generation.saturating_add(1) });
+    }
+
+    /// Reads other policies and puts them in force; a bad set leaves the old one in force.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn reload(&self, sources: &[Source]) -> Result<(), Vec<LoadError>> {
+        self.replace(load(sources)?);
+        Ok(())
+    }
+
+    /// The policies in force.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        Arc::new(self.force.load().loaded.clone())
+    }
+}
+
+impl DecisionPoint for Engine {
+    fn generation(&self) -> u64 {
+        self.force.load().generation
+    }
+
+    fn open(&self, subject: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+        Box::new(Session::new(self.force.load_full(), subject))
+    }
+}
+
+/// The policies that can bear on one action on one type of resource.
+struct Slice {
+    set: PolicySet,
+    /// What is known of each, and its place in the order of the files.
+    infos: HashMap<PolicyId, (u32, Arc<PolicyInfo>)>,
+    reads: Reads,
+}
+
+impl Set {
+    fn policy(&self, n: u32) -> Option<&LoadedPolicy> {
+        usize::try_from(n).ok().and_then(|n| self.policies.get(n))
+    }
+
+    fn slice(&self, key: Vec<u32>) -> Option<Arc<Slice>> {
+        let mut slices = self.slices.lock();
+        if let Some(known) = slices.get(key.as_slice()) {
+            return Some(Arc::clone(known));
+        }
+        let mut slice = Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default() };
+        for n in &key {
+            let p = self.policy(*n)?;
+            slice.reads = slice.reads.and(p.reads);
+            slice.infos.insert(p.policy.id().clone(), (*n, Arc::clone(&p.info)));
+            slice.set.add(p.policy.clone()).ok()?;
+        }
+        if slices.len() >= KEPT_SLICES {
+            slices.clear();
+        }
+        let slice = Arc::new(slice);
+        slices.insert(key.into_boxed_slice(), Arc::clone(&slice));
+        Some(slice)
+    }
+}
+
+struct Session {
+    force: Arc<InForce>,
+    subject: Arc<Subject>,
+    /// Policies whose scope can match this principal and this connection.
+    candidates: Box<[u32]>,
+    slices: HashMap<(Action, &'static str), Arc<Slice>>,
+    /// The principal, and the entities that stay the same. None where they cannot be put to Cedar:
+    /// then everything is refused.
+    base: Option<(EntityUid, Entities)>,
+    authorizer: Authorizer,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({} candidates of {:?})", self.candidates.len(), self.force.loaded)
+    }
+}
+
+impl Session {
+    fn new(force: Arc<InForce>, subject: &Arc<Subject>) -> Self {
+        let base = entities::principal_uid(subject)
+            .and_then(|who| Some((who, Entities::from_entities(entities::of_session(subject)?, None).ok()?)));
+        let candidates = base.as_ref().map(|(who, _)| {
+            let set = &force.loaded.set;
+            let groups = entities::groups(subject);
+            set.index.candidates(&set.policies, who, &groups, subject.connection.name.as_str())
+        });
+        Self {
+            candidates: candidates.unwrap_or_default().into_boxed_slice(),
+            force,
+            subject: Arc::clone(subject),
+            slices: HashMap::new(),
+            base,
+            authorizer: Authorizer::new(),
+        }
+    }
+
+    fn slice(&mut self, action: Action, kind: &'static str) -> Option<Arc<Slice>> {
+        if let Some(known) = self.slices.get(&(action, kind)) {
+            return Some(Arc::clone(known));
+        }
+        let set = &self.force.loaded.set;
+        let matching = |n: &u32| set.policy(*n).is_some_and(|p| p.scope.can_match(action, kind));
+        let slice = set.slice(self.candidates.iter().copied().filter(matching).collect())?;
+        self.slices.insert((action, kind), Arc::clone(&slice));
+        Some(slice)
+    }
+
+    /// The request as Cedar takes it. It is not checked against the schema here, which would cost more
+    /// than the decision: a test checks every kind of request that can be made.
+    fn request(&self, slice: &Slice, access: &Access, c: &Circumstances<'_>) -> Option<(Request, Entities)> {
+        let (who, base) = self.base.as_ref()?;
+        let action = entities::action_uid(access.action)?;
+        let resource = entities::uid_of(&self.subject.connection, &access.resource)?;
+        let context = context(slice.reads, access, c, &self.subject)?;
+        let own = entities::of_resource(&self.subject.connection, &access.resource)?;
+        let entities = base.clone().add_entities(own, None).ok()?;
+        Some((Request::new(who.clone(), action, resource, context, None).ok()?, entities))
+    }
+}
+
+impl SessionDecisions for Session {
+    fn generation(&self) -> u64 {
+        self.force.generation
+    }
+
+    fn policy_version(&self) -> Arc<str> {
+        Arc::clone(&self.force.loaded.version)
+    }
+
+    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
+        let slice = self.slice(access.action, access.resource.entity_type());
+        let prepared = slice.and_then(|slice| {
+            let (request, entities) = self.request(&slice, access, circumstances)?;
+            Some((slice, request, entities))
+        });
+        let Some((slice, request, entities)) = prepared else {
+            let error = Some(format!("`{access}` cannot be put to the policies"));
+            return Verdict { allowed: false, policies: Vec::new(), error, lasting: false };
+        };
+        let response = self.authorizer.is_authorized(&request, &slice.set, &entities);
+        // Cedar names them in no order; people are shown the first.
+        let mut deciding: Vec<&(u32, Arc<PolicyInfo>)> =
+            response.diagnostics().reason().filter_map(|id| slice.infos.get(id)).collect();
+        deciding.sort_by_key(|(n, _)| *n);
+        let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+        errors.sort();
+        Verdict {
+            allowed: response.decision() == Decision::Allow && errors.is_empty(),
+            policies: deciding.into_iter().map(|(_, info)| Arc::clone(info)).collect(),
+            error: (!errors.is_empty()).then(|| errors.join("; ")),
+            lasting: slice.reads.lasts(),
+        }
+    }
+
+    fn tags(&self, resource: &Resource) -> Vec<String> {
+        entities::tags(&self.subject.connection, resource).into_iter().collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! Bodies of functions: what they would do when called, asked when they are made.
+use super::{names, objects, utility, walk::Walk};
+use doorward_model::Action;
+use pg_raw_parse::{Node, nodes};
+
+/// CREATE FUNCTION and CREATE PROCEDURE. Bodies in SQL are read; in other languages they are opaque.
+pub(super) fn create_function<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CreateFunctionStmt) {
+    let parts = names::strings(s.funcname());
+    let resource = objects::function(walk, &parts, true);
+    walk.add(Action::Create, resource);
+    let (mut language, mut body) = (None, None);
+    for option in s.options() {
+        match option.defname() {
+            Some("language") => language = option.arg().as_str(),
+            Some("as") => body = Some(option.arg()),
+            Some("set") => {
+                if let Node::VariableSetStmt(set) = option.arg() {
+                    utility::stored_setting(walk, Some(set));
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    for parameter in s.parameters() {
+        walk.push(parameter.defexpr());
+    }
+    if !matches!(s.sql_body(), Node::None) {
+        return walk.push(s.sql_body());
+    }
+    let language = language.unwrap_or("sql").to_ascii_lowercase();
+    let name = names::dotted(&parts);
+    let text = match body {
+        Some(Node::NodeList(list)) if list.len() == 1 => list.first().and_then(Node::as_str),
+        Some(_) | None => None,
+    };
+    match text {
+        Some(text) if language == "sql" => sql_body(walk, text, &name),
+        Some(_) | None => walk.opaque(format!("body of function {name} in language {language}")),
+    }
+}
+
+fn sql_body(walk: &mut Walk<'_, '_>, text: &str, name: &str) {
+    // One level: a function that makes functions is rare, and each level parses its text anew.
+    let tree = if walk.nested == 0 && text.len() < 1 << 20 { pg_raw_parse::parse(text).ok() } else { None };
+    let Some(tree) = tree else {
+        return walk.opaque(format!("body of function {name}"));
+    };
+    let mut inner = Walk::new(walk.env, walk.nested + 1);
+    for statement in tree.stmts() {
+        inner.statement(statement);
+    }
+    walk.accesses.append(&mut inner.accesses);
+}

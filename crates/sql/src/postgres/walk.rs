@@ -1,0 +1,205 @@
+//! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
+use super::{Environment, children::children, names, query};
+use doorward_model::{Access, Action, Name, Resource};
+use pg_raw_parse::{Node, list::NodeList, nodes};
+
+/// What is still to do.
+pub(super) enum Todo<'a> {
+    /// Walk a node and all below it.
+    Visit(Node<'a>),
+    /// A common table expression is visible from here on.
+    Name(&'a str),
+    /// The common table expressions of a statement begin.
+    OpenScope,
+    /// They end.
+    CloseScope,
+}
+
+/// Collects the accesses of one query string.
+pub(super) struct Walk<'a, 'e> {
+    pub(super) env: &'e Environment,
+    pub(super) accesses: Vec<Access>,
+    pub(super) todo: Vec<Todo<'a>>,
+    scopes: Vec<Vec<&'a str>>,
+    /// How many texts within texts (bodies of functions) lead here.
+    pub(super) nested: u8,
+    pub(super) made_temporary: Vec<Name>,
+    pub(super) schema_changed: bool,
+    /// Where CREATE SCHEMA makes its elements.
+    pub(super) new_schema: Option<Name>,
+    /// Settings that `set_config` changes.
+    pub(super) settings: Vec<super::Effect>,
+}
+
+impl<'a, 'e> Walk<'a, 'e> {
+    pub(super) fn new(env: &'e Environment, nested: u8) -> Self {
+        Self {
+            env,
+            accesses: Vec::with_capacity(4),
+            todo: Vec::with_capacity(16),
+            scopes: Vec::new(),
+            nested,
+            made_temporary: Vec::new(),
+            schema_changed: false,
+            new_schema: None,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Walks a statement to its end.
+    pub(super) fn statement(&mut self, node: Node<'a>) {
+        let before = self.accesses.len();
+        self.push(node);
+        while let Some(todo) = self.todo.pop() {
+            match todo {
+                Todo::Visit(node) => self.visit(node),
+                Todo::Name(name) => {
+                    if let Some(scope) = self.scopes.last_mut() {
+                        scope.push(name);
+                    }
+                }
+                Todo::OpenScope => self.scopes.push(Vec::new()),
+                Todo::CloseScope => {
+                    self.scopes.pop();
+                }
+            }
+        }
+        self.scopes.clear();
+        self.new_schema = None;
+        if self.accesses.len() == before {
+            self.add(Action::Connect, Resource::Connection);
+        }
+    }
+
+    pub(super) fn add(&mut self, action: Action, resource: Resource) {
+        self.accesses.push(Access::new(action, resource));
+    }
+
+    pub(super) fn opaque(&mut self, what: impl Into<Name>) {
+        self.add(Action::Opaque, Resource::Opaque { what: what.into() });
+    }
+
+    /// Asks `action` on a relation.
+    pub(super) fn on_relation(&mut self, action: Action, r: &nodes::RangeVar) {
+        if let Some(catalog) = r.catalogname() {
+            self.opaque(format!("a relation of database `{catalog}`"));
+        }
+        let (schema, name) = self.env.range_var(r);
+        self.add(action, Resource::Table { schema, name });
+    }
+
+    pub(super) fn push(&mut self, node: Node<'a>) {
+        if !matches!(node, Node::None) {
+            self.todo.push(Todo::Visit(node));
+        }
+    }
+
+    pub(super) fn push_list(&mut self, list: &'a NodeList) {
+        for node in list {
+            self.push(node);
+        }
+    }
+
+    pub(super) fn push_children(&mut self, node: Node<'a>) {
+        let todo = &mut self.todo;
+        let known = children(node, &mut |child| {
+            if !matches!(child, Node::None) {
+                todo.push(Todo::Visit(child));
+            }
+        });
+        if !known {
+            self.opaque("a part of the statement that the grammar should not make");
+        }
+    }
+
+    /// The common table expressions of a statement: to be called after its own parts are pushed.
+    pub(super) fn push_with(&mut self, with: Option<&'a nodes::WithClause>) {
+        let Some(with) = with else { return };
+        let ctes: Vec<&'a nodes::CommonTableExpr> = with.ctes().iter().collect();
+        // A stack: what is pushed last is done first. Each query sees the names before it; all of
+        // them see all names under RECURSIVE.
+        if with.recursive {
+            for cte in &ctes {
+                self.push(cte.ctequery());
+                self.push_search(cte);
+            }
+            for cte in &ctes {
+                self.todo.push(Todo::Name(cte.ctename().unwrap_or_default()));
+            }
+        } else {
+            for cte in ctes.iter().rev() {
+                self.todo.push(Todo::Name(cte.ctename().unwrap_or_default()));
+                self.push(cte.ctequery());
+                self.push_search(cte);
+            }
+        }
+    }
+
+    fn push_search(&mut self, cte: &'a nodes::CommonTableExpr) {
+        if let Some(cycle) = cte.cycle_clause() {
+            self.push(cycle.cycle_mark_value());
+            self.push(cycle.cycle_mark_default());
+        }
+    }
+
+    fn is_cte(&self, r: &nodes::RangeVar) -> bool {
+        let name = r.relname().unwrap_or_default();
+        r.schemaname().is_none() && self.scopes.iter().any(|s| s.contains(&name))
+    }
+
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest goes to `query`, `ddl` and `utility`, then to `children`, which names every kind"
+    )]
+    fn visit(&mut self, node: Node<'a>) {
+        match node {
+            Node::None
+            | Node::A_Const(_)
+            | Node::ParamRef(_)
+            | Node::A_Star(_)
+            | Node::String(_)
+            | Node::WithClause(_)
+            | Node::IntoClause(_)
+            | Node::LockingClause(_) => {}
+            Node::ColumnRef(_) => {}
+            Node::RangeVar(r) => {
+                if !self.is_cte(r) {
+                    self.on_relation(Action::Select, r);
+                }
+            }
+            Node::FuncCall(call) => {
+                query::function(self, call);
+                self.push_children(node);
+            }
+            Node::A_Expr(e) => {
+                query::operator(self, e.name());
+                self.push_children(node);
+            }
+            Node::SubLink(s) => {
+                query::operator(self, s.oper_name());
+                self.push_children(node);
+            }
+            Node::SortBy(s) => {
+                query::operator(self, s.use_op());
+                self.push_children(node);
+            }
+            Node::RangeTableSample(s) => {
+                let method = names::strings(s.method());
+                if !matches!(method.as_slice(), ["bernoulli" | "system"] | ["pg_catalog", "bernoulli" | "system"]) {
+                    for resource in self.env.functions(&method) {
+                        self.add(Action::Call, resource);
+                    }
+                }
+                self.push_children(node);
+            }
+            other => {
+                if !query::statement(self, other)
+                    && !super::utility::statement(self, other)
+                    && !super::ddl::statement(self, other)
+                {
+                    self.push_children(other);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Approvals and the verdicts on them.
+use crate::{Store, StoreError, micros, timestamp};
+use doorward_enforce::{ApprovalRequest, Requirement};
+use doorward_model::{ApprovalId, ConnectionName, RequestId, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::{Row as _, sqlite::SqliteRow};
+use std::sync::Arc;
+
+/// Where an approval stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalState {
+    /// Waits for people.
+    Pending,
+    /// Enough said yes.
+    Approved,
+    /// Somebody said no.
+    Denied,
+    /// Nobody decided in time.
+    Expired,
+    /// The caller no longer waits.
+    Withdrawn,
+}
+
+impl ApprovalState {
+    /// The word used in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    fn read(word: &str) -> Result<Self, StoreError> {
+        [Self::Pending, Self::Approved, Self::Denied, Self::Expired, Self::Withdrawn]
+            .into_iter()
+            .find(|s| s.as_str() == word)
+            .ok_or(StoreError::Unreadable("approval state"))
+    }
+}
+
+/// One person's verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVerdict {
+    /// `issuer/subject`.
+    pub by: String,
+    /// The groups they were in.
+    pub groups: Vec<String>,
+    /// Yes or no.
+    pub yes: bool,
+    /// What they said.
+    pub comment: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// An approval with everything known of it.
+#[derive(Clone, Debug)]
+pub struct StoredApproval {
+    /// What was asked.
+    pub request: ApprovalRequest,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Why it ended.
+    pub reason: Option<String>,
+    /// The verdicts, oldest first.
+    pub verdicts: Vec<StoredVerdict>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequirementRow {
+    policy: String,
+    reason: Option<String>,
+    groups: Vec<String>,
+    quorum: u32,
+}
+
+const SELECT: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
+     requirements, asked, expires, state, ended, reason FROM approvals WHERE id = ?";
+const LIST: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
+     requirements, asked, expires, state, ended, reason FROM approvals \
+     WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
+
+impl Store {
+    pub(crate) async fn withdraw_left_over(&self, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE approvals SET state = 'withdrawn', ended = ?, reason = 'gateway restarted' WHERE state = 'pending'",
+        )
+        .bind(micros(now))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps a pending approval.
+    ///
+    /// # Errors
+    /// Where the database fails, or the identifier is taken.
+    pub async fn approval_asked(&self, r: &ApprovalRequest) -> Result<(), StoreError> {
+        let requirements: Vec<RequirementRow> = r
+            .requirements
+            .iter()
+            .map(|q| RequirementRow {
+                policy: q.policy.clone(),
+                reason: q.reason.clone(),
+                groups: q.groups.clone(),
+                quorum: q.quorum,
+            })
+            .collect();
+        sqlx::query(
+            "INSERT INTO approvals (id, session, request, principal, connection, statement, parameters, facts, \
+             digest, requirements, asked, expires, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+        )
+        .bind(r.id.to_string())
+        .bind(r.session.to_string())
+        .bind(i64::try_from(r.request.0).unwrap_or(i64::MAX))
+        .bind(json(&r.principal)?)
+        .bind(r.connection.as_str())
+        .bind(&*r.statement)
+        .bind(json(&r.parameters)?)
+        .bind(json(&*r.facts)?)
+        .bind(&r.digest)
+        .bind(json(&requirements)?)
+        .bind(micros(r.asked))
+        .bind(micros(r.expires))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps a verdict. The second one of the same person fails.
+    ///
+    /// # Errors
+    /// Where the database fails, or the person has decided before.
+    pub async fn verdict(&self, id: ApprovalId, v: &StoredVerdict) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO verdicts (approval, by, groups, yes, comment, time) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind(id.to_string())
+            .bind(&v.by)
+            .bind(json(&v.groups)?)
+            .bind(v.yes)
+            .bind(&v.comment)
+            .bind(micros(v.time))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a pending approval. False where it had ended before.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn approval_ended(
+        &self,
+        id: ApprovalId,
+        state: ApprovalState,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("UPDATE approvals SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = 'pending'")
+                .bind(state.as_str())
+                .bind(reason)
+                .bind(micros(at))
+                .bind(id.to_string())
+                .execute(&self.writer)
+                .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// One approval.
+    ///
+    /// # Errors
+    /// Where the database fails or a row cannot be read.
+    pub async fn approval(&self, id: ApprovalId) -> Result<Option<StoredApproval>, StoreError> {
+        let Some(row) = sqlx::query(SELECT).bind(id.to_string()).fetch_optional(&self.readers).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.with_verdicts(read(&row)?).await?))
+    }
+
+    /// The newest approvals, at most `limit` (500 at most), in one state and older than `before` where given.
+    ///
+    /// # Errors
+    /// Where the database fails or a row cannot be read.
+    pub async fn approvals(
+        &self,
+        state: Option<ApprovalState>,
+        before: Option<ApprovalId>,
+        limit: u32,
+    ) -> Result<Vec<StoredApproval>, StoreError> {
+        let rows = sqlx::query(LIST)
+            .bind(state.map(ApprovalState::as_str))
+            .bind(before.map(|b| b.to_string()))
+            .bind(i64::from(limit.min(500)))
+            .fetch_all(&self.readers)
+            .await?;
+        let mut out = Vec::with_capacity(rows.len());
+        for row in &rows {
+            out.push(self.with_verdicts(read(row)?).await?);
+        }
+        Ok(out)
+    }
+
+    async fn with_verdicts(&self, mut a: StoredApproval) -> Result<StoredApproval, StoreError> {
+        let rows = sqlx::query("SELECT by, groups, yes, comment, time FROM verdicts WHERE approval = ? ORDER BY time")
+            .bind(a.request.id.to_string())
+            .fetch_all(&self.readers)
+            .await?;
+        for r in rows {
+            a.verdicts.push(StoredVerdict {
+                by: r.try_get(0)?,
+                groups: parse(r.try_get(1)?, "groups")?,
+                yes: r.try_get(2)?,
+                comment: r.try_get(3)?,
+                time: timestamp(r.try_get(4)?),
+            });
+        }
+        Ok(a)
+    }
+}
+
+fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
+    let id = |i: usize| r.try_get::<&str, _>(i);
+    let requirements: Vec<RequirementRow> = parse(r.try_get(9)?, "requirements")?;
+    Ok(StoredApproval {
+        request: ApprovalRequest {
+            id: id(0)?.parse().map_err(|_| StoreError::Unreadable("approval id"))?,
+            session: id(1)?.parse().map_err(|_| StoreError::Unreadable("session id"))?,
+            request: RequestId(u64::try_from(r.try_get::<i64, _>(2)?).unwrap_or(0)),
+            principal: parse(r.try_get(3)?, "principal")?,
+            connection: ConnectionName::new(r.try_get(4)?),
+            statement: Arc::from(r.try_get::<&str, _>(5)?),
+            parameters: parse(r.try_get(6)?, "parameters")?,
+            facts: Arc::new(parse(r.try_get(7)?, "facts")?),
+            digest: r.try_get(8)?,
+            requirements: requirements
+                .into_iter()
+                .map(|q| Requirement { policy: q.policy, reason: q.reason, groups: q.groups, quorum: q.quorum })
+                .collect(),
+            asked: timestamp(r.try_get(10)?),
+            expires: timestamp(r.try_get(11)?),
+        },
+        state: ApprovalState::read(r.try_get(12)?)?,
+        ended: r.try_get::<Option<i64>, _>(13)?.map(timestamp),
+        reason: r.try_get(14)?,
+        verdicts: Vec::new(),
+    })
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::Unreadable("value"))
+}
+
+fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Unreadable(what))
+}

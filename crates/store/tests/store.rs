@@ -1,0 +1,195 @@
+//! The store as a process sees it: made, used, opened again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use doorward_enforce::{ApprovalRequest, Requirement};
+use doorward_model::{
+    Access, Action, ApprovalId, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Resource, SessionId,
+    Timestamp,
+};
+use doorward_store::{ApprovalState, Store, StoredSession, StoredVerdict};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use uuid::Uuid;
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+fn id(n: u128) -> ApprovalId {
+    ApprovalId::from_uuid(Uuid::from_u128(n))
+}
+fn request(n: u128) -> ApprovalRequest {
+    ApprovalRequest {
+        id: id(n),
+        session: SessionId::from_uuid(Uuid::from_u128(9)),
+        request: RequestId(3),
+        principal: Principal {
+            kind: PrincipalKind::Agent,
+            issuer: "corp".into(),
+            subject: "bot".into(),
+            groups: ["agents".to_owned()].into(),
+            tags: [("team".to_owned(), "shop".to_owned())].into(),
+            token_id: Some("t1".into()),
+            expires_at: at(999),
+        },
+        connection: ConnectionName::new("orders"),
+        statement: Arc::from("DELETE FROM \"o'Neil\" WHERE id = $1; -- \u{1F980}"),
+        parameters: vec!["1".into(), "NULL".into()],
+        facts: Arc::new(Facts::new("DELETE", 1, vec![Access::new(Action::Connect, Resource::Connection)])),
+        digest: "ab".into(),
+        requirements: vec![Requirement {
+            policy: "p".into(),
+            reason: Some("why".into()),
+            groups: vec!["sre".into(), "dba".into()],
+            quorum: 2,
+        }],
+        asked: at(1),
+        expires: at(61),
+    }
+}
+fn verdict(by: &str, secs: u64) -> StoredVerdict {
+    StoredVerdict {
+        by: by.into(),
+        groups: vec!["sre".into()],
+        yes: true,
+        comment: "fine; DROP TABLE verdicts".into(),
+        time: at(secs),
+    }
+}
+async fn open(dir: &Path) -> Store {
+    Store::open(dir, at(100)).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_approval_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let asked = request(1);
+    store.approval_asked(&asked).await.unwrap();
+    store.verdict(asked.id, &verdict("corp/ben", 3)).await.unwrap();
+    store.verdict(asked.id, &verdict("corp/anna", 2)).await.unwrap();
+    let back = store.approval(asked.id).await.unwrap().unwrap();
+    assert_eq!(format!("{:?}", back.request), format!("{asked:?}"));
+    assert_eq!((back.state, back.ended, back.reason), (ApprovalState::Pending, None, None));
+    assert_eq!(back.verdicts, [verdict("corp/anna", 2), verdict("corp/ben", 3)], "oldest first");
+    assert!(store.approval(id(2)).await.unwrap().is_none());
+    assert!(store.approval_asked(&asked).await.is_err(), "the identifier is taken");
+}
+
+#[tokio::test]
+async fn one_person_has_one_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.approval_asked(&request(1)).await.unwrap();
+    store.approval_asked(&request(2)).await.unwrap();
+    store.verdict(id(1), &verdict("corp/anna", 1)).await.unwrap();
+    assert!(store.verdict(id(1), &StoredVerdict { yes: false, ..verdict("corp/anna", 2) }).await.is_err());
+    store.verdict(id(2), &verdict("corp/anna", 3)).await.unwrap();
+    assert!(store.verdict(id(3), &verdict("corp/anna", 4)).await.is_err(), "no such approval");
+    let kept = store.approval(id(1)).await.unwrap().unwrap().verdicts;
+    assert_eq!(kept, [verdict("corp/anna", 1)], "the first one stands");
+}
+
+#[tokio::test]
+async fn an_approval_ends_once_whoever_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.approval_asked(&request(1)).await.unwrap();
+    let ends = [ApprovalState::Approved, ApprovalState::Denied, ApprovalState::Expired, ApprovalState::Withdrawn];
+    let tasks: Vec<_> = ends
+        .into_iter()
+        .map(|state| {
+            let store = store.clone();
+            tokio::spawn(async move { (state, store.approval_ended(id(1), state, "race", at(5)).await.unwrap()) })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    for task in tasks {
+        let (state, won) = task.await.unwrap();
+        winners.extend(won.then_some(state));
+    }
+    let kept = store.approval(id(1)).await.unwrap().unwrap();
+    assert_eq!(winners, [kept.state], "exactly one");
+    assert_eq!((kept.ended, kept.reason.as_deref()), (Some(at(5)), Some("race")));
+    assert!(!store.approval_ended(id(2), ApprovalState::Denied, "", at(5)).await.unwrap(), "unknown");
+}
+
+#[tokio::test]
+async fn a_restart_withdraws_what_was_pending_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    for n in 1..=2 {
+        store.approval_asked(&request(n)).await.unwrap();
+    }
+    store.verdict(id(2), &verdict("corp/anna", 2)).await.unwrap();
+    store.approval_ended(id(2), ApprovalState::Approved, "approved", at(7)).await.unwrap();
+    store.close().await;
+
+    let store = Store::open(dir.path(), at(200)).await.unwrap();
+    let left = store.approval(id(1)).await.unwrap().unwrap();
+    assert_eq!((left.state, left.ended), (ApprovalState::Withdrawn, Some(at(200))));
+    assert_eq!(left.reason.as_deref(), Some("gateway restarted"));
+    let done = store.approval(id(2)).await.unwrap().unwrap();
+    assert_eq!((done.state, done.ended, done.verdicts.len()), (ApprovalState::Approved, Some(at(7)), 1));
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_filtered_and_paged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    for n in 1..=5 {
+        store.approval_asked(&request(n)).await.unwrap();
+    }
+    store.approval_ended(id(4), ApprovalState::Denied, "", at(5)).await.unwrap();
+    let ids = async |state, before, limit| -> Vec<u128> {
+        let list = store.approvals(state, before, limit).await.unwrap();
+        list.iter().map(|a| a.request.id.uuid().as_u128()).collect()
+    };
+    assert_eq!(ids(None, None, 500).await, [5, 4, 3, 2, 1]);
+    assert_eq!(ids(Some(ApprovalState::Pending), None, 2).await, [5, 3]);
+    assert_eq!(ids(Some(ApprovalState::Pending), Some(id(3)), 9).await, [2, 1]);
+    assert_eq!(ids(Some(ApprovalState::Expired), None, 9).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn sessions_are_kept_and_end_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let s = StoredSession {
+        id: SessionId::from_uuid(Uuid::from_u128(1)),
+        connection: ConnectionName::new("orders"),
+        principal: "corp/bot".into(),
+        client: "127.0.0.1:5".into(),
+        started: at(1),
+        ended: None,
+        reason: None,
+        bytes: None,
+    };
+    store.session_started(&s).await.unwrap();
+    assert_eq!(store.sessions(None, 10).await.unwrap(), std::slice::from_ref(&s));
+    store.session_ended(s.id, at(2), "client left", 77).await.unwrap();
+    store.session_ended(s.id, at(3), "again", 99).await.unwrap();
+    let ended = StoredSession { ended: Some(at(2)), reason: Some("client left".into()), bytes: Some(77), ..s };
+    assert_eq!(store.sessions(None, 10).await.unwrap(), [ended]);
+}
+
+#[tokio::test]
+async fn the_files_are_the_owners_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("doorward.db"), b"").unwrap();
+    std::fs::set_permissions(dir.path().join("doorward.db"), Permissions::from_mode(0o644)).unwrap();
+    let store = open(dir.path()).await;
+    store.approval_asked(&request(1)).await.unwrap();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        seen += 1;
+    }
+    assert!(seen >= 2, "the database and its log");
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("doorward.db"), [7; 4096]).unwrap();
+    assert!(Store::open(dir.path(), at(0)).await.is_err());
+    assert!(Store::open(&dir.path().join("nowhere"), at(0)).await.is_err());
+}

@@ -1,0 +1,59 @@
+// The OpenID-certified `oidc-provider` as a CI system's issuer: client credentials in, a JWT access token out.
+//
+// Configured by one JSON document on the environment variable OIDC_CONFIG:
+//   { "port": 4011, "audience": "doorward",
+//     "clients": [{ "id": "ci-bot", "secret": "…", "alg": "RS256", "ttl": 3600, "claims": { "groups": ["agents"] } }] }
+// The subject of a token is the client's id. The keys are new at every start, which is a key rotation to whoever has
+// cached the old ones. Prints `ready ISSUER` when it listens.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { Provider } from 'oidc-provider';
+
+const config = JSON.parse(process.env.OIDC_CONFIG);
+const issuer = `http://127.0.0.1:${config.port}`;
+const clientsById = new Map(config.clients.map((client) => [client.id, client]));
+
+const keyKinds = [
+  ['RS256', 'rsa', { modulusLength: 2048 }],
+  ['PS256', 'rsa', { modulusLength: 2048 }],
+  ['ES256', 'ec', { namedCurve: 'P-256' }],
+  ['EdDSA', 'ed25519', {}],
+];
+
+function signingKeys() {
+  return keyKinds.map(([alg, kind, options]) => {
+    const jwk = generateKeyPairSync(kind, options).privateKey.export({ format: 'jwk' });
+    return { ...jwk, alg, use: 'sig', kid: `${alg}-${randomBytes(4).toString('hex')}` };
+  });
+}
+
+const provider = new Provider(issuer, {
+  jwks: { keys: signingKeys() },
+  clients: config.clients.map((client) => ({
+    client_id: client.id,
+    client_secret: client.secret,
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    token_endpoint_auth_method: 'client_secret_post',
+  })),
+  enabledJWA: { idTokenSigningAlgValues: keyKinds.map(([alg]) => alg) },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => 'urn:doorward',
+      getResourceServerInfo: (_ctx, _resource, { clientId }) => ({
+        scope: '',
+        audience: config.audience,
+        accessTokenFormat: 'jwt',
+        accessTokenTTL: clientsById.get(clientId).ttl,
+        jwt: { sign: { alg: clientsById.get(clientId).alg } },
+      }),
+    },
+  },
+  extraTokenClaims: (_ctx, token) => clientsById.get(token.clientId).claims,
+});
+provider.on('server_error', (_ctx, error) => console.error('server_error', error));
+
+provider.listen(config.port, '127.0.0.1', () => console.log(`ready ${issuer}`));
