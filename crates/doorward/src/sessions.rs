@@ -139,7 +139,10 @@ fn replay(id: &str, speed: f64, rows: usize, state: &StateArgs) -> Result<()> {
                 replayer.skip(*len);
                 vec![format!("({len} bytes not recorded: {why})")]
             }
-            FrameBody::Gap { client, upstream } => vec![format!("(GAP: {client} bytes of the client and {upstream} to it were lost)")],
+            FrameBody::Gap { client, upstream } => {
+                replayer.gap();
+                vec![format!("(GAP: {client} bytes of the client and {upstream} to it were lost)")]
+            }
             FrameBody::Meta(value) => vec![format!("({value})")],
         };
         for event in events {

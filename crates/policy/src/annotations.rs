@@ -99,7 +99,9 @@ mod tests {
     fn durations() {
         assert_eq!(duration("30s"), Some(Duration::from_secs(30)));
         assert_eq!(duration("2h"), Some(Duration::from_secs(7200)));
-        for bad in ["", "s", "0s", "+3s", "-1m", "15", "1.5h", "2w", "é", "99999999999999999999d", "9999999999999999999d"] {
+        for bad in
+            ["", "s", "0s", "+3s", "-1m", "15", "1.5h", "2w", "é", "99999999999999999999d", "9999999999999999999d"]
+        {
             assert_eq!(duration(bad), None, "{bad}");
         }
         assert!(expires("8d").is_err());

@@ -128,9 +128,9 @@ impl Set {
     }
 
     fn slice(&self, key: Vec<u32>) -> Option<Arc<Slice>> {
-        let mut slices = self.slices.lock();
-        if let Some(known) = slices.get(key.as_slice()) {
-            return Some(Arc::clone(known));
+        let known = self.slices.lock().get(key.as_slice()).map(Arc::clone);
+        if known.is_some() {
+            return known;
         }
         let mut slice = Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default() };
         for n in &key {
@@ -139,10 +139,11 @@ impl Set {
             slice.infos.insert(p.policy.id().clone(), (*n, Arc::clone(&p.info)));
             slice.set.add(p.policy.clone()).ok()?;
         }
+        let slice = Arc::new(slice);
+        let mut slices = self.slices.lock();
         if slices.len() >= KEPT_SLICES {
             slices.clear();
         }
-        let slice = Arc::new(slice);
         slices.insert(key.into_boxed_slice(), Arc::clone(&slice));
         Some(slice)
     }
@@ -245,5 +246,126 @@ impl SessionDecisions for Session {
 
     fn tags(&self, resource: &Resource) -> Vec<String> {
         entities::tags(&self.subject.connection, resource).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cedar_policy::{Context, Schema};
+    use doorward_enforce::Approver;
+    use doorward_model::{
+        ConnectionInfo, ConnectionName, DataType, Name, Principal, PrincipalKind, SessionId, Timestamp,
+    };
+    use std::collections::BTreeSet;
+
+    fn resources() -> Vec<Resource> {
+        let name = || Name::from("x");
+        let mut out = vec![
+            Resource::Connection,
+            Resource::Database { name: "shop".into() },
+            Resource::Database { name: name() },
+            Resource::Schema { name: name() },
+            Resource::Table { schema: name(), name: name() },
+            Resource::Table { schema: "pg_catalog".into(), name: "pg_class".into() },
+            Resource::Column { schema: name(), table: name(), name: name() },
+            Resource::Function { schema: "?".into(), name: name() },
+            Resource::Setting { name: name() },
+            Resource::Role { name: name() },
+            Resource::Channel { name: "é\n\"".into() },
+            Resource::File { path: "/etc/passwd".into() },
+            Resource::Program { command: "id; id".into() },
+            Resource::Object { kind: "type".into(), name: name() },
+            Resource::Opaque { what: "the statement".into() },
+        ];
+        out.extend(DataType::ALL.iter().map(|d| Resource::DataType { data_type: *d }));
+        out
+    }
+
+    fn subject(kind: PrincipalKind) -> Arc<Subject> {
+        Arc::new(Subject {
+            session: SessionId::from_uuid(uuid::Uuid::nil()),
+            principal: Principal {
+                kind,
+                issuer: "ci".into(),
+                subject: "repo:acme/shop".into(),
+                groups: ["agents", "a/b", "/staff"].map(ToOwned::to_owned).into(),
+                tags: [("ref".to_owned(), "main".to_owned())].into(),
+                token_id: None,
+                expires_at: Timestamp::default(),
+            },
+            connection: ConnectionInfo {
+                name: ConnectionName::new("orders"),
+                kind: "postgres".into(),
+                database: Some("shop".into()),
+                labels: [("environment".to_owned(), "prod".to_owned())].into(),
+                tags: [("x.x.x".to_owned(), BTreeSet::from(["pii".to_owned()]))].into(),
+            },
+            client_ip: "2001:db8::1".parse().unwrap(),
+            tls: true,
+        })
+    }
+
+    /// The hot path does not check requests against the schema; here every kind of request is.
+    #[test]
+    fn every_request_has_the_types_of_the_schema() {
+        let (schema, _) = Schema::from_cedarschema_str(crate::SCHEMA).unwrap();
+        let text = "@id(\"a\") permit (principal, action, resource) when { {a: context}.a.tls };";
+        let engine = Engine::load(&[Source { name: "p".into(), text: text.into() }]).unwrap();
+        let approvers = [Approver { id: "sso/anna".into(), groups: vec!["dba".into(), "dba".into()] }];
+        let command: Name = "SELECT".into();
+        let now = Timestamp::from_secs(1_772_445_900);
+        let mut checked = 0;
+        for who in [PrincipalKind::Agent, PrincipalKind::User] {
+            let s = subject(who);
+            let mut session = Session::new(engine.force.load_full(), &s);
+            for resource in resources() {
+                for action in Action::ALL {
+                    for approvers in [&[][..], &approvers] {
+                        let c = Circumstances { now, command: &command, statements: 2, approved: false, approvers };
+                        let access = Access::new(*action, resource.clone());
+                        let slice = session.slice(*action, resource.entity_type()).unwrap();
+                        let (request, entities) = session.request(&slice, &access, &c).unwrap();
+                        let part = |uid: Option<&EntityUid>| uid.unwrap().clone();
+                        let (who, what) = (part(request.principal()), part(request.action()));
+                        let on = part(request.resource());
+                        assert!(entities.get(&who).is_some() && entities.get(&on).is_some());
+                        let all: Vec<_> = entities.iter().cloned().collect();
+                        Entities::from_entities(all, Some(&schema)).unwrap();
+                        let context = request.context().unwrap().clone();
+                        let known = Context::from_pairs([]).unwrap();
+                        // Only the pairs that the schema knows can be checked.
+                        let pair = Request::new(who.clone(), what.clone(), on.clone(), known, Some(&schema));
+                        if pair.unwrap_err().to_string().contains("context") {
+                            Request::new(who, what, on, context, Some(&schema)).unwrap();
+                            checked += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(checked > 200, "{checked}");
+    }
+
+    #[test]
+    fn groups_of_one_issuer_are_never_those_of_another() {
+        let s = subject(PrincipalKind::Agent);
+        let ids: Vec<String> = entities::groups(&s).iter().map(|g| AsRef::<str>::as_ref(g.id()).to_owned()).collect();
+        assert_eq!(ids, ["/staff", "agents", "ci//staff", "ci/a/b", "ci/agents"]);
+    }
+
+    #[test]
+    fn what_is_kept_ready_is_bounded_and_shared() {
+        let text: Vec<String> =
+            (0..20).map(|i| format!("@id(\"{i}\") permit (principal in Group::\"g{i}\", action, resource);")).collect();
+        let engine = Engine::load(&[Source { name: "p".into(), text: text.join("\n") }]).unwrap();
+        let force = engine.force.load_full();
+        let set = &force.loaded.set;
+        let a = set.slice(vec![1, 2]).unwrap();
+        assert!(Arc::ptr_eq(&a, &set.slice(vec![1, 2]).unwrap()));
+        for bits in 0..5000_u32 {
+            set.slice((0..13).filter(|n| bits & (1 << n) != 0).collect()).unwrap();
+        }
+        assert!(set.slices.lock().len() <= KEPT_SLICES);
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn principal_uid(subject: &Subject) -> Option<EntityUid> {
 /// can stand before): an issuer could otherwise claim the groups of another, `other/admins`.
 pub(crate) fn groups(subject: &Subject) -> Vec<EntityUid> {
     let p = &subject.principal;
-    let alone = |g: &&String| g.rfind('/').is_none_or(|_| g.starts_with('/'));
+    let alone = |g: &&String| !g.contains('/') || g.starts_with('/');
     let by_name = p.groups.iter().filter(alone).filter_map(|g| uid("Group", g));
     let by_issuer = p.groups.iter().filter_map(|g| uid("Group", &format!("{}/{g}", p.issuer)));
     by_name.chain(by_issuer).collect()

@@ -89,7 +89,8 @@ impl Scope {
 
     /// Whether it can match an action on a type of resource.
     pub(crate) fn can_match(&self, action: Action, kind: &str) -> bool {
-        self.actions.as_ref().is_none_or(|known| known.contains(&action)) && self.kind.as_ref().is_none_or(|k| k == kind)
+        self.actions.as_ref().is_none_or(|known| known.contains(&action))
+            && self.kind.as_ref().is_none_or(|k| k == kind)
     }
 }
 

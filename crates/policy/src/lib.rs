@@ -22,6 +22,7 @@
 //!   a policy that reads them refuses what it bears on.
 //! - `/` separates names in identifiers: names of connections and issuers must not hold one.
 mod annotations;
+mod cases;
 mod catalogues;
 mod context;
 mod engine;
@@ -32,8 +33,9 @@ mod load;
 mod reads;
 mod source;
 
+pub use cases::{CaseFile, CaseResult, ReadFacts};
 pub use engine::{Engine, Loaded};
-pub use explain::{Explanation, Step, explain};
+pub use explain::{ApprovalNeeded, Deciding, Explanation, Step, explain};
 pub use load::load;
 pub use source::{LoadError, Source, read_files};
 

@@ -11,10 +11,7 @@ use doorward_enforce::PolicyInfo;
 use doorward_model::Action;
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// The stack of the thread that parses: the parser and the checker recurse with the text.
 const STACK: usize = 256 * 1024 * 1024;
@@ -133,30 +130,32 @@ impl<'a> Reading<'a> {
             Err(e) => return self.errors.push(LoadError::of_file("policies", e.to_string())),
         };
         let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
-        let mut seen = HashSet::new();
-        for problem in result.validation_errors() {
-            let id = problem.policy_id().to_string();
-            let text = tidy(&problem.to_string(), &id);
-            let help = problem.help().map(|h| format!("; {h}")).unwrap_or_default();
-            self.found(&id, problem, format!("policy `{id}`: {text}{help}"), true, &mut seen);
-        }
-        for problem in result.validation_warnings() {
-            let id = problem.policy_id().to_string();
-            let text = tidy(&problem.to_string(), &id);
-            self.found(&id, problem, format!("policy `{id}`: {text}"), false, &mut seen);
-        }
+        let problems = result.validation_errors().map(|e| self.found(e.policy_id().as_ref(), e));
+        let errors = once_each(problems.collect());
+        let oddities = result.validation_warnings().map(|w| self.found(w.policy_id().as_ref(), w));
+        let warnings = once_each(oddities.collect());
+        self.errors.extend(errors);
+        self.warnings.extend(warnings);
     }
 
-    /// Cedar checks a policy once for each pair of types it may apply to: the same problem is told once.
-    fn found(&mut self, id: &str, at: &dyn Diagnostic, message: String, wrong: bool, seen: &mut HashSet<String>) {
-        let problem = match self.spots.get(id) {
-            Some(spot) => spot.pointed(at, message),
+    fn found(&self, id: &str, problem: &(impl Diagnostic + std::fmt::Display)) -> LoadError {
+        let text = problem.to_string();
+        // Cedar begins its messages with the policy.
+        let text = text.strip_prefix(&format!("for policy `{id}`, ")).unwrap_or(&text);
+        let help = problem.help().map(|h| format!("; {h}")).unwrap_or_default();
+        let message = format!("policy `{id}`: {text}{help}");
+        match self.spots.get(id) {
+            Some(spot) => spot.pointed(problem, message),
             None => LoadError::of_file("policies", message),
-        };
-        if seen.insert(problem.to_string()) {
-            if wrong { &mut self.errors } else { &mut self.warnings }.push(problem);
         }
     }
+}
+
+/// Cedar checks a policy once for each pair of types it may apply to, in no order: a place is named once.
+fn once_each(mut problems: Vec<LoadError>) -> Vec<LoadError> {
+    problems.sort_by(|a, b| (&a.file, a.at, &a.message).cmp(&(&b.file, b.at, &b.message)));
+    problems.dedup_by(|a, b| a.file == b.file && a.at == b.at);
+    problems
 }
 
 fn syntax_error(e: &dyn Diagnostic) -> String {
@@ -169,18 +168,14 @@ fn syntax_error(e: &dyn Diagnostic) -> String {
     out
 }
 
-/// Cedar begins its messages with the policy, which ours have named already.
-fn tidy(message: &str, id: &str) -> String {
-    message.strip_prefix(&format!("for policy `{id}`, ")).unwrap_or(message).to_owned()
-}
-
 fn understand(policy: &Policy, id: &str) -> Result<(LoadedPolicy, Vec<String>), String> {
     let json = policy.to_json().map_err(|e| e.to_string())?;
     let reads = Reads::of(&json);
     let scope = Scope::of(policy);
     let info = annotations::understand(policy, id, reads.asks_approval())?;
     let may_be_reveal = scope.actions.as_ref().is_none_or(|a| a.contains(&Action::Reveal));
-    let warnings = annotations::idle(policy, reads.asks_approval(), may_be_reveal);
+    let may_ask = reads.asks_approval() || reads.whole();
+    let warnings = annotations::idle(policy, may_ask, may_be_reveal);
     let loaded = LoadedPolicy { policy: policy.new_id(PolicyId::new(id)), info: Arc::new(info), scope, reads };
     Ok((loaded, warnings))
 }

@@ -27,12 +27,12 @@ const CHANGING: [&str; 4] = ["now", "hour", "minute", "weekday"];
 pub(crate) struct Reads(u16);
 
 impl Reads {
-    /// Every attribute, known or not.
-    pub(crate) const ALL: Self = Self(u16::MAX);
+    /// The context as a whole, or an attribute that is not known: any attribute may be read.
+    const WHOLE: Self = Self(1 << 15);
 
-    /// Whether the attribute is read.
+    /// Whether the attribute may be read.
     pub(crate) fn contains(self, attribute: &str) -> bool {
-        ATTRIBUTES.iter().position(|a| *a == attribute).is_none_or(|n| self.0 & (1 << n) != 0)
+        self.0 & (Self::one(attribute).0 | Self::WHOLE.0) != 0
     }
 
     /// Both sets together.
@@ -40,9 +40,14 @@ impl Reads {
         Self(self.0 | other.0)
     }
 
-    /// Whether it asks for an approval.
+    /// Whether it reads an approval by name.
     pub(crate) fn asks_approval(self) -> bool {
-        ["approved", "approvers", "approver_groups"].into_iter().any(|a| self.contains(a))
+        ["approved", "approvers", "approver_groups"].into_iter().any(|a| self.0 & Self::one(a).0 != 0)
+    }
+
+    /// Whether the context is read as a whole.
+    pub(crate) const fn whole(self) -> bool {
+        self.0 & Self::WHOLE.0 != 0
     }
 
     /// Whether nothing that it reads changes within a session.
@@ -61,7 +66,7 @@ impl Reads {
                     if let Some(attribute) = attribute_of_context(map) {
                         reads = reads.and(Self::one(attribute));
                     } else if map.get("Var").is_some_and(|v| v == "context") {
-                        return Self::ALL;
+                        reads = reads.and(Self::WHOLE);
                     } else {
                         todo.extend(map.values());
                     }
@@ -74,7 +79,7 @@ impl Reads {
     }
 
     fn one(attribute: &str) -> Self {
-        ATTRIBUTES.iter().position(|a| *a == attribute).map_or(Self::ALL, |n| Self(1 << n))
+        ATTRIBUTES.iter().position(|a| *a == attribute).map_or(Self::WHOLE, |n| Self(1 << n))
     }
 }
 

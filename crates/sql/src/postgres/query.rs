@@ -4,7 +4,7 @@ use super::{
     names, settings,
     walk::{Todo, Walk},
 };
-use crate::postgres::{Effect, SettingClass};
+use crate::postgres::{Effect, SettingClass, setting_class};
 use doorward_model::{Access, Action, Resource};
 use pg_raw_parse::{ConstValue, Node, list::NodeList, nodes};
 
@@ -213,6 +213,8 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
                 let name = setting.to_ascii_lowercase().into();
                 walk.settings.push(Effect::Set { name, value: Some(value), local });
             }
+            // Whatever a harmless setting becomes, nothing is read or done otherwise.
+            (Some(setting), None) if setting_class(&setting, None) == SettingClass::Harmless => {}
             (Some(setting), None) => walk.opaque(format!("set_config of {setting} to a value that is computed")),
             (None, _) => walk.opaque("set_config of a setting that is computed"),
         },

@@ -29,6 +29,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) new_schema: Option<Name>,
     /// Settings that `set_config` changes.
     pub(super) settings: Vec<super::Effect>,
+    /// The node visited last was a statement that a rule names.
+    known: bool,
 }
 
 impl<'a, 'e> Walk<'a, 'e> {
@@ -43,16 +45,22 @@ impl<'a, 'e> Walk<'a, 'e> {
             schema_changed: false,
             new_schema: None,
             settings: Vec::new(),
+            known: false,
         }
     }
 
     /// Walks a statement to its end.
     pub(super) fn statement(&mut self, node: Node<'a>) {
         let before = self.accesses.len();
+        self.known = false;
+        let mut root = None;
         self.push(node);
         while let Some(todo) = self.todo.pop() {
             match todo {
-                Todo::Visit(node) => self.visit(node),
+                Todo::Visit(node) => {
+                    self.visit(node);
+                    root.get_or_insert(self.known);
+                }
                 Todo::Name(name) => {
                     if let Some(scope) = self.scopes.last_mut() {
                         scope.push(name);
@@ -66,6 +74,10 @@ impl<'a, 'e> Walk<'a, 'e> {
         }
         self.scopes.clear();
         self.new_schema = None;
+        if root == Some(false) {
+            // A statement that no rule names: whatever its parts ask for is not all that it does.
+            self.opaque("a kind of statement that is not understood");
+        }
         if self.accesses.len() == before {
             self.add(Action::Connect, Resource::Connection);
         }
@@ -193,10 +205,12 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.push_children(node);
             }
             other => {
-                if !query::statement(self, other)
-                    && !super::utility::statement(self, other)
-                    && !super::ddl::statement(self, other)
+                if query::statement(self, other)
+                    || super::utility::statement(self, other)
+                    || super::ddl::statement(self, other)
                 {
+                    self.known = true;
+                } else {
                     self.push_children(other);
                 }
             }

@@ -203,7 +203,9 @@ fn is_within(text: &TextMasking, hint: &Hint, layout_of: Layout, value: &[u8], d
             if within.is_empty() {
                 return text.finds(value, hint);
             }
-            within.into_iter().any(|(oid, element)| is_within(text, hint, layout(oid), element, depth + 1))
+            // The description has said what the elements of an array of texts are.
+            let layout_in = |oid| if layout_of == Layout::Texts { Layout::Text } else { layout(oid) };
+            within.into_iter().any(|(oid, element)| is_within(text, hint, layout_in(oid), element, depth + 1))
         }
     }
 }

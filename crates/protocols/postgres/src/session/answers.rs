@@ -155,6 +155,7 @@ impl Session {
     }
 
     fn answer(&mut self, frame: &[u8], now: Timestamp) {
+        self.drop_copy_ends();
         let message = match codec::upstream_message(frame) {
             Ok(message) => message,
             Err(e) => return self.upstream_misbehaved(&e.to_string(), now),
@@ -327,7 +328,6 @@ impl Session {
     }
 
     fn ready(&mut self, status: u8, frame: &[u8], now: Timestamp) {
-        self.drop_copy_ends();
         match self.pipeline.pop().map(|m| m.expect) {
             Some(Expect::Sync) => {}
             Some(Expect::Query(running) | Expect::FunctionCall(running)) => {
@@ -357,7 +357,6 @@ impl Session {
         self.answering.copy_out = None;
         self.answering.copy_in = false;
         self.answering.failed = true;
-        self.drop_copy_ends();
         if codec::severity(frame).is_some_and(|s| matches!(s, "FATAL" | "PANIC")) {
             self.upstream_said_goodbye = true;
         }

@@ -242,6 +242,9 @@ impl Session {
     }
 
     fn on_describe(&mut self, target: &Target<'_>, frame: &[u8], now: Timestamp) -> Step {
+        if self.must_wait() {
+            return self.wait_for_answers();
+        }
         let (facts, expect) = match target {
             Target::Statement(name) => match self.prepared_named(name) {
                 Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribeStatement(Some(p))),
@@ -251,6 +254,10 @@ impl Session {
             Target::Portal(name) => match self.portals.lookup(name, self.segment) {
                 Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribePortal(Some(p))),
                 Lookup::Ambiguous => return self.wait_for_answers(),
+                // A cursor of `DECLARE` is a portal too. Its rows come by FETCH, which is decided.
+                Lookup::Unknown if self.cursors.contains_key(*name) => {
+                    (Arc::clone(self.enforcer.connect_facts()), Expect::DescribePortal(None))
+                }
                 Lookup::Unknown => return self.no_such_portal(name),
             },
         };

@@ -10,7 +10,7 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::{Hint, TypeSet};
 use doorward_enforce::{MaskRule, Refusal, RefusalKind, Reveal};
-use doorward_model::{DataType, Resource, Timestamp};
+use doorward_model::{DataType, Operator, Resource, Timestamp};
 use doorward_sql::postgres::{CopyFormat, Lineage, SourceColumn};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -137,7 +137,7 @@ impl Session {
             (Some((oid, number)), _) => self.column_rule(oid, number, 0, now),
             (None, Some(lineage)) => {
                 let sources = output_sources(lineage, index, total).clone();
-                self.sources_rule(&sources, 0, now)
+                self.sources_rule(&sources, 0, now).map(whole)
             }
             (None, None) => None,
         };
@@ -173,7 +173,7 @@ impl Session {
     /// How a value made of these columns is masked: by the rule of the first that is hidden.
     fn sources_rule(&mut self, sources: &BTreeSet<SourceColumn>, depth: usize, now: Timestamp) -> Option<Arc<MaskRule>> {
         if depth > DEEPEST_VIEW {
-            return Some(Arc::new(MaskRule { operator: doorward_model::Operator::Redact, label: "masked".into() }));
+            return Some(Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into() }));
         }
         sources.iter().find_map(|source| self.source_rule(source, depth, now))
     }
@@ -212,6 +212,7 @@ impl Session {
     pub(super) fn copy_masker(&mut self, meaning: &Arc<Meaning>, part: usize, now: Timestamp) -> Result<CopyMasker, String> {
         let spec = meaning.parts.get(part).and_then(|p| p.copy.as_ref()).filter(|c| c.out);
         let Some(spec) = spec else { return Err("the statement was not read as one that copies out".into()) };
+        let of_query = !copies_a_table(&meaning.text);
         let text = self.text_masking(now);
         let binary = i16::from(spec.format == CopyFormat::Binary);
         let mut fields = Vec::new();
@@ -226,6 +227,7 @@ impl Session {
                 }
             };
             let plan = match self.sources_rule(&sources, 0, now) {
+                Some(rule) if of_query => FieldPlan::Mask(whole(rule)),
                 Some(rule) => FieldPlan::Mask(rule),
                 None if text.wanted.is_empty() => FieldPlan::Clear,
                 None => FieldPlan::Scan(Hint::from_column(&name)),
@@ -329,6 +331,24 @@ impl Session {
             hint: Some("someone who may reveal the columns can run it".into()),
         }
     }
+}
+
+/// An expression over a hidden column is masked as a whole: the end of `reverse(card)` is the
+/// beginning of the card.
+fn whole(rule: Arc<MaskRule>) -> Arc<MaskRule> {
+    match rule.operator {
+        Operator::Partial(_) | Operator::Date(_) => {
+            Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone() })
+        }
+        Operator::Redact | Operator::Hash | Operator::Null | Operator::Fixed(_) => rule,
+    }
+}
+
+/// Whether a text is `COPY table …`, whose columns are those of the table. In doubt it is a query.
+fn copies_a_table(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    words.next().is_some_and(|w| w.eq_ignore_ascii_case("copy"))
+        && words.next().is_some_and(|w| w.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"'))
 }
 
 fn carries(command: &str, source: &SourceColumn) -> Refusal {

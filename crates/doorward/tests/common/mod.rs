@@ -1,0 +1,145 @@
+//! A real PostgreSQL, a development issuer and a gateway, for the tests beside this folder.
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
+use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+
+pub const DOORWARD: &str = env!("CARGO_BIN_EXE_doorward");
+
+pub struct World {
+    pub postgres: Postgres,
+    pub gateway: Gateway,
+    pub port: u16,
+    pub api: u16,
+    issuer: Process,
+    dev: tempfile::TempDir,
+}
+
+/// Tables of the demonstration, with values that must not be seen.
+pub const SCHEMA: &str = "
+create table customers(id int primary key, name text, email text unique, card text, ssn text, notes text);
+create table orders(id int primary key, customer int, status text, total numeric);
+create table products(id int primary key, name text);
+create view contacts as select id, email as contact from customers;
+insert into customers select g, 'Name '||g, 'user'||g||'@example.com', '4111111111111111', '078-05-1120', 'mail bob'||g||'@example.org' from generate_series(1,5) g;
+insert into orders select g, g, 'open', g*10 from generate_series(1,5) g;
+insert into products select g, 'thing '||g from generate_series(1,5) g;
+";
+
+impl World {
+    /// The seed policies, on the demonstration's tables.
+    pub fn demo() -> Self {
+        let policy = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/orders.cedar")).unwrap();
+        let world = Self::with(&policy, "");
+        world.postgres.exec(SCHEMA).unwrap();
+        world
+    }
+
+    /// Any policies and further lines for the connection.
+    pub fn with(policy: &str, connection: &str) -> Self {
+        Self::over(Postgres::start().unwrap(), policy, connection)
+    }
+
+    pub fn over(postgres: Postgres, policy: &str, connection: &str) -> Self {
+        let dev = tempfile::tempdir().unwrap();
+        let issuer_port = free_port().unwrap();
+        let issuer = Process::start(
+            ProcessSpec::new(DOORWARD)
+                .args(["dev", "issuer", "--dir"])
+                .arg(dev.path().to_str().unwrap())
+                .args(["--listen", &format!("127.0.0.1:{issuer_port}")]),
+            dev.path().join("issuer.log"),
+        )
+        .unwrap();
+        wait_for_port(SocketAddr::from(([127, 0, 0, 1], issuer_port)), Duration::from_secs(10)).unwrap();
+        let (port, api) = (free_port().unwrap(), free_port().unwrap());
+        let tls = if connection.contains("tls ") || connection.contains("tls=") { "" } else { "tls = \"disable\"" };
+        let config = format!(
+            r#"
+[server]
+state_dir = "state"
+api_listen = "127.0.0.1:{api}"
+operators = ["dba"]
+[[identity.issuers]]
+name = "dev"
+issuer = "http://127.0.0.1:{issuer_port}"
+audience = ["doorward"]
+principal = "agent"
+tags = {{ repository = "repository" }}
+[[connections]]
+name = "orders"
+kind = "postgres"
+listen = "127.0.0.1:{port}"
+upstream = "{upstream}"
+database = "orders"
+user = "{user}"
+credential = {{ value = "{password}" }}
+tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "credit_card"] }}
+{tls}
+{connection}
+[policy]
+files = ["policy.cedar"]
+"#,
+            upstream = postgres.address(),
+            user = postgres.user(),
+            password = postgres.password(),
+        );
+        let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
+        Self { postgres, gateway, port, api, issuer, dev }
+    }
+
+    pub fn token(&self, sub: &str, groups: &[&str], extra: &[&str]) -> String {
+        let mut command = Command::new(DOORWARD);
+        command.args(["dev", "token", "--sub", sub, "--dir"]).arg(self.dev.path());
+        for group in groups {
+            command.args(["--group", group]);
+        }
+        let out = command.args(extra).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.gateway.directory().join("state")
+    }
+
+    pub fn ca(&self) -> PathBuf {
+        self.state().join("dev-tls.crt")
+    }
+
+    /// Runs psql through the gateway; standard output and error together.
+    pub fn psql(&self, token: &str, args: &[&str]) -> String {
+        let out = self.psql_command(token).args(args).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    }
+
+    pub fn psql_command(&self, token: &str) -> Command {
+        let mut command = Command::new("psql");
+        command
+            .args(["-X", "-A", "-t", "-h", "localhost", "-U", "anybody", "-d", "orders", "-p", &self.port.to_string()])
+            .env("PGPASSWORD", token)
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", self.ca());
+        command
+    }
+
+    /// Runs a command of ours against the gateway's state and API.
+    pub fn doorward(&self, token: &str, args: &[&str]) -> (bool, String) {
+        let out = Command::new(DOORWARD)
+            .args(args)
+            .env("DOORWARD_STATE_DIR", self.state())
+            .env("DOORWARD_URL", format!("http://127.0.0.1:{}", self.api))
+            .env("DOORWARD_TOKEN", token)
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        (out.status.success(), text)
+    }
+
+    /// Audit entries of a kind, as JSON.
+    pub fn audit(&self, kind: &str) -> Vec<serde_json::Value> {
+        let (ok, text) = self.doorward("", &["audit", "list", "--output", "json", "--event", kind]);
+        assert!(ok, "{text}");
+        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+}

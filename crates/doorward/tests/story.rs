@@ -1,0 +1,416 @@
+//! What the seed policies promise, seen by psql through a real gateway in front of a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+mod common;
+use common::World;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+const SECRETS: [&str; 3] = ["@example.", "078-05-1120", "4111111111111111"];
+
+fn no_secret(shown: &str) {
+    for secret in SECRETS {
+        assert!(!shown.contains(secret), "`{secret}` shows in:\n{shown}");
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < until {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("waited in vain for {what}");
+}
+
+#[test]
+fn what_is_allowed_masked_and_blocked() {
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents", "analysts"], &[]);
+    assert_eq!(w.psql(&agent, &["-c", "select name from products where id = 2"]).trim(), "thing 2");
+
+    // Masked in every channel.
+    for sql in [
+        "select * from customers",
+        "select upper(email), reverse(card), ssn||'' from customers",
+        "select c from customers c",
+        "select row_to_json(c) from customers c",
+        "select json_agg(email) from customers",
+        "select contact from contacts",
+        "select x.y from (select email as y from customers) x",
+        "with q as (select card c from customers) select c || 'x' from q",
+        "select email from customers union select ssn from customers",
+        "copy customers to stdout",
+        "copy customers (id, email) to stdout with (format csv, header)",
+        "copy (select ssn, lower(email) from customers) to stdout",
+        "select 1/(length(email) - length(email)) from customers",
+        "select email::int from customers",
+        "insert into customers select * from customers where id = 1",
+        "begin; declare c cursor for select email, ssn from customers; fetch all from c; commit",
+        "prepare p as select email from customers; execute p",
+        "explain analyze select * from customers where email = 'x'",
+        "notify news, 'ada@example.com'",
+    ] {
+        no_secret(&w.psql(&agent, &["-c", sql]));
+    }
+    let unmasked = w.token("auditor", &["agents", "analysts", "pii-readers"], &[]);
+    assert!(w.psql(&unmasked, &["-c", "select email from customers where id = 1"]).contains("user1@example.com"));
+    let plain = w.token("plain", &["agents"], &[]);
+    assert!(w.psql(&plain, &["-c", "select * from customers"]).contains("no policy allows select"));
+
+    // Blocked, in the protocol's own words, and the session lives on.
+    let shown = w.psql(&agent, &["-v", "VERBOSITY=verbose", "-c", "drop database orders", "-c", "select 42"]);
+    assert!(shown.contains("ERROR:  42501: DROP DATABASE refused by policy `no-ddl`"), "{shown}");
+    assert!(shown.contains("schema changes go through migrations") && shown.contains("42\n"), "{shown}");
+    for sql in [
+        "create table x(i int)",
+        "alter table orders add y int",
+        "truncate orders",
+        "grant all on orders to public",
+        "do $$ begin execute 'drop table orders'; end $$",
+        "select 1; drop table orders",
+        "delete from orders /* where */",
+        "delete from orders where true",
+        "select dblink('', 'delete from orders')",
+        "select query_to_xml('select * from customers', true, false, '')",
+        "select pg_read_file('/etc/passwd')",
+        "copy orders to program 'cat'",
+        "copy orders to '/tmp/x'",
+        "set role postgres",
+        "select lo_unlink(1)",
+        "select setval('s', 1)",
+        "create view leak as select email from customers",
+        "select email into leak from customers",
+        "with d as (delete from orders returning 1) select * from d",
+        "set standard_conforming_strings = off",
+        "vacuum orders",
+    ] {
+        let shown = w.psql(&agent, &["-c", sql]);
+        assert!(shown.contains("ERROR:") && shown.contains("refused"), "{sql}: {shown}");
+    }
+    assert_eq!(w.postgres.query("select count(*) from orders").unwrap().trim(), "5");
+}
+
+#[test]
+fn a_refusal_in_a_transaction_aborts_it_as_the_server_would() {
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    let script = "begin;\ninsert into products values (99, 'x');\ndrop table orders;\nselect 1;\ncommit;\nselect count(*) from products;\n";
+    let mut child = w
+        .psql_command(&agent)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    assert!(err.contains("refused by policy `no-ddl`"), "{err}");
+    assert!(err.contains("current transaction is aborted"), "{err}");
+    assert!(out.contains("ROLLBACK") && out.trim_end().ends_with('5'), "{out}");
+}
+
+#[test]
+fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents", "dba"], &[]);
+    let dana = w.token("dana", &["dba"], &[]);
+    let sql = "select pg_backend_pid();\nupdate orders set total = total + 1 where id = 1;\nselect pg_backend_pid();\n";
+    let ask = || {
+        let mut child = w
+            .psql_command(&agent)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+        let id = wait_for("the approval", || {
+            let (ok, text) = w.doorward(&dana, &["approvals", "list", "--output", "json"]);
+            assert!(ok, "{text}");
+            let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+            found.get(0).map(|a| a["id"].as_str().unwrap().to_owned())
+        });
+        (child, id)
+    };
+    let (child, id) = ask();
+    let (ok, text) = w.doorward(&dana, &["approvals", "show", &id]);
+    assert!(ok && text.contains("update orders set total") && text.contains("orders-update-approved"), "{text}");
+    let (ok, text) = w.doorward(&agent, &["approvals", "approve", &id]);
+    assert!(!ok, "the requester approved it himself: {text}");
+    let stranger = w.token("eve", &["agents"], &[]);
+    assert!(!w.doorward(&stranger, &["approvals", "approve", &id]).0);
+    assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "10", "nothing ran yet");
+    let (ok, text) = w.doorward(&dana, &["approvals", "approve", &id, "--comment", "fine"]);
+    assert!(ok, "{text}");
+    let out = child.wait_with_output().unwrap();
+    let (shown, told) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown} {told}");
+    assert_eq!(lines[0], lines[2], "the same connection");
+    assert_eq!(lines[1], "UPDATE 1");
+    assert!(told.contains("NOTICE") && told.contains(&id), "{told}");
+    assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "11", "once");
+    assert!(!w.doorward(&dana, &["approvals", "approve", &id]).0, "an approval is used once");
+
+    let (child, id) = ask();
+    assert!(w.doorward(&dana, &["approvals", "deny", &id, "--comment", "not today"]).0);
+    let out = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(told.contains("was denied by dev/dana") && told.contains("not today"), "{told}");
+
+    let (mut child, id) = ask();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("the withdrawal", || {
+        let (_, text) = w.doorward(&dana, &["approvals", "show", &id]);
+        text.contains("withdrawn").then_some(())
+    });
+    assert!(!w.doorward(&dana, &["approvals", "approve", &id]).0);
+    assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "11");
+}
+
+#[test]
+fn every_bad_token_gets_the_same_answer() {
+    let w = World::demo();
+    let expired = w.token("ci-bot", &["agents"], &["--ttl", "1s"]);
+    let elsewhere = w.token("ci-bot", &["agents"], &["--audience", "other"]);
+    std::thread::sleep(Duration::from_millis(2100));
+    let good = w.token("ci-bot", &["agents"], &[]);
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    let mut answers: Vec<String> = ["nonsense", &expired, &elsewhere, &forged]
+        .iter()
+        .map(|t| w.psql(t, &["-c", "select 1"]).lines().filter(|l| l.contains("FATAL") || l.contains("HINT")).collect())
+        .collect();
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers[0].contains("authentication failed"), "{answers:?}");
+    let reasons: Vec<String> =
+        w.audit("authentication_failed").iter().map(|e| e["reason"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(reasons.len(), 4);
+    assert_eq!(reasons.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "precise inside: {reasons:?}");
+}
+
+#[test]
+fn policies_and_identities_reach_live_sessions_within_a_second() {
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents"], &["--ttl", "4s"]);
+    let mut child =
+        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"select 'one';\n").unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let policy = std::fs::read_to_string(w.gateway.directory().join("policy.cedar")).unwrap();
+    w.gateway.write("policy.cedar", "this is no policy").unwrap();
+    std::thread::sleep(Duration::from_millis(900));
+    input.write_all(b"select 'two', count(*) from products;\n").unwrap();
+    w.gateway
+        .write("policy.cedar", &format!("{policy}\n@id(\"frozen\") @reason(\"products are frozen\")\nforbid(principal, action == Action::\"select\", resource == Table::\"orders/public.products\");\n"))
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1000));
+    input.write_all(b"select 'three', count(*) from products;\n").unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    // Nothing is sent: the session ends by itself when the token does.
+    let mut told = String::new();
+    drop(input);
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    let mut shown = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    child.wait().unwrap();
+    assert!(shown.contains("one") && shown.contains("two|5"), "a bad file leaves the old one in force: {shown} {told}");
+    assert!(told.contains("products are frozen"), "{told}");
+    let ended = w.audit("session_ended");
+    assert!(ended.iter().any(|e| e["reason"].as_str().unwrap().contains("expired")), "{ended:?}");
+}
+
+#[test]
+fn a_killed_gateway_has_lost_no_request_that_reached_the_upstream() {
+    let mut w = World::demo();
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    for round in 0..3 {
+        let mut child =
+            w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            for i in 0..20_000 {
+                let id = 1000 + round * 100_000 + i;
+                if writeln!(input, "insert into products values ({id}, 'r');").is_err() {
+                    return;
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_millis(900));
+        w.gateway.kill9().unwrap();
+        child.wait().unwrap();
+        writer.join().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        w.gateway.restart().unwrap();
+        let reached: u64 = w.postgres.query("select count(*) from products where id >= 1000").unwrap().trim().parse().unwrap();
+        let written = w
+            .audit("request")
+            .iter()
+            .filter(|e| e["statement"].as_str().unwrap().starts_with("insert into products"))
+            .count() as u64;
+        assert!(reached > 0 && written >= reached, "{written} of {reached} are in the audit log");
+    }
+    let (ok, text) = w.doorward("", &["audit", "verify"]);
+    assert!(ok, "{text}");
+}
+
+#[test]
+fn recordings_replay_and_no_secret_of_the_backend_is_anywhere() {
+    let mut w = World::demo();
+    let agent = w.token("ci-bot", &["agents", "analysts"], &[]);
+    w.psql(&agent, &["-c", "select id, email from customers order by id limit 1"]);
+    let password = w.postgres.password().to_owned();
+    w.gateway.stop().unwrap();
+    let (ok, list) = w.doorward("", &["sessions", "list"]);
+    assert!(ok, "{list}");
+    let id = list.split_whitespace().next().unwrap().to_owned();
+    let (ok, shown) = w.doorward("", &["sessions", "replay", &id, "--speed", "0"]);
+    assert!(ok && shown.contains("select id, email from customers") && shown.contains("[email]"), "{shown}");
+    no_secret(&shown);
+    let (ok, shown) = w.doorward("", &["sessions", "show", &id]);
+    assert!(ok && shown.contains("intact"), "{shown}");
+    let pcap = w.state().join("x.pcapng");
+    let (ok, shown) = w.doorward("", &["sessions", "export", &id, "--format", "pcapng", "-f", pcap.to_str().unwrap()]);
+    assert!(ok, "{shown}");
+    let (ok, jsonl) = w.doorward("", &["sessions", "export", &id]);
+    assert!(ok && jsonl.lines().count() > 3);
+    let (ok, verified) = w.doorward("", &["audit", "verify"]);
+    assert!(ok && verified.contains("intact"), "{verified}");
+    let mut stack = vec![w.state()];
+    let mut looked = 0;
+    while let Some(dir) = stack.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stack.push(path);
+                continue;
+            }
+            looked += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            for secret in [password.as_bytes(), agent.as_bytes()] {
+                assert!(!bytes.windows(secret.len()).any(|b| b == secret), "a secret is in {}", path.display());
+            }
+        }
+    }
+    assert!(looked > 5);
+    assert!(!w.gateway.log().contains(&password));
+}
+
+#[test]
+fn hostile_clients_get_an_error_and_disturb_nobody() {
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(("127.0.0.1", w.port)).unwrap());
+    }
+    let startup = |extra: &[u8]| {
+        let mut body = vec![0, 3, 0, 0];
+        body.extend_from_slice(b"user\0x\0database\0orders\0");
+        body.extend_from_slice(extra);
+        body.push(0);
+        [&(body.len() as u32 + 4).to_be_bytes()[..], &body].concat()
+    };
+    let attacks: Vec<Vec<u8>> = vec![
+        vec![0, 0, 0, 0],
+        vec![0xff; 8],
+        vec![0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0],
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        startup(b"replication\0true\0"),
+        startup(b"client_encoding\0SJIS\0"),
+        startup(b"options\0-c standard_conforming_strings=off\0"),
+        [startup(b""), startup(b"")].concat(),
+        [startup(b""), b"p\x7f\xff\xff\xff".to_vec()].concat(),
+        [startup(b""), b"Q\0\0\0\x0dselect 1\0".to_vec()].concat(),
+        [vec![0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f], b"plain text injected".to_vec()].concat(),
+        [vec![0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e], vec![0, 0, 0, 1, 1, 2, 3, 4]].concat(),
+    ];
+    for attack in attacks {
+        let mut socket = TcpStream::connect(("127.0.0.1", w.port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.write_all(&attack).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).ok();
+        let mut answer = Vec::new();
+        let _ended = socket.read_to_end(&mut answer);
+        assert!(!answer.windows(5).any(|b| b == b"R\0\0\0\x08\0"), "nobody was let in by {attack:?}");
+    }
+    let begun = Instant::now();
+    assert_eq!(w.psql(&agent, &["-c", "select 7"]).trim(), "7");
+    assert!(begun.elapsed() < Duration::from_secs(3), "silent clients delay others");
+    assert!(!w.audit("fault").is_empty());
+    let deep = format!("select {}1{}", "(".repeat(50_000), ")".repeat(50_000));
+    let file = w.state().join("deep.sql");
+    std::fs::write(&file, format!("{deep};\nselect 'alive';\nselect '{}';\nselect 'still';\n", "x".repeat(17 << 20))).unwrap();
+    let shown = w.psql(&agent, &["-f", file.to_str().unwrap()]);
+    assert!(shown.contains("too deep") && shown.contains("alive"), "{}", shown.chars().take(500).collect::<String>());
+    assert!(shown.contains("bytes long") && shown.contains("still"), "{}", shown.chars().take(500).collect::<String>());
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    if !rustix_is_root() {
+        println!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let w = World::demo();
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    // The state directory moves onto a small file system before the gateway is started again.
+    let mut w = w;
+    w.gateway.stop().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+        .arg(w.state())
+        .status()
+        .unwrap();
+    assert!(mounted.success());
+    struct Unmount(std::path::PathBuf);
+    impl Drop for Unmount {
+        fn drop(&mut self) {
+            let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+    let _unmount = Unmount(w.state());
+    w.gateway.restart().unwrap();
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    let mut child =
+        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"select 'before';\n").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let filler = w.state().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    let block = vec![0_u8; 1 << 16];
+    while file.write_all(&block).is_ok() {}
+    drop(file);
+    let filled = std::fs::metadata(&filler).unwrap().len();
+    assert!(filled > 1 << 20);
+    // What was set aside in advance is used up first; then requests are refused.
+    let mut flood = Vec::new();
+    for i in 0..60_000 {
+        writeln!(flood, "insert into products values ({}, 'x') on conflict do nothing;", 10 + i % 7).unwrap();
+    }
+    input.write_all(&flood).unwrap();
+    input.write_all(b"select 'during';\n").unwrap();
+    std::fs::remove_file(&filler).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    input.write_all(b"select 'after';\n").unwrap();
+    drop(input);
+    let out = child.wait_with_output().unwrap();
+    let (shown, told) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    assert!(shown.contains("before") && shown.contains("after"), "{}", told.lines().take(5).collect::<String>());
+    assert!(told.contains("refused"), "nothing was refused while the disk was full");
+}
+
+fn rustix_is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
