@@ -1,5 +1,5 @@
 //! A real PostgreSQL, a development issuer and a gateway, for the tests beside this folder.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
 use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
@@ -31,7 +31,7 @@ impl World {
     pub fn demo() -> Self {
         let policy = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/orders.cedar")).unwrap();
         let world = Self::with(&policy, "");
-        world.postgres.exec(SCHEMA).unwrap();
+        world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
         world
     }
 
@@ -74,7 +74,7 @@ upstream = "{upstream}"
 database = "orders"
 user = "{user}"
 credential = {{ value = "{password}" }}
-tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "credit_card"] }}
+tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "card"] }}
 {tls}
 {connection}
 [policy]
