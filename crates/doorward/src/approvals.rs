@@ -75,8 +75,15 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 fn line(a: &ApprovalView) {
-    let statement: String = plain(&a.statement).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
-    println!("{}  {:<9} {:<20} {:<12} {statement}", a.id, format!("{:?}", a.state).to_lowercase(), a.principal, a.connection);
+    let statement: String =
+        plain(&a.statement).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+    println!(
+        "{}  {:<9} {:<20} {:<12} {statement}",
+        a.id,
+        format!("{:?}", a.state).to_lowercase(),
+        a.principal,
+        a.connection
+    );
 }
 
 fn show_verdict(a: &ApprovalView, output: Output) -> Result<()> {

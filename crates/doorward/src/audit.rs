@@ -29,12 +29,15 @@ pub(crate) fn run(command: AuditCommand) -> Result<ExitCode> {
             export(&state, file.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
-        AuditCommand::Verify { dir, key, at_least, state, output } => verify(dir, key, at_least.as_deref(), &state, output),
+        AuditCommand::Verify { dir, key, at_least, state, output } => {
+            verify(dir, key, at_least.as_deref(), &state, output)
+        }
     }
 }
 
 fn time(text: &str) -> Result<Timestamp> {
-    let parsed: jiff::Timestamp = text.parse().with_context(|| format!("`{text}` is not a time: use 2026-01-31T12:00:00Z"))?;
+    let parsed: jiff::Timestamp =
+        text.parse().with_context(|| format!("`{text}` is not a time: use 2026-01-31T12:00:00Z"))?;
     let micros = u64::try_from(parsed.as_microsecond()).map_err(|_| anyhow!("`{text}` is before 1970"))?;
     Ok(Timestamp::from_micros(micros))
 }
@@ -68,7 +71,10 @@ fn list(state: &StateArgs, filter: Filter, last: Option<usize>, output: Output) 
 
 fn text_line(seq: u64, event: &doorward_model::AuditEvent, json: &str) -> String {
     let when = state::time(event.time);
-    let session = event.session.map_or_else(|| "-".repeat(8), |s| s.to_string().chars().rev().take(8).collect::<Vec<_>>().iter().rev().collect());
+    let session = event.session.map_or_else(
+        || "-".repeat(8),
+        |s| s.to_string().chars().rev().take(8).collect::<Vec<_>>().iter().rev().collect(),
+    );
     let value: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
     let name = value.get("event").and_then(|e| e.as_str()).unwrap_or("?").to_owned();
     let mut rest = Vec::new();
@@ -109,10 +115,17 @@ fn verify(
         (Some(dir), Some(key)) => (dir, key),
         (dir, key) => {
             let state = state::dir(state)?;
-            (dir.unwrap_or_else(|| state.join("audit")), key.unwrap_or_else(|| state.join("keys").join(keys::PUBLIC_KEY_FILE)))
+            (
+                dir.unwrap_or_else(|| state.join("audit")),
+                key.unwrap_or_else(|| state.join("keys").join(keys::PUBLIC_KEY_FILE)),
+            )
         }
     };
-    let options = VerifyOptions { at_least: at_least.map(|h| h.parse().map_err(|_| anyhow!("`{h}` is not a head as `audit verify` prints it"))).transpose()? };
+    let options = VerifyOptions {
+        at_least: at_least
+            .map(|h| h.parse().map_err(|_| anyhow!("`{h}` is not a head as `audit verify` prints it")))
+            .transpose()?,
+    };
     let public = keys::load_public(&key)?;
     let report = verify_log(&dir, &public, &options).with_context(|| format!("cannot read {}", dir.display()))?;
     match output {

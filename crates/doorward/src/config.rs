@@ -172,7 +172,9 @@ impl Config {
             bail!("api_listen {} is not loopback, and [server] has no tls", self.server.api_listen);
         }
         if self.policy.files.is_empty() {
-            bail!("[policy] names no files: with no policy everything is refused; write files = [\"policies/*.cedar\"]");
+            bail!(
+                "[policy] names no files: with no policy everything is refused; write files = [\"policies/*.cedar\"]"
+            );
         }
         for c in &self.connections {
             self.connection(c)?;
@@ -194,7 +196,8 @@ impl Config {
         if c.kind != "postgres" {
             bail!(wrong(format!("kind `{}` is not supported by this version: use \"postgres\"", c.kind)));
         }
-        let (host, port) = c.upstream.rsplit_once(':').ok_or_else(|| wrong(format!("upstream `{}` is not host:port", c.upstream)))?;
+        let (host, port) =
+            c.upstream.rsplit_once(':').ok_or_else(|| wrong(format!("upstream `{}` is not host:port", c.upstream)))?;
         let port = port.parse().map_err(|_| wrong(format!("upstream `{}`: `{port}` is not a port", c.upstream)))?;
         let tls: UpstreamTls = c.tls.parse().map_err(wrong)?;
         let tls_client = match (&c.tls_cert, &c.tls_key) {
@@ -250,7 +253,9 @@ impl Config {
             }
             Credential { env: None, file: None, secret: None, value: Some(value) } => value.clone(),
             Credential { env: None, file: None, secret: Some(name), value: None } => {
-                bail!("credential `{name}` is to come from the store, which holds no secrets in this version: use env or file")
+                bail!(
+                    "credential `{name}` is to come from the store, which holds no secrets in this version: use env or file"
+                )
             }
             _ => bail!("credential takes exactly one of env, file, secret, value"),
         };

@@ -18,7 +18,10 @@ pub(crate) fn run(command: DevCommand) -> Result<()> {
             let issuer = match issuer {
                 Some(issuer) => issuer,
                 None => std::fs::read_to_string(dir.join(URL_FILE)).with_context(|| {
-                    format!("no development issuer was served from {}: run `doorward dev issuer` or give --issuer", dir.display())
+                    format!(
+                        "no development issuer was served from {}: run `doorward dev issuer` or give --issuer",
+                        dir.display()
+                    )
                 })?,
             };
             let claims = claims.iter().map(|c| claim(c)).collect::<Result<_>>()?;

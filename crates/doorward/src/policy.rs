@@ -71,7 +71,9 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
             let who = Who { principal, groups, user };
             explain_statement(&config, &statement, &connection, who, output)?;
         }
-        PolicyCommand::Test { files, config, policy } => return crate::policy_test::run(&files, &config.config, &policy),
+        PolicyCommand::Test { files, config, policy } => {
+            return crate::policy_test::run(&files, &config.config, &policy);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

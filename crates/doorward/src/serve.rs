@@ -30,9 +30,7 @@ fn now() -> Timestamp {
 
 pub(crate) fn run(config: Config) -> Result<()> {
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("DOORWARD_LOG").unwrap_or_else(|_| "info".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DOORWARD_LOG").unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .init();
     raise_file_limit();
@@ -61,14 +59,16 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     private_dir(&state)?;
     let key = keys::load_or_create(&private_dir(&state.join("keys"))?)?;
     let audit = AuditLog::open(&private_dir(&state.join("audit"))?, key.clone(), AuditOptions::default())?;
-    let recordings = Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key, RecordOptions::default())?);
+    let recordings =
+        Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key, RecordOptions::default())?);
     let store = Store::open(&state, now()).await?;
     let sink: Arc<dyn AuditSink> = Arc::clone(&audit) as _;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| {
         format!("{}://{}", if config.server.tls.is_some() { "https" } else { "http" }, config.server.api_listen)
     });
     let desk = Desk::new(store.clone(), Arc::clone(&sink), &public_url, tokio::runtime::Handle::current());
-    let verifier = Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
+    let verifier =
+        Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
     let running = Running { engine: Arc::new(engine), registry: Arc::new(Registry::new()), audit, config };
     let services = Services {
         identity: Arc::clone(&verifier) as _,
@@ -138,7 +138,8 @@ impl Running {
 
     async fn start_api(&self, state: ApiState, stopped: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>> {
         let address = self.config.server.api_listen;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
         let acceptor = match &self.config.server.tls {
             Some(files) => {
                 let server = tls::server(&self.config.path(&files.cert), &self.config.path(&files.key))?;
@@ -299,9 +300,9 @@ impl Authenticate for Identity {
         token: &'a str,
         now: Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>> {
-        Box::pin(async move {
-            self.verifier.verify(token, now).await.map_err(|e| RejectedToken { reason: e.to_string() })
-        })
+        Box::pin(
+            async move { self.verifier.verify(token, now).await.map_err(|e| RejectedToken { reason: e.to_string() }) },
+        )
     }
 
     fn oauth_challenge(&self) -> String {

@@ -20,7 +20,14 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
             let sessions = client(&api)?.sessions().await?;
             for s in &sessions {
                 match api.output {
-                    Output::Text => println!("{}  {:<12} {:<24} {:<22} {}", s.id, s.connection, s.principal, s.client, state::time(s.started)),
+                    Output::Text => println!(
+                        "{}  {:<12} {:<24} {:<22} {}",
+                        s.id,
+                        s.connection,
+                        s.principal,
+                        s.client,
+                        state::time(s.started)
+                    ),
                     Output::Json => println!("{}", serde_json::json!(s)),
                 }
             }
@@ -79,7 +86,9 @@ fn list(state: &StateArgs, output: Output) -> Result<()> {
             Ok(reader) => {
                 let m = reader.meta();
                 match output {
-                    Output::Text => println!("{}  {:<12} {:<22} {}", m.session, m.connection, m.client, state::time(m.started)),
+                    Output::Text => {
+                        println!("{}  {:<12} {:<22} {}", m.session, m.connection, m.client, state::time(m.started))
+                    }
                     Output::Json => println!("{}", serde_json::json!(m)),
                 }
             }
@@ -108,12 +117,24 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
         ),
         Output::Text => {
             if let Some(m) = &report.meta {
-                println!("session     {}\nconnection  {} ({})\nclient      {}\nstarted     {}", m.session, m.connection, m.protocol, m.client, state::time(m.started));
+                println!(
+                    "session     {}\nconnection  {} ({})\nclient      {}\nstarted     {}",
+                    m.session,
+                    m.connection,
+                    m.protocol,
+                    m.client,
+                    state::time(m.started)
+                );
             }
-            println!("frames      {} ({} bytes from the client, {} to it)", report.frames, report.client_bytes, report.upstream_bytes);
+            println!(
+                "frames      {} ({} bytes from the client, {} to it)",
+                report.frames, report.client_bytes, report.upstream_bytes
+            );
             match (&report.problem, &report.ending) {
                 (Some(problem), _) => println!("recording   DAMAGED: {problem}"),
-                (None, Some(ending)) => println!("recording   {}; ends: {ending:?}", if intact { "intact" } else { "without a footer" }),
+                (None, Some(ending)) => {
+                    println!("recording   {}; ends: {ending:?}", if intact { "intact" } else { "without a footer" })
+                }
                 (None, None) => println!("recording   without an end"),
             }
         }

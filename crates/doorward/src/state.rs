@@ -12,7 +12,9 @@ use std::{
 pub(crate) fn dir(args: &StateArgs) -> Result<PathBuf> {
     match &args.state_dir {
         Some(dir) => Ok(dir.clone()),
-        None => Ok(Config::load(&args.config.config).context("give --state-dir or a configuration with --config")?.state_dir()),
+        None => Ok(Config::load(&args.config.config)
+            .context("give --state-dir or a configuration with --config")?
+            .state_dir()),
     }
 }
 

@@ -18,7 +18,7 @@ fn no_secret(shown: &str) {
 }
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + Duration::from_secs(30);
     while Instant::now() < until {
         if let Some(found) = look() {
             return found;
@@ -102,16 +102,12 @@ fn a_refusal_in_a_transaction_aborts_it_as_the_server_would() {
     let w = World::demo();
     let agent = w.token("ci-bot", &["agents"], &[]);
     let script = "begin;\ninsert into products values (99, 'x');\ndrop table orders;\nselect 1;\ncommit;\nselect count(*) from products;\n";
-    let mut child = w
-        .psql_command(&agent)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    let (out, err) =
+        (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     assert!(err.contains("refused by policy `no-ddl`"), "{err}");
     assert!(err.contains("current transaction is aborted"), "{err}");
     assert!(out.contains("ROLLBACK") && out.trim_end().ends_with('5'), "{out}");
@@ -124,13 +120,8 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     let dana = w.token("dana", &["dba"], &[]);
     let sql = "select pg_backend_pid();\nupdate orders set total = total + 1 where id = 1;\nselect pg_backend_pid();\n";
     let ask = || {
-        let mut child = w
-            .psql_command(&agent)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
         let id = wait_for("the approval", || {
             let (ok, text) = w.doorward(&dana, &["approvals", "list", "--output", "json"]);
@@ -151,7 +142,8 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     let (ok, text) = w.doorward(&dana, &["approvals", "approve", &id, "--comment", "fine"]);
     assert!(ok, "{text}");
     let out = child.wait_with_output().unwrap();
-    let (shown, told) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    let (shown, told) =
+        (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), 3, "{shown} {told}");
     assert_eq!(lines[0], lines[2], "the same connection");
@@ -253,7 +245,8 @@ fn a_killed_gateway_has_lost_no_request_that_reached_the_upstream() {
         writer.join().unwrap();
         std::thread::sleep(Duration::from_millis(200));
         w.gateway.restart().unwrap();
-        let reached: u64 = w.postgres.query("select count(*) from products where id >= 1000").unwrap().trim().parse().unwrap();
+        let reached: u64 =
+            w.postgres.query("select count(*) from products where id >= 1000").unwrap().trim().parse().unwrap();
         let written = w
             .audit("request")
             .iter()
@@ -351,7 +344,8 @@ fn hostile_clients_get_an_error_and_disturb_nobody() {
     assert!(!w.audit("fault").is_empty());
     let deep = format!("select {}1{}", "(".repeat(50_000), ")".repeat(50_000));
     let file = w.state().join("deep.sql");
-    std::fs::write(&file, format!("{deep};\nselect 'alive';\nselect '{}';\nselect 'still';\n", "x".repeat(17 << 20))).unwrap();
+    std::fs::write(&file, format!("{deep};\nselect 'alive';\nselect '{}';\nselect 'still';\n", "x".repeat(17 << 20)))
+        .unwrap();
     let shown = w.psql(&agent, &["-f", file.to_str().unwrap()]);
     assert!(shown.contains("too deep") && shown.contains("alive"), "{}", shown.chars().take(500).collect::<String>());
     assert!(shown.contains("bytes long") && shown.contains("still"), "{}", shown.chars().take(500).collect::<String>());
@@ -359,7 +353,7 @@ fn hostile_clients_get_an_error_and_disturb_nobody() {
 
 #[test]
 fn a_full_disk_refuses_and_recovers() {
-    if !rustix_is_root() {
+    if !is_root() {
         println!("skipped: mounting a small file system needs root");
         return;
     }
@@ -383,8 +377,16 @@ fn a_full_disk_refuses_and_recovers() {
     let _unmount = Unmount(w.state());
     w.gateway.restart().unwrap();
     assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
-    let mut child =
-        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let heard = tempfile::tempdir().unwrap();
+    let (shown_in, told_in) = (heard.path().join("out"), heard.path().join("err"));
+    let mut child = w
+        .psql_command(&agent)
+        .arg("-q")
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&shown_in).unwrap())
+        .stderr(std::fs::File::create(&told_in).unwrap())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"select 'before';\n").unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -396,22 +398,28 @@ fn a_full_disk_refuses_and_recovers() {
     let filled = std::fs::metadata(&filler).unwrap().len();
     assert!(filled > 1 << 20);
     // What was set aside in advance is used up first; then requests are refused.
-    let mut flood = Vec::new();
-    for i in 0..60_000 {
-        writeln!(flood, "insert into products values ({}, 'x') on conflict do nothing;", 10 + i % 7).unwrap();
-    }
-    input.write_all(&flood).unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told_to_stop = std::sync::Arc::clone(&stop);
+    let flood = std::thread::spawn(move || {
+        while !told_to_stop.load(std::sync::atomic::Ordering::Relaxed) {
+            input.write_all(b"insert into products values (10, repeat('x', 20000)) on conflict do nothing;\n").unwrap();
+        }
+        input
+    });
+    wait_for("a refusal", || std::fs::read_to_string(&told_in).unwrap().contains("refused").then_some(()));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut input = flood.join().unwrap();
     input.write_all(b"select 'during';\n").unwrap();
     std::fs::remove_file(&filler).unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     input.write_all(b"select 'after';\n").unwrap();
     drop(input);
-    let out = child.wait_with_output().unwrap();
-    let (shown, told) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    child.wait().unwrap();
+    let (shown, told) = (std::fs::read_to_string(&shown_in).unwrap(), std::fs::read_to_string(&told_in).unwrap());
     assert!(shown.contains("before") && shown.contains("after"), "{}", told.lines().take(5).collect::<String>());
     assert!(told.contains("refused"), "nothing was refused while the disk was full");
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }

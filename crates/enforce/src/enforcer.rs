@@ -149,8 +149,8 @@ pub struct Enforcer {
     last_request: RequestId,
     last_ticket: Ticket,
     suspended: Option<String>,
-    /// Decisions that last, by the address of the facts, which the entry keeps alive.
-    remembered: AHashMap<usize, (Arc<Facts>, Judgement)>,
+    /// Decisions that last, by what they were made on.
+    remembered: AHashMap<Arc<Facts>, Judgement>,
     reveals: AHashMap<Resource, Reveal>,
     connect: Arc<Facts>,
 }
@@ -364,7 +364,11 @@ impl Enforcer {
     /// Where it cannot be kept, as a refusal.
     pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<Ticket, Refusal> {
         let event = AuditEvent { time: now, session: Some(self.parts.subject.session), kind };
-        self.append(&event)
+        // Nothing that goes upstream waits for a note.
+        let waits_for = self.last_ticket;
+        let noted = self.append(&event);
+        self.last_ticket = waits_for;
+        noted
     }
 
     fn forward(&mut self, event: AuditEvent, payload: PayloadDigest) -> Outcome {
@@ -406,8 +410,7 @@ impl Enforcer {
             return Judgement::Refuse { policies: Arc::from([]), refusal: suspended(reason) };
         }
         self.refresh();
-        let key = Arc::as_ptr(facts).addr();
-        if let Some((_, judgement)) = self.remembered.get(&key) {
+        if let Some(judgement) = self.remembered.get(facts) {
             return judgement.clone();
         }
         let (judgement, lasting) = self.evaluate(facts, now);
@@ -415,7 +418,7 @@ impl Enforcer {
             if self.remembered.len() >= REMEMBERED {
                 self.remembered.clear();
             }
-            self.remembered.insert(key, (Arc::clone(facts), judgement.clone()));
+            self.remembered.insert(Arc::clone(facts), judgement.clone());
         }
         judgement
     }

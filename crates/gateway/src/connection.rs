@@ -26,7 +26,9 @@ impl std::str::FromStr for UpstreamTls {
             "require" => Self::Require,
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
-            _ => return Err(format!("`{s}` is not a TLS mode: use disable, prefer, require, verify-ca or verify-full")),
+            _ => {
+                return Err(format!("`{s}` is not a TLS mode: use disable, prefer, require, verify-ca or verify-full"));
+            }
         })
     }
 }

@@ -20,7 +20,7 @@ mod stream;
 pub mod tls;
 
 pub use analysis::AnalysisPool;
-pub use doorward_postgres::Limits;
 pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls};
+pub use doorward_postgres::Limits;
 pub use registry::{Registry, SessionSummary};
 pub use services::{Authenticate, RejectedToken, Services};

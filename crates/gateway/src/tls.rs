@@ -57,7 +57,10 @@ pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     server_from(certificates(cert)?, private_key(key)?)
 }
 
-fn server_from(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_from(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(setup)?
@@ -102,14 +105,15 @@ pub fn client(upstream: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
         ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(setup)?;
     let builder = match upstream.tls {
         UpstreamTls::Disable => return Ok(None),
-        UpstreamTls::Prefer | UpstreamTls::Require => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider: provider() })),
+        UpstreamTls::Prefer | UpstreamTls::Require => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider: provider() }))
+        }
         UpstreamTls::VerifyFull => builder.with_root_certificates(roots(upstream)?),
         UpstreamTls::VerifyCa => {
-            let inner = rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots(upstream)?), provider())
-                .build()
-                .map_err(setup)?;
+            let inner =
+                rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots(upstream)?), provider())
+                    .build()
+                    .map_err(setup)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { inner }))
         }
     };

@@ -107,6 +107,8 @@ pub(crate) struct Queue {
     pub(crate) unsigned: u64,
     pub(crate) stop: bool,
     pub(crate) writer_waits: bool,
+    /// Somebody waits for what is queued.
+    pub(crate) urgent: bool,
     /// Why nothing is accepted at the moment, if so.
     pub(crate) refusal: Option<String>,
     /// Why the last try to set disk aside failed, if it did.
@@ -202,6 +204,7 @@ impl AuditLog {
             unsigned: 0,
             stop: false,
             writer_waits: false,
+            urgent: false,
             refusal: Some("no room is reserved yet".to_owned()),
             shortage: None,
         };
@@ -295,7 +298,9 @@ impl AuditSink for AuditLog {
             if serde_json::to_writer(&mut *json, event).is_err() {
                 return refuse("the entry cannot be serialised");
             }
-            let ticket = append_json(&self.shared, json);
+            // What was done is done: nothing waits for its entry.
+            let urgent = !matches!(event.kind, AuditKind::Completed { .. });
+            let ticket = append_json(&self.shared, json, urgent);
             // One odd statement must not hold its memory in every thread for ever.
             json.shrink_to(64 << 10);
             ticket
@@ -327,7 +332,7 @@ impl AuditSink for AuditLog {
     }
 }
 
-fn append_json(shared: &Shared, json: &[u8]) -> Result<Ticket, AuditUnavailable> {
+fn append_json(shared: &Shared, json: &[u8], urgent: bool) -> Result<Ticket, AuditUnavailable> {
     let len = line_len(json.len());
     let refuse = |reason: String| Err(AuditUnavailable { reason });
     if len > MAX_LINE {
@@ -346,10 +351,13 @@ fn append_json(shared: &Shared, json: &[u8]) -> Result<Ticket, AuditUnavailable>
     if queue.room < (len as u64).saturating_add(OWN_LINES) {
         return refuse(queue.shortage.clone().unwrap_or_else(|| "no disk is set aside for it yet".to_owned()));
     }
+    // The writer looks at the time only while something is unsigned; the first such entry wakes it.
+    let urgent = urgent || queue.unsigned == 0 || queue.buffer.len() > shared.options.queue_bytes / 8;
+    queue.urgent |= urgent;
     queue.push("event", json);
     queue.unsigned = queue.unsigned.saturating_add(1);
     let ticket = Ticket(queue.head.seq);
-    let wake = std::mem::take(&mut queue.writer_waits);
+    let wake = urgent && std::mem::take(&mut queue.writer_waits);
     drop(queue);
     if wake {
         shared.work.notify_one();

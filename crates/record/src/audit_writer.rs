@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     task::Waker,
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 struct Writer {
@@ -21,6 +21,9 @@ struct Writer {
     last_checkpoint: Instant,
     last_reserve: Instant,
 }
+
+/// How long an entry that nobody waits for may wait for one that somebody does.
+const CARRY: Duration = Duration::from_millis(50);
 
 /// What one round has to write.
 struct Batch {
@@ -133,8 +136,9 @@ impl Writer {
     }
 
     fn wait(&self, shared: &Shared, queue: &mut MutexGuard<'_, Queue>) {
-        while queue.buffer.is_empty() && !queue.stop {
-            let mut until = None;
+        // Entries that nobody waits for are carried by the next that somebody waits for, or by time.
+        while !queue.urgent && !queue.stop {
+            let mut until = (queue.unsigned > 0).then(|| Instant::now() + CARRY);
             if queue.shortage.is_some() || queue.room < shared.options.reserve_bytes / 2 {
                 until = self.last_reserve.checked_add(shared.options.retry_every);
             }
@@ -155,9 +159,10 @@ impl Writer {
             };
             queue.writer_waits = false;
             if timed_out {
-                return;
+                break;
             }
         }
+        queue.urgent = false;
     }
 
     /// Makes the next file in good time. Without room for it the old one simply grows on.

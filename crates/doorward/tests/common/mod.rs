@@ -29,7 +29,8 @@ insert into products select g, 'thing '||g from generate_series(1,5) g;
 impl World {
     /// The seed policies, on the demonstration's tables.
     pub fn demo() -> Self {
-        let policy = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/orders.cedar")).unwrap();
+        let policy =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/orders.cedar")).unwrap();
         let world = Self::with(&policy, "");
         world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
         world

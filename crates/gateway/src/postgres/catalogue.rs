@@ -107,10 +107,11 @@ const QUERIES: [&str; 5] = [
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY 1",
 ];
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "answers to questions of our own: only rows and errors matter")]
 async fn read_schema(endpoint: &Endpoint, database: &str) -> Result<Vec<Vec<Row>>, UpstreamError> {
     let user = endpoint.connection.upstream.user.clone().unwrap_or_else(|| "postgres".into());
-    let parameters = [("client_encoding", "UTF8"), ("application_name", "doorward")]
-        .map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let parameters =
+        [("client_encoding", "UTF8"), ("application_name", "doorward")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     let login = upstream::Login { user: &user, database, parameters: &parameters, version: (3, 0) };
     let mut stream = upstream::connect(endpoint, &login).await?.stream;
     let mut out = Vec::new();

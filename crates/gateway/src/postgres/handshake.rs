@@ -207,7 +207,9 @@ impl Arrival {
         // libpq: a connection that starts with TLS at once must name the protocol.
         if direct && tls.get_ref().1.alpn_protocol() != Some(b"postgresql") {
             self.client = Stream::ServerTls(Box::new(tls));
-            return Err(Rejected::client("received direct SSL connection request without ALPN protocol negotiation extension"));
+            return Err(Rejected::client(
+                "received direct SSL connection request without ALPN protocol negotiation extension",
+            ));
         }
         self.client = Stream::ServerTls(Box::new(tls));
         Ok(())
@@ -264,7 +266,10 @@ impl Arrival {
         let services = &self.endpoint.services;
         let info = &self.endpoint.connection.info;
         let unavailable = |what: String| {
-            Rejected::gateway("58030", format!("this gateway cannot keep records now, and lets nobody in without: {what}"))
+            Rejected::gateway(
+                "58030",
+                format!("this gateway cannot keep records now, and lets nobody in without: {what}"),
+            )
         };
         let meta = RecordingMeta {
             session: self.id.to_string(),
@@ -288,7 +293,8 @@ impl Arrival {
     /// is told what is left ("NegotiateProtocolVersion").
     async fn negotiate(&mut self, version: (u16, u16), plan: &StartupPlan) -> Result<(), Rejected> {
         if version.0 != 3 {
-            let message = format!("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2", version.0, version.1);
+            let message =
+                format!("unsupported frontend protocol {}.{}: server supports 3.0 to 3.2", version.0, version.1);
             return Err(Rejected { code: "0A000", ..Rejected::client(message) });
         }
         if matches!(version.1, 0 | 2) && plan.unknown_options.is_empty() {
@@ -409,7 +415,12 @@ impl Arrival {
     }
 
     /// Decides the start of the session, logs in upstream, and greets the client.
-    async fn begin(&mut self, version: (u16, u16), plan: StartupPlan, principal: Principal) -> Result<Box<Started>, Rejected> {
+    async fn begin(
+        &mut self,
+        version: (u16, u16),
+        plan: StartupPlan,
+        principal: Principal,
+    ) -> Result<Box<Started>, Rejected> {
         let endpoint = Arc::clone(&self.endpoint);
         let expires = principal.expires_at;
         let who = principal.id();
@@ -433,7 +444,8 @@ impl Arrival {
             return Err(Rejected::gateway("58030", "this session has no recording"));
         };
         let (to_self, control) = mpsc::unbounded_channel();
-        let key: Vec<u8> = if version.1 >= 2 { rand::random::<[u8; 32]>().to_vec() } else { rand::random::<[u8; 4]>().to_vec() };
+        let key: Vec<u8> =
+            if version.1 >= 2 { rand::random::<[u8; 32]>().to_vec() } else { rand::random::<[u8; 4]>().to_vec() };
         let registry = &endpoint.services.registry;
         let process_id = registry.add_key(self.id, &key);
         let mut greeting = BytesMut::new();
@@ -543,8 +555,11 @@ impl Arrival {
                 let id = held.approval().id;
                 let kind = AuditKind::ApprovalEnded { approval: id, reason: "a log-in cannot wait".into() };
                 self.note(kind)?;
-                return Err(Rejected::gateway("42501", "opening this session needs an approval, and a log-in cannot wait for one")
-                    .hint("ask for a policy that holds statements instead of `connect`"));
+                return Err(Rejected::gateway(
+                    "42501",
+                    "opening this session needs an approval, and a log-in cannot wait for one",
+                )
+                .hint("ask for a policy that holds statements instead of `connect`"));
             }
         }
         Ok(enforcer.last_ticket())
@@ -571,11 +586,5 @@ impl Arrival {
 }
 
 fn unreachable_upstream(e: upstream::UpstreamError) -> Rejected {
-    Rejected {
-        at_fault: "upstream",
-        code: e.code(),
-        message: e.for_the_caller(),
-        hint: None,
-        reason: e.to_string(),
-    }
+    Rejected { at_fault: "upstream", code: e.code(), message: e.for_the_caller(), hint: None, reason: e.to_string() }
 }

@@ -4,8 +4,8 @@ mod handshake;
 mod relay;
 mod upstream;
 
-use doorward_sql::postgres::AnalysisCache;
 use crate::{Connection, Services, stream::Stream, tls::TlsError};
+use doorward_sql::postgres::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -101,6 +101,7 @@ impl Endpoint {
 /// Small messages go at once, and a peer that vanished is noticed.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
     socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }

@@ -4,11 +4,7 @@
 //! send. Neither direction waits for the other, so a pipeline of any length with answers of any
 //! size cannot deadlock.
 use super::{Endpoint, handshake::Started};
-use crate::{
-    registry::Control,
-    services::now,
-    stream::Stream,
-};
+use crate::{registry::Control, services::now, stream::Stream};
 use bytes::{Buf as _, BytesMut};
 use doorward_enforce::ApprovalRequest;
 use doorward_model::{AuditKind, SessionId, Timestamp};
@@ -61,8 +57,19 @@ struct Relay {
 
 /// Runs a session to its end.
 pub(crate) async fn run(endpoint: Arc<Endpoint>, started: Started) {
-    let Started { id, client, upstream, session, recording, control, to_self, process_id, cancel_target, database, expires } =
-        started;
+    let Started {
+        id,
+        client,
+        upstream,
+        session,
+        recording,
+        control,
+        to_self,
+        process_id,
+        cancel_target,
+        database,
+        expires,
+    } = started;
     let lasts = expires.since(now());
     let mut relay = Relay {
         generation: session.generation(),
@@ -362,11 +369,7 @@ impl Relay {
         let _slow = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
         let Self { recording, mut session, id, client_bytes, upstream_bytes, .. } = self;
         recording.finish(now(), &reason);
-        let ended = AuditKind::SessionEnded {
-            reason,
-            client_bytes,
-            upstream_bytes,
-        };
+        let ended = AuditKind::SessionEnded { reason, client_bytes, upstream_bytes };
         if let Err(refusal) = session.note(ended, now()) {
             tracing::error!(session = %id, "the end of a session is not in the audit log: {}", refusal.message);
         }

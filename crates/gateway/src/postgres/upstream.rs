@@ -3,11 +3,7 @@
 //! The upstream is as untrusted as the caller: its messages are bounded, it cannot talk the gateway
 //! out of TLS, and it cannot have the password for less than the configuration allows.
 use super::Endpoint;
-use crate::{
-    connection::UpstreamTls,
-    stream::Stream,
-    tls,
-};
+use crate::{connection::UpstreamTls, stream::Stream, tls};
 use bytes::BytesMut;
 use doorward_postgres::{
     UpstreamAuth,
@@ -68,7 +64,8 @@ impl UpstreamError {
         match self {
             Self::Refused { code, message } if matches!(code.as_str(), "3D000" | "53300" | "57P03") => message.clone(),
             Self::Refused { .. } | Self::Auth(_) => {
-                "the gateway could not log in at the database server; its operator finds the reason in the audit log".into()
+                "the gateway could not log in at the database server; its operator finds the reason in the audit log"
+                    .into()
             }
             Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) => self.to_string(),
         }
@@ -148,6 +145,7 @@ async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not expected during log-in ends it")]
 async fn log_in(endpoint: &Endpoint, mut stream: Stream, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
     let mut out = BytesMut::new();
     let mut parameters = vec![("user", login.user), ("database", login.database)];

@@ -55,8 +55,13 @@ impl Meaning {
 
     /// What is known of something that has no text of its own.
     pub(crate) fn without_text(text: &str, facts: Arc<Facts>) -> Self {
-        let part =
-            Part { command: facts.command.clone(), lineage: None, copy: None, effects: Vec::new(), moves: BTreeSet::new() };
+        let part = Part {
+            command: facts.command.clone(),
+            lineage: None,
+            copy: None,
+            effects: Vec::new(),
+            moves: BTreeSet::new(),
+        };
         Self { text: text.into(), facts, parts: vec![part] }
     }
 

@@ -4,8 +4,11 @@
 //! the extended protocol it skips everything up to the next Sync, and while it reads COPY data it
 //! ignores Sync and Flush. Both are mirrored here, so that every answer is read as the answer to
 //! the message that caused it.
-use crate::{facts::Meaning, session::{Portal, Prepared}};
 use crate::render::Rejection;
+use crate::{
+    facts::Meaning,
+    session::{Portal, Prepared},
+};
 use doorward_enforce::StreamPermit;
 use doorward_model::RequestId;
 use std::{collections::VecDeque, sync::Arc};
@@ -50,12 +53,22 @@ impl Running {
 /// What kind of answer is owed.
 #[derive(Debug)]
 pub(crate) enum Expect {
-    Parse { name: Box<str>, prepared: Arc<Prepared> },
-    Bind { name: Box<str>, portal: Arc<Portal> },
+    Parse {
+        name: Box<str>,
+        prepared: Arc<Prepared>,
+    },
+    Bind {
+        name: Box<str>,
+        portal: Arc<Portal>,
+    },
     DescribeStatement(Option<Arc<Prepared>>),
     DescribePortal(Option<Arc<Portal>>),
-    CloseStatement { name: Box<str> },
-    ClosePortal { name: Box<str> },
+    CloseStatement {
+        name: Box<str>,
+    },
+    ClosePortal {
+        name: Box<str>,
+    },
     Execute(Running),
     Query(Running),
     FunctionCall(Running),
@@ -70,8 +83,6 @@ pub(crate) enum Expect {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) expect: Expect,
-    /// Which segment (messages up to a Sync) it belongs to.
-    pub(crate) segment: u64,
     /// The caller hears this instead of the upstream's error.
     pub(crate) refusal: Option<Rejection>,
     /// Asked by the gateway itself: the answer does not reach the client.
@@ -128,11 +139,6 @@ impl Pipeline {
     /// Whether an unanswered message may change what later texts mean.
     pub(crate) fn has_barrier(&self) -> bool {
         self.barriers > 0
-    }
-
-    /// Whether an earlier segment than this is still unanswered.
-    pub(crate) fn owes_before(&self, segment: u64) -> bool {
-        self.queue.front().is_some_and(|m| m.segment < segment)
     }
 
     /// Whether COPY data that the client sends now belongs to a request on its way.

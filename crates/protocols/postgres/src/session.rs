@@ -155,7 +155,10 @@ enum Pause {
     /// Earlier answers, because they change what the next text means.
     Answers,
     /// The reading of a text on another thread.
-    Analysis { text: Arc<str>, result: Option<Result<Arc<Analysis>, SqlError>> },
+    Analysis {
+        text: Arc<str>,
+        result: Option<Result<Arc<Analysis>, SqlError>>,
+    },
     /// A fresh catalogue.
     Catalogue,
     /// A human.
@@ -313,7 +316,9 @@ impl Session {
     pub fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
         match std::mem::replace(&mut self.pause, Pause::None) {
             Pause::Approval(waiting) if waiting.held.approval().id == id => self.settle(*waiting, verdict, now),
-            other => self.pause = other,
+            other @ (Pause::None | Pause::Answers | Pause::Analysis { .. } | Pause::Catalogue | Pause::Approval(_)) => {
+                self.pause = other;
+            }
         }
         self.pump(now);
     }
@@ -444,7 +449,7 @@ impl Session {
     }
 
     fn push(&mut self, expect: Expect, own: bool, barrier: bool) {
-        let message = InFlight { expect, segment: self.segment, refusal: None, own, barrier };
+        let message = InFlight { expect, refusal: None, own, barrier };
         self.pipeline.push(message);
     }
 

@@ -149,7 +149,8 @@ impl Session {
         let (Some(portal), meaning) = (running.portal.clone(), Arc::clone(&running.meaning)) else { return };
         let fields = portal.fields.get().or_else(|| portal.prepared.fields.get()).cloned();
         if let Some(fields) = fields {
-            let masking = Masking { meaning: &meaning, part: 0, fields: &fields, formats: Some(&portal.result_formats) };
+            let masking =
+                Masking { meaning: &meaning, part: 0, fields: &fields, formats: Some(&portal.result_formats) };
             self.answering.masker = Some(self.row_masker(&masking, now));
         }
     }
@@ -201,7 +202,9 @@ impl Session {
             UpstreamMessage::CopyOutResponse(_) => self.copy_out(frame, now),
             UpstreamMessage::CopyData(data) => self.copy_data(data, frame, now),
             UpstreamMessage::CopyDone => self.copy_done(frame, now),
-            UpstreamMessage::CopyBothResponse(_) => self.upstream_misbehaved("replication data that nobody asked for", now),
+            UpstreamMessage::CopyBothResponse(_) => {
+                self.upstream_misbehaved("replication data that nobody asked for", now)
+            }
             UpstreamMessage::Authentication(_)
             | UpstreamMessage::BackendKeyData { .. }
             | UpstreamMessage::NegotiateProtocolVersion { .. } => {

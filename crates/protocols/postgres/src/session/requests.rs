@@ -10,7 +10,10 @@ use crate::{
 use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request};
 use doorward_model::{AuditKind, Name, Timestamp};
 use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, analyse, cost};
-use std::sync::{Arc, OnceLock, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// What became of a frame.
 enum Step {
@@ -85,7 +88,10 @@ impl Session {
         let text = format!("a statement of {} bytes", header.total);
         let rejection = Rejection::new(
             "54000",
-            &format!("statement refused: it is {} bytes long, and at most {} are read", header.total, self.limits.statement),
+            &format!(
+                "statement refused: it is {} bytes long, and at most {} are read",
+                header.total, self.limits.statement
+            ),
             Some("send large values as parameters or with COPY"),
         );
         self.dropping = header.total;
@@ -117,14 +123,14 @@ impl Session {
             ClientMessage::Execute { portal, .. } => self.on_execute(portal, frame, now),
             ClientMessage::Close(target) => self.on_close(&target, frame, now),
             ClientMessage::Sync => self.on_sync(),
-            ClientMessage::Flush => self.own(|out| render::flush(out)),
+            ClientMessage::Flush => self.own(render::flush),
             ClientMessage::CopyData(_) => self.on_copy(frame, false),
             ClientMessage::CopyDone | ClientMessage::CopyFail { .. } => self.on_copy(frame, true),
             ClientMessage::FunctionCall { oid, .. } => self.on_function_call(oid, frame, now),
             ClientMessage::Terminate => {
                 self.ended = true;
                 self.events.push_back(Event::End(super::End::Terminated));
-                self.own(|out| render::terminate(out))
+                self.own(render::terminate)
             }
             ClientMessage::Password(_) => {
                 self.client_misbehaved("a password message after log-in", now);
@@ -143,7 +149,7 @@ impl Session {
             self.answering.copy_in = false;
             self.ended = true;
             self.events.push_back(Event::End(super::End::Terminated));
-            return self.own(|out| render::terminate(out));
+            return self.own(render::terminate);
         }
         if !matches!(message, ClientMessage::Sync | ClientMessage::Flush) {
             self.client_misbehaved("unexpected message type during COPY from stdin", now);
@@ -160,7 +166,8 @@ impl Session {
             }
             Reading::Read(meaning, _) => meaning,
         };
-        let request = Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let request =
+            Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
         let outcome = match self.admissible(&meaning, now) {
             Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
             Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
@@ -178,9 +185,11 @@ impl Session {
             }
             Reading::Read(meaning, environment) => (meaning, environment),
         };
-        let request = Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let request =
+            Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
         if self.statements.is_full(name) {
-            let refusal = not_understood(format!("more than {} prepared statements in one session", self.limits.names), None);
+            let refusal =
+                not_understood(format!("more than {} prepared statements in one session", self.limits.names), None);
             let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
             self.reject(Rejection::from(&refusal), false);
             return Step::Done;
@@ -233,7 +242,13 @@ impl Session {
                 self.forward(permit, frame, Expect::Bind { name: bind.portal.into(), portal }, false, now);
             }
             Err(refusal) => {
-                let request = Request { via: "bind", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+                let request = Request {
+                    via: "bind",
+                    statement: &meaning.text,
+                    parameters: &Vec::new,
+                    bound: &[],
+                    payload: frame,
+                };
                 let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
                 self.reject(Rejection::from(&refusal), false);
             }
@@ -320,7 +335,7 @@ impl Session {
         self.push(Expect::Sync, false, false);
         self.segment = self.segment.saturating_add(1);
         self.segment_open = false;
-        self.own(|out| render::sync(out))
+        self.own(render::sync)
     }
 
     fn on_copy(&mut self, frame: &[u8], end: bool) -> Step {
@@ -341,8 +356,13 @@ impl Session {
         }
         let facts = Arc::new(facts::function_call(&self.catalogue, oid));
         let meaning = Arc::new(Meaning::without_text(&format!("function call {oid}"), facts));
-        let request =
-            Request { via: "function call", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let request = Request {
+            via: "function call",
+            statement: &meaning.text,
+            parameters: &Vec::new,
+            bound: &[],
+            payload: frame,
+        };
         match self.enforcer.decide(&meaning.facts, &request, now) {
             Outcome::Forward(permit) => {
                 let running = Running::new(permit.request(), &meaning, None);
@@ -370,12 +390,20 @@ impl Session {
         }
     }
 
-    fn run(&mut self, permit: Permit, frame: &[u8], meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>, now: Timestamp) {
+    fn run(
+        &mut self,
+        permit: Permit,
+        frame: &[u8],
+        meaning: &Arc<Meaning>,
+        portal: Option<Arc<Portal>>,
+        now: Timestamp,
+    ) {
         let barrier = meaning.changes_meaning();
         let mut running = Running::new(permit.request(), meaning, portal.clone());
         running.copy_in = meaning.copies_in().then(|| permit.stream());
         let Some(portal) = portal else {
-            let expect = if frame.first() == Some(&b'F') { Expect::FunctionCall(running) } else { Expect::Query(running) };
+            let expect =
+                if frame.first() == Some(&b'F') { Expect::FunctionCall(running) } else { Expect::Query(running) };
             return self.forward(permit, frame, expect, barrier, now);
         };
         if !self.will_be_described(&portal) {
@@ -488,7 +516,7 @@ impl Session {
             Expect::Refused
         };
         self.to_upstream.push_own(&GatewayMessage::authored(&out));
-        let message = InFlight { expect, segment: self.segment, refusal: Some(rejection), own: false, barrier: false };
+        let message = InFlight { expect, refusal: Some(rejection), own: false, barrier: false };
         self.pipeline.push(message);
     }
 
@@ -554,7 +582,7 @@ impl Session {
         if !self.flushed_for_pause {
             self.flushed_for_pause = true;
             // The server keeps its answers back until a Sync or a Flush.
-            let _step = self.own(|out| render::flush(out));
+            let _step = self.own(render::flush);
         }
         self.pause = Pause::Answers;
         Step::Wait
@@ -666,7 +694,10 @@ impl Session {
     fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         if meaning.changes_names_midway() {
             return Err(not_understood(
-                format!("{} refused: what follows a change of search_path or role in one message cannot be read", meaning.facts.command),
+                format!(
+                    "{} refused: what follows a change of search_path or role in one message cannot be read",
+                    meaning.facts.command
+                ),
                 Some("send the SET as a message of its own"),
             ));
         }

@@ -164,14 +164,21 @@ impl Session {
         };
         let rule = match self.enforcer.reveal(&column, now) {
             Reveal::Masked(rule) => Some(rule),
-            Reveal::Clear => catalogue.view_column(oid, number).and_then(|made_of| self.sources_rule(made_of, depth + 1, now)),
+            Reveal::Clear => {
+                catalogue.view_column(oid, number).and_then(|made_of| self.sources_rule(made_of, depth + 1, now))
+            }
         };
         self.revealed.columns.insert((oid, number), rule.clone());
         rule
     }
 
     /// How a value made of these columns is masked: by the rule of the first that is hidden.
-    fn sources_rule(&mut self, sources: &BTreeSet<SourceColumn>, depth: usize, now: Timestamp) -> Option<Arc<MaskRule>> {
+    fn sources_rule(
+        &mut self,
+        sources: &BTreeSet<SourceColumn>,
+        depth: usize,
+        now: Timestamp,
+    ) -> Option<Arc<MaskRule>> {
         if depth > DEEPEST_VIEW {
             return Some(Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into() }));
         }
@@ -209,7 +216,12 @@ impl Session {
     }
 
     /// The masks for COPY data.
-    pub(super) fn copy_masker(&mut self, meaning: &Arc<Meaning>, part: usize, now: Timestamp) -> Result<CopyMasker, String> {
+    pub(super) fn copy_masker(
+        &mut self,
+        meaning: &Arc<Meaning>,
+        part: usize,
+        now: Timestamp,
+    ) -> Result<CopyMasker, String> {
         let spec = meaning.parts.get(part).and_then(|p| p.copy.as_ref()).filter(|c| c.out);
         let Some(spec) = spec else { return Err("the statement was not read as one that copies out".into()) };
         let of_query = !copies_a_table(&meaning.text);

@@ -1,0 +1,172 @@
+//! Prints how fast the recognizers run over rows as the PostgreSQL relay sees them:
+//! `cargo run --release -p doorward-detect --example throughput`.
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a program that prints figures of data of its own"
+)]
+use doorward_detect::{Detector, Hint, TypeSet};
+use std::{hint::black_box, time::Instant};
+
+/// DataRow frames of about 64 KiB, all values in text format.
+fn rows(mut row: impl FnMut(u64) -> Vec<String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut n = 0;
+    while out.len() < 65_536 {
+        let cells = row(n);
+        let mut body = u16::try_from(cells.len()).unwrap_or(0).to_be_bytes().to_vec();
+        for cell in &cells {
+            body.extend_from_slice(&u32::try_from(cell.len()).unwrap_or(0).to_be_bytes());
+            body.extend_from_slice(cell.as_bytes());
+        }
+        out.push(b'D');
+        out.extend_from_slice(&u32::try_from(body.len() + 4).unwrap_or(0).to_be_bytes());
+        out.extend_from_slice(&body);
+        n += 1;
+    }
+    out
+}
+
+/// SplitMix64: numbers that look random and are the same each time.
+fn mix(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn words(n: u64) -> String {
+    const WORDS: [&str; 12] = [
+        "lorem",
+        "ipsum",
+        "dolor-sit",
+        "amet,",
+        "consectetur",
+        "multi-year",
+        "adipiscing",
+        "Elit.",
+        "sed",
+        "task",
+        "do",
+        "eiusmod",
+    ];
+    (0..8).map(|i| WORDS[(mix(n * 8 + i) % 12) as usize]).collect::<Vec<_>>().join(" ")
+}
+
+fn stamp(n: u64) -> String {
+    format!(
+        "2024-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00",
+        mix(n) % 12 + 1,
+        mix(n) % 28 + 1,
+        n % 24,
+        mix(n) % 60,
+        n % 60,
+        mix(n) % 1_000_000
+    )
+}
+
+fn md5(n: u64) -> String {
+    format!("{:016x}{:016x}", mix(n), mix(n ^ 0xabcd))
+}
+
+fn uuid(n: u64) -> String {
+    let h = md5(n);
+    format!("{}-{}-4{}-8{}-{}", &h[0..8], &h[8..12], &h[13..16], &h[17..20], &h[20..32])
+}
+
+fn main() {
+    let detector = Detector::new();
+    let all = TypeSet::all();
+    let samples = [
+        ("pgbench accounts", rows(|n| vec![n.to_string(), "1".into(), (mix(n) % 10_000).to_string(), " ".repeat(84)])),
+        (
+            "wide: words, ints, timestamps",
+            rows(|n| vec![n.to_string(), words(n), stamp(n), words(n + 9), (mix(n) % 100_000).to_string()]),
+        ),
+        ("words with risk-free in each row", rows(|n| vec![n.to_string(), words(n), "risk-free".into(), words(n + 9)])),
+        (
+            "timestamps and ints",
+            rows(|n| vec![n.to_string(), stamp(n), stamp(n + 7), format!("{}.{:02}", mix(n) % 1000, n % 100)]),
+        ),
+        ("md5 hex", rows(|n| vec![n.to_string(), md5(n), md5(n + 1)])),
+        ("UUIDs", rows(|n| vec![n.to_string(), uuid(n), uuid(n + 1)])),
+        (
+            "13-digit and 19-digit ids",
+            rows(|n| vec![(1_700_000_000_000 + mix(n) % 10_000_000_000).to_string(), (mix(n) >> 1).to_string()]),
+        ),
+        ("words with an e-mail a row", rows(|n| vec![n.to_string(), words(n), format!("user{n}@example.com")])),
+    ];
+    for (name, data) in &samples {
+        let hinted = |hint: Hint| gigabytes(data, || detector.may_contain_hinted(black_box(data), hint, all));
+        let mut rest = data.as_slice();
+        let (mut total, mut hits, mut cells) = (0, 0, Vec::new());
+        while let Some(length) =
+            rest.get(1..5).and_then(|b| b.first_chunk::<4>()).map(|b| u32::from_be_bytes(*b) as usize + 1)
+        {
+            let (row, after) = rest.split_at(length.min(rest.len()));
+            total += 1;
+            hits += usize::from(detector.may_contain_hinted(row, Hint::default(), all));
+            let mut r = row.get(7..).unwrap_or_default();
+            while let Some(length) = r.first_chunk::<4>().map(|b| u32::from_be_bytes(*b) as usize) {
+                cells.push(&r[4..4 + length]);
+                r = &r[4 + length..];
+            }
+            rest = after;
+        }
+        let mut found = Vec::new();
+        let scan = gigabytes(data, || {
+            cells
+                .iter()
+                .filter(|c| {
+                    detector.scan_into(black_box(c), &Hint::default(), all, &mut found);
+                    !found.is_empty()
+                })
+                .count()
+                > 0
+        });
+        let by_row = gigabytes(data, || {
+            let mut rest = data.as_slice();
+            let mut hits = 0;
+            while let Some(length) =
+                rest.get(1..5).and_then(|b| b.first_chunk::<4>()).map(|b| u32::from_be_bytes(*b) as usize + 1)
+            {
+                let (row, after) = rest.split_at(length.min(rest.len()));
+                hits += usize::from(detector.may_contain_hinted(black_box(row), Hint::default(), all));
+                rest = after;
+            }
+            hits > 0
+        });
+        println!(
+            "{name:32} run {:6.2} GB/s (any SSN hint {:6.2}), row by row {by_row:5.2}, rows that may hold something {hits}/{total}, cell scans {scan:5.2} GB/s",
+            hinted(Hint::default()),
+            hinted(Hint { ssn: true }),
+        );
+        by_type(&detector, data);
+    }
+}
+
+/// What each kind of value costs.
+fn by_type(detector: &Detector, data: &[u8]) {
+    use doorward_model::DataType::{ApiKey, CreditCard, Email, Iban, IpAddress, Jwt, Phone, PrivateKey, UsSsn};
+    let sets: [&[_]; 7] =
+        [&[CreditCard], &[UsSsn], &[Phone], &[IpAddress], &[Iban], &[Email], &[ApiKey, PrivateKey, Jwt]];
+    for set in sets {
+        let wanted: TypeSet = set.iter().copied().collect();
+        let speed = gigabytes(data, || detector.may_contain_hinted(black_box(data), Hint::default(), wanted));
+        print!("  {} {speed:.2}", set[0].as_str());
+    }
+    println!();
+}
+
+fn gigabytes(data: &[u8], mut f: impl FnMut() -> bool) -> f64 {
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        for _ in 0..100 {
+            black_box(f());
+        }
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    data.len() as f64 * 100.0 / best / 1e9
+}
