@@ -1,107 +1,47 @@
 //! `doorward policy test`: cases in TOML, run against policies without a database.
-//!
-//! ```toml
-//! connection = "orders"
-//!
-//! [[case]]
-//! name      = "an agent cannot drop"
-//! groups    = ["agents"]
-//! statement = "DROP TABLE orders"
-//! expect    = "refuse"            # forward | hold | refuse
-//! ```
-use crate::{
-    BadConfiguration,
-    config::Config,
-    policy::{self, Who},
-};
+use crate::{BadConfiguration, config::Config, policy};
 use anyhow::{Context as _, Result, anyhow};
 use doorward_model::Timestamp;
-use doorward_policy::{Engine, explain};
+use doorward_policy::{CaseFile, Engine};
 use doorward_sql::postgres::analyse;
-use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     time::SystemTime,
 };
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TestFile {
-    connection: String,
-    #[serde(rename = "case")]
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    #[serde(default = "anybody")]
-    principal: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    user: bool,
-    statement: String,
-    expect: Expected,
-}
-
-fn anybody() -> String {
-    "dev/tester".into()
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Expected {
-    Forward,
-    Hold,
-    Refuse,
-}
-
-impl Expected {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Hold => "hold",
-            Self::Refuse => "refuse",
-        }
-    }
-}
-
+/// Runs files of cases. Each is judged by the policies it names, else by those given, else by the
+/// configuration's.
 pub(crate) fn run(files: &[PathBuf], config: &Path, policies: &[PathBuf]) -> Result<ExitCode> {
-    let config = Config::load(config).context(BadConfiguration)?;
-    let loaded = if policies.is_empty() { policy::load(&config) } else { policy::load_files(policies) };
-    let engine = Engine::new(loaded.context(BadConfiguration)?);
     let (mut passed, mut failed) = (0, 0);
     for path in files {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: TestFile = toml::from_str(&text).map_err(|e| anyhow!("{}: {e}", path.display()))?;
-        for case in file.cases {
-            let name = case.name.clone();
-            match one(&config, &engine, &file.connection, case)? {
-                None => {
-                    passed += 1;
-                    println!("ok    {name}");
-                }
-                Some(why) => {
-                    failed += 1;
-                    println!("FAIL  {name}: {why}");
-                }
+        let file = CaseFile::parse(&text).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+        // A file that names its policies and attributes needs no configuration.
+        let config = if file.policies.is_empty() || config.exists() { Some(Config::load(config)) } else { None };
+        let config = config.transpose().context(BadConfiguration)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let loaded = if !file.policies.is_empty() {
+            policy::load_files(&file.policies.iter().map(|p| base.join(p)).collect::<Vec<_>>())
+        } else if !policies.is_empty() {
+            policy::load_files(policies)
+        } else {
+            config.as_ref().map_or_else(|| Err(anyhow!("no policies")), policy::load)
+        };
+        let engine = Engine::new(loaded.context(BadConfiguration)?);
+        let info = config
+            .as_ref()
+            .and_then(|c| c.connections.iter().find(|x| x.name == file.connection).map(|found| c.info(found)));
+        let read = |sql: &str| analyse(sql, &policy::offline()).map(|a| (*a.facts).clone()).map_err(|e| e.to_string());
+        for result in file.run(&engine, info.as_deref(), &read, Timestamp::from(SystemTime::now())) {
+            if result.failure.is_some() {
+                failed += 1;
+            } else {
+                passed += 1;
             }
+            println!("{result}");
         }
     }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn one(config: &Config, engine: &Engine, connection: &str, case: Case) -> Result<Option<String>> {
-    let who = Who { principal: case.principal, groups: case.groups, user: case.user };
-    let subject = policy::subject(config, connection, who)?;
-    let analysis = match analyse(&case.statement, &policy::offline()) {
-        Ok(analysis) => analysis,
-        Err(e) => return Ok((case.expect != Expected::Refuse).then(|| e.to_string())),
-    };
-    let got = explain(engine, &subject, &analysis.facts, Timestamp::from(SystemTime::now()));
-    Ok((got.outcome != case.expect.as_str()).then(|| format!("expected {}, got\n{got}", case.expect.as_str())))
 }

@@ -32,6 +32,7 @@ pub(crate) fn run(config: Config) -> Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DOORWARD_LOG").unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     raise_file_limit();
     let loaded = policy::load(&config).context(BadConfiguration)?;

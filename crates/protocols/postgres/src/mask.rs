@@ -20,6 +20,7 @@ pub(crate) use values::{date, numeric};
 
 use crate::codec;
 use bytes::BytesMut;
+use doorward_detect::Hint;
 use doorward_detect::Masked;
 use doorward_wire::{Reader, WireError};
 
@@ -47,6 +48,8 @@ pub(crate) struct RowMasker {
     clear: bool,
     /// Clean raw bytes mean clean rows.
     by_bytes: bool,
+    /// What the names of the columns say, together.
+    hint: Hint,
 }
 
 impl RowMasker {
@@ -54,7 +57,8 @@ impl RowMasker {
     pub(crate) fn new(fields: Vec<Field>, text: TextMasking) -> Self {
         let clear = fields.iter().all(Field::is_clear);
         let by_bytes = fields.iter().all(Field::is_told_by_bytes);
-        Self { fields, text, clear, by_bytes }
+        let hint = fields.iter().fold(Hint::default(), |all, f| all.or(f.hint()));
+        Self { fields, text, clear, by_bytes, hint }
     }
 
     /// Whether rows pass untouched.
@@ -67,14 +71,14 @@ impl RowMasker {
     /// # Errors
     /// Where a row is not what its description says. What was written until then is whole rows.
     pub(crate) fn mask_run(&self, run: &[u8], out: &mut BytesMut, masked: &mut u64) -> Result<(), MaskError> {
-        if self.clear || (self.by_bytes && !self.text.may_contain(run)) {
+        if self.clear || (self.by_bytes && !self.text.may_contain_hinted(run, self.hint)) {
             out.extend_from_slice(run);
             return Ok(());
         }
         let mut rest = run;
         while let Ok(Some(header)) = codec::peek(rest, usize::MAX) {
             let Some((frame, after)) = rest.split_at_checked(header.total) else { break };
-            if self.by_bytes && !self.text.may_contain(frame) {
+            if self.by_bytes && !self.text.may_contain_hinted(frame, self.hint) {
                 out.extend_from_slice(frame);
             } else {
                 self.mask_row(frame, out, masked)?;

@@ -47,6 +47,14 @@ impl Field {
         Self { plan, layout, binary: format != 0 }
     }
 
+    /// What its column's name says of its values.
+    pub(crate) fn hint(&self) -> Hint {
+        match &self.plan {
+            FieldPlan::Scan(hint) => *hint,
+            FieldPlan::Clear | FieldPlan::Mask(_) => Hint::default(),
+        }
+    }
+
     /// Whether values pass untouched.
     pub(crate) const fn is_clear(&self) -> bool {
         matches!(self.plan, FieldPlan::Clear)

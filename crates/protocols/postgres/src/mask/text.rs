@@ -30,6 +30,12 @@ impl TextMasking {
         self.detector.may_contain(bytes, self.wanted)
     }
 
+    /// The same, where what is known of the columns rules some readings out: nine bare digits are an
+    /// SSN only beside words that say so.
+    pub(crate) fn may_contain_hinted(&self, bytes: &[u8], hint: Hint) -> bool {
+        self.detector.may_contain_hinted(bytes, hint, self.wanted)
+    }
+
     /// Whether a value holds something that has to be hidden.
     pub(super) fn finds(&self, text: &[u8], hint: &Hint) -> bool {
         !self.detector.scan(text, hint, self.wanted).is_empty()
