@@ -127,6 +127,7 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize) -> Vec<Effect> {
 fn set_effect(s: &nodes::VariableSetStmt) -> Vec<Effect> {
     let name: Name = s.name().unwrap_or_default().to_ascii_lowercase().into();
     let value = match s.kind {
+        VariableSetKind::VAR_SET_VALUE if &*name == "search_path" => utility::quoted_list(s.args()),
         VariableSetKind::VAR_SET_VALUE => utility::set_value(s.args()),
         VariableSetKind::VAR_SET_DEFAULT | VariableSetKind::VAR_RESET => None,
         VariableSetKind::VAR_RESET_ALL => return vec![Effect::ResetAll],

@@ -116,6 +116,14 @@ fn transaction(walk: &mut Walk<'_, '_>, s: &nodes::TransactionStmt) {
     }
 }
 
+/// The value of a SET of names, each quoted as the server quotes them (`flatten_set_variable_args`):
+/// one constant is one name, whatever commas and capitals it holds.
+pub(super) fn quoted_list(args: &NodeList) -> Option<String> {
+    let values: Option<Vec<String>> = args.iter().map(query::constant).collect();
+    let quoted = |v: &String| format!("\"{}\"", v.replace('"', "\"\""));
+    values.filter(|v| !v.is_empty()).map(|v| v.iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
+
 /// The value of a SET as one string, lists joined by `, `. `None` if it is not constant.
 pub(super) fn set_value(args: &NodeList) -> Option<String> {
     let values: Option<Vec<String>> = args.iter().map(query::constant).collect();

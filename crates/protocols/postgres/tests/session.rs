@@ -1,0 +1,245 @@
+//! The whole session under random peers: whatever both sides send, it neither panics nor lets a
+//! byte of the client through that no permit was given for. The corpus of `fuzz/` is replayed here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+use doorward_detect::{Detector, Masker};
+use doorward_enforce::{
+    AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, SessionDecisions, Subject,
+    Ticket, Verdict,
+};
+use doorward_model::{
+    Access, Action, AuditEvent, ConnectionInfo, ConnectionName, Principal, PrincipalKind, Resource, SessionId,
+    Timestamp,
+};
+use doorward_postgres::{Event, Limits, Session, SessionParts};
+use doorward_sql::{
+    Catalogue,
+    postgres::{AnalysisCache, analyse},
+};
+use proptest::prelude::*;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+/// Allows everything but dropping; never by default.
+#[derive(Debug)]
+struct NoDrops;
+
+impl DecisionPoint for NoDrops {
+    fn generation(&self) -> u64 {
+        1
+    }
+    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+        Box::new(Self)
+    }
+}
+
+impl SessionDecisions for NoDrops {
+    fn generation(&self) -> u64 {
+        1
+    }
+    fn policy_version(&self) -> Arc<str> {
+        "test".into()
+    }
+    fn decide(&mut self, access: &Access, _: &Circumstances<'_>) -> Verdict {
+        let allowed = !matches!(access.action, Action::Drop | Action::Opaque);
+        Verdict { allowed, policies: Vec::new(), error: None, lasting: true }
+    }
+    fn tags(&self, _: &Resource) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[derive(Debug)]
+struct Nowhere;
+
+impl AuditSink for Nowhere {
+    fn append(&self, _: &AuditEvent) -> Result<Ticket, AuditUnavailable> {
+        Ok(Ticket(1))
+    }
+    fn committed(&self) -> Ticket {
+        Ticket(1)
+    }
+    fn poll_committed(&self, _: Ticket, _: &mut Context<'_>) -> Poll<Result<(), AuditUnavailable>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn session() -> Session {
+    static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
+    let principal = Principal {
+        kind: PrincipalKind::Agent,
+        issuer: "dev".into(),
+        subject: "bot".into(),
+        groups: Default::default(),
+        tags: Default::default(),
+        token_id: None,
+        expires_at: Timestamp::from_micros(u64::MAX),
+    };
+    let connection = ConnectionInfo {
+        name: ConnectionName::new("orders"),
+        kind: "postgres".into(),
+        database: None,
+        labels: Default::default(),
+        tags: Default::default(),
+    };
+    let subject = Subject {
+        session: SessionId::from_uuid(Default::default()),
+        principal,
+        connection,
+        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        tls: true,
+    };
+    Session::new(SessionParts {
+        enforcer: Enforcer::new(EnforcerParts {
+            subject: Arc::new(subject),
+            pdp: Arc::new(NoDrops),
+            audit: Arc::new(Nowhere),
+            strict_audit: true,
+            new_approval: Box::new(|| unreachable!("nothing is held here")),
+        }),
+        detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
+        masker: Arc::new(Masker::new([1; 32])),
+        cache: Arc::new(AnalysisCache::new(64, 1 << 20)),
+        catalogue: Arc::new(Catalogue::default()),
+        search_path: "public".into(),
+        role: "app".into(),
+        limits: Limits { names: 50, ..Limits::default() },
+    })
+}
+
+fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    out.extend((u32::try_from(body.len()).unwrap() + 4).to_be_bytes());
+    out.extend(body);
+    out
+}
+
+/// What a client may send, most of it well-formed.
+fn client_frame(which: u8, junk: &[u8]) -> Vec<u8> {
+    match which % 16 {
+        0 => frame(b'Q', b"SELECT 1; SELECT a FROM t\0"),
+        1 => frame(b'Q', b"DROP TABLE marker_that_must_not_pass\0"),
+        2 => frame(b'P', b"s\0SELECT $1\0\0\0"),
+        3 => frame(b'P', b"\0DROP TABLE marker_that_must_not_pass\0\0\0"),
+        4 => frame(b'B', b"p\0s\0\0\0\0\0\0\0"),
+        5 => frame(b'B', b"\0\0\0\0\0\0\0\0"),
+        6 => frame(b'E', b"p\0\0\0\0\0"),
+        7 => frame(b'E', b"\0\0\0\0\x01"),
+        8 => frame(b'D', b"Ss\0"),
+        9 => frame(b'C', b"Ss\0"),
+        10 => frame(b'S', b""),
+        11 => frame(b'Q', b"COPY t FROM STDIN\0"),
+        12 => frame(b'd', junk),
+        13 => frame(b'c', b""),
+        14 => frame(b'Q', b"SET search_path = x\0"),
+        _ => junk.to_vec(),
+    }
+}
+
+fn upstream_frame(which: u8, junk: &[u8]) -> Vec<u8> {
+    match which % 16 {
+        0 => frame(b'Z', b"I"),
+        1 => frame(b'Z', b"T"),
+        2 => frame(b'1', b""),
+        3 => frame(b'2', b""),
+        4 => frame(b'C', b"SELECT 1\0"),
+        5 => frame(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"),
+        6 => frame(b'D', b"\0\x01\0\0\0\x0fada@example.com"),
+        7 => frame(b'E', b"SERROR\0VERROR\0C42601\0Mno\0\0"),
+        8 => frame(b'n', b""),
+        9 => frame(b'G', b"\0\0\0"),
+        10 => frame(b'H', b"\0\0\x01\0\0"),
+        11 => frame(b'd', junk),
+        12 => frame(b's', b""),
+        13 => frame(b'3', b""),
+        14 => frame(b't', b"\0\0"),
+        _ => junk.to_vec(),
+    }
+}
+
+/// Plays a conversation: each step is a side, a kind of frame and some bytes.
+fn play(steps: &[(bool, u8, Vec<u8>)], cut: usize) {
+    let mut s = session();
+    let now = Timestamp::from_secs(1);
+    let mut sent = Vec::new();
+    for (from_client, which, junk) in steps {
+        let bytes = if *from_client { client_frame(*which, junk) } else { upstream_frame(*which, junk) };
+        for chunk in bytes.chunks(cut.max(1)) {
+            if *from_client { s.handle_client(chunk, now) } else { s.handle_upstream(chunk, now) }
+        }
+        while let Some(event) = s.poll_event() {
+            match event {
+                Event::Analyse(text, environment) => s.handle_analysis(analyse(&text, &environment).map(Arc::new), now),
+                Event::RefreshCatalogue => s.handle_catalogue(Arc::new(Catalogue::default()), now),
+                Event::Hold(_) | Event::Withdraw(..) | Event::CancelUpstream | Event::End(_) => {}
+            }
+        }
+        let queue = s.to_upstream();
+        let ready = queue.ready(Ticket(1)).to_vec();
+        queue.sent(ready.len());
+        sent.extend(ready);
+        s.to_client().clear();
+    }
+    let marker = b"marker_that_must_not_pass";
+    assert!(!sent.windows(marker.len()).any(|w| w == marker), "a refused statement went upstream");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    #[test]
+    fn no_conversation_breaks_it(
+        steps in prop::collection::vec((any::<bool>(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
+        cut in 1_usize..64,
+    ) {
+        play(&steps, cut);
+    }
+}
+
+/// The bytes of a fuzzer as a conversation: two bytes of a file choose side and frame, the rest is junk.
+fn replay(bytes: &[u8]) {
+    let steps: Vec<(bool, u8, Vec<u8>)> =
+        bytes.chunks(8).map(|c| (c[0] & 1 == 0, c[0] >> 1, c[1..].to_vec())).collect();
+    play(&steps, 7);
+}
+
+#[test]
+fn the_corpus_is_replayed() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus/session");
+    let mut replayed = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        replay(&std::fs::read(entry.unwrap().path()).unwrap());
+        replayed += 1;
+    }
+    assert!(replayed >= 5, "only {replayed} files");
+}
+
+#[test]
+fn rows_before_their_description_end_the_session() {
+    let mut s = session();
+    let now = Timestamp::from_secs(1);
+    s.handle_client(&frame(b'Q', b"SELECT a FROM t\0"), now);
+    s.handle_upstream(&upstream_frame(6, b""), now);
+    let told = s.to_client().to_vec();
+    assert!(!told.windows(3).any(|w| w == b"ada"), "a row passed without masks");
+    assert!(told.windows(5).any(|w| w == b"FATAL"));
+}
+
+#[test]
+fn a_name_in_a_search_path_is_one_name() {
+    let environment = doorward_sql::postgres::Environment::default();
+    for (text, want) in [
+        ("SET search_path TO \"Secret\", public", vec!["Secret", "public"]),
+        ("SET search_path = 'a, B'", vec!["a, B"]),
+        ("SET search_path = x", vec!["x"]),
+    ] {
+        let analysis = analyse(text, &environment).unwrap();
+        let Some(doorward_sql::postgres::Effect::Set { value: Some(value), .. }) =
+            analysis.statements[0].effects.first().cloned()
+        else {
+            panic!("{text}: no effect")
+        };
+        assert_eq!(doorward_postgres::startup::split_search_path(&value), want, "{text}");
+    }
+}
