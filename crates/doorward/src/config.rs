@@ -154,6 +154,12 @@ impl Config {
         let mut names = BTreeSet::new();
         let mut addresses = BTreeSet::from([self.server.api_listen]);
         for c in &self.connections {
+            if c.name.is_empty() || c.name.contains('/') {
+                bail!(
+                    "connection `{}`: a name may not be empty or hold a `/`, which policies read as a separator",
+                    c.name
+                );
+            }
             if !names.insert(&c.name) {
                 bail!("connection `{}` is defined twice", c.name);
             }
@@ -317,6 +323,7 @@ files = ["a.cedar"]
             ("value = \"hunter2\"", "env = \"DOORWARD_NO_SUCH\"", "DOORWARD_NO_SUCH is not set"),
             ("value = \"hunter2\"", "value = \"a\", file = \"b\"", "exactly one of"),
             ("files = [\"a.cedar\"]", "files = []", "names no files"),
+            ("name = \"orders\"", "name = \"or/ders\"", "may not be empty or hold a `/`"),
             ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
         ] {
             let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());

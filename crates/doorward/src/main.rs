@@ -77,6 +77,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let config = Config::load(&args.config).context(BadConfiguration)?;
             let loaded = policy::load(&config).context(BadConfiguration)?;
             let n = loaded.policies().count();
+            for warning in loaded.warnings() {
+                eprintln!("warning: {warning}");
+            }
             println!("ok: {} connections, {n} policies (version {})", config.connections.len(), loaded.version);
         }
         Command::Policy(command) => return policy::run(command),

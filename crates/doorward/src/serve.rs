@@ -36,6 +36,9 @@ pub(crate) fn run(config: Config) -> Result<()> {
         .init();
     raise_file_limit();
     let loaded = policy::load(&config).context(BadConfiguration)?;
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
+    }
     crate::runtime()?.block_on(serve(config, Engine::new(loaded)))
 }
 
@@ -84,22 +87,25 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     };
     let (stop, stopped) = watch::channel(false);
     let api = ApiState {
-        tokens: verifier,
+        tokens: Arc::clone(&verifier) as _,
         desk,
         store: store.clone(),
         audit: Arc::clone(&sink),
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
         operators: Arc::new(running.config.server.operators.iter().cloned().collect()),
     };
+    let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
         version: env!("CARGO_PKG_VERSION").into(),
         policy_version: running.engine.loaded().version.to_string(),
     })?;
     let api_done = running.start_api(api, stopped.clone()).await?;
     running.start_endpoints(&services, &state, &stopped).await?;
-    let unready: Vec<_> = tokio::join!(warm_up(&services, &running.config)).0;
-    for failure in unready {
-        tracing::warn!("{failure}");
+    // The issuers' keys are fetched before the first caller needs them.
+    for status in issuers.verifier.warm_up().await {
+        if let Some(failure) = status.failure {
+            tracing::warn!("issuer `{}` cannot be reached yet: {failure}", status.name);
+        }
     }
     tracing::info!(connections = running.config.connections.len(), "ready");
     running.until_told_to_stop().await?;
@@ -115,20 +121,6 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     })
     .await?;
     Ok(())
-}
-
-/// Fetches the issuers' keys before the first caller needs them.
-async fn warm_up(services: &Services, config: &Config) -> Vec<String> {
-    let _in_use = services;
-    match Verifier::new(config.identity.issuers.clone()) {
-        Ok(probe) => probe
-            .warm_up()
-            .await
-            .into_iter()
-            .filter_map(|s| s.failure.map(|f| format!("issuer `{}` cannot be reached yet: {f}", s.name)))
-            .collect(),
-        Err(e) => vec![e.to_string()],
-    }
 }
 
 impl Running {

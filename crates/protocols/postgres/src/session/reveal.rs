@@ -14,6 +14,9 @@ use doorward_model::{DataType, Operator, Resource, Timestamp};
 use doorward_sql::postgres::{CopyFormat, Lineage, SourceColumn};
 use std::{collections::BTreeSet, sync::Arc};
 
+/// The number of the type `text`.
+const TEXT: u32 = 25;
+
 /// How deep views may stand on views before their columns count as hidden.
 const DEEPEST_VIEW: usize = 16;
 
@@ -231,7 +234,8 @@ impl Session {
         for output in &spec.lineage.outputs {
             let (sources, name, type_oid) = match output {
                 doorward_sql::postgres::Output::Made(sources) => {
-                    let (name, type_oid) = self.single_column(sources);
+                    // What is computed has a type that is not known here: in binary only null fits it.
+                    let (name, type_oid) = self.single_column(sources, if binary == 0 { TEXT } else { 0 });
                     (sources.clone(), name, type_oid)
                 }
                 doorward_sql::postgres::Output::Star => {
@@ -249,15 +253,14 @@ impl Session {
         Ok(CopyMasker::new(spec.format.clone(), spec.header, fields, text, self.limits.row))
     }
 
-    /// Name and type of an output that is one column of a known table; text otherwise.
-    fn single_column(&self, sources: &BTreeSet<SourceColumn>) -> (String, u32) {
-        const TEXT: u32 = 25;
+    /// Name and type of an output that is one column of a known table; `other` otherwise.
+    fn single_column(&self, sources: &BTreeSet<SourceColumn>, other: u32) -> (String, u32) {
         let mut iter = sources.iter();
         let (Some(SourceColumn { schema, table, column: Some(name) }), None) = (iter.next(), iter.next()) else {
-            return (String::new(), TEXT);
+            return (String::new(), other);
         };
         let found = self.catalogue.named(schema, table).and_then(|r| r.columns.iter().find(|c| c.name == *name));
-        found.map_or((name.to_string(), TEXT), |c| (name.to_string(), c.type_oid))
+        found.map_or((name.to_string(), other), |c| (name.to_string(), c.type_oid))
     }
 
     /// Whether a text touches tables with hidden columns: then its errors may quote hidden values.
