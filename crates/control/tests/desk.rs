@@ -248,8 +248,14 @@ async fn a_caller_who_hangs_up_leaves_no_half_verdict() {
     let (id, answers) = office.ask(vec![need(&["sre"], 1)], LONG).await;
     let anna = person("anna", &["sre"]);
     // Polled once: the work has begun, then its caller is gone.
-    let decide = office.desk.decide(id, &anna, true, "");
-    assert!(tokio::time::timeout(Duration::ZERO, decide).await.is_err(), "too fast to test");
+    let mut decide = Box::pin(office.desk.decide(id, &anna, true, ""));
+    std::future::poll_fn(|cx| {
+        // On a busy machine it may be done at once; then there is nothing left to hang up on.
+        let _either = decide.as_mut().poll(cx);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(decide);
     assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
 }
 
