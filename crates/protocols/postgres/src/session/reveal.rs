@@ -133,7 +133,9 @@ impl Session {
         now: Timestamp,
     ) -> FieldPlan {
         // Where the server names the column a value comes straight from, that is exact.
-        let origin = (field.table_oid != 0 && self.catalogue.relation(field.table_oid).is_some())
+        // A column that the snapshot does not know yet is judged by its name, through the lineage.
+        let known = |r: &doorward_sql::Relation| field.column < 0 || r.columns.iter().any(|c| c.number == field.column);
+        let origin = (field.table_oid != 0 && self.catalogue.relation(field.table_oid).is_some_and(known))
             .then_some((field.table_oid, field.column));
         let rule = match (origin, lineage) {
             (Some((_, number)), _) if number < 0 => None,
@@ -144,11 +146,20 @@ impl Session {
             }
             (None, None) => None,
         };
+        let rule = rule.or_else(|| if origin.is_none() { self.new_column_rule(field, now) } else { None });
         match rule {
             Some(rule) => FieldPlan::Mask(rule),
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&field.name)),
         }
+    }
+
+    /// A column of a known table that is newer than the snapshot, judged by the name it is shown under.
+    fn new_column_rule(&mut self, field: &FieldDescription, now: Timestamp) -> Option<Arc<MaskRule>> {
+        let relation = self.catalogue.relation(field.table_oid)?;
+        let column = Some((*field.name).into());
+        let source = SourceColumn { schema: relation.schema.clone(), table: relation.name.clone(), column };
+        self.source_rule(&source, 0, now)
     }
 
     /// How the values of a column are masked, if they are. A column of a view is as hidden as what
