@@ -30,8 +30,12 @@ impl<'a> GatewayMessage<'a> {
 #[derive(Debug, Default)]
 pub struct UpstreamQueue {
     buffer: BytesMut,
-    /// Ends (counted from the start of the buffer) and the ticket each stretch waits for.
-    waits: VecDeque<(usize, Ticket)>,
+    /// Bytes that have left since the queue was made: where the buffer starts.
+    start: u64,
+    /// Up to here nothing waits any more.
+    cleared: u64,
+    /// Ends (counted as `start` is) and the ticket each stretch beyond `cleared` waits for.
+    waits: VecDeque<(u64, Ticket)>,
     last: Ticket,
 }
 
@@ -65,7 +69,7 @@ impl UpstreamQueue {
 
     fn put(&mut self, ticket: Ticket, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
-        let end = self.buffer.len();
+        let end = self.start.saturating_add(self.buffer.len() as u64);
         let ticket = ticket.max(self.last);
         match self.waits.back_mut() {
             Some(back) if self.last == ticket => back.0 = end,
@@ -75,12 +79,17 @@ impl UpstreamQueue {
     }
 
     /// The bytes that may leave when everything up to `committed` is durable.
-    pub fn ready(&self, committed: Ticket) -> &[u8] {
-        let end = self.waits.iter().take_while(|(_, ticket)| *ticket <= committed).last().map_or(0, |(end, _)| *end);
-        self.buffer.get(..end).unwrap_or_default()
+    pub fn ready(&mut self, committed: Ticket) -> &[u8] {
+        // Each stretch is looked at once, however long the pipeline and however slow its reader.
+        while let Some((end, _)) = self.waits.front().filter(|(_, ticket)| *ticket <= committed) {
+            self.cleared = *end;
+            self.waits.pop_front();
+        }
+        let ready = usize::try_from(self.cleared.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.buffer.get(..ready).unwrap_or_default()
     }
 
-    /// The ticket that the next bytes wait for, if any do.
+    /// The ticket that the bytes behind those that are [`ready`](Self::ready) wait for, if any do.
     pub fn waits_for(&self, committed: Ticket) -> Option<Ticket> {
         self.waits.iter().map(|(_, t)| *t).find(|t| *t > committed)
     }
@@ -89,12 +98,7 @@ impl UpstreamQueue {
     pub fn sent(&mut self, n: usize) {
         let n = n.min(self.buffer.len());
         self.buffer.advance(n);
-        while self.waits.front().is_some_and(|(end, _)| *end <= n) {
-            self.waits.pop_front();
-        }
-        for wait in &mut self.waits {
-            wait.0 = wait.0.saturating_sub(n);
-        }
+        self.start = self.start.saturating_add(n as u64);
         if self.buffer.is_empty() && self.buffer.capacity() > 16 * 1024 {
             self.buffer = BytesMut::new();
         }
@@ -134,6 +138,24 @@ mod tests {
         q.sent(7);
         assert!(q.is_empty());
         assert_eq!(q.waits_for(Ticket(2)), None);
+    }
+
+    #[test]
+    fn what_was_cleared_stays_cleared_while_more_is_queued() {
+        let mut q = UpstreamQueue::new();
+        q.push(permit(b"one", 1), b"one").unwrap();
+        assert_eq!(q.ready(Ticket(1)), b"one");
+        q.sent(1);
+        // The same ticket, after its stretch was cleared; then one that waits.
+        q.push(permit(b"uno", 1), b"uno").unwrap();
+        q.push(permit(b"two", 2), b"two").unwrap();
+        assert_eq!(q.ready(Ticket(1)), b"neuno");
+        assert_eq!(q.waits_for(Ticket(1)), Some(Ticket(2)));
+        q.sent(5);
+        assert_eq!(q.ready(Ticket(1)), b"");
+        assert_eq!(q.ready(Ticket(2)), b"two");
+        q.sent(3);
+        assert!(q.is_empty() && q.waits.is_empty());
     }
 
     #[test]

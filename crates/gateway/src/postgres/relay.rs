@@ -23,6 +23,8 @@ use tokio::{io::AsyncWrite as _, sync::mpsc};
 
 /// How much is read at once. Shared by all sessions of a worker: an idle session keeps none.
 const CHUNK: usize = 64 * 1024;
+/// Bytes that may leave wait for those behind them while there are fewer than this.
+const TOGETHER: usize = 16 * 1024;
 /// Rounds of a poll before other sessions get their turn.
 const ROUNDS: usize = 32;
 
@@ -227,9 +229,10 @@ impl Relay {
         while !self.upstream_closed {
             let queue = self.session.to_upstream();
             let committed = audit.committed();
+            let waits_for = queue.waits_for(committed);
             let ready = queue.ready(committed);
-            if ready.is_empty() {
-                let Some(ticket) = queue.waits_for(committed) else { break };
+            // A little that may leave goes with what follows it: one send, and the server wakes once.
+            if let Some(ticket) = waits_for.filter(|_| ready.len() < TOGETHER) {
                 match audit.poll_committed(ticket, cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(())) => continue,
@@ -239,6 +242,9 @@ impl Relay {
                         return true;
                     }
                 }
+            }
+            if ready.is_empty() {
+                break;
             }
             match Pin::new(&mut self.upstream).poll_write(cx, ready) {
                 Poll::Ready(Ok(n)) if n > 0 => {
