@@ -54,3 +54,21 @@ fn a_server_without_tls_or_with_a_stranger_s_certificate_is_not_trusted() {
     let shown = works(encrypted, "tls = \"verify-full\"");
     assert!(shown.contains("TLS with the database server failed"), "{shown}");
 }
+
+#[test]
+fn verify_full_accepts_the_name_in_the_certificate_and_no_other_address() {
+    let postgres = || Postgres::options().tls_required().start().unwrap();
+    let server = postgres();
+    let ca = server.ca_file().unwrap().display().to_string();
+    let shown = works(server, &format!("tls = \"verify-full\"\ntls_ca = \"{ca}\""));
+    assert_eq!(shown.trim(), "in", "{shown}");
+    // 127.0.0.2 is this machine as well, but not what the certificate says.
+    let server = postgres();
+    let ca = server.ca_file().unwrap().display().to_string();
+    let (port, config) = (server.port(), format!("tls = \"verify-full\"\ntls_ca = \"{ca}\""));
+    let forward = common::forward(&format!("127.0.0.2:{port}"), server.address());
+    let world = World::behind(server, &forward, ALLOW, &config);
+    let token = world.token("ci-bot", &["agents"], &[]);
+    let shown = world.psql(&token, &["-c", "select 'in'"]);
+    assert!(shown.contains("TLS with the database server failed"), "{shown}");
+}

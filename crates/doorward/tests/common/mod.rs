@@ -42,6 +42,13 @@ impl World {
     }
 
     pub fn over(postgres: Postgres, policy: &str, connection: &str) -> Self {
+        let upstream = postgres.address().to_string();
+        Self::behind(postgres, &upstream, policy, connection)
+    }
+
+    /// As [`over`](Self::over), with the gateway sent to `upstream`, which is the server's other name
+    /// or something that stands in front of it.
+    pub fn behind(postgres: Postgres, upstream: &str, policy: &str, connection: &str) -> Self {
         let dev = tempfile::tempdir().unwrap();
         let issuer_port = free_port().unwrap();
         let issuer = Process::start(
@@ -81,7 +88,6 @@ tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "
 [policy]
 files = ["policy.cedar"]
 "#,
-            upstream = postgres.address(),
             user = postgres.user(),
             password = postgres.password(),
         );
@@ -143,4 +149,68 @@ files = ["policy.cedar"]
         assert!(ok, "{text}");
         text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     }
+}
+
+/// Listens on `at` (port 0: any) and passes every connection on to `to`. Says where it listens.
+pub fn forward(at: &str, to: SocketAddr) -> String {
+    forward_with(at, to, |_, _| Meddle::Pass)
+}
+
+/// What a forwarder does with bytes on their way to the server.
+pub enum Meddle {
+    Pass,
+    /// The server does not hear of it; the other side gets these bytes instead, and the end of the
+    /// stream after them if `close`.
+    Answer {
+        bytes: Vec<u8>,
+        close: bool,
+    },
+}
+
+/// As [`forward`], with `meddle` (number of the connection, bytes) asked about all that goes to the server.
+pub fn forward_with(
+    at: &str,
+    to: SocketAddr,
+    meddle: impl Fn(usize, &[u8]) -> Meddle + Send + Sync + 'static,
+) -> String {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{Shutdown, TcpListener, TcpStream},
+        sync::Arc,
+        thread::spawn,
+    };
+    let listener = TcpListener::bind(at).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let meddle = Arc::new(meddle);
+    spawn(move || {
+        for (number, near) in listener.incoming().enumerate() {
+            let (Ok(mut near), Ok(mut far)) = (near, TcpStream::connect(to)) else { continue };
+            let (mut near_out, mut far_in) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            spawn(move || {
+                let _done = std::io::copy(&mut far_in, &mut near_out);
+                let _done = near_out.shutdown(Shutdown::Write);
+            });
+            let meddle = Arc::clone(&meddle);
+            spawn(move || {
+                let mut chunk = vec![0; 65536];
+                while let Ok(n @ 1..) = near.read(&mut chunk) {
+                    match meddle(number, &chunk[..n]) {
+                        Meddle::Pass => {
+                            if far.write_all(&chunk[..n]).is_err() {
+                                break;
+                            }
+                        }
+                        Meddle::Answer { bytes, close } => {
+                            let _gone = near.write_all(&bytes);
+                            if close {
+                                let _gone = near.shutdown(Shutdown::Write);
+                            }
+                        }
+                    }
+                }
+                let _done = far.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
 }

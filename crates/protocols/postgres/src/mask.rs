@@ -24,7 +24,7 @@ use doorward_detect::Hint;
 use doorward_detect::Masked;
 use doorward_wire::{Reader, WireError};
 
-/// Rows that cannot be masked.
+/// Rows that are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MaskError {
     /// The row is malformed.
@@ -72,6 +72,13 @@ impl RowMasker {
     /// Where a row is not what its description says. What was written until then is whole rows.
     pub(crate) fn mask_run(&self, run: &[u8], out: &mut BytesMut, masked: &mut u64) -> Result<(), MaskError> {
         if self.clear || (self.by_bytes && !self.text.may_contain_hinted(run, self.hint)) {
+            // The caller's driver is not fed what is no row, even where nothing in it is hidden.
+            let mut rest = run;
+            while let Ok(Some(header)) = codec::peek(rest, usize::MAX) {
+                let Some((frame, after)) = rest.split_at_checked(header.total) else { break };
+                self.check_row(frame)?;
+                rest = after;
+            }
             out.extend_from_slice(run);
             return Ok(());
         }
@@ -79,6 +86,7 @@ impl RowMasker {
         while let Ok(Some(header)) = codec::peek(rest, usize::MAX) {
             let Some((frame, after)) = rest.split_at_checked(header.total) else { break };
             if self.by_bytes && !self.text.may_contain_hinted(frame, self.hint) {
+                self.check_row(frame)?;
                 out.extend_from_slice(frame);
             } else {
                 self.mask_row(frame, out, masked)?;
@@ -88,12 +96,30 @@ impl RowMasker {
         Ok(())
     }
 
-    fn mask_row(&self, frame: &[u8], out: &mut BytesMut, masked: &mut u64) -> Result<(), MaskError> {
+    /// A row that goes on as it is must be one: as many cells as described, and nothing after them.
+    fn check_row(&self, frame: &[u8]) -> Result<(), MaskError> {
+        let mut r = self.cells_of(frame)?;
+        for _ in &self.fields {
+            let length = r.i32()?;
+            if length != -1 {
+                r.bytes(usize::try_from(length).map_err(|_| r.invalid())?)?;
+            }
+        }
+        r.all()?;
+        Ok(())
+    }
+
+    fn cells_of<'a>(&self, frame: &'a [u8]) -> Result<Reader<'a>, MaskError> {
         let mut r = Reader::new(frame.get(5..).unwrap_or_default(), "DataRow");
         let count = r.count16(4)?;
-        if count != self.fields.len() {
-            return Err(MaskError::Columns { row: count, description: self.fields.len() });
+        if count == self.fields.len() {
+            return Ok(r);
         }
+        Err(MaskError::Columns { row: count, description: self.fields.len() })
+    }
+
+    fn mask_row(&self, frame: &[u8], out: &mut BytesMut, masked: &mut u64) -> Result<(), MaskError> {
+        let mut r = self.cells_of(frame)?;
         let start = out.len();
         out.extend_from_slice(frame.get(..7).unwrap_or_default());
         let result = self.mask_cells(&mut r, out, masked);

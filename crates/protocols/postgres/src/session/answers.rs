@@ -121,7 +121,7 @@ impl Session {
         };
         let mut masked = 0;
         if let Err(e) = masker.mask_run(run, &mut self.to_client, &mut masked) {
-            self.stop_rows(&e.to_string(), now);
+            self.upstream_misbehaved(&e.to_string(), now);
             return len;
         }
         match self.running_front() {
