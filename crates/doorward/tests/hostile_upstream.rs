@@ -1,6 +1,6 @@
 //! A database server that lies, over a real socket: between the gateway and a real PostgreSQL stands
 //! a forwarder that answers marked statements itself.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod common;
 use common::{Meddle, World, forward_with};
 use doorward_testkit::Postgres;
@@ -136,6 +136,7 @@ fn a_lying_server_ends_its_session_with_a_reason_and_no_other() {
     drop(say);
     let mut shown = String::new();
     other.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    other.wait().unwrap();
     assert_eq!(shown.matches("still here").count(), lies().len(), "{shown}");
     assert!(!world.gateway.log().contains("panicked"), "{}", world.gateway.log());
     let (intact, report) = world.doorward("", &["audit", "verify"]);

@@ -1,6 +1,6 @@
 //! A real PostgreSQL, a development issuer and a gateway, for the tests beside this folder.
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
@@ -12,6 +12,7 @@ pub struct World {
     pub port: u16,
     pub api: u16,
     issuer: Process,
+    issuer_url: String,
     dev: tempfile::TempDir,
 }
 
@@ -92,7 +93,7 @@ files = ["policy.cedar"]
             password = postgres.password(),
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
-        Self { postgres, gateway, port, api, issuer, dev }
+        Self { postgres, gateway, port, api, issuer, issuer_url: format!("http://127.0.0.1:{issuer_port}"), dev }
     }
 
     pub fn token(&self, sub: &str, groups: &[&str], extra: &[&str]) -> String {
@@ -104,6 +105,10 @@ files = ["policy.cedar"]
         let out = command.args(extra).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.issuer_url
     }
 
     pub fn state(&self) -> PathBuf {

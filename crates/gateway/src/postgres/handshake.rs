@@ -113,6 +113,11 @@ pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
         early: Vec::new(),
     };
     match arrival.run().await {
+        Ok(None) => {
+            // A cancel request. libpq 17 and later call it failed unless TLS ends properly.
+            let _gone = arrival.client.shutdown().await;
+            None
+        }
         Ok(started) => started,
         Err(rejected) => {
             arrival.reject(&rejected).await;

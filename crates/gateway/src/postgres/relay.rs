@@ -51,6 +51,8 @@ struct Relay {
     deadline: Pin<Box<tokio::time::Sleep>>,
     generation: u64,
     unhealthy: bool,
+    /// A cancel request waits for what was sent before it.
+    cancel_due: bool,
     upstream_closed: bool,
     finished: Option<String>,
     client_bytes: u64,
@@ -88,6 +90,7 @@ pub(crate) async fn run(endpoint: Arc<Endpoint>, started: Started) {
         database,
         deadline: Box::pin(tokio::time::sleep(lasts)),
         unhealthy: false,
+        cancel_due: false,
         upstream_closed: false,
         finished: None,
         client_bytes: 0,
@@ -110,6 +113,7 @@ impl Relay {
             progress |= self.poll_upstream(cx, now);
             progress |= self.take_events(now);
             progress |= self.write_upstream(cx, now);
+            progress |= self.pass_cancel(now);
             match self.write_client(cx, now) {
                 Ok(moved) => progress |= moved,
                 Err(reason) => return Poll::Ready(Finished(reason)),
@@ -145,7 +149,7 @@ impl Relay {
                 Control::Catalogue(Err(why)) => {
                     self.session.shut(&format!("the schema of the database could not be read: {why}"), now);
                 }
-                Control::Cancel => self.session.handle_cancel(now),
+                Control::Cancel => self.cancel_due = true,
                 Control::CheckWelcome => self.session.check_welcome(now),
                 Control::Shut(message) => self.session.shut(&message, now),
             }
@@ -160,6 +164,18 @@ impl Relay {
             progress = true;
         }
         progress
+    }
+
+    /// A cancel request came after the statements it is meant for, on another connection: it must not
+    /// overtake those that are still read here or wait for their audit entry.
+    fn pass_cancel(&mut self, now: Timestamp) -> bool {
+        let committed = self.endpoint.services.audit.committed();
+        if !self.cancel_due || self.session.is_reading() || self.session.to_upstream().waits_for(committed).is_some() {
+            return false;
+        }
+        self.cancel_due = false;
+        self.session.handle_cancel(now);
+        true
     }
 
     /// While the recording cannot be written, requests are refused.

@@ -334,6 +334,11 @@ impl Session {
         }
     }
 
+    /// Whether a statement that has come is still being read: a cancel now would miss it.
+    pub const fn is_reading(&self) -> bool {
+        matches!(self.pause, Pause::Analysis { .. } | Pause::Catalogue)
+    }
+
     /// The client is gone: nothing of it may wait any longer.
     pub fn handle_client_gone(&mut self) {
         if let Pause::Approval(waiting) = std::mem::replace(&mut self.pause, Pause::None) {
