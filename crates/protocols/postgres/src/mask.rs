@@ -13,7 +13,7 @@ mod tests;
 mod text;
 mod values;
 
-pub(crate) use errors::{ErrorExposure, error_or_notice, function_result, notification};
+pub(crate) use errors::{ErrorExposure, error_or_notice, function_result, notification, parameter_status};
 pub(crate) use field::{Field, FieldPlan};
 pub(crate) use text::TextMasking;
 pub(crate) use values::{date, numeric};

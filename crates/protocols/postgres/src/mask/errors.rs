@@ -82,6 +82,12 @@ pub(crate) fn notification(frame: &[u8], text: &TextMasking) -> Vec<u8> {
     }
 }
 
+/// A ParameterStatus as the caller may see it: a function may have put anything into a setting.
+pub(crate) fn parameter_status(name: &str, value: &str, text: &TextMasking) -> Vec<u8> {
+    let body = [name.as_bytes(), b"\0", &masked(text, value.as_bytes()), b"\0"].concat();
+    framed(b'S', &body)
+}
+
 /// A FunctionCallResponse as the caller may see it.
 pub(crate) fn function_result(frame: &[u8], text: &TextMasking) -> Vec<u8> {
     match codec::upstream_message(frame) {

@@ -311,8 +311,11 @@ fn every_text_of_an_error_is_looked_through() {
 }
 
 #[test]
-fn notifications_and_function_results_are_looked_through() {
+fn notifications_settings_and_function_results_are_looked_through() {
     let text = masking(TypeSet::all());
+    let status = parameter_status("application_name", "ada@example.com", &text);
+    assert_eq!(status, frame(b'S', b"application_name\0[email]\0"));
+    assert_eq!(parameter_status("TimeZone", "Etc/UTC", &text), frame(b'S', b"TimeZone\0Etc/UTC\0"));
     let note = notification(&frame(b'A', b"\0\0\0\x07ch\0ada@example.com\0"), &text);
     assert_eq!(note, frame(b'A', b"\0\0\0\x07ch\0[email]\0"));
     let clean = frame(b'A', b"\0\0\0\x07ch\0hello\0");

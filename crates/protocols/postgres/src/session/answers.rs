@@ -192,7 +192,7 @@ impl Session {
                 let masked = mask::notification(frame, &self.text_masking(now));
                 self.to_client.extend_from_slice(&masked);
             }
-            UpstreamMessage::ParameterStatus { name, value } => self.parameter(name, value, frame, now),
+            UpstreamMessage::ParameterStatus { name, value } => self.parameter(name, value, now),
             UpstreamMessage::FunctionCallResponse(_) => {
                 let masked = mask::function_result(frame, &self.text_masking(now));
                 self.to_client.extend_from_slice(&masked);
@@ -442,7 +442,7 @@ impl Session {
     }
 
     /// Settings that the upstream reports. Those that would change how texts are read end the session.
-    fn parameter(&mut self, name: &str, value: &str, frame: &[u8], now: Timestamp) {
+    fn parameter(&mut self, name: &str, value: &str, now: Timestamp) {
         let readable = match name {
             "client_encoding" => value.eq_ignore_ascii_case("utf8"),
             "standard_conforming_strings" => value.eq_ignore_ascii_case("on"),
@@ -452,7 +452,8 @@ impl Session {
             let what = format!("the session was ended: {name} became `{value}`, under which statements cannot be read");
             return self.fatal("policy", "42501", &what, None, now);
         }
-        self.to_client.extend_from_slice(frame);
+        let masked = mask::parameter_status(name, value, &self.text_masking(now));
+        self.to_client.extend_from_slice(&masked);
     }
 
     fn copy_in(&mut self, frame: &[u8], now: Timestamp) {
