@@ -1,0 +1,205 @@
+//! Columns that an expression names, and what they are made of.
+use super::*;
+
+impl<'a> Reading<'a, '_> {
+    pub(super) fn star(&self, qualifier: &[&str], star: Option<&[Col]>) -> Vec<Col> {
+        if qualifier.is_empty() {
+            if let Some(star) = star {
+                return star.to_vec();
+            }
+            let entries = self.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default();
+            return entries.iter().flat_map(|e| e.cols.clone()).collect();
+        }
+        match self.entry(qualifier) {
+            Some(entry) => entry.cols.clone(),
+            None => vec![Col { name: None, set: self.everything(), star: true }],
+        }
+    }
+
+    /// The entry that `alias` or `schema.alias` names.
+    pub(super) fn entry(&self, qualifier: &[&str]) -> Option<&Entry> {
+        let (alias, schema) = match qualifier {
+            [alias] => (*alias, None),
+            [.., schema, alias] => (*alias, Some(*schema)),
+            [] => return None,
+        };
+        let mut all = self.scopes.iter().rev().flat_map(|s| s.entries.iter());
+        all.find(|e| &*e.alias == alias && schema.is_none_or(|s| e.schema.as_deref() == Some(s)))
+    }
+
+    pub(super) fn everything(&self) -> Set {
+        self.scopes.iter().flat_map(|s| s.entries.iter()).flat_map(whole).collect()
+    }
+
+    /// Adds what an expression shows. Expressions keep their own stack; queries in them recurse.
+    pub(super) fn expr(&mut self, node: Node<'a>, out: &mut Set) {
+        let mut todo = vec![node];
+        while let Some(node) = todo.pop() {
+            if matches!(node, Node::None) {
+                continue;
+            }
+            self.spend(1);
+            if self.gave_up {
+                return;
+            }
+            if let Node::ColumnRef(c) = node {
+                self.column(c, out);
+            } else if let Node::SubLink(link) = node {
+                todo.push(link.testexpr());
+                let cols = self.query(link.subselect());
+                if link.sub_link_type != nodes::SubLinkType::EXISTS_SUBLINK {
+                    out.extend(union(&cols));
+                }
+            } else if matches!(node, Node::SelectStmt(_)) {
+                let cols = self.query(node);
+                out.extend(union(&cols));
+            } else if let Node::WindowDef(w) = node {
+                if w.name().is_some() || w.refname().is_some() {
+                    let windows = self.scopes.last().and_then(|s| s.windows);
+                    for window in windows.into_iter().flatten() {
+                        if let Node::WindowDef(d) = window {
+                            todo.extend(d.partition_clause().iter());
+                            todo.extend(d.order_clause().iter().map(|s| s.node()));
+                        }
+                    }
+                }
+                todo.extend(w.partition_clause().iter());
+                todo.extend(w.order_clause().iter().map(|s| s.node()));
+            } else if let Node::FuncCall(call) = node {
+                let parts = names::strings(call.funcname());
+                if !self.env.functions(&parts).is_empty() {
+                    // It may send its arguments anywhere.
+                    let mut sent = Set::new();
+                    if self.enter() {
+                        for arg in call.args() {
+                            self.expr(arg, &mut sent);
+                        }
+                        self.depth -= 1;
+                    }
+                    self.moves.extend(sent);
+                }
+                children(node, &mut |child| todo.push(child));
+            } else {
+                children(node, &mut |child| todo.push(child));
+            }
+        }
+    }
+
+    pub(super) fn column(&self, c: &nodes::ColumnRef, out: &mut Set) {
+        let fields = names::strings(c.fields());
+        let star = c.fields().iter().any(|n| matches!(n, Node::A_Star(_)));
+        match fields.as_slice() {
+            _ if star => match self.entry(&fields) {
+                Some(entry) => out.extend(whole(entry)),
+                None => out.extend(self.everything()),
+            },
+            [name] => self.unqualified(name, out),
+            [qualifier @ .., name] => match self.entry(qualifier) {
+                Some(entry) => out.extend(column_of(entry, name).unwrap_or_else(|| whole(entry))),
+                None => out.extend(self.everything()),
+            },
+            [] => out.extend(self.everything()),
+        }
+    }
+
+    pub(super) fn unqualified(&self, name: &str, out: &mut Set) {
+        let mut found = false;
+        for scope in self.scopes.iter().rev() {
+            let mut certain = false;
+            for entry in &scope.entries {
+                if let Some(set) = column_of(entry, name) {
+                    out.extend(set);
+                    found = true;
+                    certain |= entry.cols.iter().any(|c| c.name.as_deref() == Some(name));
+                }
+            }
+            for entry in scope.entries.iter().filter(|e| &*e.alias == name) {
+                out.extend(whole(entry));
+                found = true;
+                certain = true;
+            }
+            if certain {
+                return;
+            }
+        }
+        if !found {
+            out.extend(self.everything());
+        }
+    }
+}
+
+pub(super) fn children_expr<'a>(reading: &mut Reading<'a, '_>, node: Node<'a>, out: &mut Set) {
+    let mut all = Vec::new();
+    children(node, &mut |child| all.push(child));
+    for child in all {
+        reading.expr(child, out);
+    }
+}
+
+/// The name that the server gives an output without one, as far as others can refer to it.
+pub(super) fn implied_name(node: Node<'_>) -> Option<Name> {
+    let mut node = node;
+    loop {
+        if let Node::TypeCast(c) = node {
+            // The type's name only counts over what has none: then any name may mean the output.
+            node = c.arg();
+        } else if let Node::CollateClause(c) = node {
+            node = c.arg();
+        } else if let Node::ColumnRef(c) = node {
+            return names::strings(c.fields()).last().map(|n| (*n).into());
+        } else if let Node::A_Indirection(i) = node {
+            let last = names::strings(i.indirection()).last().map(|n| Name::from(*n));
+            if last.is_some() {
+                return last;
+            }
+            node = i.arg();
+        } else if let Node::FuncCall(f) = node {
+            return names::strings(f.funcname()).last().map(|n| (*n).into());
+        } else {
+            return None;
+        }
+    }
+}
+
+pub(super) fn union(cols: &[Col]) -> Set {
+    cols.iter().flat_map(|c| c.set.iter().cloned()).collect()
+}
+
+/// Everything that a whole-row value of the entry shows.
+pub(super) fn whole(entry: &Entry) -> Set {
+    union(&entry.cols)
+}
+
+/// A column of an entry by name; `None` if it has none.
+pub(super) fn column_of(entry: &Entry, name: &str) -> Option<Set> {
+    let mut found = false;
+    let mut set = Set::new();
+    for col in entry.cols.iter().filter(|c| c.name.as_deref() == Some(name)) {
+        set.extend(col.set.iter().cloned());
+        found = true;
+    }
+    if found {
+        return Some(set);
+    }
+    if entry.base && SYSTEM.contains(&name) {
+        return Some(set);
+    }
+    if let Some((schema, table)) = &entry.unknown {
+        return Some(Set::from([SourceColumn {
+            schema: schema.clone(),
+            table: table.clone(),
+            column: Some(name.into()),
+        }]));
+    }
+    let stars = entry.cols.iter().filter(|c| c.star);
+    for col in stars {
+        set.extend(col.set.iter().cloned());
+        found = true;
+    }
+    // An output without a name can be meant by a name we did not foresee.
+    for col in entry.cols.iter().filter(|c| c.name.is_none() && !c.star) {
+        set.extend(col.set.iter().cloned());
+        found = true;
+    }
+    found.then_some(set)
+}

@@ -1,0 +1,106 @@
+//! What statements that write give back, and where the values they write come from.
+use super::*;
+
+impl<'a> Reading<'a, '_> {
+    pub(super) fn insert(&mut self, s: &'a nodes::InsertStmt) -> Vec<Col> {
+        self.with(s.with_clause());
+        let source = if matches!(s.select_stmt(), Node::None) { Vec::new() } else { self.query(s.select_stmt()) };
+        self.moves.extend(union(&source));
+        let Some(target) = s.relation() else { return Vec::new() };
+        let entry = self.relation(target);
+        let excluded = Entry { alias: "excluded".into(), ..entry.clone() };
+        self.scopes.push(Scope { entries: vec![entry.clone(), excluded], windows: None });
+        if let Some(conflict) = s.on_conflict_clause() {
+            for target in conflict.target_list() {
+                self.assign(target, &entry);
+            }
+            self.discard(conflict.where_clause());
+        }
+        // `excluded` holds what is being inserted, and is not visible to RETURNING.
+        self.scopes.pop();
+        self.returning(s.returning_clause(), vec![entry])
+    }
+
+    pub(super) fn update(&mut self, s: &'a nodes::UpdateStmt) -> Vec<Col> {
+        self.with(s.with_clause());
+        let Some(target) = s.relation() else { return Vec::new() };
+        let entry = self.relation(target);
+        self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
+        self.from(s.from_clause());
+        for target in s.target_list() {
+            self.assign(target, &entry);
+        }
+        self.discard(s.where_clause());
+        let scope = self.scopes.pop().unwrap_or_default();
+        self.returning(s.returning_clause(), scope.entries)
+    }
+
+    pub(super) fn delete(&mut self, s: &'a nodes::DeleteStmt) -> Vec<Col> {
+        self.with(s.with_clause());
+        let Some(target) = s.relation() else { return Vec::new() };
+        let entry = self.relation(target);
+        self.scopes.push(Scope { entries: vec![entry], windows: None });
+        self.from(s.using_clause());
+        self.discard(s.where_clause());
+        let scope = self.scopes.pop().unwrap_or_default();
+        self.returning(s.returning_clause(), scope.entries)
+    }
+
+    pub(super) fn merge(&mut self, s: &'a nodes::MergeStmt) -> Vec<Col> {
+        self.with(s.with_clause());
+        let Some(target) = s.relation() else { return Vec::new() };
+        let entry = self.relation(target);
+        self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
+        self.item(s.source_relation());
+        self.discard(s.join_condition());
+        for clause in s.merge_when_clauses() {
+            self.discard(clause.condition());
+            for node in clause.target_list() {
+                if let Node::ResTarget(target) = node {
+                    self.assign(target, &entry);
+                }
+            }
+            let mut set = Set::new();
+            for value in clause.values() {
+                self.expr(value, &mut set);
+            }
+            self.moves.extend(set);
+        }
+        let mut entries = self.scopes.pop().unwrap_or_default().entries;
+        // RETURNING * shows the source first.
+        if !entries.is_empty() {
+            entries.rotate_left(1);
+        }
+        self.returning(s.returning_clause(), entries)
+    }
+
+    /// `SET column = expression`: moves what it is made of, except the column itself.
+    pub(super) fn assign(&mut self, target: &'a nodes::ResTarget, entry: &Entry) {
+        let mut set = Set::new();
+        self.expr(target.val(), &mut set);
+        if let Some(own) = target.name().and_then(|n| column_of(entry, n)) {
+            set.retain(|c| !own.contains(c));
+        }
+        self.moves.extend(set);
+    }
+
+    pub(super) fn returning(&mut self, clause: Option<&'a nodes::ReturningClause>, entries: Vec<Entry>) -> Vec<Col> {
+        let Some(clause) = clause else { return Vec::new() };
+        let mut scope = Scope { entries, windows: None };
+        let mut aliases: Vec<Name> = vec!["old".into(), "new".into()];
+        aliases.extend(clause.options().iter().filter_map(|o| o.value()).map(Name::from));
+        self.scopes.push(Scope::default());
+        if let Some(target) = scope.entries.iter().find(|e| e.base).cloned() {
+            let outer: Vec<Entry> = aliases.into_iter().map(|alias| Entry { alias, ..target.clone() }).collect();
+            if let Some(s) = self.scopes.last_mut() {
+                s.entries = outer;
+            }
+        }
+        scope.windows = None;
+        self.scopes.push(scope);
+        let cols = self.targets(clause.exprs().iter());
+        self.scopes.pop();
+        self.scopes.pop();
+        cols
+    }
+}
