@@ -1,5 +1,5 @@
 //! Prints how fast the recognizers run over rows as the PostgreSQL relay sees them:
-//! `cargo run --release -p doorward-detect --example throughput`.
+//! `cargo run --release -p doorward-detect --example detect_throughput`.
 #![allow(
     clippy::print_stdout,
     clippy::indexing_slicing,

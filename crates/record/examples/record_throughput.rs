@@ -1,4 +1,4 @@
-//! Rough figures: `cargo run --release -p doorward-record --example throughput -- DIR`.
+//! Rough figures: `cargo run --release -p doorward-record --example record_throughput -- DIR`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a measuring tool")]
 use doorward_enforce::AuditSink;
 use doorward_model::{AuditEvent, AuditKind, Timestamp};
