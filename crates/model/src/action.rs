@@ -65,12 +65,40 @@ actions! {
     Listen = "listen",
     /// Send on a channel. Resource: `Channel`.
     Notify = "notify",
-    /// Read a file of the server (`COPY … FROM '/file'`). Resource: `File`.
+    /// Read a file of the upstream (`COPY … FROM '/file'`, `< file`, SFTP). Resource: `File`.
     ReadFile = "read_file",
-    /// Write a file of the server (`COPY … TO '/file'`). Resource: `File`.
+    /// Create or write a file of the upstream (`COPY … TO '/file'`, `> file`, SFTP). Resource: `File`.
     WriteFile = "write_file",
-    /// Run a program on the server (`COPY … PROGRAM`). Resource: `Program`.
+    /// Remove or move away a file or directory. Resource: `File`.
+    RemoveFile = "remove_file",
+    /// Change a file's attributes: mode, owner, times. Resource: `File`.
+    AlterFile = "alter_file",
+    /// See that a file exists, its attributes, the names in a directory. Resource: `File`.
+    ListFiles = "list_files",
+    /// Run a program on the upstream (`COPY … PROGRAM`, a command over SSH). Resource: `Program`.
     RunProgram = "run_program",
+    /// Open an interactive shell. Resource: `Connection`.
+    Shell = "shell",
+    /// Start a subsystem of SSH (RFC 4254 §6.5). Resource: `Object` of kind `subsystem`.
+    Subsystem = "subsystem",
+    /// Copy files by the protocol of `scp` (`scp -t`, `scp -f`). Resource: `File`.
+    Scp = "scp",
+    /// Copy files by the protocol of `rsync` (`rsync --server`). Resource: `File`.
+    Rsync = "rsync",
+    /// Fetch from a repository (`git-upload-pack`, `git-upload-archive`). Resource: `File`.
+    GitUploadPack = "git_upload_pack",
+    /// Push to a repository (`git-receive-pack`). Resource: `File`.
+    GitReceivePack = "git_receive_pack",
+    /// Have the upstream connect somewhere for the caller (`ssh -L`, `-D`, `-W`). Resource: `Host`, `File` for a socket.
+    Forward = "forward",
+    /// Have the upstream listen for the caller (`ssh -R`). Resource: `Host`, `File` for a socket.
+    ForwardRemote = "forward_remote",
+    /// Let the upstream use the caller's SSH agent. Resource: `Connection`.
+    ForwardAgent = "forward_agent",
+    /// Let the upstream use the caller's X display. Resource: `Connection`.
+    ForwardX11 = "forward_x11",
+    /// Give the upstream's programs an environment variable. Resource: `Variable`.
+    SetVariable = "set_variable",
     /// Load a library into the server (`LOAD`). Resource: `File`.
     LoadLibrary = "load_library",
     /// Stream the write-ahead log. Resource: `Connection`.

@@ -14,12 +14,21 @@ pub struct Access {
     /// False for every other action.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_where: bool,
+    /// Whether it happens with the rights of the superuser: a log-in as root, `sudo`, `su`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_root: bool,
 }
 
 impl Access {
-    /// An access whose action knows no WHERE clause.
+    /// An access whose action knows no WHERE clause, with the rights of the login.
     pub const fn new(action: Action, resource: Resource) -> Self {
-        Self { action, resource, has_where: false }
+        Self { action, resource, has_where: false, as_root: false }
+    }
+
+    /// The same with the rights of the superuser, or without.
+    #[must_use]
+    pub fn with_root(self, as_root: bool) -> Self {
+        Self { as_root, ..self }
     }
 }
 

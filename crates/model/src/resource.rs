@@ -125,8 +125,24 @@ pub enum Resource {
     },
     /// A program on the upstream's machine.
     Program {
-        /// The command line as written.
+        /// The command line: as written, or as read by a shell, each word quoted where it has to be.
         command: Name,
+        /// The program's file name, without its directory; as written where it could not be read.
+        name: Name,
+        /// Its arguments, where they are known.
+        arguments: Arc<[Name]>,
+    },
+    /// An environment variable.
+    Variable {
+        /// Its name.
+        name: Name,
+    },
+    /// A host and port that the upstream connects to, or listens on.
+    Host {
+        /// A name or an address, in lower case.
+        host: Name,
+        /// The port.
+        port: u16,
     },
     /// Any other object of the upstream: type, extension, publication, server, policy…
     Object {
@@ -162,6 +178,8 @@ impl Resource {
             Self::Channel { .. } => "Channel",
             Self::File { .. } => "File",
             Self::Program { .. } => "Program",
+            Self::Variable { .. } => "Variable",
+            Self::Host { .. } => "Host",
             Self::Object { .. } => "Object",
             Self::DataType { .. } => "DataType",
             Self::Opaque { .. } => "Opaque",
@@ -179,6 +197,7 @@ impl Resource {
             | Self::Setting { name }
             | Self::Role { name }
             | Self::Channel { name } => push_part(&mut out, name),
+            Self::Variable { name } => out.push_str(name),
             Self::Table { schema, name } | Self::Function { schema, name } => {
                 push_part(&mut out, schema);
                 push_part(&mut out, name);
@@ -189,7 +208,10 @@ impl Resource {
                 push_part(&mut out, name);
             }
             Self::File { path } => out.push_str(path),
-            Self::Program { command } => out.push_str(command),
+            Self::Program { command, .. } => out.push_str(command),
+            Self::Host { host, port } => {
+                let _infallible = write!(out, "{host}:{port}");
+            }
             Self::Object { kind, name } => {
                 let _infallible = write!(out, "{kind}:{name}");
             }

@@ -77,6 +77,9 @@ struct Case {
     /// For update and delete in `access`.
     #[serde(default)]
     has_where: bool,
+    /// For `access`: with the rights of the superuser.
+    #[serde(default)]
+    as_root: bool,
     /// Seconds since 1970 (UTC).
     at: Option<u64>,
     client_ip: Option<IpAddr>,
@@ -227,7 +230,7 @@ impl Case {
         let (kind, name) = resource.trim().split_once(' ').unwrap_or((resource.trim(), ""));
         let resource = resource_of(kind, name.trim()).ok_or_else(bad)?;
         let has_where = self.has_where && matches!(action, Action::Update | Action::Delete);
-        Ok(Access { action, resource, has_where })
+        Ok(Access { action, resource, has_where, as_root: self.as_root })
     }
 
     fn subject(&self, connection: &ConnectionInfo) -> Subject {
@@ -278,7 +281,16 @@ fn resource_of(kind: &str, id: &str) -> Option<Resource> {
             Resource::Column { schema, table, name }
         }
         "File" => Resource::File { path: whole()? },
-        "Program" => Resource::Program { command: whole()? },
+        "Program" => {
+            let mut words = id.split_whitespace().map(Name::from);
+            let name = words.next()?;
+            Resource::Program { command: whole()?, name, arguments: words.collect() }
+        }
+        "Variable" => Resource::Variable { name: whole()? },
+        "Host" => {
+            let (host, port) = id.rsplit_once(':')?;
+            Resource::Host { host: host.into(), port: port.parse().ok()? }
+        }
         "Opaque" => Resource::Opaque { what: whole()? },
         "Object" => {
             let (kind, name) = id.split_once(':')?;

@@ -19,6 +19,7 @@ pub(crate) fn context(reads: Reads, access: &Access, c: &Circumstances<'_>, subj
     put("approvers", &|| strings(c.approvers.iter().map(|a| &a.id)));
     put("approver_groups", &|| strings(c.approvers.iter().flat_map(|a| &a.groups)));
     put("has_where", &|| RestrictedExpression::new_bool(access.has_where));
+    put("as_root", &|| RestrictedExpression::new_bool(access.as_root));
     put("command", &|| RestrictedExpression::new_string(c.command.to_string()));
     put("statements", &|| RestrictedExpression::new_long(i64::from(c.statements)));
     put("client_ip", &|| RestrictedExpression::new_ip(subject.client_ip.to_canonical().to_string()));

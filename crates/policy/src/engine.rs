@@ -274,7 +274,9 @@ mod tests {
             Resource::Role { name: name() },
             Resource::Channel { name: "é\n\"".into() },
             Resource::File { path: "/etc/passwd".into() },
-            Resource::Program { command: "id; id".into() },
+            Resource::Program { command: "id; id".into(), name: "id".into(), arguments: Arc::from(["-u".into()]) },
+            Resource::Variable { name: "LD_PRELOAD".into() },
+            Resource::Host { host: "10.0.0.1".into(), port: 5432 },
             Resource::Object { kind: "type".into(), name: name() },
             Resource::Opaque { what: "the statement".into() },
         ];

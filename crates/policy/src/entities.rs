@@ -12,7 +12,7 @@ use std::{
     sync::LazyLock,
 };
 
-const TYPES: [&str; 18] = [
+const TYPES: [&str; 20] = [
     "Agent",
     "User",
     "Group",
@@ -28,6 +28,8 @@ const TYPES: [&str; 18] = [
     "Channel",
     "File",
     "Program",
+    "Variable",
+    "Host",
     "Object",
     "DataType",
     "Opaque",
@@ -124,6 +126,8 @@ pub(crate) fn uid_of(c: &ConnectionInfo, resource: &Resource) -> Option<EntityUi
         | Resource::Channel { .. }
         | Resource::File { .. }
         | Resource::Program { .. }
+        | Resource::Variable { .. }
+        | Resource::Host { .. }
         | Resource::Object { .. }
         | Resource::Opaque { .. } => uid(resource.entity_type(), &format!("{}/{}", c.name, resource.local_id())),
     }
@@ -152,6 +156,8 @@ pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> 
         | Resource::Channel { .. }
         | Resource::File { .. }
         | Resource::Program { .. }
+        | Resource::Variable { .. }
+        | Resource::Host { .. }
         | Resource::Object { .. }
         | Resource::DataType { .. }
         | Resource::Opaque { .. } => None,
@@ -174,7 +180,8 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Opt
         Resource::Database { name }
         | Resource::Setting { name }
         | Resource::Role { name }
-        | Resource::Channel { name } => owned(&[("name", name)]),
+        | Resource::Channel { name }
+        | Resource::Variable { name } => owned(&[("name", name)]),
         Resource::Schema { name } => {
             parents.extend(database(c));
             owned(&[("name", name)])
@@ -199,7 +206,17 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Opt
             owned(&[("schema", schema), ("name", name)])
         }
         Resource::File { path } => owned(&[("path", path)]),
-        Resource::Program { command } => owned(&[("command", command)]),
+        Resource::Program { command, name, arguments } => {
+            let mut attributes = owned(&[("command", command), ("name", name)]);
+            let arguments = arguments.iter().map(ToString::to_string).collect();
+            attributes.push(("arguments".to_owned(), set(arguments)));
+            attributes
+        }
+        Resource::Host { host, port } => {
+            let mut attributes = owned(&[("host", host)]);
+            attributes.push(("port".to_owned(), RestrictedExpression::new_long(i64::from(*port))));
+            attributes
+        }
         Resource::Object { kind, name } => owned(&[("kind", kind), ("name", name)]),
         Resource::DataType { data_type } => owned(&[("name", data_type.as_str())]),
         Resource::Opaque { what } => owned(&[("what", what)]),

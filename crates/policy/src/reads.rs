@@ -2,11 +2,12 @@
 use serde_json::Value;
 
 /// The attributes of the context, in the order of the schema.
-pub(crate) const ATTRIBUTES: [&str; 12] = [
+pub(crate) const ATTRIBUTES: [&str; 13] = [
     "approved",
     "approvers",
     "approver_groups",
     "has_where",
+    "as_root",
     "command",
     "statements",
     "client_ip",

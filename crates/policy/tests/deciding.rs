@@ -192,7 +192,7 @@ fn decide(enforcer: &mut Enforcer, facts: &Arc<Facts>) -> Outcome {
 }
 
 fn update() -> Arc<Facts> {
-    let access = Access { action: Action::Update, resource: table("orders"), has_where: true };
+    let access = Access { action: Action::Update, resource: table("orders"), has_where: true, as_root: false };
     Arc::new(Facts::new("UPDATE", 1, vec![access]))
 }
 
@@ -265,7 +265,7 @@ fn the_explanation_is_the_outcome() {
         Access::new(Action::Select, table("customers")),
         Access::new(Action::Select, table("orders")),
         Access::new(Action::Delete, table("orders")),
-        Access { action: Action::Update, resource: table("orders"), has_where: true },
+        Access { action: Action::Update, resource: table("orders"), has_where: true, as_root: false },
         Access::new(Action::Drop, table("orders")),
     ];
     for groups in [&["agents"][..], &["analysts"], &["dba"], &["agents", "analysts"], &[]] {

@@ -60,12 +60,13 @@ const RESOURCES: [&str; 15] = [
     "resource == DataType::\"email\"",
     "resource is DataType in Connection::\"orders\"",
 ];
-const CONDITIONS: [&str; 14] = [
+const CONDITIONS: [&str; 15] = [
     "",
     "when { resource is Table && resource.tags.contains(\"pii\") }",
     "unless { resource is Column && resource.tags.contains(\"pii\") }",
     "unless { context.approved }",
     "unless { context.has_where }",
+    "when { context.as_root }",
     "when { context.hour >= 8 && context.weekday < 6 }",
     "when { context.statements * 9223372036854775807 > 0 }",
     "when { resource.connection.hasTag(\"environment\") && resource.connection.getTag(\"environment\") == \"prod\" }",
@@ -241,6 +242,7 @@ fn plain(texts: &[&String], s: &Subject, access: &Access, c: &Circumstances<'_>)
         "approvers": c.approvers.iter().map(|a| &a.id).collect::<Vec<_>>(),
         "approver_groups": c.approvers.iter().flat_map(|a| &a.groups).collect::<Vec<_>>(),
         "has_where": access.has_where,
+        "as_root": access.as_root,
         "command": &**c.command,
         "statements": c.statements,
         "client_ip": { "__extn": { "fn": "ip", "arg": s.client_ip.to_string() } },

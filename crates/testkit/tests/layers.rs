@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-detect", 0),
     ("doorward-enforce", 1),
     ("doorward-sql", 1),
+    ("doorward-shell", 1),
     ("doorward-policy", 2),
     ("doorward-record", 2),
     ("doorward-store", 2),

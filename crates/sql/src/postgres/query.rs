@@ -97,7 +97,12 @@ fn insert<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::InsertStmt) {
 
 fn update_access(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, has_where: bool) {
     let (schema, name) = walk.env.range_var(target);
-    walk.accesses.push(Access { action: Action::Update, resource: Resource::Table { schema, name }, has_where });
+    walk.accesses.push(Access {
+        action: Action::Update,
+        resource: Resource::Table { schema, name },
+        has_where,
+        as_root: false,
+    });
 }
 
 fn update<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::UpdateStmt) {
@@ -130,7 +135,12 @@ fn delete<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::DeleteStmt) {
     cross_database(walk, target);
     let (schema, name) = walk.env.range_var(target);
     let has_where = limits(s.where_clause(), target);
-    walk.accesses.push(Access { action: Action::Delete, resource: Resource::Table { schema, name }, has_where });
+    walk.accesses.push(Access {
+        action: Action::Delete,
+        resource: Resource::Table { schema, name },
+        has_where,
+        as_root: false,
+    });
     if s.returning_clause().is_some() || !s.using_clause().is_empty() {
         walk.on_relation(Action::Select, target);
     }
@@ -155,8 +165,12 @@ fn merge<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::MergeStmt) {
         let has_where = (matched && joined) || limits(clause.condition(), target);
         match clause.command_type {
             nodes::CmdType::CMD_INSERT => walk.add(Action::Insert, resource),
-            nodes::CmdType::CMD_UPDATE => walk.accesses.push(Access { action: Action::Update, resource, has_where }),
-            nodes::CmdType::CMD_DELETE => walk.accesses.push(Access { action: Action::Delete, resource, has_where }),
+            nodes::CmdType::CMD_UPDATE => {
+                walk.accesses.push(Access { action: Action::Update, resource, has_where, as_root: false })
+            }
+            nodes::CmdType::CMD_DELETE => {
+                walk.accesses.push(Access { action: Action::Delete, resource, has_where, as_root: false })
+            }
             nodes::CmdType::CMD_NOTHING => {}
             _ => walk.opaque("a branch of MERGE"),
         }

@@ -3,6 +3,7 @@
 use super::{names, query, walk::Walk};
 use doorward_model::{Action, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes, nodes::VariableSetKind};
+use std::sync::Arc;
 
 /// Handles a node if it is such a statement. False if it is not.
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other kind is somebody else's")]
@@ -192,7 +193,7 @@ fn copy<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CopyStmt) {
     }
     if let Some(target) = s.filename() {
         let resource = if s.is_program {
-            Resource::Program { command: target.into() }
+            Resource::Program { command: target.into(), name: target.into(), arguments: Arc::from([]) }
         } else {
             Resource::File { path: target.into() }
         };

@@ -1,0 +1,182 @@
+//! Files that well-known programs read, write, remove; for all others, whatever looks like a path is read.
+use crate::{
+    scope::{Scope, Value},
+    walk::{Context, Walker},
+};
+use doorward_model::{Action, Resource};
+
+const READ: &[Action] = &[Action::ReadFile];
+const WRITE: &[Action] = &[Action::WriteFile];
+const REMOVE: &[Action] = &[Action::RemoveFile];
+const ALTER: &[Action] = &[Action::AlterFile];
+const LIST: &[Action] = &[Action::ListFiles];
+const MOVE: &[Action] = &[Action::ReadFile, Action::RemoveFile];
+
+/// Notes the files that a program's arguments name.
+pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    match name {
+        "cat" | "tac" | "less" | "more" | "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum"
+        | "strings" | "xxd" | "od" | "hexdump" | "base64" | "nl" | "rev" | "paste" | "comm" | "diff" | "cmp"
+        | "fold" | "zcat" | "bzcat" | "xzcat" | "jq" | "column" => each(w, READ, operands(arguments), ctx, scope),
+        "head" | "tail" | "cut" | "sort" | "uniq" => each(w, READ, operands(arguments), ctx, scope),
+        "ls" | "dir" | "stat" | "file" | "du" | "df" | "readlink" | "realpath" | "tree" => {
+            let files = operands(arguments);
+            let here = [Value::known(".")];
+            if files.is_empty() && name != "df" {
+                each(w, LIST, here.iter().collect(), ctx, scope);
+            }
+            each(w, LIST, files, ctx, scope);
+        }
+        "grep" | "egrep" | "fgrep" | "rg" | "zgrep" => grep(w, arguments, ctx, scope),
+        "rm" | "rmdir" | "unlink" | "shred" => each(w, REMOVE, operands(arguments), ctx, scope),
+        "touch" | "mkdir" | "tee" | "truncate" | "mkfifo" | "mknod" | "fallocate" => {
+            each(w, WRITE, operands(arguments), ctx, scope);
+        }
+        "chmod" | "chown" | "chgrp" | "chattr" | "setfacl" | "setcap" | "chcon" => {
+            each(w, ALTER, operands(arguments).into_iter().skip(1).collect(), ctx, scope);
+        }
+        "cp" | "mv" | "ln" | "install" => copy(w, name, arguments, ctx, scope),
+        "dd" => dd(w, arguments, ctx, scope),
+        "ssh" | "sftp" | "telnet" | "nc" | "ncat" | "netcat" | "socat" => elsewhere(w, name, arguments, ctx),
+        "git" | "tar" | "zip" | "rsync" | "scp" | "curl" | "wget" => {
+            runs_by_option(w, name, arguments, ctx);
+            paths(w, arguments, ctx, scope);
+        }
+        _ => paths(w, arguments, ctx, scope),
+    }
+}
+
+/// Arguments that are no options. An option's value may be among them: that asks for more, not for less.
+fn operands(arguments: &[Value]) -> Vec<&Value> {
+    let end = arguments.iter().position(|a| a.text == "--").unwrap_or(arguments.len());
+    let option = |n: usize, a: &Value| n < end && a.text.starts_with('-');
+    arguments.iter().enumerate().filter(|(n, a)| *n != end && !option(*n, a)).map(|(_, a)| a).collect()
+}
+
+fn each(w: &mut Walker, actions: &[Action], files: Vec<&Value>, ctx: &Context, scope: &Scope) {
+    for file in files.into_iter().filter(|f| f.text != "-") {
+        // A pattern or a variable is opaque already; its text may still meet a policy.
+        if file.unknown.is_none() {
+            w.file(actions, file, ctx, scope);
+        } else if file.text.starts_with('/') {
+            w.file(actions, &Value::known(file.text.clone()), ctx, scope);
+        }
+    }
+}
+
+fn grep(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let has_pattern = arguments.iter().any(|a| a.text.starts_with("-e") || a.text.starts_with("--regexp"));
+    let files = operands(arguments);
+    each(w, READ, files.into_iter().skip(usize::from(!has_pattern)).collect(), ctx, scope);
+    if arguments.iter().any(|a| a.text.starts_with("-f") || a.text.starts_with("--pre")) {
+        w.opaque("`grep` with an option that reads or runs something else", ctx);
+    }
+}
+
+fn copy(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let source: &[Action] = if name == "mv" { MOVE } else { READ };
+    let into = arguments.iter().position(|a| matches!(a.text.as_str(), "-t" | "--target-directory"));
+    let mut files = operands(arguments);
+    if let Some(target) = arguments.iter().find_map(|a| a.text.strip_prefix("--target-directory=")) {
+        each(w, WRITE, vec![&Value::known(target)], ctx, scope);
+        return each(w, source, files, ctx, scope);
+    }
+    let target = match into {
+        Some(n) => arguments.get(n + 1),
+        None => files.pop(),
+    };
+    each(w, WRITE, target.into_iter().collect(), ctx, scope);
+    each(w, source, files, ctx, scope);
+    if name == "ln" {
+        // Through the link, what it leads to can be written.
+        each(w, WRITE, operands(arguments), ctx, scope);
+    }
+}
+
+fn dd(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    for argument in arguments {
+        let of =
+            |prefix: &str| argument.text.strip_prefix(prefix).map(|f| Value { text: f.into(), ..argument.clone() });
+        if let Some(file) = of("if=") {
+            w.file(READ, &file, ctx, scope);
+        }
+        if let Some(file) = of("of=") {
+            w.file(WRITE, &file, ctx, scope);
+        }
+    }
+}
+
+/// Programs that reach other machines: what happens there is out of sight.
+fn elsewhere(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
+    if arguments.iter().any(|a| a.text.starts_with("-o") || a.text.starts_with("-e") || a.text.starts_with("-c")) {
+        w.opaque(format!("`{name}` with an option that may run programs"), ctx);
+    }
+    let host = operands(arguments).into_iter().find(|a| a.unknown.is_none() && !a.text.contains('/'));
+    match host {
+        Some(host) if name == "ssh" || name == "sftp" => {
+            let host = host.text.rsplit('@').next().unwrap_or_default().to_lowercase();
+            w.add(Action::Forward, Resource::Host { host: host.into(), port: 22 }, ctx);
+        }
+        _ => {}
+    }
+    w.opaque(format!("`{name}`, which reaches other machines"), ctx);
+}
+
+/// Options by which programs that copy run others.
+fn runs_by_option(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
+    let options: &[&str] = match name {
+        "git" => &[
+            "-c",
+            "--config-env",
+            "--exec",
+            "--upload-pack",
+            "--receive-pack",
+            "-u",
+            "--exec-path",
+            "-O",
+            "--ext-diff",
+        ],
+        "tar" => &[
+            "--checkpoint-action",
+            "--to-command",
+            "-I",
+            "--use-compress-program",
+            "-F",
+            "--info-script",
+            "--new-volume-script",
+            "--rsh-command",
+            "--rmt-command",
+        ],
+        "zip" => &["-TT", "--unzip-command"],
+        "rsync" => &["-e", "--rsh", "--rsync-path"],
+        "scp" => &["-S", "-o", "-J"],
+        "wget" => &["--use-askpass", "-e", "--execute", "--config"],
+        "curl" => &["-K", "--config"],
+        _ => &[],
+    };
+    let clustered = |text: &str| name == "tar" && !text.starts_with("--") && text.contains(['I', 'F']);
+    for argument in arguments {
+        if options.iter().any(|o| argument.text.starts_with(o)) || clustered(&argument.text) {
+            w.opaque(format!("an option by which `{name}` runs programs: `{}`", argument.text), ctx);
+        }
+    }
+}
+
+/// Whatever looks like a path is taken to be read.
+pub(crate) fn paths(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    for argument in arguments.iter().filter(|a| a.unknown.is_none()) {
+        let text = argument.text.as_str();
+        let value = match text.strip_prefix('-') {
+            Some(option) => match text.split_once('=') {
+                Some((_, value)) => value,
+                None => option.find('/').and_then(|n| option.get(n..)).unwrap_or_default(),
+            },
+            None => text.split_once('=').map_or(text, |(_, v)| v),
+        };
+        let value = value.trim_start_matches('@');
+        let is_url = value.contains("://");
+        if !is_url && (value.contains('/') || value.starts_with('~') || matches!(value, "." | "..")) {
+            w.file(READ, &Value::known(value), ctx, scope);
+        }
+    }
+}
