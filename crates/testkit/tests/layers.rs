@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-store", 2),
     ("doorward-identity", 2),
     ("doorward-postgres", 2),
+    ("doorward-ssh", 2),
     ("doorward-gateway", 3),
     ("doorward-control", 4),
     ("doorward", 5),

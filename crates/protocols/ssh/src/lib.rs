@@ -1,0 +1,20 @@
+//! SSH, but for its transport: what channels and their requests mean, refusals, recordings.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `facts.rs` | requests of RFC 4254 and OpenSSH's → facts |
+//! | `sftp.rs` | SFTP as a pure state machine: each operation decided |
+//! | `render.rs` | outcomes → lines on standard error |
+//! | `codec.rs` | how channels stand in a recording |
+//! | `replay.rs` | a recording, readable; terminals as asciicast |
+//!
+//! Invariants: no clock, no randomness, no I/O; nothing panics on bytes of a peer; no control character of a
+//! peer's reaches a terminal through a message of ours.
+//!
+//! Deliberately absent: the transport of RFC 4253 and its encryption, log-in, flow control: a library has
+//! them, and the gateway drives it. Known limits: `docs/protocols/ssh.md`.
+pub mod codec;
+pub mod facts;
+pub mod render;
+
+pub use doorward_shell::{Login, Protocol};
