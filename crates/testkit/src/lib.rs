@@ -1,8 +1,8 @@
 //! Real servers on free loopback ports, for tests only.
 //!
 //! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
-//! here is a mock: PostgreSQL is PostgreSQL, the OIDC provider is the OpenID-certified `oidc-provider` of npm, and the
-//! gateway is the `doorward` binary.
+//! here is a mock: PostgreSQL is PostgreSQL, sshd is OpenSSH's, the OIDC provider is the OpenID-certified
+//! `oidc-provider` of npm, and the gateway is the `doorward` binary.
 //!
 //! Invariants
 //! - Servers listen on 127.0.0.1 and on a Unix socket in their own directory, nowhere else.
@@ -22,6 +22,7 @@ mod dev_token;
 mod gateway;
 mod http;
 mod oidc;
+mod openssh;
 mod paths;
 mod ports;
 mod postgres;
@@ -33,6 +34,7 @@ pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpReply, http_get, http_post_form};
 pub use oidc::{OidcClient, OidcOptions, OidcProvider};
+pub use openssh::{OpenSsh, OpenSshOptions, SshClient, SshKey};
 pub use paths::{Unavailable, cache_dir, repo_root};
 pub use ports::{free_port, wait_for_port};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresRelease};
