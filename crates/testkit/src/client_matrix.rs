@@ -68,19 +68,25 @@ impl ClientMatrix {
     /// # Errors
     /// When the script cannot be run. Clients that fail are no error: see [`MatrixReport::passed`].
     pub fn run(&self) -> Result<MatrixReport> {
-        let script = repo_root().join("scripts/run-client-matrix");
-        ensure!(script.is_file(), "there is no {}", script.display());
-        let mut command = Command::new(&script);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("PG") || text.starts_with("E2E_") || text == "DOORWARD_TOKEN_FILE" {
-                command.env_remove(name);
-            }
-        }
-        command.envs(self.envs.iter().cloned()).env("E2E_PREFIX", &self.prefix);
-        command.env("DOORWARD_TEST_CACHE", cache_dir()).args(&self.clients);
-        let output = command.output().with_context(|| format!("cannot run {}", script.display()))?;
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        Ok(MatrixReport { passed: output.status.success(), output: text })
+        let prefix = ("E2E_PREFIX".to_owned(), self.prefix.clone());
+        let envs: Vec<_> = self.envs.iter().cloned().chain([prefix]).collect();
+        run_script("run-client-matrix", &envs, &self.clients)
     }
+}
+
+/// Runs a matrix script with these variables and none of the developer's own.
+pub(crate) fn run_script(name: &str, envs: &[(String, String)], clients: &[String]) -> Result<MatrixReport> {
+    let script = repo_root().join("scripts").join(name);
+    ensure!(script.is_file(), "there is no {}", script.display());
+    let mut command = Command::new(&script);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PG") || text.starts_with("E2E_") || text == "DOORWARD_TOKEN_FILE" {
+            command.env_remove(name);
+        }
+    }
+    command.envs(envs.iter().cloned()).env("DOORWARD_TEST_CACHE", cache_dir()).args(clients);
+    let output = command.output().with_context(|| format!("cannot run {}", script.display()))?;
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    Ok(MatrixReport { passed: output.status.success(), output: text })
 }

@@ -27,6 +27,7 @@ mod paths;
 mod ports;
 mod postgres;
 mod process;
+mod ssh_matrix;
 mod tls;
 
 pub use client_matrix::{ClientMatrix, MatrixReport};
@@ -39,4 +40,5 @@ pub use paths::{Unavailable, cache_dir, repo_root};
 pub use ports::{free_port, wait_for_port};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresRelease};
 pub use process::{Process, ProcessSpec};
+pub use ssh_matrix::SshMatrix;
 pub use tls::{Authority, Identity};
