@@ -16,5 +16,6 @@
 pub mod codec;
 pub mod facts;
 pub mod render;
+pub mod sftp;
 
 pub use doorward_shell::{Login, Protocol};
