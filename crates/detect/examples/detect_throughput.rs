@@ -1,13 +1,15 @@
 //! Prints how fast the recognizers run over rows as the PostgreSQL relay sees them:
-//! `cargo run --release -p doorward-detect --example detect_throughput`.
+//! `cargo run --release -p doorward-detect --example detect_throughput`;
+//! with `-- streams`, those of terminals and programs through a `StreamMasker`.
 #![allow(
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a program that prints figures of data of its own"
 )]
-use doorward_detect::{Detector, Hint, TypeSet};
-use std::{hint::black_box, time::Instant};
+use doorward_detect::{Detector, Hint, Masker, StreamMasker, TypeSet};
+use doorward_model::{DataType, Operator};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
 /// DataRow frames of about 64 KiB, all values in text format.
 fn rows(mut row: impl FnMut(u64) -> Vec<String>) -> Vec<u8> {
@@ -76,6 +78,9 @@ fn uuid(n: u64) -> String {
 }
 
 fn main() {
+    if std::env::args().any(|a| a == "streams") {
+        return streams();
+    }
     let detector = Detector::new();
     let all = TypeSet::all();
     let samples = [
@@ -143,6 +148,47 @@ fn main() {
             hinted(Hint { ssn: true }),
         );
         by_type(&detector, data);
+    }
+}
+
+/// Streams as programs write them, in chunks of an SSH channel.
+fn streams() {
+    let lines = |line: &dyn Fn(u64) -> String| (0..20_000).map(line).collect::<String>().into_bytes();
+    let samples = [
+        ("text, lines", lines(&|n| format!("{} {}\n", words(n), words(n + 9)))),
+        ("terminal, lines", lines(&|n| format!("{} {}\r\n", words(n), words(n + 9)))),
+        (
+            "ls -l",
+            lines(&|n| {
+                format!("-rw-r--r-- 1 root root {:>8} May {:>2} 10:22 {}.rs\n", mix(n) % 1_000_000, n % 28, md5(n))
+            }),
+        ),
+        ("log with times and UUIDs", lines(&|n| format!("{} INFO {} {}\n", stamp(n), uuid(n), words(n)))),
+        (
+            "log with an address a line",
+            lines(&|n| format!("10.1.{}.{} - - {} {}\n", n % 256, mix(n) % 256, stamp(n), words(n))),
+        ),
+        ("colours", lines(&|n| format!("\x1b[01;34m{}\x1b[0m  {}\r\n", words(n), words(n + 9)))),
+        ("one line", lines(&|n| format!("{} ", words(n)))),
+        ("base64, one line", lines(&md5)),
+        ("binary", (0..200_000).flat_map(|n| mix(n).to_be_bytes()).collect()),
+    ];
+    let (detector, masker) = (Arc::new(Detector::new()), Arc::new(Masker::new([7; 32])));
+    let rules: Arc<[_]> = DataType::ALL.iter().map(|t| (*t, Operator::Redact)).collect();
+    for (name, data) in &samples {
+        let mut out = Vec::new();
+        let mut best = f64::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            let mut stream = StreamMasker::new(Arc::clone(&detector), Arc::clone(&masker), Arc::clone(&rules));
+            for chunk in data.chunks(32 * 1024) {
+                out.clear();
+                stream.push(black_box(chunk), &mut out);
+            }
+            stream.finish(&mut out);
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        println!("stream: {name:32} {:7.0} MB/s", data.len() as f64 / best / 1e6);
     }
 }
 

@@ -227,6 +227,13 @@ pub(crate) fn iban(text: &[u8]) -> Option<usize> {
     None
 }
 
+/// Whether a text begins with a country that has IBANs and two digits.
+pub(crate) fn begins_iban(text: &[u8]) -> bool {
+    let Some([a, b, c, d]) = text.first_chunk::<4>() else { return false };
+    let country = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];
+    c.is_ascii_digit() && d.is_ascii_digit() && COUNTRIES.iter().any(|Country(letters, ..)| **letters == country)
+}
+
 /// ISO 7064 mod 97-10 over the values of characters.
 fn checked(compact: &[u8]) -> bool {
     let Some((head, tail)) = compact.split_at_checked(4) else { return false };

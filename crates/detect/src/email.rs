@@ -39,6 +39,15 @@ pub(crate) fn loose(bytes: &[u8], at: usize) -> bool {
         && domain.windows(3).any(|w| matches!(w, [b'.', a, b] if ends_domain(*a) && ends_domain(*b)))
 }
 
+/// An address that the text may end within: from where. A local part and an at sign, and nothing after it that
+/// cannot be of a domain.
+pub(crate) fn open(bytes: &[u8]) -> Option<usize> {
+    let name = bytes.iter().rev().take(255).take_while(|b| is_domain(**b)).count();
+    let at = bytes.len().checked_sub(name + 1).filter(|i| bytes.get(*i) == Some(&b'@'))?;
+    let local = bytes.get(..at)?.iter().rev().take(255).take_while(|b| is_local(**b)).count();
+    (local > 0).then_some(at - local)
+}
+
 /// The address around the at sign of a value.
 pub(crate) fn exact(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let left = bytes.get(..at)?;

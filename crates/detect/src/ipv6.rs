@@ -30,6 +30,14 @@ pub(crate) fn loose(bytes: &[u8], colon: usize) -> bool {
     digits >= 3 && decimal && (shortened || colons >= 6)
 }
 
+/// An address that the text may end within: from where. More than one colon, as in times too.
+pub(crate) fn open(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().rev().take(LONGEST).take_while(|b| is_part(**b)).count();
+    let start = bytes.len() - length;
+    let colons = bytes.get(start..)?.iter().filter(|b| **b == b':').count();
+    (colons > 1 && length > 2).then_some(start)
+}
+
 /// The address around the colon of a value.
 pub(crate) fn exact(bytes: &[u8], colon: usize) -> Option<Range<usize>> {
     let range = around(bytes, colon);

@@ -2,7 +2,8 @@
 //!
 //! Two steps, because most data is clean and the first has to run over every byte of every result:
 //! [`Detector::may_contain`] says in one pass over raw wire bytes that nothing can be there, and
-//! [`Detector::scan`] finds exactly what is where in one value. [`Masker`] replaces it.
+//! [`Detector::scan`] finds exactly what is where in one value. [`Masker`] replaces it; [`StreamMasker`]
+//! does both for a terminal or a program's output while it flows.
 //!
 //! # Invariants
 //! - `may_contain` is never false where `scan` would find something in any contiguous part.
@@ -47,10 +48,12 @@ mod mask;
 mod recognizers;
 mod secrets;
 mod shape;
+mod stream;
 mod text;
 mod types;
 
 pub use mask::{Masked, Masker};
 pub use recognizers::{Detector, Finding, Hint};
 pub use shape::ValueShape;
+pub use stream::StreamMasker;
 pub use types::TypeSet;

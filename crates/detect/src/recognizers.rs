@@ -72,6 +72,8 @@ fn words(name: &str) -> Vec<String> {
 
 /// The shortest value that is found: `123::`.
 const SHORTEST: usize = 5;
+/// How many prefixes of secrets are tried at the end of a text.
+const MOST_OPEN: usize = 64;
 /// How often what is between findings is looked at again.
 const ROUNDS: usize = 4;
 
@@ -229,6 +231,20 @@ impl Detector {
         };
         found.extend(range.map(|range| Finding { data_type, range }));
         Next::From(next)
+    }
+
+    /// A key or token that the text may end within: from where.
+    pub(crate) fn open_secret(&self, text: &[u8], wanted: TypeSet) -> Option<usize> {
+        let mut from = 0;
+        for _ in 0..MOST_OPEN {
+            let seen = self.secrets.next(text, from)?;
+            if wanted.contains(of_kind(seen.kind)) && secrets::open(text, &seen) {
+                return Some(seen.start());
+            }
+            from = seen.next();
+        }
+        // A text of nothing but prefixes: what is left of it is not looked at.
+        Some(from)
     }
 
     fn scan_secrets(&self, text: &[u8], wanted: TypeSet, found: &mut Vec<Finding>) {

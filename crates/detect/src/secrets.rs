@@ -79,6 +79,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Where the prefix begins.
+    pub(crate) const fn start(&self) -> usize {
+        self.start
+    }
+
     /// From where to look for the next.
     pub(crate) const fn next(&self) -> usize {
         self.start + 1
@@ -219,14 +224,45 @@ fn pem_label(bytes: &[u8], from: usize) -> Option<usize> {
 /// From the first line of a private key to its last, or to the end of a text that lacks it.
 fn pem(bytes: &[u8], seen: &Seen) -> Option<Range<usize>> {
     let body = pem_label(bytes, seen.end)?;
-    let rest = bytes.get(body..)?;
-    let end = memmem::find(rest, b"-----END ").map_or(bytes.len(), |last| {
-        let label = body + last + 9;
-        let line = bytes.get(label..).unwrap_or_default();
-        let line = line.get(..64).unwrap_or(line);
-        memmem::find(line, b"-----").map_or(bytes.len(), |dashes| label + dashes + 5)
-    });
-    Some(seen.start..end)
+    Some(seen.start..pem_end(bytes, body).unwrap_or(bytes.len()))
+}
+
+/// Where the first last line after a place ends.
+pub(crate) fn pem_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let label = from + memmem::find(bytes.get(from..)?, b"-----END ")? + 9;
+    let line = bytes.get(label..).unwrap_or_default();
+    let line = line.get(..64).unwrap_or(line);
+    memmem::find(line, b"-----").map(|dashes| label + dashes + 5)
+}
+
+/// Whether a private key begins that does not end.
+pub(crate) fn is_pem_open(bytes: &[u8]) -> bool {
+    let mut from = 0;
+    while let Some(begin) = bytes.get(from..).and_then(|rest| memmem::find(rest, b"-----BEGIN ")) {
+        from += begin + 11;
+        if let Some(body) = pem_label(bytes, from) {
+            match pem_end(bytes, body) {
+                Some(end) => from = end,
+                None => return true,
+            }
+        }
+    }
+    false
+}
+
+/// Whether what begins with the prefix may go on after the end of the text.
+pub(crate) fn open(bytes: &[u8], seen: &Seen) -> bool {
+    let start = if let Form::EntraSecret(_) = seen.form { seen.start.saturating_sub(3) } else { seen.start };
+    let of: fn(u8) -> bool = match seen.form {
+        Form::Capitals(_) => is_capital,
+        Form::Letters(_) => is_letter,
+        Form::Mixed(_) => is_token,
+        Form::Base64(_) => is_base64,
+        Form::EntraSecret(_) => is_entra,
+        Form::Jwt => |b| is_token(b) || b == b'.',
+        Form::Pem => return false,
+    };
+    !crate::text::word_before(bytes, start) && seen.end + run(bytes, seen.end, of).len() == bytes.len()
 }
 
 /// `{"alg":` and its two smallest companions make at least this many characters after `eyJ`.
