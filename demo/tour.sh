@@ -298,6 +298,7 @@ tour() {
     tour_unidentified
     tour_held_and_approved
     tour_held_and_denied
+    tour_ssh
     tour_secret_hidden
     tour_replayed
     tour_audit

@@ -1,6 +1,9 @@
 //! `doorward.toml`: read, checked, and turned into what the parts are made of.
 use anyhow::{Context as _, Result, anyhow, bail};
-use doorward_gateway::{ClientAuth, Connection, Upstream, UpstreamTls};
+use doorward_gateway::{
+    ClientAuth, Connection, Upstream, UpstreamTls,
+    ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
+};
 use doorward_identity::IssuerConfig;
 use doorward_model::{ConnectionInfo, ConnectionName, Secret};
 use serde::Deserialize;
@@ -82,13 +85,18 @@ pub(crate) struct ConnectionConfig {
     database: Option<String>,
     user: Option<String>,
     credential: Option<Credential>,
-    #[serde(default = "default_tls")]
-    tls: String,
+    tls: Option<String>,
     tls_ca: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    auth: Option<Auth>,
+    /// SSH: host keys that the upstream may show, each as in a `.pub` file.
+    host_keys: Option<Vec<String>>,
+    /// SSH: a file of `known_hosts` in which the upstream's keys are.
+    known_hosts: Option<PathBuf>,
+    /// SSH: the first key that the upstream shows is kept, and no other is accepted from then on.
     #[serde(default)]
-    auth: Auth,
+    trust_on_first_use: bool,
     #[serde(default)]
     audit: Audit,
     #[serde(default = "default_sessions")]
@@ -99,18 +107,13 @@ pub(crate) struct ConnectionConfig {
     tags: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn default_tls() -> String {
-    "verify-full".into()
-}
-
 const fn default_sessions() -> usize {
     10_000
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Auth {
-    #[default]
     Password,
     Oauthbearer,
 }
@@ -136,6 +139,67 @@ struct Credential {
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Credential([secret])")
+    }
+}
+
+/// A connection, ready to be served.
+pub(crate) enum Backend {
+    Postgres(Box<Connection>),
+    Ssh(Box<SshConnection>),
+}
+
+impl Backend {
+    /// Its name, and where it listens.
+    pub(crate) fn place(&self) -> (ConnectionName, SocketAddr) {
+        match self {
+            Self::Postgres(c) => (c.info.name.clone(), c.listen),
+            Self::Ssh(c) => (c.info.name.clone(), c.listen),
+        }
+    }
+
+    /// Where it leads to.
+    pub(crate) fn upstream(&self) -> String {
+        match self {
+            Self::Postgres(c) => format!("{}:{}", c.upstream.host, c.upstream.port),
+            Self::Ssh(c) => format!("{}:{}", c.host, c.port),
+        }
+    }
+}
+
+impl ConnectionConfig {
+    fn host_and_port(&self) -> Result<(String, u16)> {
+        let upstream = &self.upstream;
+        let (host, port) =
+            upstream.rsplit_once(':').ok_or_else(|| anyhow!("upstream `{upstream}` is not host:port"))?;
+        let port = port.parse().map_err(|_| anyhow!("upstream `{upstream}`: `{port}` is not a port"))?;
+        Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+    }
+
+    fn for_postgres(&self) -> Result<()> {
+        self.without(&[
+            ("host_keys", self.host_keys.is_some()),
+            ("known_hosts", self.known_hosts.is_some()),
+            ("trust_on_first_use", self.trust_on_first_use),
+        ])
+    }
+
+    fn for_ssh(&self) -> Result<()> {
+        self.without(&[
+            ("database", self.database.is_some()),
+            ("tls", self.tls.is_some()),
+            ("tls_ca", self.tls_ca.is_some()),
+            ("tls_cert", self.tls_cert.is_some()),
+            ("tls_key", self.tls_key.is_some()),
+            ("auth", self.auth.is_some()),
+        ])
+    }
+
+    /// What means nothing for a kind of connection is a mistake.
+    fn without(&self, fields: &[(&str, bool)]) -> Result<()> {
+        match fields.iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => bail!("`{name}` means nothing for kind \"{}\": take it out", self.kind),
+            None => Ok(()),
+        }
     }
 }
 
@@ -166,7 +230,8 @@ impl Config {
             if c.listen.port() != 0 && !addresses.insert(c.listen) {
                 bail!("connection `{}`: {} is already in use in this file", c.name, c.listen);
             }
-            if self.server.tls.is_none() && !c.listen.ip().is_loopback() {
+            // SSH brings encryption of its own.
+            if self.server.tls.is_none() && !c.listen.ip().is_loopback() && c.kind != "ssh" {
                 bail!(
                     "connection `{}` listens on {}, which is not loopback, and [server] has no tls: tokens would travel in clear",
                     c.name,
@@ -183,7 +248,7 @@ impl Config {
             );
         }
         for c in &self.connections {
-            self.connection(c)?;
+            self.backend(c)?;
         }
         Ok(())
     }
@@ -197,25 +262,28 @@ impl Config {
     }
 
     /// A connection with its credential resolved.
-    pub(crate) fn connection(&self, c: &ConnectionConfig) -> Result<Connection> {
-        let wrong = |what: String| anyhow!("connection `{}`: {what}", c.name);
-        if c.kind != "postgres" {
-            bail!(wrong(format!("kind `{}` is not supported by this version: use \"postgres\"", c.kind)));
-        }
-        let (host, port) =
-            c.upstream.rsplit_once(':').ok_or_else(|| wrong(format!("upstream `{}` is not host:port", c.upstream)))?;
-        let port = port.parse().map_err(|_| wrong(format!("upstream `{}`: `{port}` is not a port", c.upstream)))?;
-        let tls: UpstreamTls = c.tls.parse().map_err(wrong)?;
+    pub(crate) fn backend(&self, c: &ConnectionConfig) -> Result<Backend> {
+        let built = match c.kind.as_str() {
+            "postgres" => c.for_postgres().and_then(|()| self.postgres(c)).map(|p| Backend::Postgres(Box::new(p))),
+            "ssh" => c.for_ssh().and_then(|()| self.ssh(c)).map(|s| Backend::Ssh(Box::new(s))),
+            kind => Err(anyhow!("kind `{kind}` is not supported by this version: use \"postgres\" or \"ssh\"")),
+        };
+        built.map_err(|e| anyhow!("connection `{}`: {e:#}", c.name))
+    }
+
+    fn postgres(&self, c: &ConnectionConfig) -> Result<Connection> {
+        let (host, port) = c.host_and_port()?;
+        let tls: UpstreamTls = c.tls.as_deref().unwrap_or("verify-full").parse().map_err(|e: String| anyhow!(e))?;
         let tls_client = match (&c.tls_cert, &c.tls_key) {
             (Some(cert), Some(key)) => Some((self.path(cert), self.path(key))),
             (None, None) => None,
-            _ => bail!(wrong("tls_cert and tls_key go together".into())),
+            _ => bail!("tls_cert and tls_key go together"),
         };
         let upstream = Upstream {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host,
             port,
             user: c.user.clone(),
-            password: self.password(c).map_err(|e| wrong(e.to_string()))?,
+            password: self.secret(c)?,
             tls,
             tls_ca: c.tls_ca.as_ref().map(|p| self.path(p)),
             tls_client,
@@ -226,13 +294,59 @@ impl Config {
             upstream,
             database: c.database.clone(),
             client_auth: match c.auth {
-                Auth::Password => ClientAuth::Password,
-                Auth::Oauthbearer => ClientAuth::OAuth,
+                None | Some(Auth::Password) => ClientAuth::Password,
+                Some(Auth::Oauthbearer) => ClientAuth::OAuth,
             },
             strict_audit: c.audit == Audit::Strict,
             max_sessions: c.max_sessions,
             limits: doorward_gateway::Limits::default(),
         })
+    }
+
+    fn ssh(&self, c: &ConnectionConfig) -> Result<SshConnection> {
+        let (host, port) = c.host_and_port()?;
+        let credential = match self.secret(c)? {
+            None => None,
+            // A key in OpenSSH's format says so in its first line; a password does not look like that.
+            Some(text) if text.expose().trim_start().starts_with("-----BEGIN") => {
+                // What was wrong in it is not shown: it is a secret.
+                let key = parse_private_key(text.expose(), "the credential").map_err(|_| {
+                    anyhow!("the credential is not a private key in OpenSSH's format without a passphrase")
+                })?;
+                Some(SshCredential::Key(Arc::new(key)))
+            }
+            Some(password) => Some(SshCredential::Password(password)),
+        };
+        Ok(SshConnection {
+            info: self.info(c),
+            listen: c.listen,
+            host_keys: self.host_keys(c, &host, port)?,
+            host,
+            port,
+            user: c.user.clone(),
+            credential,
+            strict_audit: c.audit == Audit::Strict,
+            max_sessions: c.max_sessions,
+        })
+    }
+
+    fn host_keys(&self, c: &ConnectionConfig, host: &str, port: u16) -> Result<HostKeys> {
+        match (&c.host_keys, &c.known_hosts, c.trust_on_first_use) {
+            (Some(keys), None, false) => Ok(HostKeys::Known(parse_host_keys(&keys.join("\n"), host, port)?)),
+            (None, Some(path), false) => {
+                let path = self.path(path);
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let keys = parse_host_keys(&text, host, port).with_context(|| path.display().to_string())?;
+                Ok(HostKeys::Known(keys))
+            }
+            (None, None, true) => {
+                Ok(HostKeys::FirstUse(self.state_dir().join("keys").join(format!("known-host-{}.pub", c.name))))
+            }
+            _ => bail!(
+                "say which host keys the upstream may show: exactly one of host_keys = [\"ssh-ed25519 AAAA…\"], \
+                 known_hosts = \"FILE\", trust_on_first_use = true"
+            ),
+        }
     }
 
     /// What policy knows of a connection.
@@ -246,7 +360,7 @@ impl Config {
         })
     }
 
-    fn password(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
+    fn secret(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
         let Some(credential) = &c.credential else { return Ok(None) };
         let secret = match credential {
             Credential { env: Some(name), file: None, secret: None, value: None } => {
@@ -307,7 +421,7 @@ files = ["a.cedar"]
     #[test]
     fn a_good_file_is_read_and_shows_no_secret() {
         let config = load(GOOD).unwrap();
-        let shown = format!("{config:?} {:?}", config.connection(&config.connections[0]).unwrap());
+        let shown = format!("{config:?} {:?}", config.postgres(&config.connections[0]).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 
@@ -325,9 +439,27 @@ files = ["a.cedar"]
             ("files = [\"a.cedar\"]", "files = []", "names no files"),
             ("name = \"orders\"", "name = \"or/ders\"", "may not be empty or hold a `/`"),
             ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
+            (
+                "tls = \"disable\"",
+                "trust_on_first_use = true",
+                "`trust_on_first_use` means nothing for kind \"postgres\"",
+            ),
+            ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
         ] {
             let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
             assert!(e.contains(want), "{to}: {e}");
         }
+    }
+
+    #[test]
+    fn host_keys_have_to_be_named() {
+        let ssh = GOOD.replace("\"postgres\"", "\"ssh\"").replace("tls = \"disable\"", "");
+        let e = format!("{:#}", load(&ssh).unwrap_err());
+        assert!(e.contains("say which host keys"), "{e}");
+        let first = ssh.replace("[policy]", "trust_on_first_use = true\n[policy]");
+        assert!(load(&first).is_ok());
+        let key = first.replace("hunter2", "-----BEGIN OPENSSH PRIVATE KEY-----\\nhunter2");
+        let e = format!("{:#}", load(&key).unwrap_err());
+        assert!(e.contains("not a private key") && !e.contains("hunter2"), "{e}");
     }
 }

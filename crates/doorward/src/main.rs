@@ -97,20 +97,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 fn connections(config: &Config, output: Output) -> Result<()> {
     for c in &config.connections {
-        let c = config.connection(c)?;
+        let backend = config.backend(c)?;
+        let (name, listen) = backend.place();
+        let (info, upstream) = (config.info(c), backend.upstream());
         match output {
-            Output::Text => println!(
-                "{:<16} {:<9} {:<22} -> {}:{}",
-                c.info.name, c.info.kind, c.listen, c.upstream.host, c.upstream.port
-            ),
-            Output::Json => println!(
-                "{}",
-                serde_json::json!({
-                    "connection": &*c.info,
-                    "listen": c.listen,
-                    "upstream": format!("{}:{}", c.upstream.host, c.upstream.port),
-                })
-            ),
+            Output::Text => println!("{name:<16} {:<9} {listen:<22} -> {upstream}", info.kind),
+            Output::Json => {
+                println!("{}", serde_json::json!({ "connection": &*info, "listen": listen, "upstream": upstream }));
+            }
         }
     }
     Ok(())

@@ -1,10 +1,14 @@
 //! `doorward serve`: the parts, wired together.
-use crate::{BadConfiguration, config::Config, policy};
+use crate::{
+    BadConfiguration,
+    config::{Backend, Config},
+    policy,
+};
 use anyhow::{Context as _, Result};
 use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
-use doorward_gateway::{AnalysisPool, Authenticate, Registry, RejectedToken, Services, postgres::Endpoint, tls};
+use doorward_gateway::{AnalysisPool, Authenticate, Registry, RejectedToken, Services, postgres, ssh, tls};
 use doorward_identity::{Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_policy::Engine;
@@ -157,21 +161,28 @@ impl Running {
         }
         .context(BadConfiguration)?;
         for c in &self.config.connections {
-            let connection = self.config.connection(c)?;
-            let (name, address) = (connection.info.name.clone(), connection.listen);
+            let backend = self.config.backend(c)?;
+            let (name, address) = backend.place();
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("connection `{name}`: cannot listen on {address}"))?;
-            let endpoint = Endpoint::new(connection, services.clone(), Some(Arc::clone(&server)))
-                .with_context(|| format!("connection `{name}`"))
-                .context(BadConfiguration)?;
-            tracing::info!("connection `{name}` on {address}");
+            let context = || format!("connection `{name}`");
             let stopped = stopped.clone();
-            tokio::spawn(async move {
-                if let Err(e) = Arc::new(endpoint).serve(listener, stopped).await {
-                    tracing::error!("connection `{name}` ended: {e}");
+            match backend {
+                Backend::Postgres(connection) => {
+                    let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
+                        .with_context(context)
+                        .context(BadConfiguration)?;
+                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
                 }
-            });
+                Backend::Ssh(connection) => {
+                    let endpoint = ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"))
+                        .with_context(context)
+                        .context(BadConfiguration)?;
+                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
+                }
+            }
+            tracing::info!("connection `{name}` on {address}");
         }
         Ok(())
     }

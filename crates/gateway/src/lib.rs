@@ -9,13 +9,15 @@
 //!   written by threads of the record crate.
 //! - Handshakes have a deadline, and one silent client delays nobody.
 //!
-//! Deliberately absent: policy, SQL, the wire format. Known limits: one upstream connection per
+//! Deliberately absent: policy, SQL, command lines, the wire format. Known limits: one upstream connection per
 //! session, never pooled, because a pooled one would carry one caller's state to another.
+mod accept;
 mod analysis;
 mod connection;
 pub mod postgres;
 mod registry;
 mod services;
+pub mod ssh;
 mod stream;
 pub mod tls;
 

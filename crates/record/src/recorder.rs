@@ -475,6 +475,11 @@ impl Recording {
 
     /// Ends the recording with a signed footer that gives the reason.
     pub fn finish(self, time: Timestamp, reason: &str) {
+        self.end(time, reason);
+    }
+
+    /// As [`finish`](Self::finish), where several tasks share the recording. Nothing is kept after it.
+    pub fn end(&self, time: Timestamp, reason: &str) {
         self.inner.end(reason, true, Some(time));
     }
 }

@@ -16,9 +16,23 @@ const MOVE: &[Action] = &[Action::ReadFile, Action::RemoveFile];
 pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
     match name {
         "cat" | "tac" | "less" | "more" | "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum"
-        | "strings" | "xxd" | "od" | "hexdump" | "base64" | "nl" | "rev" | "paste" | "comm" | "diff" | "cmp"
-        | "fold" | "zcat" | "bzcat" | "xzcat" | "jq" | "column" => each(w, READ, operands(arguments), ctx, scope),
-        "head" | "tail" | "cut" | "sort" | "uniq" => each(w, READ, operands(arguments), ctx, scope),
+        | "strings" | "od" | "hexdump" | "base64" | "nl" | "rev" | "paste" | "comm" | "diff" | "cmp" | "fold"
+        | "zcat" | "bzcat" | "xzcat" | "jq" | "column" | "cut" => {
+            each(w, READ, operands(arguments), ctx, scope);
+            long_options(w, arguments, ctx, scope);
+        }
+        "head" | "tail" => {
+            each(w, READ, operands(&without_counts(arguments)), ctx, scope);
+            long_options(w, arguments, ctx, scope);
+        }
+        "sort" => sort(w, arguments, ctx, scope),
+        // What comes second is written.
+        "uniq" | "xxd" => {
+            let files = operands(arguments);
+            each(w, WRITE, files.iter().skip(1).copied().collect(), ctx, scope);
+            each(w, READ, files, ctx, scope);
+            long_options(w, arguments, ctx, scope);
+        }
         "ls" | "dir" | "stat" | "file" | "du" | "df" | "readlink" | "realpath" | "tree" => {
             let files = operands(arguments);
             let here = [Value::known(".")];
@@ -26,6 +40,13 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
                 each(w, LIST, here.iter().collect(), ctx, scope);
             }
             each(w, LIST, files, ctx, scope);
+            long_options(w, arguments, ctx, scope);
+            // Lists of names, exclusions, output: `file -f`, `du -X`, `tree -o`.
+            if matches!(name, "file" | "du" | "tree")
+                && arguments.iter().any(|a| is_cluster_with(a, &['f', 'X', 'o', 'm']))
+            {
+                each(w, &[Action::ReadFile, Action::WriteFile], operands(arguments), ctx, scope);
+            }
         }
         "grep" | "egrep" | "fgrep" | "rg" | "zgrep" => grep(w, arguments, ctx, scope),
         "rm" | "rmdir" | "unlink" | "shred" => each(w, REMOVE, operands(arguments), ctx, scope),
@@ -51,6 +72,63 @@ fn operands(arguments: &[Value]) -> Vec<&Value> {
     let end = arguments.iter().position(|a| a.text == "--").unwrap_or(arguments.len());
     let option = |n: usize, a: &Value| n < end && a.text.starts_with('-');
     arguments.iter().enumerate().filter(|(n, a)| *n != end && !option(*n, a)).map(|(_, a)| a).collect()
+}
+
+/// The arguments of `head` and `tail` without numbers that follow `-n` and `-c`: they are no files.
+fn without_counts(arguments: &[Value]) -> Vec<Value> {
+    let is_number = |text: &str| {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text).trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let counts = |n: usize| {
+        let before = n.checked_sub(1).and_then(|n| arguments.get(n)).map(|a| a.text.as_str());
+        matches!(before, Some("-n" | "-c" | "--lines" | "--bytes"))
+    };
+    let kept = arguments.iter().enumerate().filter(|(n, a)| !(counts(*n) && is_number(&a.text)));
+    kept.map(|(_, a)| a.clone()).collect()
+}
+
+/// Whether an argument is short options in one, with one of these among them.
+fn is_cluster_with(argument: &Value, options: &[char]) -> bool {
+    argument.text.starts_with('-') && !argument.text.starts_with("--") && argument.text.contains(options)
+}
+
+/// Long options with values that are no files. Of any other (`--files0-from=F`, `--output=F`, also shortened), the
+/// value is taken for a file that is read and written.
+const NO_FILES: &str = " --lines --bytes --key --field-separator --delimiter --fields --characters --output-delimiter \
+    --color --colour --sort --time --time-style --format --printf --block-size --width --max-depth --threshold --hide \
+    --ignore --quoting-style --indicator-style --tabsize --wrap --skip-fields --skip-chars --check-chars --group \
+    --all-repeated --parallel --buffer-size --pid --sleep-interval --max-unchanged-stats --follow --check --unified \
+    --context --label --type --exclude --exclude-type --total ";
+
+fn long_options(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    for argument in arguments {
+        let Some((name, value)) = argument.text.split_once('=').filter(|(name, _)| name.starts_with("--")) else {
+            continue;
+        };
+        if name.contains("prog") || name.starts_with("--comp") {
+            w.opaque(format!("an option that runs a program: `{}`", argument.text), ctx);
+        } else if !NO_FILES.contains(&format!(" {name} ")) {
+            each(w, &[Action::ReadFile, Action::WriteFile], vec![&Value::known(value)], ctx, scope);
+        }
+    }
+}
+
+fn sort(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let files = operands(arguments);
+    // `-o FILE` may be among other letters, and its file may stand in the next argument, which is an operand to us.
+    if arguments.iter().any(|a| is_cluster_with(a, &['o', 'T']) || a.text.starts_with("--o")) {
+        each(w, WRITE, files.clone(), ctx, scope);
+        let glued = arguments.iter().filter(|a| is_cluster_with(a, &['o', 'T']));
+        let values: Vec<Value> =
+            glued.filter_map(|a| a.text.split_once(['o', 'T'])).map(|(_, file)| Value::known(file)).collect();
+        each(w, WRITE, values.iter().filter(|v| !v.text.is_empty()).collect(), ctx, scope);
+    }
+    each(w, READ, files, ctx, scope);
+    long_options(w, arguments, ctx, scope);
+    if arguments.iter().any(|a| a.text.starts_with("--comp")) {
+        w.opaque("`sort` with an option that runs a program", ctx);
+    }
 }
 
 fn each(w: &mut Walker, actions: &[Action], files: Vec<&Value>, ctx: &Context, scope: &Scope) {

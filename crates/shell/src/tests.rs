@@ -433,3 +433,25 @@ proptest! {
         let _decided = analyse(pieces.concat().as_bytes(), Login::default());
     }
 }
+
+#[test]
+fn files_in_options_are_seen() {
+    for (text, wanted) in [
+        ("sort -o /etc/x a", "write_file /etc/x"),
+        ("sort -ro/etc/x a", "write_file /etc/x"),
+        ("sort --out=/etc/x", "write_file /etc/x"),
+        ("wc --files0-from=/etc/shadow", "read_file /etc/shadow"),
+        ("du --files0=/etc/shadow", "read_file /etc/shadow"),
+        ("uniq a /etc/x", "write_file /etc/x"),
+        ("xxd -r a /etc/x", "write_file /etc/x"),
+        ("file -f /etc/shadow", "read_file /etc/shadow"),
+        ("tree -o /etc/x", "write_file /etc/x"),
+        ("head -n /etc/x", "read_file /etc/x"),
+    ] {
+        assert!(read(text).contains(wanted), "{text}: {}", read(text));
+    }
+    assert!(!opaque("sort --compress-program=/tmp/x a").is_empty());
+    assert!(!opaque("sort --comp=x a").is_empty());
+    let plain = read("tail -c +46 /srv/a; head -n 5 /srv/a; sort --key=2 /srv/a; ls --color=auto /srv");
+    assert!(!plain.contains("46\n") && !plain.contains("~/") && !plain.contains("write_file"), "{plain}");
+}

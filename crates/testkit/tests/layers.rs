@@ -24,8 +24,12 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Crates that only one crate of ours may name.
-const WRAPPED: &[(&str, &[&str])] =
-    &[("sqlx", &["doorward-store"]), ("cedar-policy", &["doorward-policy"]), ("pg_raw_parse", &["doorward-sql"])];
+const WRAPPED: &[(&str, &[&str])] = &[
+    ("sqlx", &["doorward-store"]),
+    ("cedar-policy", &["doorward-policy"]),
+    ("pg_raw_parse", &["doorward-sql"]),
+    ("russh", &["doorward-gateway"]),
+];
 
 /// Protocol crates are pure: no runtime, no network.
 const BANNED_IN_PROTOCOLS: &[&str] = &[
@@ -95,9 +99,13 @@ fn gateway_and_control_do_not_know_each_other() -> Result<()> {
 
 #[test]
 fn protocols_are_pure() -> Result<()> {
-    let used = of("doorward-postgres")?;
-    for banned in BANNED_IN_PROTOCOLS {
-        assert!(!used.contains(&(*banned).to_owned()), "doorward-postgres imports {banned}");
+    for protocol in ["doorward-postgres", "doorward-ssh"] {
+        let used = of(protocol)?;
+        for banned in BANNED_IN_PROTOCOLS {
+            assert!(!used.contains(&(*banned).to_owned()), "{protocol} imports {banned}");
+        }
+        let others = used.iter().filter(|d| ["doorward-postgres", "doorward-ssh"].contains(&d.as_str()));
+        assert_eq!(others.count(), 0, "{protocol} imports another protocol");
     }
     Ok(())
 }

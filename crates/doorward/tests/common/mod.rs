@@ -1,8 +1,15 @@
 //! A real PostgreSQL, a development issuer and a gateway, for the tests beside this folder.
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
+pub mod ssh;
+
 use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};
-use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 pub const DOORWARD: &str = env!("CARGO_BIN_EXE_doorward");
 
@@ -11,9 +18,55 @@ pub struct World {
     pub gateway: Gateway,
     pub port: u16,
     pub api: u16,
-    issuer: Process,
-    issuer_url: String,
+    issuer: Issuer,
+}
+
+/// A development issuer.
+pub struct Issuer {
+    pub url: String,
     dev: tempfile::TempDir,
+    process: Process,
+}
+
+impl Issuer {
+    pub fn start() -> Self {
+        let dev = tempfile::tempdir().unwrap();
+        let port = free_port().unwrap();
+        let process = Process::start(
+            ProcessSpec::new(DOORWARD)
+                .args(["dev", "issuer", "--dir"])
+                .arg(dev.path().to_str().unwrap())
+                .args(["--listen", &format!("127.0.0.1:{port}")]),
+            dev.path().join("issuer.log"),
+        )
+        .unwrap();
+        wait_for_port(SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(10)).unwrap();
+        Self { url: format!("http://127.0.0.1:{port}"), dev, process }
+    }
+
+    pub fn token(&self, sub: &str, groups: &[&str], extra: &[&str]) -> String {
+        let mut command = Command::new(DOORWARD);
+        command.args(["dev", "token", "--sub", sub, "--dir"]).arg(self.dev.path());
+        for group in groups {
+            command.args(["--group", group]);
+        }
+        let out = command.args(extra).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+}
+
+/// Runs a command of ours against a gateway's state and API; standard output and error together.
+pub fn doorward(state: &Path, api: u16, token: &str, args: &[&str]) -> (bool, String) {
+    let out = Command::new(DOORWARD)
+        .args(args)
+        .env("DOORWARD_STATE_DIR", state)
+        .env("DOORWARD_URL", format!("http://127.0.0.1:{api}"))
+        .env("DOORWARD_TOKEN", token)
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    (out.status.success(), text)
 }
 
 /// Tables of the demonstration, with values that must not be seen.
@@ -50,17 +103,7 @@ impl World {
     /// As [`over`](Self::over), with the gateway sent to `upstream`, which is the server's other name
     /// or something that stands in front of it.
     pub fn behind(postgres: Postgres, upstream: &str, policy: &str, connection: &str) -> Self {
-        let dev = tempfile::tempdir().unwrap();
-        let issuer_port = free_port().unwrap();
-        let issuer = Process::start(
-            ProcessSpec::new(DOORWARD)
-                .args(["dev", "issuer", "--dir"])
-                .arg(dev.path().to_str().unwrap())
-                .args(["--listen", &format!("127.0.0.1:{issuer_port}")]),
-            dev.path().join("issuer.log"),
-        )
-        .unwrap();
-        wait_for_port(SocketAddr::from(([127, 0, 0, 1], issuer_port)), Duration::from_secs(10)).unwrap();
+        let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
         let tls = if connection.contains("tls ") || connection.contains("tls=") { "" } else { "tls = \"disable\"" };
         let config = format!(
@@ -71,7 +114,7 @@ api_listen = "127.0.0.1:{api}"
 operators = ["dba"]
 [[identity.issuers]]
 name = "dev"
-issuer = "http://127.0.0.1:{issuer_port}"
+issuer = "{issuer_url}"
 audience = ["doorward"]
 principal = "agent"
 tags = {{ repository = "repository" }}
@@ -89,26 +132,20 @@ tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "
 [policy]
 files = ["policy.cedar"]
 "#,
+            issuer_url = issuer.url,
             user = postgres.user(),
             password = postgres.password(),
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
-        Self { postgres, gateway, port, api, issuer, issuer_url: format!("http://127.0.0.1:{issuer_port}"), dev }
+        Self { postgres, gateway, port, api, issuer }
     }
 
     pub fn token(&self, sub: &str, groups: &[&str], extra: &[&str]) -> String {
-        let mut command = Command::new(DOORWARD);
-        command.args(["dev", "token", "--sub", sub, "--dir"]).arg(self.dev.path());
-        for group in groups {
-            command.args(["--group", group]);
-        }
-        let out = command.args(extra).output().unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+        self.issuer.token(sub, groups, extra)
     }
 
     pub fn issuer(&self) -> &str {
-        &self.issuer_url
+        &self.issuer.url
     }
 
     pub fn state(&self) -> PathBuf {
@@ -137,15 +174,7 @@ files = ["policy.cedar"]
 
     /// Runs a command of ours against the gateway's state and API.
     pub fn doorward(&self, token: &str, args: &[&str]) -> (bool, String) {
-        let out = Command::new(DOORWARD)
-            .args(args)
-            .env("DOORWARD_STATE_DIR", self.state())
-            .env("DOORWARD_URL", format!("http://127.0.0.1:{}", self.api))
-            .env("DOORWARD_TOKEN", token)
-            .output()
-            .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        (out.status.success(), text)
+        doorward(&self.state(), self.api, token, args)
     }
 
     /// Audit entries of a kind, as JSON.

@@ -4,7 +4,7 @@ mod handshake;
 mod relay;
 mod upstream;
 
-use crate::{Connection, Services, stream::Stream, tls::TlsError};
+use crate::{Connection, Services, accept::Door, stream::Stream, tls::TlsError};
 use doorward_sql::postgres::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc, time::Duration};
@@ -51,57 +51,30 @@ impl Endpoint {
     }
 
     /// Accepts callers until told to stop. Sessions that live go on.
-    ///
-    /// # Errors
-    /// Never for a single caller's sake; only where accepting itself is broken for good.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            };
-            match accepted {
-                Ok((socket, _)) => self.clone().take(socket),
-                Err(e) => {
-                    // Out of file descriptors, or a client that left at once: neither is a reason to stop.
-                    tracing::warn!(connection = %self.connection.info.name, "cannot accept a client: {e}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        crate::accept::serve(self, listener, stop).await;
+    }
+}
+
+impl Door for Endpoint {
+    fn name(&self) -> &str {
+        self.connection.info.name.as_str()
     }
 
-    fn take(self: Arc<Self>, socket: TcpStream) {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            tokio::spawn(async move {
-                let _told = tokio::time::timeout(Duration::from_secs(5), handshake::turn_away(socket)).await;
-            });
-            return;
-        };
-        tokio::spawn(async move {
-            if let Err(e) = prepare(&socket) {
-                tracing::debug!("a client left at once: {e}");
-                return;
-            }
-            self.session(Stream::Plain(socket)).await;
-            drop(slot);
-        });
+    fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
     }
 
-    async fn session(self: Arc<Self>, client: Stream) {
-        let started = tokio::time::timeout(HANDSHAKE, handshake::accept(&self, client)).await;
+    async fn session(self: Arc<Self>, socket: TcpStream) {
+        let started = tokio::time::timeout(HANDSHAKE, handshake::accept(&self, Stream::Plain(socket))).await;
         match started {
             Ok(Some(session)) => relay::run(self, *session).await,
             Ok(None) => {}
             Err(_) => handshake::note_stall(&self),
         }
     }
-}
 
-/// Small messages go at once, and a peer that vanished is noticed.
-fn prepare(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let keepalive =
-        socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-    socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
+    async fn turn_away(socket: TcpStream) -> io::Result<()> {
+        handshake::turn_away(socket).await
+    }
 }

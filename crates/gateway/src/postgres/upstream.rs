@@ -124,7 +124,7 @@ async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
     let upstream = &endpoint.connection.upstream;
     let mut socket =
         TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(UpstreamError::Unreachable)?;
-    super::prepare(&socket).map_err(UpstreamError::Unreachable)?;
+    crate::accept::prepare(&socket).map_err(UpstreamError::Unreachable)?;
     let Some(config) = &endpoint.upstream_tls else { return Ok(Stream::Plain(socket)) };
     let mut ask = BytesMut::new();
     render::ssl_request(&mut ask);

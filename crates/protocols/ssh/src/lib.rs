@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `facts.rs` | requests of RFC 4254 and OpenSSH's → facts |
 //! | `sftp.rs` | SFTP as a pure state machine: each operation decided |
+//! | `transfer.rs` | streams of scp, rsync, git: looked through |
 //! | `render.rs` | outcomes → lines on standard error |
 //! | `codec.rs` | how channels stand in a recording |
 //! | `replay.rs` | a recording, readable; terminals as asciicast |
@@ -17,5 +18,6 @@ pub mod codec;
 pub mod facts;
 pub mod render;
 pub mod sftp;
+pub mod transfer;
 
 pub use doorward_shell::{Login, Protocol};

@@ -96,29 +96,36 @@ impl Gather {
     pub(super) fn shown(&self, check: &ContentCheck) -> Result<&[u8], DataType> {
         let clamp = |at: u64| usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.have.len());
         let (from, to) = (clamp(self.from), clamp(self.from.saturating_add(self.count)));
-        if from < to && check.detector.may_contain(&self.have, check.hidden) {
-            let found = check.detector.scan(&self.have, &Hint::default(), check.hidden);
-            let shows = |f: &&Finding| f.range.start < to && f.range.end > from && !self.is_chance(f, check);
-            let within = found.iter().find(shows);
-            if let Some(within) = within {
-                return Err(within.data_type);
-            }
+        match check.hidden_within(&self.have, from..to) {
+            Some(found) => Err(found),
+            None => Ok(self.have.get(from..to).unwrap_or_default()),
         }
-        Ok(self.have.get(from..to).unwrap_or_default())
+    }
+}
+
+impl ContentCheck {
+    /// The first hidden value of which a part is in `shown`; looked for in all of `bytes`.
+    pub(crate) fn hidden_within(&self, bytes: &[u8], shown: Range<usize>) -> Option<DataType> {
+        if shown.is_empty() || !self.detector.may_contain(bytes, self.hidden) {
+            return None;
+        }
+        let found = self.detector.scan(bytes, &Hint::default(), self.hidden);
+        let shows = |f: &&Finding| f.range.start < shown.end && f.range.end > shown.start && !self.is_chance(bytes, f);
+        found.iter().find(shows).map(|f| f.data_type)
     }
 
     /// Whether a finding is a chance of compressed or encrypted bytes: recognizers take every byte from 0x80 on
     /// for a letter of an e-mail address, since names of people have them, and IPv6 addresses are short.
-    fn is_chance(&self, finding: &Finding, check: &ContentCheck) -> bool {
-        if !by_chance(finding.data_type) || !amid_noise(&self.have, &finding.range) {
+    fn is_chance(&self, bytes: &[u8], finding: &Finding) -> bool {
+        if !by_chance(finding.data_type) || !amid_noise(bytes, &finding.range) {
             return false;
         }
         let mut at = finding.range.start;
-        for chunk in self.have.get(finding.range.clone()).unwrap_or_default().utf8_chunks() {
+        for chunk in bytes.get(finding.range.clone()).unwrap_or_default().utf8_chunks() {
             let text = chunk.valid().as_bytes();
-            for inner in check.detector.scan(text, &Hint::default(), check.hidden) {
+            for inner in self.detector.scan(text, &Hint::default(), self.hidden) {
                 let range = at + inner.range.start..at + inner.range.end;
-                if !by_chance(inner.data_type) || range.len() > BY_CHANCE || !amid_noise(&self.have, &range) {
+                if !by_chance(inner.data_type) || range.len() > BY_CHANCE || !amid_noise(bytes, &range) {
                     return false;
                 }
             }

@@ -1,0 +1,303 @@
+//! A session channel: its requests, one after the other, and the program they start.
+use super::{
+    flow::{self, Far, Near},
+    inbox::{Inbox, Item, Request},
+    program,
+    session::{Asked, CallerEnd, Gone, Session, Told},
+};
+use bytes::Bytes;
+use doorward_enforce::{Permit, Refusal, RefusalKind, StreamPermit};
+use doorward_model::{Access, Action, Facts, Resource};
+use doorward_record::Direction;
+use doorward_ssh::{
+    codec::Stream,
+    facts::{self, Meaning},
+    render,
+};
+use russh::server::Handle;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+
+/// A program that runs upstream.
+struct Running {
+    permit: StreamPermit,
+    input: program::Input,
+    output: JoinHandle<()>,
+}
+
+struct Channel {
+    session: Arc<Session>,
+    handle: Handle,
+    near: Arc<Near>,
+    far: Option<Arc<Far>>,
+    terminal: bool,
+    running: Option<Running>,
+    /// A command was refused: the channel has had its one program.
+    over: bool,
+}
+
+/// A session channel, from its opening to its end.
+pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, inbox: Arc<Inbox>) {
+    let near = Near { number: end.id().number(), id: end.id(), end, inbox };
+    session.event(near.number, "opened", &[("kind", "session")]);
+    let mut channel =
+        Channel { session, handle, near: Arc::new(near), far: None, terminal: false, running: None, over: false };
+    let _gone = channel.serve().await;
+    channel.close().await;
+}
+
+impl Channel {
+    async fn serve(&mut self) -> Result<(), Gone> {
+        loop {
+            let item = tokio::select! {
+                item = self.near.inbox.next() => item,
+                () = self.session.ended() => Item::Closed,
+            };
+            match item {
+                Item::Request(request) => self.request(request).await?,
+                Item::Data(stream, bytes) => self.data(stream, &bytes).await?,
+                Item::Eof => self.eof().await?,
+                Item::Closed => return Ok(()),
+                // A caller has none of these to say; the library does not pass them on.
+                Item::Exit(_) | Item::ExitSignal { .. } => {}
+            }
+        }
+    }
+
+    async fn data(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Gone> {
+        self.session.keep(self.near.number, stream, Direction::Client, bytes).await;
+        if let (Some(running), Some(far), Stream::Data) = (&mut self.running, &self.far, stream) {
+            let sent = running.input.take(&self.session, &self.near, far, &running.permit, bytes).await;
+            if sent.is_err() && !far.inbox.is_closed() {
+                return Err(Gone);
+            }
+        }
+        flow::grant(&self.near.end, bytes.len()).await
+    }
+
+    async fn eof(&mut self) -> Result<(), Gone> {
+        if let (Some(running), Some(far)) = (&mut self.running, &self.far) {
+            running.input.end(far).await?;
+        }
+        Ok(())
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), Gone> {
+        match request {
+            Request::Exec(command) => {
+                let meaning = facts::exec(&command, self.session.login);
+                self.program("exec", meaning, &command).await
+            }
+            Request::Shell => self.program("shell", facts::shell(self.session.login), b"shell").await,
+            Request::Subsystem(name) => {
+                let meaning = facts::subsystem(&name, self.session.login);
+                self.program("subsystem", meaning, name.as_bytes()).await
+            }
+            Request::Pty { term, columns, rows, pixels, modes } => {
+                self.pty(&term, (columns, rows), pixels, &modes).await
+            }
+            Request::Env { name, value } => self.env(&name, &value).await,
+            Request::Resize { columns, rows, pixels } => self.resize(columns, rows, pixels).await,
+            Request::Signal(signal) => self.signal(signal).await,
+            Request::Agent => self.not_offered(facts::agent(self.session.login), "forwarding of an agent").await,
+            Request::X11 => self.not_offered(facts::x11(self.session.login), "forwarding of X11").await,
+            Request::Unknown(name) => {
+                let what = format!("the channel request `{}`", name.escape_debug());
+                let access = Access::new(Action::Opaque, Resource::Opaque { what: what.as_str().into() });
+                let facts = Arc::new(Facts::new("channel request", 1, vec![access]));
+                self.not_offered(Meaning { facts, statement: name.into(), protocol: None }, &what).await
+            }
+        }
+    }
+
+    async fn answer(&self, success: bool) -> Result<(), Gone> {
+        let answered = match success {
+            true => self.handle.channel_success(self.near.id).await,
+            false => self.handle.channel_failure(self.near.id).await,
+        };
+        answered.map_err(|()| Gone)
+    }
+
+    /// What this version cannot do is refused, whatever policy says.
+    async fn not_offered(&self, meaning: Meaning, what: &str) -> Result<(), Gone> {
+        let refusal = Refusal {
+            kind: RefusalKind::NotUnderstood,
+            message: format!("refused: {what} is not offered"),
+            detail: None,
+            hint: None,
+        };
+        self.session
+            .refuse(Asked { via: "request", meaning: &meaning, payload: meaning.statement.as_bytes() }, refusal);
+        self.answer(false).await
+    }
+
+    fn told(&self) -> Told<'_> {
+        let near = &self.near;
+        Told { channel: near.number, caller: &near.end, inbox: &near.inbox, terminal: self.terminal, aloud: true }
+    }
+
+    async fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Result<Permit, Refusal> {
+        self.session.decide(Asked { via, meaning, payload }, &self.told()).await
+    }
+
+    /// The upstream's side of the channel, opened when the first request needs it.
+    async fn far(&mut self) -> Result<Arc<Far>, Gone> {
+        if let Some(far) = &self.far {
+            return Ok(Arc::clone(far));
+        }
+        let channel = tokio::select! {
+            opened = self.session.upstream.handle.channel_open_session() => opened?,
+            () = self.session.ended() => return Err(Gone),
+        };
+        let far = Arc::new(Far { inbox: self.session.upstream.inbox(channel.id()), end: channel.split().1 });
+        self.far = Some(Arc::clone(&far));
+        Ok(far)
+    }
+
+    /// What the upstream answered to a request; no answer is a no.
+    async fn upstream_says(&self, far: &Far) -> bool {
+        tokio::select! {
+            reply = far.inbox.replied() => reply.unwrap_or(false),
+            () = self.near.inbox.closed() => false,
+            () = self.session.ended() => false,
+        }
+    }
+
+    async fn pty(
+        &mut self,
+        term: &str,
+        (columns, rows): (u32, u32),
+        (width, height): (u32, u32),
+        modes: &[(russh::Pty, u32)],
+    ) -> Result<(), Gone> {
+        let Ok(permit) = self.session.follow(term.as_bytes()) else { return self.answer(false).await };
+        self.session.redeem(permit, term.as_bytes()).await?;
+        let far = self.far().await?;
+        far.inbox.forget_replies();
+        far.end.request_pty(true, term, columns, rows, width, height, modes).await?;
+        let success = self.upstream_says(&far).await;
+        self.terminal |= success;
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.session.event(self.near.number, "pty", &[("term", term), ("columns", &columns), ("rows", &rows)]);
+        self.answer(success).await
+    }
+
+    async fn env(&mut self, name: &str, value: &str) -> Result<(), Gone> {
+        let meaning = facts::env(name, value, self.session.login);
+        let payload = format!("{name}={value}");
+        // Told by the failure alone: clients send what nobody asked for, and expect that some of it is not taken.
+        let Ok(permit) = self.decide("env", &meaning, payload.as_bytes()).await else {
+            return self.answer(false).await;
+        };
+        self.session.redeem(permit, payload.as_bytes()).await?;
+        let far = self.far().await?;
+        far.inbox.forget_replies();
+        far.end.set_env(true, name, value).await?;
+        let success = self.upstream_says(&far).await;
+        self.answer(success).await
+    }
+
+    async fn resize(&self, columns: u32, rows: u32, (width, height): (u32, u32)) -> Result<(), Gone> {
+        let Some(far) = &self.far else { return Ok(()) };
+        let payload = format!("{columns}x{rows}");
+        // A session that is no longer welcome ends by itself.
+        let Ok(permit) = self.session.follow(payload.as_bytes()) else { return Ok(()) };
+        self.session.redeem(permit, payload.as_bytes()).await?;
+        let (columns_text, rows_text) = (columns.to_string(), rows.to_string());
+        self.session.event(self.near.number, "resize", &[("columns", &columns_text), ("rows", &rows_text)]);
+        Ok(far.end.window_change(columns, rows, width, height).await?)
+    }
+
+    async fn signal(&self, signal: russh::Sig) -> Result<(), Gone> {
+        let Some(far) = &self.far else { return Ok(()) };
+        let payload = format!("{signal:?}");
+        let Ok(permit) = self.session.follow(payload.as_bytes()) else { return Ok(()) };
+        self.session.redeem(permit, payload.as_bytes()).await?;
+        self.session.event(self.near.number, "request", &[("what", "signal"), ("statement", &payload)]);
+        Ok(far.end.signal(signal).await?)
+    }
+
+    /// `exec`, `shell`, `subsystem`: a channel has one of them (RFC 4254 §6.5).
+    async fn program(&mut self, via: &'static str, meaning: Meaning, payload: &[u8]) -> Result<(), Gone> {
+        if self.running.is_some() || self.over {
+            return self.answer(false).await;
+        }
+        self.session.event(self.near.number, "request", &[("what", via), ("statement", &meaning.statement)]);
+        match self.decide(via, &meaning, payload).await {
+            Err(refusal) => self.refused(via, &refusal).await,
+            Ok(permit) => {
+                let stream = permit.stream();
+                let bytes = self.session.redeem(permit, payload).await?;
+                self.start(via, &meaning, bytes, stream).await
+            }
+        }
+    }
+
+    async fn start(
+        &mut self,
+        via: &'static str,
+        meaning: &Meaning,
+        bytes: Bytes,
+        permit: StreamPermit,
+    ) -> Result<(), Gone> {
+        let far = self.far().await?;
+        far.inbox.forget_replies();
+        match via {
+            "exec" => far.end.exec(true, bytes).await?,
+            "shell" => far.end.request_shell(true).await?,
+            _ => far.end.request_subsystem(true, String::from_utf8_lossy(&bytes)).await?,
+        }
+        let success = self.upstream_says(&far).await;
+        self.answer(success).await?;
+        if success {
+            let shared = program::Shared {
+                session: Arc::clone(&self.session),
+                handle: self.handle.clone(),
+                near: Arc::clone(&self.near),
+                far,
+            };
+            let (input, output) = program::start(shared, meaning.protocol);
+            self.running = Some(Running { permit, input, output });
+        }
+        Ok(())
+    }
+
+    /// A refused command ends as a command does that the shell may not run: words on standard error, status 126.
+    /// A refused subsystem fails, as one does that is not there.
+    async fn refused(&mut self, via: &'static str, refusal: &Refusal) -> Result<(), Gone> {
+        self.over = true;
+        let text = render::refusal(refusal, self.terminal);
+        if via == "subsystem" {
+            self.session.say(&self.told(), &text).await?;
+            // OpenSSH's client leaves at the failure, and shows what came before only if it came a moment before.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return self.answer(false).await;
+        }
+        self.answer(true).await?;
+        self.session.say(&self.told(), &text).await?;
+        self.near.end.exit_status(render::REFUSED).await?;
+        self.session.event(self.near.number, "exit", &[("status", &render::REFUSED.to_string())]);
+        self.near.end.eof().await?;
+        Ok(self.near.end.close().await?)
+    }
+
+    async fn close(mut self) {
+        // What the caller had sent and nobody took is on record all the same.
+        while let Some(Item::Data(stream, bytes)) = self.near.inbox.try_next() {
+            self.session.keep(self.near.number, stream, Direction::Client, &bytes).await;
+        }
+        if let Some(far) = &self.far {
+            let _gone = far.end.close().await;
+        } else {
+            let _gone = self.near.end.close().await;
+        }
+        if let Some(running) = self.running.take() {
+            let _panicked = running.output.await;
+        }
+        if let Some(far) = &self.far {
+            self.session.upstream.inboxes.lock().remove(&far.end.id());
+        }
+        self.session.event(self.near.number, "closed", &[]);
+        self.session.channels.lock().remove(&self.near.id);
+    }
+}

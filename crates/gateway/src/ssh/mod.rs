@@ -1,0 +1,202 @@
+//! SSH: listener, log-in, upstream, channels.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `caller.rs` | what the library tells of the caller: log-in, channels, requests |
+//! | `login.rs` | from a token to a session: identity, `connect`, the upstream |
+//! | `upstream.rs` | the connection to the upstream: host key, credential, what it says |
+//! | `session.rs` | what the channels of a session share: deciding, holding, recording |
+//! | `channel.rs` | a session channel: its requests, one after the other |
+//! | `flow.rs` | data of a channel, both ways |
+//! | `program.rs` | a program that runs: its input and output |
+//! | `sftp.rs` | a program that speaks SFTP: each operation decided |
+//! | `forward.rs` | forwarded connections |
+//! | `inbox.rs` | what a peer sent, until it is taken |
+//!
+//! Each direction of each channel is a task of its own, and the library's two loops never wait for any: no
+//! channel waits for another, and no direction for the other.
+mod caller;
+mod channel;
+mod flow;
+mod forward;
+mod inbox;
+mod keys;
+mod login;
+mod program;
+mod session;
+mod sftp;
+
+mod upstream;
+
+use crate::{Services, accept::Door};
+use doorward_model::{AuditEvent, AuditKind, ConnectionInfo, Secret};
+use russh::{MethodKind, MethodSet, SshId, cipher, compression, kex, keys::PrivateKey, mac, server};
+use std::{borrow::Cow, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+pub use keys::{HostKeyError, parse_host_keys, parse_private_key};
+
+/// How long a caller may take from the first byte to the end of log-in.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How much a peer may send on a channel ahead of what was passed on, in bytes.
+const WINDOW: u32 = 1 << 20;
+
+/// Which host keys an upstream may show.
+#[derive(Clone, Debug)]
+pub enum HostKeys {
+    /// One of these.
+    Known(Vec<russh::keys::PublicKey>),
+    /// The first one seen; it is kept in this file.
+    FirstUse(PathBuf),
+}
+
+/// How the gateway logs in upstream.
+#[derive(Clone, Debug)]
+pub enum SshCredential {
+    /// A password.
+    Password(Secret<String>),
+    /// A private key.
+    Key(Arc<PrivateKey>),
+}
+
+/// A registered SSH server.
+#[derive(Clone, Debug)]
+pub struct SshConnection {
+    /// What policy knows of it.
+    pub info: Arc<ConnectionInfo>,
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// Host name or address of the upstream.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// The user there; the caller's user name where absent.
+    pub user: Option<String>,
+    /// How to log in there.
+    pub credential: Option<SshCredential>,
+    /// Which host keys it may show.
+    pub host_keys: HostKeys,
+    /// Whether requests wait until their audit entry is durable.
+    pub strict_audit: bool,
+    /// How many sessions may be open at once.
+    pub max_sessions: usize,
+}
+
+/// One connection's endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) connection: SshConnection,
+    pub(crate) services: Services,
+    config: Arc<server::Config>,
+    slots: Arc<Semaphore>,
+}
+
+impl Endpoint {
+    /// An endpoint for a connection. The gateway's host key is in `keys`; it is made where there is none.
+    ///
+    /// # Errors
+    /// Where the host key cannot be read or made.
+    pub fn new(connection: SshConnection, services: Services, keys: &Path) -> Result<Self, HostKeyError> {
+        let host_key = keys::load_or_create(keys)?;
+        Ok(Self {
+            slots: Arc::new(Semaphore::new(connection.max_sessions)),
+            config: Arc::new(server_config(host_key)),
+            connection,
+            services,
+        })
+    }
+
+    /// Accepts callers until told to stop. Sessions that live go on.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        crate::accept::serve(self, listener, stop).await;
+    }
+
+    fn note_fault(&self, session: Option<doorward_model::SessionId>, at_fault: &str, what: &str) {
+        let kind = AuditKind::Fault { at_fault: at_fault.into(), what: what.into() };
+        let event = AuditEvent { time: crate::services::now(), session, kind };
+        if let Err(e) = self.services.audit.append(&event) {
+            tracing::error!("a fault is not in the audit log: {e}");
+        }
+    }
+}
+
+impl Door for Endpoint {
+    fn name(&self) -> &str {
+        self.connection.info.name.as_str()
+    }
+
+    fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    async fn session(self: Arc<Self>, socket: TcpStream) {
+        caller::serve(self, socket).await;
+    }
+
+    async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+        // RFC 4253 §4.2: lines before the version may say something.
+        socket.write_all(b"doorward: too many sessions on this connection\r\n").await
+    }
+}
+
+/// What is offered to both sides: nothing that is known to be weak (RFC 9142), the post-quantum hybrid first.
+fn preferred() -> russh::Preferred {
+    const KEX: &[kex::Name] = &[
+        kex::MLKEM768X25519_SHA256,
+        kex::CURVE25519,
+        kex::CURVE25519_PRE_RFC_8731,
+        kex::ECDH_SHA2_NISTP256,
+        kex::DH_G16_SHA512,
+        kex::DH_G18_SHA512,
+        kex::EXTENSION_SUPPORT_AS_CLIENT,
+        kex::EXTENSION_SUPPORT_AS_SERVER,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+    ];
+    const CIPHERS: &[cipher::Name] =
+        &[cipher::AES_256_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR, cipher::AES_128_CTR];
+    const MACS: &[mac::Name] = &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
+    russh::Preferred {
+        kex: Cow::Borrowed(KEX),
+        key: Cow::Owned(
+            russh::Preferred::DEFAULT
+                .key
+                .iter()
+                // `ssh-rsa` signs with SHA-1.
+                .filter(|a| !matches!(a, russh::keys::Algorithm::Rsa { hash: None }))
+                .cloned()
+                .collect(),
+        ),
+        host_key_certificates: Cow::Borrowed(&[]),
+        cipher: Cow::Borrowed(CIPHERS),
+        mac: Cow::Borrowed(MACS),
+        compression: Cow::Borrowed(&[compression::NONE]),
+    }
+}
+
+fn server_config(host_key: PrivateKey) -> server::Config {
+    server::Config {
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Doorward")),
+        methods: MethodSet::from([MethodKind::Password, MethodKind::KeyboardInteractive].as_slice()),
+        auth_rejection_time: Duration::from_secs(1),
+        // The first attempt of OpenSSH is `none`, to learn what there is.
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        keys: vec![host_key],
+        window_size: WINDOW,
+        manual_window: true,
+        maximum_packet_size: 32 * 1024,
+        channel_buffer_size: 1,
+        event_buffer_size: 64,
+        preferred: preferred(),
+        max_auth_attempts: 6,
+        inactivity_timeout: None,
+        keepalive_interval: Some(Duration::from_secs(60)),
+        keepalive_max: 3,
+        nodelay: true,
+        ..server::Config::default()
+    }
+}

@@ -1,0 +1,294 @@
+//! A program that runs upstream: what goes to it and what comes from it.
+use super::{
+    flow::{self, Far, Near},
+    inbox::Item,
+    session::{Gone, Session},
+    sftp::{self, Desk},
+};
+use doorward_detect::{StreamMasker, TypeSet};
+use doorward_enforce::StreamPermit;
+use doorward_model::DataType;
+use doorward_ssh::{Protocol, codec::Stream, render, sftp::ContentCheck, transfer::Inspector};
+use russh::{Sig, server::Handle};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+
+/// A program that wrote nothing for so long waits for somebody: a prompt must be seen.
+const PAUSE: Duration = Duration::from_millis(8);
+/// What may be the beginning of a value is not kept back longer than this.
+const OVERDUE: Duration = Duration::from_millis(500);
+
+/// What both directions of a program use.
+pub(crate) struct Shared {
+    pub(crate) session: Arc<Session>,
+    pub(crate) handle: Handle,
+    pub(crate) near: Arc<Near>,
+    pub(crate) far: Arc<Far>,
+}
+
+/// Where a program's input goes.
+pub(crate) enum Input {
+    /// As it is: the command was decided, and its input is part of it.
+    Plain,
+    /// To where each operation is decided.
+    Sftp(Arc<Desk>),
+}
+
+impl Input {
+    pub(crate) async fn take(
+        &mut self,
+        session: &Session,
+        near: &Near,
+        far: &Far,
+        permit: &StreamPermit,
+        bytes: &[u8],
+    ) -> Result<(), Gone> {
+        match self {
+            Self::Plain => far.send(session, near, permit, bytes).await,
+            Self::Sftp(desk) => desk.take(session, near, bytes).await,
+        }
+    }
+
+    /// The caller has no more input.
+    pub(crate) async fn end(&self, far: &Far) -> Result<(), Gone> {
+        match self {
+            Self::Plain => Ok(far.end.eof().await?),
+            Self::Sftp(desk) => {
+                desk.no_more_input();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a stream goes through on its way to the caller.
+enum Filter {
+    /// The caller may see everything.
+    Clear,
+    Masked(Box<StreamMasker>),
+    /// Bytes that cannot be changed: they go, or the stream ends.
+    Inspected(Box<Inspector>),
+}
+
+impl Filter {
+    fn masked(session: &Session) -> Self {
+        let rules: Vec<_> = session.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
+        if rules.is_empty() {
+            return Self::Clear;
+        }
+        let services = &session.endpoint.services;
+        let (detector, masker) = (Arc::clone(&services.detector), Arc::clone(&services.masker));
+        Self::Masked(Box::new(StreamMasker::new(detector, masker, rules.into())))
+    }
+
+    fn inspected(session: &Session) -> Self {
+        Self::Inspected(Box::new(Inspector::new(contents(session))))
+    }
+
+    fn hold_back(&self) -> usize {
+        match self {
+            Self::Clear => 0,
+            Self::Masked(m) => m.hold_back(),
+            Self::Inspected(i) => i.hold_back(),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DataType> {
+        match self {
+            Self::Clear => out.extend_from_slice(bytes),
+            Self::Masked(m) => m.push(bytes, out),
+            Self::Inspected(i) => i.push(bytes, out)?,
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, overdue: bool, out: &mut Vec<u8>) -> Result<(), DataType> {
+        match self {
+            Self::Clear => {}
+            Self::Masked(m) if overdue => m.force(out),
+            Self::Masked(m) => m.flush(out),
+            Self::Inspected(i) => i.flush(out)?,
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), DataType> {
+        match self {
+            Self::Clear => {}
+            Self::Masked(m) => m.finish(out),
+            Self::Inspected(i) => i.flush(out)?,
+        }
+        Ok(())
+    }
+}
+
+/// What the caller may not see in files.
+pub(crate) fn contents(session: &Session) -> ContentCheck {
+    let hidden: TypeSet = session.masks().into_iter().map(|(kind, _)| kind).collect();
+    ContentCheck { detector: Arc::clone(&session.endpoint.services.detector), hidden }
+}
+
+/// Takes up a program that was started: its output flows from now on.
+pub(crate) fn start(shared: Shared, protocol: Option<Protocol>) -> (Input, JoinHandle<()>) {
+    match protocol {
+        Some(Protocol::Sftp) => {
+            let desk = Arc::new(Desk::new(&shared.session));
+            (Input::Sftp(Arc::clone(&desk)), tokio::spawn(sftp::output(shared, desk)))
+        }
+        Some(
+            Protocol::ScpSink
+            | Protocol::ScpSource
+            | Protocol::Rsync
+            | Protocol::GitUploadPack
+            | Protocol::GitReceivePack,
+        ) => {
+            let filter = Filter::inspected(&shared.session);
+            (Input::Plain, tokio::spawn(output(shared, filter)))
+        }
+        None => {
+            let filter = Filter::masked(&shared.session);
+            (Input::Plain, tokio::spawn(output(shared, filter)))
+        }
+    }
+}
+
+async fn output(shared: Shared, data: Filter) {
+    let error = Filter::masked(&shared.session);
+    let generation = shared.session.generation();
+    let mut output = Output { shared, data, error, generation, quiet: Quiet::No };
+    let _gone = output.carry().await;
+    let _gone = output.shared.near.end.close().await;
+    let _gone = output.shared.far.end.close().await;
+}
+
+struct Output {
+    shared: Shared,
+    data: Filter,
+    error: Filter,
+    generation: u64,
+    quiet: Quiet,
+}
+
+/// How long nothing has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    No,
+    ForAPause,
+    /// So long that all is out that can be.
+    Overdue,
+}
+
+impl Output {
+    async fn carry(&mut self) -> Result<(), Gone> {
+        loop {
+            let far = Arc::clone(&self.shared.far);
+            let waiting = self.quiet != Quiet::Overdue && self.data.hold_back() + self.error.hold_back() > 0;
+            let item = tokio::select! {
+                biased;
+                item = far.inbox.next() => item,
+                () = tokio::time::sleep(self.patience()), if waiting => {
+                    self.pause().await?;
+                    continue;
+                }
+            };
+            self.quiet = Quiet::No;
+            match item {
+                Item::Data(stream, bytes) => self.data(stream, &bytes).await?,
+                Item::Exit(status) => {
+                    self.finish().await?;
+                    exit(&self.shared, status).await?;
+                }
+                Item::ExitSignal { signal, core_dumped, message } => {
+                    self.finish().await?;
+                    exit_signal(&self.shared, signal, core_dumped, message).await?;
+                }
+                Item::Eof => {
+                    self.finish().await?;
+                    self.shared.near.end.eof().await?;
+                }
+                Item::Closed => return self.finish().await,
+                // The upstream asks for nothing on a channel; the library does not pass it on.
+                Item::Request(_) => {}
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.quiet == Quiet::No { PAUSE } else { OVERDUE }
+    }
+
+    async fn data(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Gone> {
+        self.follow_policy().await?;
+        let mut out = Vec::with_capacity(bytes.len());
+        let filter = if stream == Stream::Data { &mut self.data } else { &mut self.error };
+        let pushed = filter.push(bytes, &mut out);
+        self.shared.near.show(&self.shared.session, stream, &out).await?;
+        self.checked(pushed).await?;
+        flow::grant(&self.shared.far.end, bytes.len()).await
+    }
+
+    /// What may be seen is for the policy of the moment to say.
+    async fn follow_policy(&mut self) -> Result<(), Gone> {
+        let generation = self.shared.session.generation();
+        if generation == self.generation {
+            return Ok(());
+        }
+        self.finish().await?;
+        self.generation = generation;
+        self.error = Filter::masked(&self.shared.session);
+        self.data = match self.data {
+            Filter::Inspected(_) => Filter::inspected(&self.shared.session),
+            Filter::Clear | Filter::Masked(_) => Filter::masked(&self.shared.session),
+        };
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> Result<(), Gone> {
+        let overdue = self.quiet == Quiet::ForAPause;
+        self.quiet = if overdue { Quiet::Overdue } else { Quiet::ForAPause };
+        let mut out = Vec::new();
+        let paused = self.data.pause(overdue, &mut out);
+        self.shared.near.show(&self.shared.session, Stream::Data, &out).await?;
+        self.checked(paused).await?;
+        out.clear();
+        let paused = self.error.pause(overdue, &mut out);
+        self.shared.near.show(&self.shared.session, Stream::Error, &out).await?;
+        self.checked(paused).await
+    }
+
+    async fn finish(&mut self) -> Result<(), Gone> {
+        let mut out = Vec::new();
+        let finished = self.data.finish(&mut out);
+        self.shared.near.show(&self.shared.session, Stream::Data, &out).await?;
+        self.checked(finished).await?;
+        out.clear();
+        let finished = self.error.finish(&mut out);
+        self.shared.near.show(&self.shared.session, Stream::Error, &out).await?;
+        self.checked(finished).await
+    }
+
+    /// A value that may not be seen, in bytes that cannot be changed: the program ends here.
+    async fn checked(&self, result: Result<(), DataType>) -> Result<(), Gone> {
+        let Err(found) = result else { return Ok(()) };
+        let Shared { session, near, .. } = &self.shared;
+        let what = format!("a value of type `{}` was found in what is transferred", found.as_str());
+        session.event(near.number, "decided", &[("outcome", "refuse"), ("reason", &what)]);
+        session.endpoint.note_fault(Some(session.id), "policy", &what);
+        let text = render::notice(&format!("refused: {what}; a masked file would be another file"), false);
+        near.show(session, Stream::Error, text.as_bytes()).await?;
+        exit(&self.shared, render::REFUSED).await?;
+        Err(Gone)
+    }
+}
+
+pub(crate) async fn exit(shared: &Shared, status: u32) -> Result<(), Gone> {
+    let Shared { session, near, .. } = shared;
+    session.event(near.number, "exit", &[("status", &status.to_string())]);
+    Ok(near.end.exit_status(status).await?)
+}
+
+pub(crate) async fn exit_signal(shared: &Shared, signal: Sig, core_dumped: bool, message: String) -> Result<(), Gone> {
+    let Shared { session, near, handle, .. } = shared;
+    session.event(near.number, "exit_signal", &[("signal", &format!("{signal:?}"))]);
+    handle.exit_signal_request(near.id, signal, core_dumped, message, String::new()).await.map_err(|()| Gone)
+}

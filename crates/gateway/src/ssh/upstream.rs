@@ -1,0 +1,379 @@
+//! The connection to the upstream: its host key, the gateway's credential, and what it sends.
+use super::{
+    Endpoint, HostKeys, SshCredential, WINDOW,
+    inbox::{Inbox, Item},
+};
+use doorward_ssh::codec::Stream;
+use parking_lot::Mutex;
+use russh::{
+    Channel, ChannelId, Disconnect, Sig, SshId,
+    client::{self, ChannelOpenHandle, DisconnectReason, Msg},
+    keys::{PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fs, io,
+    net::Shutdown,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+
+/// How long the upstream may take from connecting to the end of log-in.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// Why there is no connection to the upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(io::Error),
+    #[error("the upstream did not finish its handshake in time")]
+    Stalled,
+    #[error("the upstream's host key is not the one that is known: {0}")]
+    HostKey(String),
+    #[error("the upstream breaks the protocol: {0}")]
+    Misbehaved(russh::Error),
+    #[error("the upstream did not accept the gateway's credential")]
+    Login,
+    #[error("no credential is configured for the upstream")]
+    NoCredential,
+}
+
+impl UpstreamError {
+    /// What the caller may know of it.
+    pub(crate) fn for_the_caller(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) | Self::Stalled => "the target cannot be reached",
+            Self::HostKey(_) => "the target's host key is not the one that is known; tell the operator of this gateway",
+            Self::Misbehaved(_) => "the target does not speak SSH as it should",
+            Self::Login | Self::NoCredential => "the gateway could not log in at the target; tell its operator",
+        }
+    }
+}
+
+/// A connection that the upstream opened: a forwarded one.
+pub(crate) struct Incoming {
+    pub(crate) channel: Channel<Msg>,
+    pub(crate) address: String,
+    pub(crate) port: u32,
+    pub(crate) originator: (String, u32),
+    pub(crate) reply: ChannelOpenHandle,
+}
+
+pub(crate) type Inboxes = Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>;
+
+/// A connection to the upstream, logged in.
+pub(crate) struct Connected {
+    pub(crate) handle: client::Handle<Upstream>,
+    pub(crate) inboxes: Inboxes,
+    gone: watch::Receiver<bool>,
+    socket: std::net::TcpStream,
+}
+
+impl Connected {
+    /// Resolves when the upstream has left.
+    pub(crate) async fn gone(&self) {
+        let mut gone = self.gone.clone();
+        let _gone = gone.wait_for(|gone| *gone).await;
+    }
+
+    /// The inbox of a channel. Bytes may have come before anybody asked.
+    pub(crate) fn inbox(&self, id: ChannelId) -> Arc<Inbox> {
+        Arc::clone(self.inboxes.lock().entry(id).or_default())
+    }
+
+    pub(crate) async fn disconnect(&self) {
+        let goodbye = self.handle.disconnect(Disconnect::ByApplication, "", "");
+        let _slow = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+    }
+
+    /// Ends every channel, and the connection.
+    pub(crate) fn close(&self) {
+        close_all(&self.inboxes);
+        let _closed_already = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn close_all(inboxes: &Inboxes) {
+    for inbox in inboxes.lock().values() {
+        inbox.close();
+    }
+}
+
+/// Connects and logs in.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    user: &str,
+    incoming: mpsc::Sender<Incoming>,
+) -> Result<Connected, UpstreamError> {
+    tokio::time::timeout(HANDSHAKE, login(endpoint, user, incoming)).await.map_err(|_| UpstreamError::Stalled)?
+}
+
+async fn login(endpoint: &Endpoint, user: &str, incoming: mpsc::Sender<Incoming>) -> Result<Connected, UpstreamError> {
+    let connection = &endpoint.connection;
+    let address = (connection.host.as_str(), connection.port);
+    let socket = TcpStream::connect(address).await.map_err(UpstreamError::Unreachable)?;
+    crate::accept::prepare(&socket).map_err(UpstreamError::Unreachable)?;
+    let socket = socket.into_std().map_err(UpstreamError::Unreachable)?;
+    let second = socket.try_clone().map_err(UpstreamError::Unreachable)?;
+    let socket = TcpStream::from_std(socket).map_err(UpstreamError::Unreachable)?;
+    let inboxes = Inboxes::default();
+    let wrong_key = Arc::new(Mutex::new(None));
+    let (leave, gone) = watch::channel(false);
+    let handler = Upstream {
+        leave,
+        host_keys: connection.host_keys.clone(),
+        wrong_key: Arc::clone(&wrong_key),
+        inboxes: Arc::clone(&inboxes),
+        incoming,
+    };
+    let mut handle = client::connect_stream(Arc::new(config()), socket, handler)
+        .await
+        .map_err(|e| wrong_key.lock().take().map_or(UpstreamError::Misbehaved(e), UpstreamError::HostKey))?;
+    let accepted = match &connection.credential {
+        None => return Err(UpstreamError::NoCredential),
+        Some(SshCredential::Password(password)) => handle.authenticate_password(user, password.expose().as_str()).await,
+        Some(SshCredential::Key(key)) => {
+            let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
+            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await
+        }
+    };
+    if !accepted.map_err(UpstreamError::Misbehaved)?.success() {
+        return Err(UpstreamError::Login);
+    }
+    Ok(Connected { handle, inboxes, gone, socket: second })
+}
+
+fn config() -> client::Config {
+    client::Config {
+        client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Doorward")),
+        window_size: WINDOW,
+        manual_window: true,
+        maximum_packet_size: 32 * 1024,
+        channel_buffer_size: 1,
+        preferred: super::preferred(),
+        inactivity_timeout: None,
+        keepalive_interval: Some(Duration::from_secs(60)),
+        keepalive_max: 3,
+        nodelay: true,
+        ..client::Config::default()
+    }
+}
+
+/// What the library tells of the upstream.
+pub(crate) struct Upstream {
+    host_keys: HostKeys,
+    wrong_key: Arc<Mutex<Option<String>>>,
+    inboxes: Inboxes,
+    incoming: mpsc::Sender<Incoming>,
+    leave: watch::Sender<bool>,
+}
+
+impl Upstream {
+    fn inbox(&self, id: ChannelId) -> Arc<Inbox> {
+        Arc::clone(self.inboxes.lock().entry(id).or_default())
+    }
+}
+
+fn is_known(keys: &HostKeys, shown: &PublicKey) -> Result<(), String> {
+    let fingerprint = shown.fingerprint(russh::keys::HashAlg::Sha256);
+    let same = |k: &PublicKey| k.key_data() == shown.key_data();
+    match keys {
+        HostKeys::Known(keys) if keys.iter().any(same) => Ok(()),
+        HostKeys::Known(_) => Err(format!("it shows {fingerprint}")),
+        HostKeys::FirstUse(path) => first_use(path, shown)
+            .map_err(|e| format!("`{}` cannot be used: {e}", path.display()))?
+            .then_some(())
+            .ok_or_else(|| format!("it shows {fingerprint}, and `{}` has another", path.display())),
+    }
+}
+
+/// Whether the key is the one that was seen first. A new file comes to be as a whole or not at all.
+fn first_use(path: &Path, shown: &PublicKey) -> io::Result<bool> {
+    let invalid = |e: russh::keys::ssh_key::Error| io::Error::new(io::ErrorKind::InvalidData, e.to_string());
+    let line = shown.to_openssh().map_err(invalid)?;
+    let part: PathBuf = path.with_extension(format!("{}.new", rand::random::<u64>()));
+    if !path.exists() {
+        fs::write(&part, format!("{line}\n"))?;
+        let linked = fs::hard_link(&part, path);
+        fs::remove_file(&part)?;
+        match linked {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+    }
+    let kept = PublicKey::from_openssh(fs::read_to_string(path)?.trim()).map_err(invalid)?;
+    Ok(kept.key_data() == shown.key_data())
+}
+
+impl client::Handler for Upstream {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let known = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => is_known(&self.host_keys, key),
+            // Not asked for.
+            PublicKeyOrCertificate::Certificate(_) => Err("it shows a certificate".into()),
+        };
+        if let Err(why) = &known {
+            *self.wrong_key.lock() = Some(why.clone());
+        }
+        Ok(known.is_ok())
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).data(Stream::Data, data);
+        Ok(())
+    }
+
+    async fn extended_data(
+        &mut self,
+        id: ChannelId,
+        code: u32,
+        data: &[u8],
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        // RFC 4254 §5.2 knows of no other kind.
+        let stream = if code == 1 { Stream::Error } else { return Err(russh::Error::Inconsistent) };
+        self.inbox(id).data(stream, data);
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).end(Item::Eof);
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).close();
+        Ok(())
+    }
+
+    async fn exit_status(&mut self, id: ChannelId, status: u32, _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).end(Item::Exit(status));
+        Ok(())
+    }
+
+    async fn exit_signal(
+        &mut self,
+        id: ChannelId,
+        signal: Sig,
+        core_dumped: bool,
+        message: &str,
+        _: &str,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        let message = message.chars().take(1024).collect();
+        self.inbox(id).end(Item::ExitSignal { signal, core_dumped, message });
+        Ok(())
+    }
+
+    async fn channel_success(&mut self, id: ChannelId, _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).reply(true);
+        Ok(())
+    }
+
+    async fn channel_failure(&mut self, id: ChannelId, _: &mut client::Session) -> Result<(), Self::Error> {
+        self.inbox(id).reply(false);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        address: &str,
+        port: u32,
+        originator_address: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        let originator = (originator_address.to_owned(), originator_port);
+        let incoming = Incoming { channel, address: address.to_owned(), port, originator, reply };
+        // One too many is turned away: the handle rejects when it is dropped.
+        let _full = self.incoming.try_send(incoming);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse(reply).await
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
+        close_all(&self.inboxes);
+        self.leave.send_replace(true);
+        match reason {
+            DisconnectReason::ReceivedDisconnect(_) => Ok(()),
+            DisconnectReason::Error(e) => Err(e),
+        }
+    }
+}
+
+/// The upstream may open nothing that was not asked for.
+async fn refuse(reply: ChannelOpenHandle) -> Result<(), russh::Error> {
+    reply.reject(russh::ChannelOpenFailure::AdministrativelyProhibited).await;
+    Ok(())
+}
