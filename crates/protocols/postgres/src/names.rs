@@ -5,7 +5,23 @@
 //! follows a failed message is skipped with it. Across segments a name with an unanswered offer is
 //! ambiguous, and the session waits for the answer before it decides anything by that name.
 use ahash::AHashMap;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
+
+/// The longest name the server keeps, in bytes (`NAMEDATALEN` - 1).
+const LONGEST: usize = 63;
+
+/// A name of the protocol as the server keeps it: cut after 63 bytes, without a look at characters.
+/// Two names with the same key are one to the server, so they have to be one here.
+pub(crate) fn kept(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST {
+        return Cow::Borrowed(name);
+    }
+    let whole = name.floor_char_boundary(LONGEST);
+    let (start, rest) = name.split_at(whole);
+    let cut: Vec<u8> = rest.bytes().take(LONGEST - whole).collect();
+    // Part of a character is no text; no name holds a NUL, so this is nobody else's key.
+    if cut.is_empty() { Cow::Borrowed(start) } else { Cow::Owned(format!("{start}\0{}", cut.escape_ascii())) }
+}
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -138,6 +154,18 @@ mod tests {
         n.forget("s");
         n.confirm("s", &b);
         assert_eq!(found(&n, 3), "2");
+    }
+
+    #[test]
+    fn names_are_one_where_the_server_takes_them_for_one() {
+        let stem = "n".repeat(62);
+        let of = |end: &str| kept(&format!("{stem}{end}")).into_owned();
+        assert_eq!(kept("s1"), "s1");
+        assert_eq!(of("x"), of("xyz"));
+        // The server compares 0xC3 with 0xC3, and with nothing.
+        assert_eq!(of("\u{e9}"), of("\u{e3}"));
+        assert_ne!(of("\u{e9}"), of("\u{119}"));
+        assert_ne!(of("\u{e9}"), of(""));
     }
 
     #[test]

@@ -243,3 +243,66 @@ fn a_name_in_a_search_path_is_one_name() {
         assert_eq!(doorward_postgres::startup::split_search_path(&value), want, "{text}");
     }
 }
+
+/// A session that is played by hand: what went upstream, and what the client was told, since it was last asked.
+struct Talk(Session);
+
+impl Talk {
+    fn client(&mut self, frames: &[Vec<u8>]) -> String {
+        self.0.handle_client(&frames.concat(), Timestamp::from_secs(1));
+        let queue = self.0.to_upstream();
+        let sent = queue.ready(Ticket(1)).to_vec();
+        queue.sent(sent.len());
+        String::from_utf8_lossy(&sent).into_owned()
+    }
+    fn server(&mut self, frames: &[(u8, &[u8])]) {
+        for (tag, body) in frames {
+            self.0.handle_upstream(&frame(*tag, body), Timestamp::from_secs(1));
+        }
+    }
+    fn told(&mut self) -> String {
+        let told = String::from_utf8_lossy(self.0.to_client()).into_owned();
+        self.0.to_client().clear();
+        told
+    }
+}
+
+fn query(text: &str) -> Vec<u8> {
+    frame(b'Q', format!("{text}\0").as_bytes())
+}
+
+fn parse(name: &str, text: &str) -> Vec<u8> {
+    frame(b'P', format!("{name}\0{text}\0\0\0").as_bytes())
+}
+
+fn bind(portal: &str, statement: &str) -> Vec<u8> {
+    frame(b'B', format!("{portal}\0{statement}\0\0\0\0\0\0\0").as_bytes())
+}
+
+fn execute(portal: &str, rows: u8) -> Vec<u8> {
+    frame(b'E', &[portal.as_bytes(), &[0, 0, 0, 0, rows]].concat())
+}
+
+fn sync() -> Vec<u8> {
+    frame(b'S', b"")
+}
+
+#[test]
+fn names_that_are_one_to_the_server_are_one_here() {
+    let mut t = Talk(session());
+    let stem = "n".repeat(63);
+    let (one, same) = (format!("{stem}1"), format!("{stem}2"));
+    t.client(&[parse(&one, "SELECT a FROM t"), sync()]);
+    t.server(&[(b'1', b""), (b'Z', b"I")]);
+    // The server closes `one`, whose name it has cut to the same 63 bytes.
+    t.client(&[frame(b'C', format!("S{same}\0").as_bytes()), parse(&same, "DELETE FROM t"), sync()]);
+    t.server(&[(b'3', b""), (b'1', b""), (b'Z', b"I")]);
+    t.told();
+    t.client(&[bind("", &one), execute("", 0), sync()]);
+    t.server(&[(b'2', b""), (b'n', b""), (b'C', b"DELETE 1\0"), (b'Z', b"I")]);
+    assert!(!t.told().contains("FATAL"), "what ran is not what was decided");
+    t.client(&[frame(b'C', format!("S{same}\0").as_bytes()), sync()]);
+    t.server(&[(b'3', b""), (b'Z', b"I")]);
+    t.client(&[bind("", &one), sync()]);
+    assert!(t.told().contains("26000"));
+}

@@ -3,7 +3,7 @@ use super::{Event, Pause, Portal, Prepared, Session, SqlPrepared, Waiting, not_u
 use crate::{
     codec::{self, ClientMessage, Target},
     facts::{self, Meaning},
-    names::Lookup,
+    names::{self, Lookup},
     pipeline::{Done, Expect, InFlight, Running},
     render::{self, Rejection},
 };
@@ -187,6 +187,7 @@ impl Session {
         };
         let request =
             Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let name = &*names::kept(name);
         if self.statements.is_full(name) {
             let refusal =
                 not_understood(format!("more than {} prepared statements in one session", self.limits.names), None);
@@ -210,6 +211,7 @@ impl Session {
     }
 
     fn on_bind(&mut self, bind: &codec::Bind<'_>, frame: &[u8], now: Timestamp) -> Step {
+        let name = &*names::kept(bind.portal);
         let prepared = match self.prepared_named(bind.statement) {
             Lookup::One(prepared) => prepared,
             Lookup::Ambiguous => return self.wait_for_answers(),
@@ -223,7 +225,7 @@ impl Session {
             }
             Reading::Read(meaning, _) => meaning,
         };
-        if self.portals.is_full(bind.portal) {
+        if self.portals.is_full(name) {
             let message = format!("refused: more than {} portals in one session", self.limits.names);
             self.reject(Rejection::new("53400", &message, None), false);
             return Step::Done;
@@ -238,8 +240,8 @@ impl Session {
                     fields: OnceLock::new(),
                     started: AtomicBool::new(false),
                 });
-                self.portals.offer(bind.portal, self.segment, Arc::clone(&portal));
-                self.forward(permit, frame, Expect::Bind { name: bind.portal.into(), portal }, false, now);
+                self.portals.offer(name, self.segment, Arc::clone(&portal));
+                self.forward(permit, frame, Expect::Bind { name: name.into(), portal }, false, now);
             }
             Err(refusal) => {
                 let request = Request {
@@ -266,11 +268,11 @@ impl Session {
                 Lookup::Ambiguous => return self.wait_for_answers(),
                 Lookup::Unknown => return self.no_such_statement(name),
             },
-            Target::Portal(name) => match self.portals.lookup(name, self.segment) {
+            Target::Portal(name) => match self.portals.lookup(&names::kept(name), self.segment) {
                 Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribePortal(Some(p))),
                 Lookup::Ambiguous => return self.wait_for_answers(),
                 // A cursor of `DECLARE` is a portal too. Its rows come by FETCH, which is decided.
-                Lookup::Unknown if self.cursors.contains_key(*name) => {
+                Lookup::Unknown if self.cursors.contains_key(&*names::kept(name)) => {
                     (Arc::clone(self.enforcer.connect_facts()), Expect::DescribePortal(None))
                 }
                 Lookup::Unknown => return self.no_such_portal(name),
@@ -287,7 +289,7 @@ impl Session {
         if self.must_wait() {
             return self.wait_for_answers();
         }
-        let portal = match self.portals.lookup(name, self.segment) {
+        let portal = match self.portals.lookup(&names::kept(name), self.segment) {
             Lookup::One(portal) => portal,
             Lookup::Ambiguous => return self.wait_for_answers(),
             Lookup::Unknown => return self.no_such_portal(name),
@@ -319,8 +321,8 @@ impl Session {
 
     fn on_close(&mut self, target: &Target<'_>, frame: &[u8], now: Timestamp) -> Step {
         let expect = match target {
-            Target::Statement(name) => Expect::CloseStatement { name: (*name).into() },
-            Target::Portal(name) => Expect::ClosePortal { name: (*name).into() },
+            Target::Statement(name) => Expect::CloseStatement { name: names::kept(name).into() },
+            Target::Portal(name) => Expect::ClosePortal { name: names::kept(name).into() },
         };
         let facts = Arc::clone(self.enforcer.connect_facts());
         match self.enforcer.follow(&facts, frame, now) {
@@ -559,6 +561,7 @@ impl Session {
     }
 
     fn prepared_named(&self, name: &str) -> Lookup<Prepared> {
+        let name = &*names::kept(name);
         match self.statements.lookup(name, self.segment) {
             Lookup::Unknown => match self.sql_prepared.get(name) {
                 // The protocol and `PREPARE` share their names.
