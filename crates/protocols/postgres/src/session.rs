@@ -36,7 +36,7 @@ use doorward_sql::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 /// Bounds of a session.
@@ -494,12 +494,13 @@ impl Known for Session {
     }
 
     fn cursor(&self, name: &str) -> Option<Arc<Lineage>> {
-        if let Some(found) = self.cursors.get(name) {
-            return Some(Arc::clone(found));
-        }
         match self.portals.lookup(name, self.segment) {
-            Lookup::One(portal) => portal.meaning.parts.first().and_then(|p| p.lineage.clone()),
-            Lookup::Ambiguous | Lookup::Unknown => None,
+            // FETCH runs a portal that nobody has executed: what it would do has not been decided yet.
+            Lookup::One(portal) if portal.started.load(Ordering::Relaxed) => {
+                portal.meaning.parts.first().and_then(|p| p.lineage.clone())
+            }
+            Lookup::One(_) | Lookup::Ambiguous => None,
+            Lookup::Unknown => self.cursors.get(name).map(Arc::clone),
         }
     }
 }

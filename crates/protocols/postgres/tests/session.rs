@@ -306,3 +306,42 @@ fn names_that_are_one_to_the_server_are_one_here() {
     t.client(&[bind("", &one), sync()]);
     assert!(t.told().contains("26000"));
 }
+
+#[test]
+fn a_portal_that_nobody_executed_is_not_fetched_from() {
+    let mut t = Talk(session());
+    t.client(&[query("BEGIN")]);
+    t.server(&[(b'C', b"BEGIN\0"), (b'Z', b"T")]);
+    t.client(&[parse("s", "UPDATE t SET a = 1 RETURNING a"), bind("p", "s"), sync()]);
+    t.server(&[(b'1', b""), (b'2', b""), (b'Z', b"T")]);
+    assert!(!t.client(&[query("FETCH ALL FROM p")]).contains("FETCH"), "it would run without a decision");
+}
+
+#[test]
+fn a_cursor_and_a_portal_do_not_speak_for_each_other() {
+    let mut t = Talk(session());
+    let declare = || query("DECLARE c CURSOR FOR SELECT a FROM t");
+    t.client(&[query("BEGIN")]);
+    t.server(&[(b'C', b"BEGIN\0"), (b'Z', b"T")]);
+    t.client(&[declare()]);
+    t.server(&[(b'C', b"DECLARE CURSOR\0"), (b'Z', b"T")]);
+    t.client(&[query("CLOSE c")]);
+    t.server(&[(b'C', b"CLOSE CURSOR\0"), (b'Z', b"T")]);
+    t.client(&[parse("s", "SELECT b FROM t"), bind("c", "s"), sync()]);
+    t.server(&[(b'1', b""), (b'2', b""), (b'Z', b"T")]);
+    assert!(!t.client(&[query("FETCH ALL FROM c")]).contains("FETCH"), "read as the old cursor");
+    t.server(&[(b'E', b"SERROR\0VERROR\0C42601\0Mno\0\0"), (b'Z', b"E")]);
+    t.client(&[query("ROLLBACK")]);
+    t.server(&[(b'C', b"ROLLBACK\0"), (b'Z', b"I")]);
+
+    t.client(&[query("BEGIN")]);
+    t.server(&[(b'C', b"BEGIN\0"), (b'Z', b"T")]);
+    t.client(&[bind("c", "s"), sync()]);
+    t.server(&[(b'2', b""), (b'Z', b"T")]);
+    t.client(&[query("CLOSE c")]);
+    t.server(&[(b'C', b"CLOSE CURSOR\0"), (b'Z', b"T")]);
+    t.client(&[declare()]);
+    t.server(&[(b'C', b"DECLARE CURSOR\0"), (b'Z', b"T")]);
+    t.told();
+    assert!(!t.client(&[execute("c", 0)]).contains('E'), "read as the old portal");
+}

@@ -230,6 +230,8 @@ impl Session {
         match self.pipeline.pop() {
             Some(InFlight { expect: Expect::Bind { name, portal }, .. }) => {
                 self.portals.confirm(&name, &portal);
+                // Cursors are portals: whatever cursor had the name is gone.
+                self.cursors.remove(&name);
                 self.to_client.extend_from_slice(frame);
             }
             _ => self.upstream_misbehaved("an unexpected BindComplete", now),
@@ -528,6 +530,9 @@ impl Session {
                     self.sql_prepared.remove(&**name);
                 }
                 Effect::Declare { name, lineage } => {
+                    // What had the name before is gone: neither an old cursor nor a portal may speak for this one.
+                    self.portals.forget(name);
+                    self.cursors.remove(&**name);
                     if self.cursors.len() < self.limits.names {
                         self.cursors.insert((&**name).into(), Arc::new(lineage.clone()));
                     }
