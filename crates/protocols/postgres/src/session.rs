@@ -117,6 +117,19 @@ pub(crate) struct Portal {
     pub(crate) started: std::sync::atomic::AtomicBool,
 }
 
+impl Portal {
+    /// Whether it was bound under what its statement was prepared under.
+    fn means_as_prepared(&self) -> bool {
+        Arc::ptr_eq(&self.meaning, &self.prepared.meaning)
+    }
+
+    /// Its row description, if one is known. Read anew under another search path, the statement shows other tables.
+    fn described(&self) -> Option<&Arc<[FieldDescription]>> {
+        let prepared = if self.means_as_prepared() { self.prepared.fields.get() } else { None };
+        self.fields.get().or(prepared)
+    }
+}
+
 /// What the driver has to do for the session.
 #[derive(Debug)]
 pub enum Event {

@@ -345,3 +345,15 @@ fn a_cursor_and_a_portal_do_not_speak_for_each_other() {
     t.told();
     assert!(!t.client(&[execute("c", 0)]).contains('E'), "read as the old portal");
 }
+
+#[test]
+fn a_description_under_another_search_path_plans_no_masks() {
+    let mut t = Talk(session());
+    t.client(&[parse("s", "SELECT a FROM t"), frame(b'D', b"Ss\0"), sync()]);
+    let described: &[u8] = b"\0\x01a\0\0\0\0\x01\0\x01\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0";
+    t.server(&[(b'1', b""), (b't', b"\0\0"), (b'T', described), (b'Z', b"I")]);
+    t.client(&[query("SET search_path = y")]);
+    t.server(&[(b'C', b"SET\0"), (b'Z', b"I")]);
+    let sent = t.client(&[bind("", "s"), execute("", 0), sync()]);
+    assert!(sent.contains("D\0\0\0\u{6}P\0"), "planned from what another table looks like: {sent:?}");
+}

@@ -147,7 +147,7 @@ impl Session {
         }
         let Some(InFlight { expect: Expect::Execute(running), .. }) = self.pipeline.front() else { return };
         let (Some(portal), meaning) = (running.portal.clone(), Arc::clone(&running.meaning)) else { return };
-        let fields = portal.fields.get().or_else(|| portal.prepared.fields.get()).cloned();
+        let fields = portal.described().cloned();
         if let Some(fields) = fields {
             let masking =
                 Masking { meaning: &meaning, part: 0, fields: &fields, formats: Some(&portal.result_formats) };
@@ -269,7 +269,9 @@ impl Session {
             Some(InFlight { expect: Expect::DescribePortal(portal), own, .. }) => {
                 if let Some(portal) = portal {
                     let _first = portal.fields.set(fields_or_none());
-                    let _first = portal.prepared.fields.set(fields_or_none());
+                    if portal.means_as_prepared() {
+                        let _first = portal.prepared.fields.set(fields_or_none());
+                    }
                 }
                 let own = *own;
                 self.pipeline.pop();

@@ -264,7 +264,10 @@ impl Session {
         }
         let (facts, expect) = match target {
             Target::Statement(name) => match self.prepared_named(name) {
-                Lookup::One(p) => (Arc::clone(&p.meaning.facts), Expect::DescribeStatement(Some(p))),
+                // Described under another search path it shows other tables: nothing to plan masks from.
+                Lookup::One(p) => {
+                    (Arc::clone(&p.meaning.facts), Expect::DescribeStatement(self.means_the_same(&p).then_some(p)))
+                }
                 Lookup::Ambiguous => return self.wait_for_answers(),
                 Lookup::Unknown => return self.no_such_statement(name),
             },
@@ -423,11 +426,10 @@ impl Session {
     }
 
     fn will_be_described(&self, portal: &Arc<Portal>) -> bool {
-        portal.fields.get().is_some()
-            || portal.prepared.fields.get().is_some()
+        portal.described().is_some()
             || self.pipeline.iter().any(|m| match &m.expect {
                 Expect::DescribePortal(Some(p)) => Arc::ptr_eq(p, portal),
-                Expect::DescribeStatement(Some(p)) => Arc::ptr_eq(p, &portal.prepared),
+                Expect::DescribeStatement(Some(p)) => portal.means_as_prepared() && Arc::ptr_eq(p, &portal.prepared),
                 Expect::DescribePortal(None)
                 | Expect::DescribeStatement(None)
                 | Expect::Parse { .. }
@@ -681,15 +683,15 @@ impl Session {
             Ok(environment) => environment,
             Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
         };
-        let same = Arc::ptr_eq(&now, &prepared.environment)
-            || (now.search_path == prepared.environment.search_path
-                && now.temporary == prepared.environment.temporary
-                && Arc::ptr_eq(&now.catalogue, &prepared.environment.catalogue));
-        if same {
+        if is_same(&now, &prepared.environment) {
             return Reading::Read(Arc::clone(&prepared.meaning), now);
         }
         let text = Arc::clone(&prepared.meaning.text);
         self.read_str(&text)
+    }
+
+    fn means_the_same(&mut self, prepared: &Prepared) -> bool {
+        self.settings.environment(&self.catalogue).is_ok_and(|now| is_same(&now, &prepared.environment))
     }
 
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
@@ -714,6 +716,12 @@ impl Session {
         // What was done is done: a log that cannot take this refuses the next request.
         let _kept = self.enforcer.note(kind, now);
     }
+}
+
+/// Whether a text read under one means the same under the other.
+fn is_same(a: &Arc<Environment>, b: &Arc<Environment>) -> bool {
+    Arc::ptr_eq(a, b)
+        || (a.search_path == b.search_path && a.temporary == b.temporary && Arc::ptr_eq(&a.catalogue, &b.catalogue))
 }
 
 fn unreadable(e: &SqlError) -> Rejection {
