@@ -115,6 +115,8 @@ pub(crate) struct Portal {
     pub(crate) fields: OnceLock<Arc<[FieldDescription]>>,
     /// Whether an Execute of it has gone upstream.
     pub(crate) started: std::sync::atomic::AtomicBool,
+    /// Whether what it changes for later statements has been taken note of.
+    pub(crate) applied: std::sync::atomic::AtomicBool,
 }
 
 impl Portal {

@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Allows everything but dropping; never by default.
+/// Allows everything but dropping and what is in the schema `x`; never by default.
 #[derive(Debug)]
 struct NoDrops;
 
@@ -43,7 +43,8 @@ impl SessionDecisions for NoDrops {
         "test".into()
     }
     fn decide(&mut self, access: &Access, _: &Circumstances<'_>) -> Verdict {
-        let allowed = !matches!(access.action, Action::Drop | Action::Opaque);
+        let hidden = matches!(&access.resource, Resource::Table { schema, .. } if &**schema == "x");
+        let allowed = !matches!(access.action, Action::Drop | Action::Opaque) && !hidden;
         Verdict { allowed, policies: Vec::new(), error: None, lasting: true }
     }
     fn tags(&self, _: &Resource) -> Vec<String> {
@@ -356,4 +357,14 @@ fn a_description_under_another_search_path_plans_no_masks() {
     t.server(&[(b'C', b"SET\0"), (b'Z', b"I")]);
     let sent = t.client(&[bind("", "s"), execute("", 0), sync()]);
     assert!(sent.contains("D\0\0\0\u{6}P\0"), "planned from what another table looks like: {sent:?}");
+}
+
+#[test]
+fn what_a_suspended_portal_has_set_counts() {
+    let mut t = Talk(session());
+    t.client(&[parse("", "SELECT set_config('search_path', 'x', false)"), bind("", ""), execute("", 1), sync()]);
+    t.server(&[(b'1', b""), (b'2', b""), (b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0")]);
+    t.server(&[(b'D', b"\0\x01\0\0\0\x01x"), (b's', b""), (b'Z', b"I")]);
+    assert!(!t.told().contains("FATAL"));
+    assert!(!t.client(&[query("SELECT a FROM t")]).contains("SELECT"), "read under the old search path");
 }

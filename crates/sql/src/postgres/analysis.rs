@@ -2,7 +2,7 @@
 use super::{
     Analysis, Cost, Effect, Environment, Reference, SqlError, Statement, copy, cost,
     lineage::{self, Reading},
-    utility,
+    query, utility,
     walk::Walk,
 };
 use doorward_model::{Access, Action, Facts, Name, Resource};
@@ -47,6 +47,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, depth: usize) -> A
         walk.schema_changed = false;
         walk.settings.clear();
         walk.statement(node);
+        query::certain_to_be_set(&mut walk, node);
         let statement = one(&walk, node, env, depth);
         if commands.len() < 1000 {
             if !commands.is_empty() {

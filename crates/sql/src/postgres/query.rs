@@ -5,7 +5,7 @@ use super::{
     walk::{Todo, Walk},
 };
 use crate::postgres::{Effect, SettingClass, setting_class};
-use doorward_model::{Access, Action, Resource};
+use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{ConstValue, Node, list::NodeList, nodes};
 
 /// Handles a node if it is a query. False if it is not.
@@ -220,18 +220,7 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
     };
     let mut args = call.args().iter().map(|n| constant(n));
     match name {
-        "set_config" => match (args.next().flatten(), args.next().flatten()) {
-            (Some(setting), Some(value)) => {
-                set(walk, &setting, Some(&value));
-                let local = args.next().flatten().is_some_and(|l| l.starts_with(['t', 'T', 'y', 'Y', '1']));
-                let name = setting.to_ascii_lowercase().into();
-                walk.settings.push(Effect::Set { name, value: Some(value), local });
-            }
-            // Whatever a harmless setting becomes, nothing is read or done otherwise.
-            (Some(setting), None) if setting_class(&setting, None) == SettingClass::Harmless => {}
-            (Some(setting), None) => walk.opaque(format!("set_config of {setting} to a value that is computed")),
-            (None, _) => walk.opaque("set_config of a setting that is computed"),
-        },
+        "set_config" => set_config(walk, args.next().flatten(), args.next().flatten(), args.next().flatten()),
         "pg_notify" => match args.next().flatten() {
             Some(channel) => walk.add(Action::Notify, Resource::Channel { name: channel.into() }),
             None => walk.opaque("pg_notify on a channel that is computed"),
@@ -249,6 +238,58 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
         _ if runs_text(name) => walk.opaque(format!("the text that {name} runs")),
         _ => {}
     }
+}
+
+fn set_config(walk: &mut Walk<'_, '_>, setting: Option<String>, value: Option<String>, local: Option<String>) {
+    let Some(setting) = setting else { return walk.opaque("set_config of a setting that is computed") };
+    // Whatever a harmless setting becomes, nothing is read or done otherwise.
+    if value.is_none() && setting_class(&setting, None) == SettingClass::Harmless {
+        return;
+    }
+    let Some(value) = value else {
+        return walk.opaque(format!("set_config of {setting} to a value that is computed"));
+    };
+    set(walk, &setting, Some(&value));
+    let name: Name = setting.to_ascii_lowercase().into();
+    match local.as_deref() {
+        Some(local @ ("true" | "t" | "false" | "f")) => {
+            walk.settings.push(Effect::Set { name, value: Some(value), local: local.starts_with('t') });
+        }
+        _ if is_naming(&name) => walk.opaque(format!("how long set_config of {name} holds")),
+        _ => {}
+    }
+}
+
+/// Settings that decide what a name means.
+fn is_naming(setting: &str) -> bool {
+    matches!(setting, "search_path" | "role" | "session_authorization")
+}
+
+/// A `set_config` that changes what names mean has to run, and once: elsewhere than in the plain
+/// `SELECT set_config(…)` it may be skipped (`WHERE false`, `PREPARE`), or another may follow.
+pub(super) fn certain_to_be_set(walk: &mut Walk<'_, '_>, node: Node<'_>) {
+    let naming = |e: &&Effect| matches!(e, Effect::Set { name, .. } if is_naming(name));
+    let count = walk.settings.iter().filter(naming).count();
+    if count > 1 || (count == 1 && !is_plain_call_of(node, "set_config")) {
+        walk.opaque("a set_config that may not run");
+    }
+}
+
+/// Whether a statement is `SELECT function(…)` with nothing that could skip a row.
+fn is_plain_call_of(node: Node<'_>, function: &str) -> bool {
+    let Node::SelectStmt(s) = node else { return false };
+    let nothing = [s.where_clause(), s.having_clause(), s.limit_count(), s.limit_offset()];
+    let calls = |target: &nodes::ResTarget| {
+        matches!(target.val(), Node::FuncCall(f) if names::strings(f.funcname()).last() == Some(&function)
+            && matches!(f.agg_filter(), Node::None))
+    };
+    nothing.into_iter().all(|n| matches!(n, Node::None))
+        && s.from_clause().is_empty()
+        && s.group_clause().is_empty()
+        && s.with_clause().is_none()
+        && s.larg().is_none()
+        && s.target_list().iter().count() == 1
+        && s.target_list().iter().all(calls)
 }
 
 fn runs_text(name: &str) -> bool {
@@ -277,10 +318,19 @@ fn runs_text(name: &str) -> bool {
     )
 }
 
-/// A constant string, through casts.
+/// A constant string, through casts that leave it as it is.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
 pub(super) fn constant(mut node: Node<'_>) -> Option<String> {
     while let Node::TypeCast(cast) = node {
+        // Another type may change the value: `'search_path2'::varchar(11)`.
+        let plain = cast.type_name().is_some_and(|t| {
+            t.typmods().is_empty()
+                && t.array_bounds().is_empty()
+                && matches!(t.names().iter().filter_map(|s| s.sval()).last(), Some("text" | "varchar" | "bool"))
+        });
+        if !plain {
+            return None;
+        }
         node = cast.arg();
     }
     let Node::A_Const(c) = node else { return None };

@@ -196,6 +196,19 @@ fn functions_called() {
         "select set_config('search_' || 'path', 'x', false)",
         expect!["[SELECT] call(pg_catalog.set_config) opaque(set_config of a setting that is computed)"],
     );
+    for text in [
+        "select set_config('search_path', 'x', false) where false",
+        "select set_config('search_path', 'x', false) from t",
+        "select case when false then set_config('search_path', 'x', false) end",
+        "select set_config('search_path', 'x', false), set_config('search_path', 'y', false)",
+        "select set_config('work_mem', '1MB', false), case when false then set_config('search_path', 'x', false) end",
+        "select set_config('search_path', 'x', 1 = 1)",
+        "select set_config('search_path', 'xyz'::varchar(1), false)",
+        "explain select set_config('search_path', 'x', false)",
+        "prepare s as select set_config('search_path', 'x', false)",
+    ] {
+        assert!(facts(text).contains("opaque("), "{text}: {}", facts(text));
+    }
     check("select pg_notify('c', 'x')", expect!["[SELECT] call(pg_catalog.pg_notify) notify(c)"]);
     check("select 1 operator(evil.+) 2", expect!["[SELECT] opaque(operator evil.+)"]);
     check("select 1 <=====> 2", expect!["[SELECT] opaque(operator <=====>)"]);

@@ -10,7 +10,7 @@ use crate::{
 };
 use doorward_model::Timestamp;
 use doorward_sql::postgres::Effect;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 /// The longest message of an upstream other than rows and COPY data, in bytes.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -314,7 +314,10 @@ impl Session {
             self.answering.failed = true;
         }
         self.settings.transaction_command(tag);
-        self.apply(&meaning, part);
+        match &running {
+            Some(running) => self.apply_once(running),
+            None => self.apply(&meaning, part),
+        }
         if let Some(running) = running {
             self.completed(running.done(), tag, now);
         } else if let Some(running) = self.running_front() {
@@ -328,6 +331,8 @@ impl Session {
         match self.pipeline.pop() {
             Some(InFlight { expect: Expect::Execute(running), .. }) => {
                 self.to_client.extend_from_slice(frame);
+                // Its first rows are out: what it sets is set.
+                self.apply_once(&running);
                 self.completed(running.done(), "PortalSuspended", now);
             }
             _ => self.upstream_misbehaved("an unexpected PortalSuspended", now),
@@ -512,6 +517,14 @@ impl Session {
         match copy.finish(&mut self.to_client, &mut masked) {
             Ok(()) => self.to_client.extend_from_slice(frame),
             Err(e) => self.stop_rows(&e.to_string(), now),
+        }
+    }
+
+    /// What a portal has changed, at its first answer: later ones only fetch the rest of its rows.
+    fn apply_once(&mut self, running: &Running) {
+        let again = running.portal.as_ref().is_some_and(|p| p.applied.swap(true, Ordering::Relaxed));
+        if !again {
+            self.apply(&running.meaning, 0);
         }
     }
 

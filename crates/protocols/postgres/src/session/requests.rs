@@ -239,6 +239,7 @@ impl Session {
                     result_formats: bind.result_formats().collect(),
                     fields: OnceLock::new(),
                     started: AtomicBool::new(false),
+                    applied: AtomicBool::new(false),
                 });
                 self.portals.offer(name, self.segment, Arc::clone(&portal));
                 self.forward(permit, frame, Expect::Bind { name: name.into(), portal }, false, now);
