@@ -73,6 +73,8 @@ pub struct Function {
     pub name: Name,
     /// Its volatility.
     pub volatility: Volatility,
+    /// Whether a row of a table is all it needs: then `t.f` calls it, if `t` has no column `f`.
+    pub of_row: bool,
 }
 
 /// A snapshot of a database's schema. Immutable: a change is a new snapshot.

@@ -103,7 +103,9 @@ const QUERIES: [&str; 5] = [
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
        AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1, 2",
-    "SELECT p.oid, n.nspname, p.proname, p.provolatile \
+    "SELECT p.oid, n.nspname, p.proname, p.provolatile, \
+       p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND n.nspname <> 'pg_catalog' AND EXISTS ( \
+         SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')) \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY 1",
 ];
 
@@ -195,6 +197,7 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
             "s" => Volatility::Stable,
             _ => Volatility::Volatile,
         },
+        of_row: text(row, 4) == "t",
     });
     let catalogue = Catalogue::new(generation, out, functions);
     let view_columns = view_columns(&catalogue, &views);

@@ -24,7 +24,13 @@ fn env() -> Environment {
     let catalogue = Catalogue::new(
         1,
         [relation(1, "customers", &["id", "name", "ssn"]), relation(2, "orders", &["id", "customer_id", "total"])],
-        [Function { oid: 9, schema: "public".into(), name: "lower".into(), volatility: Volatility::Volatile }],
+        [("lower", false), ("wipe", true)].map(|(name, of_row)| Function {
+            oid: name.len() as u32,
+            schema: "public".into(),
+            name: name.into(),
+            volatility: Volatility::Volatile,
+            of_row,
+        }),
     );
     Environment {
         catalogue: Arc::new(catalogue),
@@ -215,6 +221,11 @@ fn functions_called() {
     check("select * from t tablesample evil(1)", expect!["[SELECT] select(public.t) call(public.evil)"]);
     check("values (1, purge())", expect!["[SELECT] call(public.purge)"]);
     check("select * from generate_series(1, 2) g, lateral purge(g)", expect!["[SELECT] call(public.purge)"]);
+    // The server calls a function of a row by a dot, too.
+    check("select t.wipe from t", expect!["[SELECT] select(public.t) call(public.wipe)"]);
+    check("select (t).wipe from t", expect!["[SELECT] select(public.t) call(public.wipe)"]);
+    check("select wipe from t", expect!["[SELECT] select(public.t)"]);
+    check("select t.lower from t", expect!["[SELECT] select(public.t)"]);
     check("select 1 order by purge()", expect!["[SELECT] call(public.purge)"]);
     check(
         "select a.purge(x) over (partition by b.f()) from t",

@@ -159,6 +159,17 @@ impl<'a, 'e> Walk<'a, 'e> {
         r.schemaname().is_none() && self.scopes.iter().any(|s| s.contains(&name))
     }
 
+    /// `t.f` and `(x).f` call the function `f` where there is no such column. The names before `from` are no calls.
+    fn calls_by_dot(&mut self, parts: &[&str], from: usize) {
+        for name in parts.iter().skip(from) {
+            if self.env.catalogue.functions_named(name).any(|f| f.of_row) {
+                for resource in self.env.functions(&[name]) {
+                    self.add(Action::Call, resource);
+                }
+            }
+        }
+    }
+
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "the rest goes to `query`, `ddl` and `utility`, then to `children`, which names every kind"
@@ -173,7 +184,11 @@ impl<'a, 'e> Walk<'a, 'e> {
             | Node::WithClause(_)
             | Node::IntoClause(_)
             | Node::LockingClause(_) => {}
-            Node::ColumnRef(_) => {}
+            Node::ColumnRef(c) => self.calls_by_dot(&names::strings(c.fields()), 1),
+            Node::A_Indirection(i) => {
+                self.calls_by_dot(&names::strings(i.indirection()), 0);
+                self.push_children(node);
+            }
             Node::RangeVar(r) => {
                 if !self.is_cte(r) {
                     self.on_relation(Action::Select, r);
