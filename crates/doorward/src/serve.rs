@@ -248,7 +248,8 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.registry.shut_all("terminating connection due to administrator command");
-        for _ in 0..60 {
+        // Longer than a client that does not read can keep its session.
+        for _ in 0..220 {
             if self.registry.is_empty() {
                 return;
             }

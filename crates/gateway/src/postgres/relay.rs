@@ -25,6 +25,8 @@ use tokio::{io::AsyncWrite as _, sync::mpsc};
 const CHUNK: usize = 64 * 1024;
 /// Bytes that may leave wait for those behind them while there are fewer than this.
 const TOGETHER: usize = 16 * 1024;
+/// How long a client may take for the last bytes of a session that is over.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Rounds of a poll before other sessions get their turn.
 const ROUNDS: usize = 32;
 
@@ -118,7 +120,7 @@ impl Relay {
                 Ok(moved) => progress |= moved,
                 Err(reason) => return Poll::Ready(Finished(reason)),
             }
-            if self.is_over() {
+            if self.is_over() || self.has_given_up(cx) {
                 return Poll::Ready(Finished(self.finished.take().unwrap_or_else(|| "upstream closed".into())));
             }
             if !progress {
@@ -136,6 +138,16 @@ impl Relay {
             && self.outgoing.is_empty()
             && self.session.to_client().is_empty()
             && (self.upstream_closed || self.session.to_upstream().is_empty())
+    }
+
+    /// Whether what is left to say has waited too long: a client that does not read must not keep its session.
+    fn has_given_up(&mut self, cx: &mut Context<'_>) -> bool {
+        self.finished.is_some() && self.deadline.as_mut().poll(cx).is_ready()
+    }
+
+    fn finish(&mut self, reason: String) {
+        self.finished = Some(reason);
+        self.deadline.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS);
     }
 
     fn poll_control(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
@@ -232,7 +244,7 @@ impl Relay {
                 self.upstream_closed = true;
                 if self.finished.is_none() {
                     self.session.handle_upstream_gone(now);
-                    self.finished = Some("the upstream closed the connection".into());
+                    self.finish("the upstream closed the connection".into());
                 }
                 true
             }
@@ -336,7 +348,7 @@ impl Relay {
                 Event::RefreshCatalogue => self.refresh_catalogue(),
                 Event::CancelUpstream => self.cancel_upstream(),
                 Event::End(end) => {
-                    self.finished = Some(match end {
+                    self.finish(match end {
                         End::Terminated => "terminated by the client".into(),
                         End::Fault { at_fault, what } => format!("{at_fault}: {what}"),
                     });
@@ -381,7 +393,6 @@ impl Relay {
 
     async fn close(mut self, reason: String, process_id: u32) {
         use tokio::io::AsyncWriteExt as _;
-        self.endpoint.services.registry.remove(self.id, Some(process_id));
         let goodbye = async {
             let _left = self.client.flush().await;
             let _left = self.client.shutdown().await;
@@ -389,11 +400,13 @@ impl Relay {
             let _left = self.upstream.shutdown().await;
         };
         let _slow = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
-        let Self { recording, mut session, id, client_bytes, upstream_bytes, .. } = self;
+        let Self { endpoint, recording, mut session, id, client_bytes, upstream_bytes, .. } = self;
         recording.finish(now(), &reason);
         let ended = AuditKind::SessionEnded { reason, client_bytes, upstream_bytes };
         if let Err(refusal) = session.note(ended, now()) {
             tracing::error!(session = %id, "the end of a session is not in the audit log: {}", refusal.message);
         }
+        // Last: a gateway that stops waits for the sessions that are registered, and then closes its log.
+        endpoint.services.registry.remove(id, Some(process_id));
     }
 }
