@@ -69,9 +69,17 @@ pub(crate) fn run(command: ApprovalsCommand) -> Result<()> {
     })
 }
 
-/// Texts of callers are shown without control characters: a statement must not steer a terminal.
+/// Texts of callers are shown without control characters, and without those that turn the direction of writing: a
+/// statement must neither steer a terminal nor look like another one.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if steers(c) || turns(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same for what has one line: the rest of a text must not pass for lines of ours.
+pub(crate) fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\n")
 }
 
 fn line(a: &ApprovalView) {
@@ -81,7 +89,7 @@ fn line(a: &ApprovalView) {
         "{}  {:<9} {:<20} {:<12} {statement}",
         a.id,
         format!("{:?}", a.state).to_lowercase(),
-        a.principal,
+        one_line(&a.principal),
         a.connection
     );
 }
@@ -100,20 +108,31 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
         return Ok(());
     }
     println!("approval   {} ({})", a.id, format!("{:?}", a.state).to_lowercase());
-    println!("who        {} on {} (session {})", a.principal, a.connection, a.session);
+    println!("who        {} on {} (session {})", one_line(&a.principal), a.connection, a.session);
     println!("asked      {}, until {}", state::time(a.asked), state::time(a.expires));
     println!("statement  {}", plain(&a.statement).replace('\n', "\n           "));
     for (i, parameter) in a.parameters.iter().enumerate() {
-        println!("           ${} = {}", i + 1, plain(parameter));
+        println!("           ${} = {}", i + 1, one_line(parameter));
     }
-    println!("would      {}", a.accesses.join(", "));
+    println!("would      {}", one_line(&a.accesses.join(", ")));
     for r in &a.requirements {
         let reason = r.reason.as_deref().map_or_else(String::new, |r| format!(": {r}"));
         println!("policy     {}{reason} ({} of {})", r.policy, r.quorum, r.groups.join(", "));
     }
     for v in &a.verdicts {
-        println!("verdict    {} by {} {}", if v.yes { "yes" } else { "no" }, v.by, plain(&v.comment));
+        println!("verdict    {} by {} {}", if v.yes { "yes" } else { "no" }, one_line(&v.by), one_line(&v.comment));
     }
     println!("digest     {}", a.digest);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_callers_make_no_lines_and_steer_nothing() {
+        assert_eq!(one_line("a\n  99 2026-01-01 fake\u{1b}[31m"), "a\\n  99 2026-01-01 fake\u{fffd}[31m");
+        assert_eq!(plain("delete \u{202e}x\u{2066}\n\ty"), "delete \u{fffd}x\u{fffd}\n\ty");
+    }
 }

@@ -1,5 +1,6 @@
 //! `doorward audit`: list, verify, export.
 use crate::{
+    approvals::one_line,
     cli::{AuditCommand, Output, StateArgs},
     state,
 };
@@ -82,8 +83,8 @@ fn text_line(seq: u64, event: &doorward_model::AuditEvent, json: &str) -> String
         for (key, value) in map {
             if !matches!(key.as_str(), "event" | "time" | "session" | "facts" | "digest" | "policy_version") {
                 rest.push(match value {
-                    serde_json::Value::String(s) => format!("{key}={s}"),
-                    other => format!("{key}={other}"),
+                    serde_json::Value::String(s) => format!("{key}={}", one_line(s)),
+                    other => format!("{key}={}", one_line(&other.to_string())),
                 });
             }
         }

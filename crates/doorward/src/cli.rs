@@ -138,7 +138,12 @@ pub(crate) enum ApprovalsCommand {
     /// List them, newest first.
     List {
         /// pending, approved, denied, expired, withdrawn or all.
-        #[arg(long, default_value = "pending")]
+        #[arg(
+            long,
+            default_value = "pending",
+            hide_possible_values = true,
+            value_parser = ["pending", "approved", "denied", "expired", "withdrawn", "all"]
+        )]
         state: String,
         #[command(flatten)]
         api: ApiArgs,

@@ -1,6 +1,6 @@
 //! `doorward sessions`: live ones through the API, recorded ones from the state directory.
 use crate::{
-    approvals::{client, plain},
+    approvals::{client, one_line, plain},
     cli::{ExportFormat, Output, SessionsCommand, StateArgs},
     state,
 };
@@ -24,7 +24,7 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
                         "{}  {:<12} {:<24} {:<22} {}",
                         s.id,
                         s.connection,
-                        s.principal,
+                        one_line(&s.principal),
                         s.client,
                         state::time(s.started)
                     ),
@@ -92,7 +92,13 @@ fn list(state: &StateArgs, output: Output) -> Result<()> {
                     Output::Json => println!("{}", serde_json::json!(m)),
                 }
             }
-            Err(e) => println!("{}  unreadable: {e}", path.file_stem().unwrap_or_default().to_string_lossy()),
+            Err(e) => {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                match output {
+                    Output::Text => println!("{name}  unreadable: {e}"),
+                    Output::Json => println!("{}", serde_json::json!({ "session": name, "unreadable": e.to_string() })),
+                }
+            }
         }
     }
     Ok(())
