@@ -62,6 +62,9 @@ enum End {
 /// what replaces it; control strings (titles) and control characters within it are dropped. The text of control
 /// strings is masked by itself.
 ///
+/// A private key is dropped from its first line to its last. A line that cannot be of it (a prompt after
+/// `head -1`) is shown; for some lines more, what looks like the body of a key is dropped too.
+///
 /// Not found: a value that is cut by a line end (but for private keys), by a sequence longer than 1 KiB, or by a
 /// shell that breaks a line of input at the edge of the terminal; words that say what a number is on the line
 /// after it.
@@ -76,6 +79,8 @@ pub struct StreamMasker {
     context: Context,
     /// A private key is passing.
     key: Option<KeyBlock>,
+    /// Lines until a key is forgotten that another line has broken off.
+    lapsing: u8,
     /// What went out last was masked.
     after_mask: bool,
     /// What went out last was a token that may go on.
@@ -115,6 +120,7 @@ impl StreamMasker {
             pending: Vec::new(),
             context: Context::default(),
             key: None,
+            lapsing: 0,
             after_mask: false,
             token: None,
             screen: Screen::default(),
@@ -158,7 +164,7 @@ impl StreamMasker {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.pending_segment(End::Closed, out);
         self.context.clear();
-        (self.key, self.after_mask, self.token) = (None, false, None);
+        (self.key, self.lapsing, self.after_mask, self.token) = (None, 0, false, None);
     }
 
     /// Lines, at the start of one: all at once where nothing is in them.
@@ -184,6 +190,7 @@ impl StreamMasker {
     fn pass_clean(&mut self, lines: &[u8], out: &mut Vec<u8>) -> bool {
         let hint = Hint { ssn: self.wanted.contains(DataType::UsSsn) && self.context.speaks_of_ssn() };
         let clean = self.key.is_none()
+            && self.lapsing == 0
             && self.token.is_none()
             && self.context.at_line_start()
             && is_plain(lines)
@@ -251,7 +258,7 @@ impl StreamMasker {
                 End::Pause | End::Overdue => 0,
             },
             _ => {
-                self.key = None;
+                (self.key, self.lapsing) = (None, key::LAPSE);
                 0
             }
         };
@@ -268,7 +275,7 @@ impl StreamMasker {
     /// A segment outside private keys.
     fn text(&mut self, raw: &[u8], end: End, out: &mut Vec<u8>) -> usize {
         let context = self.context.before(self.wanted.contains(DataType::UsSsn));
-        let simple = context.is_empty() && self.token.is_none() && end == End::Closed;
+        let simple = context.is_empty() && self.token.is_none() && self.lapsing == 0 && end == End::Closed;
         if simple && is_plain(raw) && !self.detector.may_contain_hinted(raw, Hint::default(), self.wanted) {
             out.extend_from_slice(raw);
             self.context.remember(raw);
@@ -280,7 +287,7 @@ impl StreamMasker {
         screen.read(&context, raw, end == End::Closed);
         self.look(&screen, raw, &mut spans);
         let mut until = screen.open.unwrap_or(raw.len());
-        let opens_key = self.opens_key(&screen, &spans);
+        let opens_key = self.opens_key(&screen, &spans) || self.resumes_key(&screen, &mut spans);
         match end {
             End::Closed | End::Overdue => {}
             End::Full => until = spans.cut(&screen, until),
@@ -288,6 +295,9 @@ impl StreamMasker {
         }
         spans.write(&screen, raw, until, self.after_mask, |t, value, out| self.replace(t, value, out), out);
         self.went_out(&screen, &spans, until);
+        if end == End::Closed {
+            self.lapsing = self.lapsing.saturating_sub(1);
+        }
         if opens_key && screen.joined.before(until) == screen.joined.text.len() {
             self.key = Some(KeyBlock::default());
         }
@@ -300,6 +310,18 @@ impl StreamMasker {
         self.wanted.contains(DataType::PrivateKey)
             && !spans.is_empty()
             && (secrets::is_pem_open(&screen.joined.text) || secrets::is_pem_open(&screen.pieces.text))
+    }
+
+    /// Whether a key goes on that another line has broken off: the status line of a terminal, a message.
+    fn resumes_key(&self, screen: &Screen, spans: &mut Spans) -> bool {
+        let joined = &screen.joined;
+        let new = joined.known..joined.text.len();
+        let resumes = self.lapsing > 0 && KeyBlock::is_body(joined.text.get(new.clone()).unwrap_or_default());
+        if resumes {
+            spans.add(joined, &Finding { data_type: DataType::PrivateKey, range: new });
+            spans.merge();
+        }
+        resumes
     }
 
     /// Finds all that has to be masked.

@@ -7,6 +7,10 @@ const MOST_HEADERS: u8 = 12;
 const LONG_RUN: usize = 24;
 /// The same with slashes, which are in paths too.
 const LONG_RUN_WITH_SLASHES: usize = 48;
+/// What lines of a key's body have at least.
+const BODY: usize = 60;
+/// Lines for which a key that was broken off may go on.
+pub(super) const LAPSE: u8 = 32;
 /// The longest last line.
 pub(super) const LONGEST_END: usize = 80;
 
@@ -49,6 +53,11 @@ impl KeyBlock {
             || (!self.in_body && self.headers < MOST_HEADERS && is_header(middle))
             || b"-----END ".starts_with(line)
             || (line.starts_with(b"-----END ") && line.len() < LONGEST_END && !line.ends_with(b"\n"))
+    }
+
+    /// Whether a line looks like one of the body of any key.
+    pub(super) fn is_body(line: &[u8]) -> bool {
+        has_run(line, BODY, is_base64)
     }
 
     /// A line of the key has passed.

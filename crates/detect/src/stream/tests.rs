@@ -112,6 +112,10 @@ fn a_first_line_alone_does_not_hide_the_rest() {
     masker.push(b"-----BEGIN PRIVATE KEY-----\r\n\x1b[1muser@host\x1b[m:~$ ", &mut out);
     masker.flush(&mut out);
     assert_eq!(String::from_utf8_lossy(&out), "[private_key]\x1b[1muser@host\x1b[m:~$ ");
+    // A key that something broke off goes on.
+    let body = "MIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gun\n";
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{body}12:00 [0] 0:bash*\n{body}-----END PRIVATE KEY-----\nls\n");
+    check(&text, "[private_key]12:00 [0] 0:bash*\n[private_key]\nls\n");
 }
 
 #[test]

@@ -103,6 +103,8 @@ async fn live_on(
     session.cut();
     let reason = session.ending.borrow().clone().unwrap_or_default();
     session.recording.end(now(), &reason);
+    // Whoever waits for sessions to end waits for this, too: all of it is written down.
+    session.endpoint.services.registry.remove(session.id, None);
 }
 
 /// A socket for the library, and a handle to cut it with.

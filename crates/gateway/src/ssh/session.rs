@@ -321,7 +321,6 @@ impl Session {
             inbox.close();
         }
         self.upstream.close();
-        self.endpoint.services.registry.remove(self.id, None);
         let ended = AuditKind::SessionEnded {
             reason,
             client_bytes: self.client_bytes.load(Ordering::Relaxed),
