@@ -326,7 +326,7 @@ pub(super) fn constant(mut node: Node<'_>) -> Option<String> {
         let plain = cast.type_name().is_some_and(|t| {
             t.typmods().is_empty()
                 && t.array_bounds().is_empty()
-                && matches!(t.names().iter().filter_map(|s| s.sval()).last(), Some("text" | "varchar" | "bool"))
+                && matches!(t.names().iter().filter_map(|s| s.sval()).next_back(), Some("text" | "varchar" | "bool"))
         });
         if !plain {
             return None;
