@@ -214,26 +214,33 @@ pub(crate) enum SessionsCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Play a session: statements, outcomes and result tables at the pace they had.
+    /// Play a session at the pace it had: statements, outcomes and result tables; what commands wrote. On a
+    /// terminal, a terminal is played as it looked: space pauses, + and - change the speed, q ends.
     Replay {
         /// Which.
         id: String,
         /// Times as fast; 0 prints it at once.
         #[arg(long, default_value_t = 1.0)]
         speed: f64,
-        /// Rows shown of each result.
+        /// Rows shown of each result, lines of what each command writes.
         #[arg(long, default_value_t = 50)]
         rows: usize,
+        /// Which channel of an SSH session; of the terminals, the first.
+        #[arg(long)]
+        channel: Option<u32>,
         #[command(flatten)]
         state: StateArgs,
     },
-    /// Write a recording as JSON lines or pcapng.
+    /// Write a recording as JSON lines, pcapng or asciicast.
     Export {
         /// Which.
         id: String,
         /// The format.
         #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
         format: ExportFormat,
+        /// Which channel of an SSH session becomes an asciicast; of the terminals, the first.
+        #[arg(long)]
+        channel: Option<u32>,
         /// Where to; standard output where it is not given.
         #[arg(long, short = 'f')]
         file: Option<PathBuf>,
@@ -255,6 +262,8 @@ pub(crate) enum ExportFormat {
     Jsonl,
     /// For Wireshark.
     Pcapng,
+    /// For asciinema and its players: a terminal of an SSH session (version 3).
+    Asciicast,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,9 @@ mod policy;
 mod policy_test;
 mod serve;
 mod sessions;
+mod sessions_ssh;
 mod state;
+mod terminal_keys;
 mod token;
 
 use anyhow::{Context as _, Result};

@@ -2,7 +2,7 @@
 use crate::{
     approvals::{client, one_line, plain},
     cli::{ExportFormat, Output, SessionsCommand, StateArgs},
-    state,
+    sessions_ssh, state,
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_postgres::replay::{Options, Replayer, Side};
@@ -35,13 +35,27 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
         })?,
         SessionsCommand::List { state, api, .. } => list(&state, api.output)?,
         SessionsCommand::Show { id, state, output } => return show(&id, &state, output),
-        SessionsCommand::Replay { id, speed, rows, state } => replay(&id, speed, rows, &state)?,
-        SessionsCommand::Export { id, format, file, state } => {
-            let mut reader = open(&id, &state)?;
+        SessionsCommand::Replay { id, speed, rows, channel, state } => {
+            let again = || open(&id, &state);
+            let reader = again()?;
+            match reader.meta().protocol.as_str() {
+                "postgres" => replay(reader, speed, rows)?,
+                "ssh" => sessions_ssh::replay(&again, sessions_ssh::Options { speed, lines: rows, channel })?,
+                other => bail!("recordings of {other} cannot be replayed by this version"),
+            }
+        }
+        SessionsCommand::Export { id, format, channel, file, state } => {
+            let again = || open(&id, &state);
+            let mut reader = again()?;
+            let protocol = reader.meta().protocol.clone();
+            if format == ExportFormat::Asciicast && protocol != "ssh" {
+                bail!("only recordings of SSH have terminals; this is one of {protocol}");
+            }
             let mut out = state::writer(file.as_deref())?;
             match format {
                 ExportFormat::Jsonl => export_json_lines(&mut reader, &mut out)?,
                 ExportFormat::Pcapng => export_pcapng(&mut reader, &mut out)?,
+                ExportFormat::Asciicast => sessions_ssh::export(&again, channel, &mut out)?,
             }
             out.flush()?;
         }
@@ -69,6 +83,12 @@ fn public_key(state: &StateArgs) -> Result<doorward_record::VerifyingKey> {
 
 fn open(id: &str, state: &StateArgs) -> Result<Reader> {
     Ok(Reader::open(&path(id, state)?, Some(&public_key(state)?))?)
+}
+
+/// What a replay begins with.
+pub(crate) fn title(reader: &Reader) -> String {
+    let m = reader.meta();
+    plain(&format!("session {} on {}, from {}", m.session, m.connection, state::time(m.started)))
 }
 
 /// Recordings, newest first: their names are UUIDs of version 7, which sort by time.
@@ -148,15 +168,11 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn replay(id: &str, speed: f64, rows: usize, state: &StateArgs) -> Result<()> {
-    let reader = open(id, state)?;
-    if reader.meta().protocol != "postgres" {
-        bail!("recordings of {} cannot be replayed by this version", reader.meta().protocol);
-    }
+fn replay(reader: Reader, speed: f64, rows: usize) -> Result<()> {
     let mut replayer = Replayer::new(Options { rows });
     let mut out = io::stdout().lock();
     let mut last = reader.meta().started;
-    writeln!(out, "session {} on {}, from {}", reader.meta().session, reader.meta().connection, state::time(last))?;
+    writeln!(out, "{}", title(&reader))?;
     for frame in reader {
         let frame = frame?;
         let events = match &frame.body {

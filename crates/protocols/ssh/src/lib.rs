@@ -17,6 +17,7 @@
 pub mod codec;
 pub mod facts;
 pub mod render;
+pub mod replay;
 pub mod sftp;
 pub mod transfer;
 

@@ -1,0 +1,222 @@
+//! Lines for people.
+use super::{Event, Requested, SafeTerminal, Side, printable, utf8::Utf8};
+use crate::codec::{self, Stream};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The longest line that is shown, in bytes.
+const LONGEST_LINE: usize = 4 * 1024;
+/// Channels of which something is remembered.
+const MOST_CHANNELS: usize = 10_000;
+
+/// How a session is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Lines shown of what a command reads, writes, and says on standard error, of each.
+    pub lines: usize,
+}
+
+/// One stream of a channel while it comes in.
+#[derive(Debug)]
+struct Lines {
+    mark: char,
+    reader: Reader,
+    line: String,
+    shown: usize,
+    /// What is not shown.
+    lines: u64,
+    bytes: u64,
+    /// No text: bytes are counted.
+    binary: bool,
+}
+
+/// A terminal's bytes are text with sequences, which are left out; a program's are shown as they are.
+#[derive(Debug)]
+enum Reader {
+    Terminal(SafeTerminal),
+    Plain(Utf8),
+}
+
+impl Reader {
+    fn text(&mut self, bytes: &[u8]) -> String {
+        match self {
+            Self::Plain(utf8) => utf8.push(bytes),
+            Self::Terminal(terminal) => {
+                let mut text = String::new();
+                terminal.push(bytes, &mut text);
+                text
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn new(mark: char, terminal: bool) -> Self {
+        let reader = if terminal { Reader::Terminal(SafeTerminal::text()) } else { Reader::Plain(Utf8::new()) };
+        Self { mark, reader, line: String::new(), shown: 0, lines: 0, bytes: 0, binary: false }
+    }
+
+    fn feed(&mut self, bytes: &[u8], most: usize, show: &mut dyn FnMut(String)) {
+        self.binary |= matches!(self.reader, Reader::Plain(_)) && bytes.contains(&0);
+        if self.binary {
+            self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+            return;
+        }
+        let text = self.reader.text(bytes);
+        for part in text.split_inclusive('\n') {
+            self.line.push_str(part);
+            if part.ends_with('\n') || self.line.len() > LONGEST_LINE {
+                self.end_line(most, show);
+            }
+        }
+    }
+
+    fn end_line(&mut self, most: usize, show: &mut dyn FnMut(String)) {
+        let line = std::mem::take(&mut self.line);
+        // A terminal is read from its beginning to its end.
+        if self.shown >= most && matches!(self.reader, Reader::Plain(_)) {
+            self.lines = self.lines.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(line.len() as u64);
+            return;
+        }
+        self.shown += 1;
+        show(format!("{} {}", self.mark, printable(line.trim_end_matches(['\r', '\n']))));
+    }
+
+    /// What is left, and how much was not shown.
+    fn finish(&mut self, most: usize, show: &mut dyn FnMut(String)) {
+        if !self.line.is_empty() {
+            self.end_line(most, show);
+        }
+        match (std::mem::take(&mut self.lines), std::mem::take(&mut self.bytes)) {
+            (0, 0) => {}
+            (0, bytes) => show(format!("{} ({bytes} bytes that are no text)", self.mark)),
+            (lines, bytes) => show(format!("{} ({lines} more lines, {bytes} bytes)", self.mark)),
+        }
+        self.shown = 0;
+    }
+}
+
+#[derive(Debug)]
+struct Channel {
+    terminal: bool,
+    /// Input is shown: that of a terminal is what its echo shows.
+    input: Lines,
+    output: Lines,
+    errors: Lines,
+}
+
+impl Channel {
+    fn new(terminal: bool) -> Self {
+        let lines = |mark| Lines::new(mark, terminal);
+        Self { terminal, input: lines('>'), output: lines('<'), errors: lines('!') }
+    }
+
+    fn without_text(&mut self) {
+        for lines in [&mut self.input, &mut self.output, &mut self.errors] {
+            lines.binary = true;
+        }
+    }
+
+    fn finish(&mut self, most: usize, show: &mut dyn FnMut(String)) {
+        for lines in [&mut self.input, &mut self.output, &mut self.errors] {
+            lines.finish(most, show);
+        }
+    }
+}
+
+/// Turns recorded frames into lines: `[channel] mark text`, where the mark says what it is: `>` input, `<`
+/// output, `!` standard error, `*` what was asked and decided.
+#[derive(Debug)]
+pub struct Replayer {
+    options: Options,
+    channels: HashMap<u32, Channel>,
+}
+
+impl Replayer {
+    /// A replay from the first frame.
+    pub fn new(options: Options) -> Self {
+        Self { options, channels: HashMap::new() }
+    }
+
+    /// A frame of bytes.
+    pub fn feed(&mut self, side: Side, frame: &[u8]) -> Vec<String> {
+        let mut out = Vec::new();
+        let Ok((number, stream, bytes)) = codec::frame(frame) else {
+            return vec![format!("({} bytes that belong to no channel)", frame.len())];
+        };
+        let most = self.options.lines;
+        let Some(channel) = self.channel(number) else { return out };
+        let lines = match (side, stream) {
+            (Side::Client, _) if channel.terminal => return out,
+            (Side::Client, _) => &mut channel.input,
+            (Side::Upstream, Stream::Data) => &mut channel.output,
+            (Side::Upstream, Stream::Error) => &mut channel.errors,
+        };
+        lines.feed(bytes, most, &mut |line| out.push(format!("[{number}] {line}")));
+        out
+    }
+
+    /// A meta frame.
+    pub fn event(&mut self, value: &Value) -> Vec<String> {
+        let Some(event) = Event::from_json(value) else {
+            return vec![format!("* {}", printable(&value.to_string()))];
+        };
+        let most = self.options.lines;
+        let mut out = Vec::new();
+        let Some(number) = event.channel() else { return vec![format!("* {}", printable(&event.to_string()))] };
+        let mut show = |line: String| out.push(format!("[{number}] {line}"));
+        match &event {
+            Event::Pty { .. } => {
+                if let Some(channel) = self.channel(number) {
+                    *channel = Channel::new(true);
+                }
+            }
+            // A forwarded connection, a subsystem: nothing for people to read.
+            Event::Opened { kind, .. } if kind != "session" => {
+                self.channel(number).into_iter().for_each(Channel::without_text);
+            }
+            Event::Request { what: Requested::Subsystem, .. } => {
+                self.channel(number).into_iter().for_each(Channel::without_text);
+            }
+            Event::Exit { .. } | Event::ExitSignal { .. } | Event::Closed { .. } => {
+                self.channel(number).into_iter().for_each(|c| c.finish(most, &mut show));
+            }
+            Event::Opened { .. }
+            | Event::Request { .. }
+            | Event::Resize { .. }
+            | Event::Decided { .. }
+            | Event::Held { .. }
+            | Event::File { .. }
+            | Event::Eof { .. } => {}
+        }
+        show(format!("* {}", printable(&event.to_string())));
+        if matches!(event, Event::Closed { .. }) {
+            self.channels.remove(&number);
+        }
+        out
+    }
+
+    /// Bytes are missing: what was half read is shown as it is.
+    pub fn gap(&mut self) -> Vec<String> {
+        self.finish()
+    }
+
+    /// The end of the recording.
+    pub fn finish(&mut self) -> Vec<String> {
+        let mut numbers: Vec<u32> = self.channels.keys().copied().collect();
+        numbers.sort_unstable();
+        let mut out = Vec::new();
+        for number in numbers {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.finish(self.options.lines, &mut |line| out.push(format!("[{number}] {line}")));
+            }
+        }
+        out
+    }
+
+    fn channel(&mut self, number: u32) -> Option<&mut Channel> {
+        let known = self.channels.len() < MOST_CHANNELS || self.channels.contains_key(&number);
+        known.then(|| self.channels.entry(number).or_insert_with(|| Channel::new(false)))
+    }
+}
