@@ -108,6 +108,24 @@ tour_ssh_held() {
     fi
 }
 
+tour_ssh_replayed() {
+    proof=ssh/replayed
+    local shown=
+    # The session of ssh/masked: the newest but those that came after it.
+    for session in $(offline sessions list | cut -d' ' -f1 | head -n 20); do
+        shown=$(offline sessions replay "$session" --speed 0 2>&1)
+        if has "$shown" 'tail -c +46' && has "$shown" 'Ada Lovelace'; then break; fi
+        shown=
+    done
+    if [[ -z $shown ]]; then
+        fail 'no recording has the command and its output'
+    elif has "$shown" '1111 1111' || has "$shown" ada@example.com; then
+        fail 'the replay shows what the caller was not allowed to see' "$shown"
+    else
+        pass 'a session plays back as command, decision and output, masked as its caller saw it'
+    fi
+}
+
 tour_ssh() {
     if [[ -z ${web_port:-} ]]; then return; fi
     printf '[localhost]:%s %s\n' "$web_port" "$(cut -d' ' -f1,2 "$work/state/keys/ssh_host_ed25519_key.pub")" > "$work/known_hosts"
@@ -116,4 +134,5 @@ tour_ssh() {
     tour_ssh_blocked
     tour_ssh_files
     tour_ssh_held
+    tour_ssh_replayed
 }

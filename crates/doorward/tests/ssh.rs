@@ -260,6 +260,26 @@ fn a_shell_is_recorded_and_replayed() {
     assert!(text(&out).contains("424111"), "{}", text(&out));
     let (ok, said) = w.doorward("", &["audit", "verify"]);
     assert!(ok, "{said}");
+    // Other tests make sessions too: the one with the shell is looked for.
+    let replay = |id: &str| w.doorward("", &["sessions", "replay", id, "--speed", "0"]).1;
+    let mut id = String::new();
+    wait_until("the recording is there", || {
+        let (_, list) = w.doorward("", &["sessions", "list"]);
+        let ids = list.lines().filter_map(|l| l.split_whitespace().next());
+        id = ids.map(ToOwned::to_owned).find(|id| replay(id).contains("424111")).unwrap_or_default();
+        !id.is_empty()
+    });
+    wait_until("it has its end", || w.doorward("", &["sessions", "show", &id]).1.contains("intact"));
+    let (ok, cast) = w.doorward("", &["sessions", "export", &id, "--format", "asciicast"]);
+    let mut lines = cast.lines();
+    let head: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert!(ok && head["version"] == 3, "{cast}");
+    assert!(
+        cast.contains("\"o\"")
+            && cast.contains("424111")
+            && cast.contains("\"x\", \"7\"") | cast.contains("\"x\",\"7\""),
+        "{cast}"
+    );
 }
 
 #[test]

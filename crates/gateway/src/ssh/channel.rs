@@ -13,6 +13,7 @@ use doorward_ssh::{
     codec::Stream,
     facts::{self, Meaning},
     render,
+    replay::{Event, Requested},
 };
 use russh::server::Handle;
 use std::{sync::Arc, time::Duration};
@@ -39,7 +40,7 @@ struct Channel {
 /// A session channel, from its opening to its end.
 pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, inbox: Arc<Inbox>) {
     let near = Near { number: end.id().number(), id: end.id(), end, inbox };
-    session.event(near.number, "opened", &[("kind", "session")]);
+    session.event(&Event::Opened { channel: Some(near.number), kind: "session".into(), target: None });
     let mut channel =
         Channel { session, handle, near: Arc::new(near), far: None, terminal: false, running: None, over: false };
     let _gone = channel.serve().await;
@@ -77,6 +78,7 @@ impl Channel {
 
     async fn eof(&mut self) -> Result<(), Gone> {
         if let (Some(running), Some(far)) = (&mut self.running, &self.far) {
+            self.session.event(&Event::Eof { channel: Some(self.near.number) });
             running.input.end(far).await?;
         }
         Ok(())
@@ -108,6 +110,11 @@ impl Channel {
                 self.not_offered(Meaning { facts, statement: name.into(), protocol: None }, &what).await
             }
         }
+    }
+
+    fn asked(&self, what: Requested, statement: &str) {
+        let statement = statement.to_owned();
+        self.session.event(&Event::Request { channel: Some(self.near.number), what, statement });
     }
 
     async fn answer(&self, success: bool) -> Result<(), Gone> {
@@ -177,14 +184,15 @@ impl Channel {
         far.end.request_pty(true, term, columns, rows, width, height, modes).await?;
         let success = self.upstream_says(&far).await;
         self.terminal |= success;
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        self.session.event(self.near.number, "pty", &[("term", term), ("columns", &columns), ("rows", &rows)]);
+        let term = term.chars().take(256).collect();
+        self.session.event(&Event::Pty { channel: Some(self.near.number), term, columns, rows });
         self.answer(success).await
     }
 
     async fn env(&mut self, name: &str, value: &str) -> Result<(), Gone> {
         let meaning = facts::env(name, value, self.session.login);
         let payload = format!("{name}={value}");
+        self.asked(Requested::Env, &payload);
         // Told by the failure alone: clients send what nobody asked for, and expect that some of it is not taken.
         let Ok(permit) = self.decide("env", &meaning, payload.as_bytes()).await else {
             return self.answer(false).await;
@@ -203,8 +211,7 @@ impl Channel {
         // A session that is no longer welcome ends by itself.
         let Ok(permit) = self.session.follow(payload.as_bytes()) else { return Ok(()) };
         self.session.redeem(permit, payload.as_bytes()).await?;
-        let (columns_text, rows_text) = (columns.to_string(), rows.to_string());
-        self.session.event(self.near.number, "resize", &[("columns", &columns_text), ("rows", &rows_text)]);
+        self.session.event(&Event::Resize { channel: Some(self.near.number), columns, rows });
         Ok(far.end.window_change(columns, rows, width, height).await?)
     }
 
@@ -213,7 +220,7 @@ impl Channel {
         let payload = format!("{signal:?}");
         let Ok(permit) = self.session.follow(payload.as_bytes()) else { return Ok(()) };
         self.session.redeem(permit, payload.as_bytes()).await?;
-        self.session.event(self.near.number, "request", &[("what", "signal"), ("statement", &payload)]);
+        self.asked(Requested::Signal, &payload);
         Ok(far.end.signal(signal).await?)
     }
 
@@ -222,7 +229,12 @@ impl Channel {
         if self.running.is_some() || self.over {
             return self.answer(false).await;
         }
-        self.session.event(self.near.number, "request", &[("what", via), ("statement", &meaning.statement)]);
+        let what = match via {
+            "exec" => Requested::Exec,
+            "shell" => Requested::Shell,
+            _ => Requested::Subsystem,
+        };
+        self.asked(what, &meaning.statement);
         match self.decide(via, &meaning, payload).await {
             Err(refusal) => self.refused(via, &refusal).await,
             Ok(permit) => {
@@ -276,7 +288,7 @@ impl Channel {
         self.answer(true).await?;
         self.session.say(&self.told(), &text).await?;
         self.near.end.exit_status(render::REFUSED).await?;
-        self.session.event(self.near.number, "exit", &[("status", &render::REFUSED.to_string())]);
+        self.session.event(&Event::Exit { channel: Some(self.near.number), status: render::REFUSED });
         self.near.end.eof().await?;
         Ok(self.near.end.close().await?)
     }
@@ -297,7 +309,7 @@ impl Channel {
         if let Some(far) = &self.far {
             self.session.upstream.inboxes.lock().remove(&far.end.id());
         }
-        self.session.event(self.near.number, "closed", &[]);
+        self.session.event(&Event::Closed { channel: Some(self.near.number) });
         self.session.channels.lock().remove(&self.near.id);
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::services::now;
 use doorward_enforce::{Outcome, Permit, Refusal, RefusalKind, Request, StreamPermit};
 use doorward_model::{Action, AuditEvent, AuditKind};
-use doorward_ssh::{facts, render};
+use doorward_ssh::{facts, render, replay::Event};
 use russh::{
     Channel, ChannelOpenFailure,
     client::Msg,
@@ -60,7 +60,8 @@ pub(crate) async fn direct(
 ) {
     let near = Near { number: end.id().number(), id: end.id(), end, inbox };
     let meaning = target.meaning(&session);
-    session.event(near.number, "opened", &[("kind", meaning.facts.command.as_ref()), ("target", &meaning.statement)]);
+    let kind = meaning.facts.command.to_string();
+    session.event(&Event::Opened { channel: Some(near.number), kind, target: Some(meaning.statement.to_string()) });
     let payload = meaning.statement.as_bytes();
     let told = Told { channel: near.number, caller: &near.end, inbox: &near.inbox, terminal: false, aloud: false };
     match session.decide(Asked { via: "channel", meaning: &meaning, payload }, &told).await {
@@ -91,7 +92,7 @@ async fn carry(session: &Session, near: &Near, channel: Channel<Msg>, permit: &S
 }
 
 fn forget(session: &Session, near: &Near) {
-    session.event(near.number, "closed", &[]);
+    session.event(&Event::Closed { channel: Some(near.number) });
     session.channels.lock().remove(&near.id);
 }
 
@@ -181,8 +182,8 @@ async fn connect_back(session: Arc<Session>, caller: Handle, connection: Incomin
     };
     reply.accept().await;
     let near = Near { number: near.id().number(), id: near.id(), inbox: session.inbox(near.id()), end: near.split().1 };
-    let target = format!("{address}:{port} from {from}:{from_port}");
-    session.event(near.number, "opened", &[("kind", "forwarded"), ("target", &target)]);
+    let target = Some(format!("{address}:{port} from {from}:{from_port}"));
+    session.event(&Event::Opened { channel: Some(near.number), kind: "forwarded-tcpip".into(), target });
     carry(&session, &near, channel, &permit).await;
     forget(&session, &near);
 }

@@ -8,7 +8,14 @@ use super::{
 use doorward_detect::{StreamMasker, TypeSet};
 use doorward_enforce::StreamPermit;
 use doorward_model::DataType;
-use doorward_ssh::{Protocol, codec::Stream, render, sftp::ContentCheck, transfer::Inspector};
+use doorward_ssh::{
+    Protocol,
+    codec::Stream,
+    render,
+    replay::{Decided, Event},
+    sftp::ContentCheck,
+    transfer::Inspector,
+};
 use russh::{Sig, server::Handle};
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -272,7 +279,8 @@ impl Output {
         let Err(found) = result else { return Ok(()) };
         let Shared { session, near, .. } = &self.shared;
         let what = format!("a value of type `{}` was found in what is transferred", found.as_str());
-        session.event(near.number, "decided", &[("outcome", "refuse"), ("reason", &what)]);
+        let reason = Some(what.clone());
+        session.event(&Event::Decided { channel: Some(near.number), outcome: Decided::Refuse, reason });
         session.endpoint.note_fault(Some(session.id), "policy", &what);
         let text = render::notice(&format!("refused: {what}; a masked file would be another file"), false);
         near.show(session, Stream::Error, text.as_bytes()).await?;
@@ -283,12 +291,12 @@ impl Output {
 
 pub(crate) async fn exit(shared: &Shared, status: u32) -> Result<(), Gone> {
     let Shared { session, near, .. } = shared;
-    session.event(near.number, "exit", &[("status", &status.to_string())]);
+    session.event(&Event::Exit { channel: Some(near.number), status });
     Ok(near.end.exit_status(status).await?)
 }
 
 pub(crate) async fn exit_signal(shared: &Shared, signal: Sig, core_dumped: bool, message: String) -> Result<(), Gone> {
     let Shared { session, near, handle, .. } = shared;
-    session.event(near.number, "exit_signal", &[("signal", &format!("{signal:?}"))]);
+    session.event(&Event::ExitSignal { channel: Some(near.number), signal: format!("{signal:?}") });
     handle.exit_signal_request(near.id, signal, core_dumped, message, String::new()).await.map_err(|()| Gone)
 }

@@ -12,6 +12,7 @@ use doorward_ssh::{
     codec::{self, Stream},
     facts::Meaning,
     render,
+    replay::{Decided, Event},
 };
 use parking_lot::Mutex;
 use russh::{ChannelId, server};
@@ -94,6 +95,7 @@ impl Session {
         } else {
             self.enforcer.lock().suspend(None);
         }
+        let channel = Some(told.channel);
         let outcome = self.enforcer.lock().decide(&asked.meaning.facts, &request(&asked), now());
         let outcome = match outcome {
             Outcome::Hold(held) => {
@@ -104,13 +106,15 @@ impl Session {
         };
         match outcome {
             Outcome::Forward(permit) => {
-                self.event(told.channel, "decided", &[("outcome", "forward"), ("statement", &asked.meaning.statement)]);
+                // Of each operation of SFTP, files that went through are told.
+                if asked.via != "sftp" {
+                    self.event(&Event::Decided { channel, outcome: Decided::Forward, reason: None });
+                }
                 Ok(permit)
             }
             Outcome::Refuse(refusal) => {
-                let reason = refusal.message.as_str();
-                let fields = [("outcome", "refuse"), ("statement", &*asked.meaning.statement), ("reason", reason)];
-                self.event(told.channel, "decided", &fields);
+                let reason = Some(format!("{}: {}", asked.meaning.statement, refusal.message));
+                self.event(&Event::Decided { channel, outcome: Decided::Refuse, reason });
                 Err(refusal)
             }
             // `settle` does not hold again.
@@ -134,7 +138,7 @@ impl Session {
         let desk = &self.endpoint.services.approvals;
         let minutes = approval.expires.since(now()).as_secs().div_ceil(60);
         let link = desk.link(approval.id);
-        self.event(told.channel, "held", &[("approval", &approval.id.to_string())]);
+        self.event(&Event::Held { channel: Some(told.channel), approval: approval.id.to_string() });
         let text = render::held(approval, &link, minutes, told.terminal);
         // A caller who does not read waits all the same.
         let _gone = tokio::time::timeout(Duration::from_secs(1), self.say(told, &text)).await;
@@ -212,15 +216,9 @@ impl Session {
         }
     }
 
-    /// Writes into the recording what happened on a channel.
-    pub(crate) fn event(&self, channel: u32, event: &str, fields: &[(&str, &str)]) {
-        let mut json = serde_json::json!({ "channel": channel, "event": event });
-        if let Some(object) = json.as_object_mut() {
-            for (name, value) in fields {
-                object.insert((*name).to_owned(), (*value).into());
-            }
-        }
-        self.recording.meta(now(), &json);
+    /// Writes into the recording what happened.
+    pub(crate) fn event(&self, event: &Event) {
+        self.recording.meta(now(), &event.to_json());
     }
 
     /// The kinds of values that the caller may not see, and how they are masked.

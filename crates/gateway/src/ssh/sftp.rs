@@ -16,6 +16,7 @@ use doorward_ssh::{
     codec::Stream,
     facts::Meaning,
     render,
+    replay::{self, Decided, FileDirection},
     sftp::{Direction, Event, Fault, Next, Operation, Refused, Sftp},
 };
 use parking_lot::Mutex;
@@ -260,30 +261,22 @@ async fn show_answers(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
 /// Writes down what was transferred, and what was withheld.
 fn report(shared: &Shared, desk: &Desk) {
     let Shared { session, near, .. } = shared;
+    let channel = Some(near.number);
     loop {
         let event = desk.sftp.lock().event();
         match event {
             Some(Event::Transferred(t)) => {
                 let direction = match t.direction {
-                    Direction::Download => "download",
-                    Direction::Upload => "upload",
+                    Direction::Download => FileDirection::Download,
+                    Direction::Upload => FileDirection::Upload,
                 };
-                let sha256 = t.sha256.map(hex::encode).unwrap_or_default();
-                let bytes = t.bytes.to_string();
-                let complete = if t.complete { "true" } else { "false" };
-                let fields = [
-                    ("path", &*t.path),
-                    ("direction", direction),
-                    ("bytes", &bytes),
-                    ("sha256", &sha256),
-                    ("complete", complete),
-                ];
-                session.event(near.number, "file", &fields);
+                let (path, sha256) = (t.path.to_string(), t.sha256.map(hex::encode));
+                session.event(&replay::Event::File { channel, path, direction, bytes: t.bytes, sha256 });
             }
             Some(Event::Withheld { path, found, offset }) => {
                 let what = format!("a value of type `{}` was found in `{path}` at {offset}: withheld", found.as_str());
-                session.event(near.number, "decided", &[("outcome", "refuse"), ("reason", &what)]);
                 session.endpoint.note_fault(Some(session.id), "policy", &what);
+                session.event(&replay::Event::Decided { channel, outcome: Decided::Refuse, reason: Some(what) });
             }
             None => return,
         }
