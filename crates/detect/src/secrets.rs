@@ -149,9 +149,19 @@ const fn is_capital(b: u8) -> bool {
     b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
-fn run(bytes: &[u8], from: usize, of: impl Fn(u8) -> bool) -> &[u8] {
+fn run(bytes: &[u8], from: usize, mut of: impl FnMut(u8) -> bool) -> &[u8] {
     let rest = bytes.get(from..).unwrap_or_default();
     rest.get(..rest.iter().position(|b| !of(*b)).unwrap_or(rest.len())).unwrap_or_default()
+}
+
+/// As [`run`]; the dashes of a PEM line that follows without a blank are not of the token.
+fn run_to_dashes(bytes: &[u8], from: usize, of: impl Fn(u8) -> bool) -> &[u8] {
+    let mut dashes = 0;
+    let token = run(bytes, from, |b| {
+        dashes = if b == b'-' { dashes + 1 } else { 0 };
+        of(b) && dashes < 5
+    });
+    if dashes < 5 { token } else { token.get(..token.len().saturating_sub(4)).unwrap_or_default() }
 }
 
 /// No more is looked at than says whether it can be a secret; keys are shorter.
@@ -187,7 +197,7 @@ pub(crate) fn exact(bytes: &[u8], seen: &Seen, no_token: &mut usize) -> Option<R
     }
     let near = bytes.get(..seen.end + DECIDED).unwrap_or(bytes);
     // A run is followed to its end only once it is known to be a key: what is found is not looked at again.
-    let to_end = |of: fn(u8) -> bool| start..seen.end + run(bytes, seen.end, of).len();
+    let to_end = |of: fn(u8) -> bool| start..seen.end + run_to_dashes(bytes, seen.end, of).len();
     match seen.form {
         Form::Capitals(n) => {
             let length = run(near, seen.end, is_capital).len();
@@ -195,7 +205,7 @@ pub(crate) fn exact(bytes: &[u8], seen: &Seen, no_token: &mut usize) -> Option<R
         }
         Form::Letters(n) => (run(near, seen.end, is_letter).len() >= n).then(|| to_end(is_letter)),
         Form::Mixed(n) => {
-            let token = run(near, seen.end, is_token);
+            let token = run_to_dashes(near, seen.end, is_token);
             let mixed = token.iter().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
             (token.len() >= n && mixed).then(|| to_end(is_token))
         }

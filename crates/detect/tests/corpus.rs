@@ -307,6 +307,10 @@ fn keys() {
 
 #[test]
 fn private_keys_and_tokens() {
+    check(
+        "sk-abcdefghij0123456789ABCD-----BEGIN PRIVATE KEY-----\nMIIB",
+        "api_key=sk-abcdefghij0123456789ABCD | private_key=-----BEGIN PRIVATE KEY-----\nMIIB",
+    );
     for label in [
         "PRIVATE KEY",
         "RSA PRIVATE KEY",

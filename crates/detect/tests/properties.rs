@@ -292,6 +292,7 @@ fn hostile_texts_take_linear_time() {
         "eyJhIjoi.e.",
         "sk-",
         "sk-a",
+        "sk-abcdefghij0123456789ABCD-----",
         "AKIA",
         "AKIAA-",
         "ghp_",
