@@ -16,7 +16,16 @@ const POLICY: &str = include_str!("../../../policies/examples/ssh.cedar");
 /// One world for the tests that change nothing of it.
 fn shared() -> &'static SshWorld {
     static WORLD: OnceLock<SshWorld> = OnceLock::new();
-    WORLD.get_or_init(|| SshWorld::start(POLICY, true))
+    WORLD.get_or_init(|| {
+        let sshd = OpenSsh::start().unwrap();
+        // Interactive SFTP clients ask where they are and name files by whole paths from then on.
+        let home = sshd.home().display();
+        let whole = format!(
+            "@id(\"home\")\npermit (principal in Group::\"agents\", action, resource in Connection::\"web\")\n\
+             when {{ resource is File && (resource.path == \"{home}\" || resource.path like \"{home}/doorward-test-*\") }};\n"
+        );
+        SshWorld::over(sshd, &format!("{POLICY}{whole}"), true, None)
+    })
 }
 
 #[test]
@@ -121,13 +130,8 @@ fn files_go_both_ways_by_every_road_and_only_where_they_may() {
     }
     assert!(!std::path::Path::new("/etc/evil").exists());
     let mut sftp = w.client().program("sftp").unwrap();
-    let mut child = sftp
-        .args(["-b", "-", "127.0.0.1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        sftp.arg("127.0.0.1").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = format!(
         "cd {below}\nls\nmkdir d\nrename sftp d/moved\n-get /etc/shadow\n-rm /etc/passwd\nrm d/moved\nrmdir d\nquit\n"
     );
@@ -234,7 +238,13 @@ fn who_is_not_known_does_not_come_in() {
 #[test]
 fn root_does_not_log_in_and_a_stranger_upstream_is_not_trusted() {
     // The caller's name is the user upstream, where none is configured.
-    let w = SshWorld::start(POLICY, false);
+    let may_become = "@id(\"become\")\npermit (principal, action == Action::\"assume\", resource is Role)\n\
+                  when { resource.name == \"root\" || resource.name == \"USER\" };\n";
+    let sshd = OpenSsh::start().unwrap();
+    let policy = format!("{POLICY}{}", may_become.replace("USER", sshd.user()));
+    let w = SshWorld::over(sshd, &policy, false, None);
+    let out = w.client_as("daemon", &w.agent()).ssh().unwrap().arg("id").stdin(Stdio::null()).output().unwrap();
+    assert!(text(&out).contains("no policy allows assume on Role `daemon`"), "{}", text(&out));
     let out = w.client_as("root", &w.agent()).ssh().unwrap().arg("id").stdin(Stdio::null()).output().unwrap();
     assert!(text(&out).contains("nobody logs in as root"), "{}", text(&out));
     let user = w.sshd.user().to_owned();

@@ -44,7 +44,8 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream) {
     };
     let started = Arc::clone(&handler.started);
     let config = Arc::clone(&endpoint.config);
-    let running = match tokio::time::timeout(HANDSHAKE, server::run_stream(config, socket, handler)).await {
+    let deadline = tokio::time::Instant::now() + HANDSHAKE;
+    let running = match tokio::time::timeout_at(deadline, server::run_stream(config, socket, handler)).await {
         Ok(Ok(running)) => running,
         Ok(Err(e)) => return endpoint.note_fault(Some(id), "client", &format!("no SSH handshake: {e}")),
         Err(_) => return endpoint.note_fault(Some(id), "client", "log-in was not finished in time"),
@@ -58,7 +59,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream) {
             }
         }
         _ = begun => {}
-        () = tokio::time::sleep(HANDSHAKE) => {
+        () = tokio::time::sleep_until(deadline) => {
             endpoint.note_fault(Some(id), "client", "log-in was not finished in time");
             let _closed_already = second.shutdown(std::net::Shutdown::Both);
             return;

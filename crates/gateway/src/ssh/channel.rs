@@ -55,7 +55,10 @@ impl Channel {
                 () = self.session.ended() => Item::Closed,
             };
             match item {
-                Item::Request(request) => self.request(request).await?,
+                Item::Request(request) => {
+                    self.session.room().await;
+                    self.request(request).await?;
+                }
                 Item::Data(stream, bytes) => self.data(stream, &bytes).await?,
                 Item::Eof => self.eof().await?,
                 Item::Closed => return Ok(()),

@@ -163,7 +163,8 @@ impl Arrival {
     }
 
     fn decide_start(&self, enforcer: &mut Enforcer, user: &str, login: Login) -> Result<(), NoSession> {
-        let meaning = facts::connect(user, login);
+        let is_chosen = self.endpoint.connection.user.is_none();
+        let meaning = facts::connect(user, is_chosen, login);
         let request = Request {
             via: "connect",
             statement: &meaning.statement,

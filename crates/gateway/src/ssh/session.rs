@@ -216,6 +216,12 @@ impl Session {
         }
     }
 
+    /// Waits until the recording has room: a caller whose requests are all refused fills it, too.
+    pub(crate) async fn room(&self) {
+        let _turn = self.turn.lock().await;
+        poll_fn(|cx| self.recording.poll_ready(cx)).await;
+    }
+
     /// Writes into the recording what happened.
     pub(crate) fn event(&self, event: &Event) {
         self.recording.meta(now(), &event.to_json());

@@ -106,11 +106,12 @@ pub fn x11(login: Login) -> Meaning {
     Meaning::one("forward_x11", "forward_x11".into(), accesses)
 }
 
-/// The start of a session: who logs in upstream.
-pub fn connect(user: &str, login: Login) -> Meaning {
+/// The start of a session: who logs in upstream. Whom the caller chose, he has to be allowed to become; whom the
+/// configuration names, only where that is root.
+pub fn connect(user: &str, is_chosen: bool, login: Login) -> Meaning {
     let mut accesses = vec![access(Action::Connect, Resource::Connection, login)];
-    if login.is_root {
-        accesses.push(access(Action::Assume, Resource::Role { name: "root".into() }, login));
+    if is_chosen || login.is_root {
+        accesses.push(access(Action::Assume, Resource::Role { name: user.into() }, login));
     }
     Meaning::one("connect", format!("connect as {user}"), accesses)
 }
@@ -143,7 +144,9 @@ mod tests {
 
     #[test]
     fn root_is_a_role() {
-        let meaning = connect("root", Login { is_root: true });
+        let meaning = connect("root", false, Login { is_root: true });
         assert!(meaning.facts.accesses.iter().any(|a| a.action == Action::Assume && a.as_root));
+        assert_eq!(shown(&connect("deploy", false, Login::default())), "connect on Connection");
+        assert!(shown(&connect("admin", true, Login::default())).contains("assume on Role `admin`"));
     }
 }
