@@ -12,6 +12,8 @@ use tokio::sync::{Notify, watch};
 
 /// How many requests may wait on one channel.
 const MOST_REQUESTS: usize = 4096;
+/// How many bytes they may have together.
+const MOST_REQUEST_BYTES: usize = 1 << 20;
 /// Data are put together up to this size.
 const PIECE: usize = 64 * 1024;
 
@@ -28,6 +30,19 @@ pub(crate) enum Request {
     Agent,
     X11,
     Unknown(String),
+}
+
+impl Request {
+    /// What it takes, but for its fixed part.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Pty { term, .. } => term.len(),
+            Self::Env { name, value } => name.len().saturating_add(value.len()),
+            Self::Exec(command) => command.len(),
+            Self::Subsystem(name) | Self::Unknown(name) => name.len(),
+            Self::Shell | Self::Resize { .. } | Self::Signal(_) | Self::Agent | Self::X11 => 0,
+        }
+    }
 }
 
 /// One thing that happened on a channel.
@@ -50,6 +65,7 @@ pub(crate) enum Item {
 struct State {
     items: VecDeque<Item>,
     requests: usize,
+    request_bytes: usize,
 }
 
 /// The inbox of one channel, on one side.
@@ -99,10 +115,12 @@ impl Inbox {
             *last = request;
             return true;
         }
-        if state.requests >= MOST_REQUESTS {
+        let bytes = state.request_bytes.saturating_add(request.bytes());
+        if state.requests >= MOST_REQUESTS || bytes > MOST_REQUEST_BYTES {
             return false;
         }
         state.requests += 1;
+        state.request_bytes = bytes;
         state.items.push_back(Item::Request(request));
         drop(state);
         self.ready.notify_one();
@@ -139,8 +157,9 @@ impl Inbox {
     pub(crate) fn try_next(&self) -> Option<Item> {
         let mut state = self.state.lock();
         if let Some(item) = state.items.pop_front() {
-            if matches!(item, Item::Request(_)) {
+            if let Item::Request(request) = &item {
                 state.requests = state.requests.saturating_sub(1);
+                state.request_bytes = state.request_bytes.saturating_sub(request.bytes());
             }
             return Some(item);
         }
@@ -237,5 +256,9 @@ mod tests {
         assert!(inbox.try_next().is_none());
         let taken = (0..10_000).take_while(|_| inbox.request(Request::Agent)).count();
         assert_eq!(taken, MOST_REQUESTS);
+        let inbox = Inbox::default();
+        let large = || Request::Exec(vec![0; 100_000]);
+        assert_eq!((0..100).take_while(|_| inbox.request(large())).count(), 10);
+        assert!(inbox.try_next().is_some() && inbox.request(large()) && !inbox.request(large()));
     }
 }
