@@ -25,6 +25,10 @@ const PAUSE: Duration = Duration::from_millis(8);
 /// What may be the beginning of a value is not kept back longer than this.
 const OVERDUE: Duration = Duration::from_millis(500);
 
+/// How long the end of output waits for the exit status. Some clients (PuTTY) close the channel at once when
+/// they see that end, and what comes after is lost to them; servers send both together.
+const STATUS: Duration = Duration::from_millis(200);
+
 /// What both directions of a program use.
 pub(crate) struct Shared {
     pub(crate) session: Arc<Session>,
@@ -162,7 +166,7 @@ pub(crate) fn start(shared: Shared, protocol: Option<Protocol>) -> (Input, JoinH
 async fn output(shared: Shared, data: Filter) {
     let error = Filter::masked(&shared.session);
     let generation = shared.session.generation();
-    let mut output = Output { shared, data, error, generation, quiet: Quiet::No };
+    let mut output = Output { shared, data, error, generation, quiet: Quiet::No, eof_due: false };
     let _gone = output.carry().await;
     let _gone = output.shared.near.end.close().await;
     let _gone = output.shared.far.end.close().await;
@@ -174,6 +178,8 @@ struct Output {
     error: Filter,
     generation: u64,
     quiet: Quiet,
+    /// The upstream has ended its output, and the caller does not know yet.
+    eof_due: bool,
 }
 
 /// How long nothing has come.
@@ -193,6 +199,10 @@ impl Output {
             let item = tokio::select! {
                 biased;
                 item = far.inbox.next() => item,
+                () = tokio::time::sleep(STATUS), if self.eof_due => {
+                    self.pass_eof().await?;
+                    continue;
+                }
                 () = tokio::time::sleep(self.patience()), if waiting => {
                     self.pause().await?;
                     continue;
@@ -204,20 +214,32 @@ impl Output {
                 Item::Exit(status) => {
                     self.finish().await?;
                     exit(&self.shared, status).await?;
+                    self.pass_eof().await?;
                 }
                 Item::ExitSignal { signal, core_dumped, message } => {
                     self.finish().await?;
                     exit_signal(&self.shared, signal, core_dumped, message).await?;
+                    self.pass_eof().await?;
                 }
                 Item::Eof => {
                     self.finish().await?;
-                    self.shared.near.end.eof().await?;
+                    self.eof_due = true;
                 }
-                Item::Closed => return self.finish().await,
+                Item::Closed => {
+                    self.finish().await?;
+                    return self.pass_eof().await;
+                }
                 // The upstream asks for nothing on a channel; the library does not pass it on.
                 Item::Request(_) => {}
             }
         }
+    }
+
+    async fn pass_eof(&mut self) -> Result<(), Gone> {
+        if std::mem::take(&mut self.eof_due) {
+            self.shared.near.end.eof().await?;
+        }
+        Ok(())
     }
 
     fn patience(&self) -> Duration {

@@ -217,6 +217,8 @@ pub(crate) async fn output(shared: Shared, desk: Arc<Desk>) {
 /// Shows the answers to the caller.
 async fn show(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
     let Shared { session, near, far, .. } = shared;
+    // The end of output waits for the exit status: PuTTY closes the channel as soon as it sees that end.
+    let mut eof_due = false;
     loop {
         let wants = desk.sftp.lock().wants_upstream();
         let item = tokio::select! {
@@ -235,11 +237,16 @@ async fn show(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
                 near.show(session, Stream::Error, &bytes).await?;
                 flow::grant(&far.end, bytes.len()).await?;
             }
-            Some(Item::Exit(status)) => program::exit(shared, status).await?,
+            Some(Item::Exit(status)) => {
+                program::exit(shared, status).await?;
+                if std::mem::take(&mut eof_due) {
+                    near.end.eof().await?;
+                }
+            }
             Some(Item::ExitSignal { signal, core_dumped, message }) => {
                 program::exit_signal(shared, signal, core_dumped, message).await?;
             }
-            Some(Item::Eof) => near.end.eof().await?,
+            Some(Item::Eof) => eof_due = true,
             Some(Item::Closed) => return show_answers(shared, desk).await,
             Some(Item::Request(_)) => {}
             None => show_answers(shared, desk).await?,
