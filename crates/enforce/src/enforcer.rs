@@ -101,6 +101,8 @@ pub struct MaskRule {
     pub operator: Operator,
     /// What it is called in the replacement.
     pub label: String,
+    /// Whether no policy speaks of it: hidden for lack of a permit, not by a forbid.
+    pub by_default: bool,
 }
 
 /// Whether a value may be seen.
@@ -540,7 +542,8 @@ impl Enforcer {
         } else {
             named().unwrap_or_else(|| "masked".into())
         };
-        MaskRule { operator: from_policy.or_else(from_tag).unwrap_or(Operator::Redact), label }
+        let by_default = verdict.policies.is_empty() && verdict.error.is_none();
+        MaskRule { operator: from_policy.or_else(from_tag).unwrap_or(Operator::Redact), label, by_default }
     }
 
     fn hold(

@@ -228,7 +228,7 @@ fn values_are_masked_as_the_policies_say() {
         |name: &str| Resource::Column { schema: "public".into(), table: "customers".into(), name: name.into() };
     let mut analyst = enforcer(&engine, &["analysts"]);
     assert_eq!(analyst.reveal(&column("name"), NOW), Reveal::Clear);
-    let masked = MaskRule { operator: Operator::Redact, label: "email".into() };
+    let masked = MaskRule { operator: Operator::Redact, label: "email".into(), by_default: false };
     assert_eq!(analyst.reveal(&column("email"), NOW), Reveal::Masked(Arc::new(masked)));
     let card = Resource::DataType { data_type: DataType::CreditCard };
     assert!(matches!(analyst.reveal(&card, NOW), Reveal::Masked(_)));

@@ -1,7 +1,7 @@
 //! What is known of a database's schema: the names behind the numbers on the wire, and the columns
 //! behind `*`.
 use crate::postgres::SourceColumn;
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use doorward_model::Name;
 use std::collections::BTreeSet;
 
@@ -46,9 +46,6 @@ pub struct Relation {
     pub kind: RelationKind,
     /// Its live columns in order of their numbers.
     pub columns: Vec<Column>,
-    /// Columns of other relations that its values are made of, where it is a view:
-    /// (relation oid, column number; 0 for all). Every column of the view counts as made of them all.
-    pub made_of: Vec<(u32, i16)>,
 }
 
 /// `pg_proc.provolatile`.
@@ -84,6 +81,9 @@ pub struct Catalogue {
     by_name: AHashMap<(Name, Name), u32>,
     functions: AHashMap<u32, Function>,
     function_names: AHashMap<Name, Vec<u32>>,
+    /// Tables that inherit from a table or are its partitions (`pg_inherits`), and the other way round.
+    children: AHashMap<u32, Vec<u32>>,
+    parents: AHashMap<u32, Vec<u32>>,
     /// What the columns of views are made of.
     view_columns: AHashMap<(u32, i16), BTreeSet<SourceColumn>>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
@@ -105,6 +105,58 @@ impl Catalogue {
         for f in functions {
             out.function_names.entry(f.name.clone()).or_default().push(f.oid);
             out.functions.insert(f.oid, f);
+        }
+        out
+    }
+
+    /// The same snapshot, knowing which tables are partitions of others or inherit from them: pairs of the
+    /// child's number and the parent's. Those of unknown relations are left out.
+    #[must_use]
+    pub fn with_inheritance(mut self, pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        for (child, parent) in pairs {
+            if self.relations.contains_key(&child) && self.relations.contains_key(&parent) {
+                self.children.entry(parent).or_default().push(child);
+                self.parents.entry(child).or_default().push(parent);
+            }
+        }
+        self
+    }
+
+    /// The tables whose rows a table's rows are too: what it is a partition of or inherits from, all the way up.
+    pub fn ancestors(&self, relation: u32) -> Vec<&Relation> {
+        self.reached(relation, &self.parents)
+    }
+
+    /// The tables whose rows show when a table is read: its partitions and what inherits from it, all the way
+    /// down, and what those inherit from besides.
+    pub fn shows(&self, relation: u32) -> Vec<&Relation> {
+        if !self.children.contains_key(&relation) {
+            return Vec::new();
+        }
+        let mut seen: AHashSet<u32> = self.ancestors(relation).iter().map(|r| r.oid).collect();
+        seen.insert(relation);
+        let mut out = Vec::new();
+        for below in self.reached(relation, &self.children) {
+            if seen.insert(below.oid) {
+                out.push(below);
+            }
+            out.extend(self.reached(below.oid, &self.parents).into_iter().filter(|r| seen.insert(r.oid)));
+        }
+        out
+    }
+
+    /// All that is reached from a relation over these edges, itself left out. A hostile server may tell of circles.
+    fn reached(&self, from: u32, edges: &AHashMap<u32, Vec<u32>>) -> Vec<&Relation> {
+        let mut seen: AHashSet<u32> = AHashSet::from([from]);
+        let mut todo = vec![from];
+        let mut out = Vec::new();
+        while let Some(at) = todo.pop() {
+            for next in edges.get(&at).into_iter().flatten() {
+                if seen.insert(*next) {
+                    todo.push(*next);
+                    out.extend(self.relations.get(next));
+                }
+            }
         }
         out
     }

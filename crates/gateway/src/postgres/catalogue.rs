@@ -90,7 +90,7 @@ impl Catalogues {
 type Row = Vec<Option<String>>;
 
 /// What is asked, in this order. Everything comes back as text.
-const QUERIES: [&str; 5] = [
+const QUERIES: [&str; 6] = [
     "SELECT current_setting('search_path')",
     // From here on definitions of views name every schema but pg_catalog.
     "SET search_path = pg_catalog",
@@ -107,6 +107,7 @@ const QUERIES: [&str; 5] = [
        p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND n.nspname <> 'pg_catalog' AND EXISTS ( \
          SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')) \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY 1",
+    "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY 1, 2",
 ];
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "answers to questions of our own: only rows and errors matter")]
@@ -159,7 +160,7 @@ fn number<T: std::str::FromStr + Default>(row: &Row, index: usize) -> T {
 }
 
 fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [path, _set, relations, columns, functions] = rows else {
+    let [path, _set, relations, columns, functions, inheritance] = rows else {
         return (Catalogue::default(), String::new());
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
@@ -181,7 +182,6 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
             name: Name::from(text(row, 2)),
             kind: kind(text(row, 3)),
             columns: by_relation.remove(&oid).unwrap_or_default(),
-            made_of: Vec::new(),
         };
         if let Some(Some(definition)) = row.get(4) {
             views.push((oid, definition.clone()));
@@ -199,7 +199,8 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         },
         of_row: text(row, 4) == "t",
     });
-    let catalogue = Catalogue::new(generation, out, functions);
+    let inheritance = inheritance.iter().map(|row| (number(row, 0), number(row, 1)));
+    let catalogue = Catalogue::new(generation, out, functions).with_inheritance(inheritance);
     let view_columns = view_columns(&catalogue, &views);
     (catalogue.with_view_columns(view_columns), search_path)
 }

@@ -456,7 +456,7 @@ mod tests {
     }
 
     fn masker(format: CopyFormat, header: bool) -> CopyMasker {
-        let rule = Arc::new(MaskRule { operator: Operator::Redact, label: "ssn".into() });
+        let rule = Arc::new(MaskRule { operator: Operator::Redact, label: "ssn".into(), by_default: false });
         let binary = i16::from(format == CopyFormat::Binary);
         let fields = vec![
             Field::new(FieldPlan::Clear, 25, binary),

@@ -17,12 +17,25 @@ pub(crate) struct Part {
     pub(crate) moves: BTreeSet<SourceColumn>,
 }
 
+/// What is known of an open cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// What its query asks for.
+    pub(crate) facts: Arc<Facts>,
+    /// What its rows show.
+    pub(crate) lineage: Arc<Lineage>,
+}
+
 /// What a request's text means.
 #[derive(Debug)]
 pub(crate) struct Meaning {
     pub(crate) text: Arc<str>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) parts: Vec<Part>,
+    /// What was decided before and goes on here: the queries of the cursors it fetches from.
+    pub(crate) goes_on: Vec<Arc<Facts>>,
+    /// Whether it names a cursor or prepared statement: what that stands for may change.
+    pub(crate) by_name: bool,
 }
 
 /// What a text refers to that only the session can tell.
@@ -30,7 +43,7 @@ pub(crate) trait Known {
     /// What `EXECUTE name` runs.
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>>;
     /// What `FETCH FROM name` shows.
-    fn cursor(&self, name: &str) -> Option<Arc<Lineage>>;
+    fn cursor(&self, name: &str) -> Option<Cursor>;
 }
 
 impl Meaning {
@@ -38,9 +51,10 @@ impl Meaning {
     pub(crate) fn resolve(text: Arc<str>, analysis: &Analysis, known: &dyn Known) -> Self {
         let mut extra = Vec::new();
         let mut parts = Vec::with_capacity(analysis.statements.len());
+        let mut goes_on = Vec::new();
         let mut within = Within { known, earlier: Vec::new() };
         for statement in &analysis.statements {
-            parts.push(part(statement, &within, &mut extra));
+            parts.push(part(statement, &within, &mut extra, &mut goes_on));
             within.earlier.extend(statement.effects.iter().cloned());
         }
         let facts = if extra.is_empty() {
@@ -50,7 +64,14 @@ impl Meaning {
             extra.extend(of.accesses.iter().cloned());
             Arc::new(Facts::new(&of.command, of.statements, extra))
         };
-        Self { text, facts, parts }
+        let by_name = analysis.statements.iter().any(|s| !s.references.is_empty());
+        Self { text, facts, parts, goes_on, by_name }
+    }
+
+    /// Whether the names in it stand for what they stood for in `other`, a reading of the same text.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let lineages = |m: &Self| m.parts.iter().map(|p| p.lineage.clone()).collect::<Vec<_>>();
+        self.facts == other.facts && self.goes_on == other.goes_on && lineages(self) == lineages(other)
     }
 
     /// What is known of something that has no text of its own.
@@ -62,7 +83,7 @@ impl Meaning {
             effects: Vec::new(),
             moves: BTreeSet::new(),
         };
-        Self { text: text.into(), facts, parts: vec![part] }
+        Self { text: text.into(), facts, parts: vec![part], goes_on: Vec::new(), by_name: false }
     }
 
     /// Whether later texts can only be read once this has been answered.
@@ -124,9 +145,11 @@ impl Within<'_> {
         here.or_else(|| self.known.prepared(wanted))
     }
 
-    fn cursor(&self, wanted: &str) -> Option<Arc<Lineage>> {
+    fn cursor(&self, wanted: &str) -> Option<Cursor> {
         let here = self.earlier.iter().rev().find_map(|e| match e {
-            Effect::Declare { name, lineage } if &**name == wanted => Some(Arc::new(lineage.clone())),
+            Effect::Declare { name, lineage, facts } if &**name == wanted => {
+                Some(Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()) })
+            }
             Effect::Declare { .. }
             | Effect::Set { .. }
             | Effect::ResetAll
@@ -140,7 +163,7 @@ impl Within<'_> {
     }
 }
 
-fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>) -> Part {
+fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goes_on: &mut Vec<Arc<Facts>>) -> Part {
     let mut lineage = statement.lineage.clone().map(Arc::new);
     let mut effects = statement.effects.clone();
     let mut moves = statement.moves.clone();
@@ -161,7 +184,10 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>) -> 
                 None => extra.push(opaque(&format!("EXECUTE of `{name}`, which this session has not prepared"))),
             },
             Reference::Cursor(name) => match within.cursor(name) {
-                Some(found) => lineage = Some(found),
+                Some(found) => {
+                    lineage = Some(found.lineage);
+                    goes_on.push(found.facts);
+                }
                 None => extra.push(opaque(&format!("cursor `{name}`, which this session has not declared"))),
             },
         }

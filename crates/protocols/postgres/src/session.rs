@@ -18,7 +18,7 @@ mod reveal;
 use crate::{
     codec::FieldDescription,
     copy::CopyMasker,
-    facts::{Known, Meaning},
+    facts::{Cursor, Known, Meaning},
     mask::RowMasker,
     names::{Lookup, Names},
     pipeline::{Expect, InFlight, Pipeline},
@@ -32,7 +32,7 @@ use doorward_enforce::{ApprovalRequest, ApprovalVerdict, Enforcer, Held, Refusal
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::{
     Catalogue,
-    postgres::{Analysis, AnalysisCache, Environment, Lineage, SqlError},
+    postgres::{Analysis, AnalysisCache, Environment, SqlError},
 };
 use std::{
     collections::VecDeque,
@@ -239,7 +239,7 @@ pub struct Session {
     statements: Names<Prepared>,
     portals: Names<Portal>,
     sql_prepared: AHashMap<Box<str>, SqlPrepared>,
-    cursors: AHashMap<Box<str>, Arc<Lineage>>,
+    cursors: AHashMap<Box<str>, Cursor>,
     pipeline: Pipeline,
     answering: Answering,
     revealed: reveal::Remembered,
@@ -508,14 +508,15 @@ impl Known for Session {
         self.settings.is_search_path(&known.search_path).then(|| Arc::clone(&known.analysis))
     }
 
-    fn cursor(&self, name: &str) -> Option<Arc<Lineage>> {
+    fn cursor(&self, name: &str) -> Option<Cursor> {
         match self.portals.lookup(name, self.segment) {
             // FETCH runs a portal that nobody has executed: what it would do has not been decided yet.
             Lookup::One(portal) if portal.started.load(Ordering::Relaxed) => {
-                portal.meaning.parts.first().and_then(|p| p.lineage.clone())
+                let lineage = portal.meaning.parts.first().and_then(|p| p.lineage.clone())?;
+                Some(Cursor { facts: Arc::clone(&portal.meaning.facts), lineage })
             }
             Lookup::One(_) | Lookup::Ambiguous => None,
-            Lookup::Unknown => self.cursors.get(name).map(Arc::clone),
+            Lookup::Unknown => self.cursors.get(name).cloned(),
         }
     }
 }

@@ -18,7 +18,10 @@ use doorward_sql::{
 use proptest::prelude::*;
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -52,6 +55,39 @@ impl SessionDecisions for NoDrops {
     }
 }
 
+/// Allows everything, and later on no select.
+#[derive(Debug)]
+struct Changing(Arc<AtomicBool>);
+
+/// Its decisions of one generation.
+#[derive(Debug)]
+struct Selects(bool);
+
+impl DecisionPoint for Changing {
+    fn generation(&self) -> u64 {
+        u64::from(self.0.load(Ordering::Relaxed))
+    }
+    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+        Box::new(Selects(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl SessionDecisions for Selects {
+    fn generation(&self) -> u64 {
+        u64::from(self.0)
+    }
+    fn policy_version(&self) -> Arc<str> {
+        "test".into()
+    }
+    fn decide(&mut self, access: &Access, _: &Circumstances<'_>) -> Verdict {
+        let allowed = self.0 || access.action != Action::Select;
+        Verdict { allowed, policies: Vec::new(), error: None, lasting: true }
+    }
+    fn tags(&self, _: &Resource) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 #[derive(Debug)]
 struct Nowhere;
 
@@ -68,6 +104,10 @@ impl AuditSink for Nowhere {
 }
 
 fn session() -> Session {
+    session_under(Arc::new(NoDrops))
+}
+
+fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     let principal = Principal {
         kind: PrincipalKind::Agent,
@@ -95,7 +135,7 @@ fn session() -> Session {
     Session::new(SessionParts {
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
-            pdp: Arc::new(NoDrops),
+            pdp,
             audit: Arc::new(Nowhere),
             strict_audit: true,
             new_approval: Box::new(|| unreachable!("nothing is held here")),
@@ -345,6 +385,44 @@ fn a_cursor_and_a_portal_do_not_speak_for_each_other() {
     t.server(&[(b'C', b"DECLARE CURSOR\0"), (b'Z', b"T")]);
     t.told();
     assert!(!t.client(&[execute("c", 0)]).contains('E'), "read as the old portal");
+}
+
+#[test]
+fn a_fetch_that_was_bound_reads_the_cursor_it_was_read_for() {
+    let mut t = Talk(session());
+    let transaction = |t: &mut Talk, text: &str, tag: &[u8]| {
+        let sent = t.client(&[query(text)]);
+        t.server(&[(b'C', tag), (b'Z', b"T")]);
+        sent
+    };
+    transaction(&mut t, "BEGIN", b"BEGIN\0");
+    transaction(&mut t, "DECLARE c CURSOR FOR SELECT a FROM t", b"DECLARE CURSOR\0");
+    t.client(&[parse("f", "FETCH ALL FROM c"), bind("p", "f"), sync()]);
+    t.server(&[(b'1', b""), (b'2', b""), (b'Z', b"T")]);
+    transaction(&mut t, "CLOSE c", b"CLOSE CURSOR\0");
+    transaction(&mut t, "DECLARE c CURSOR FOR SELECT ssn FROM u", b"DECLARE CURSOR\0");
+    t.told();
+    let sent = t.client(&[execute("p", 0)]);
+    assert!(!sent.contains("E\0\0\0"), "the old reading would mask the new cursor: {sent:?}");
+    // The server has been told to fail; what the client hears is the gateway's refusal.
+    t.server(&[(b'E', b"SERROR\0VERROR\0C42601\0Mno\0\0")]);
+    assert!(t.told().contains("FETCH refused: what it names is another one since it was bound"));
+}
+
+#[test]
+fn a_cursor_is_judged_by_its_query_at_each_fetch() {
+    let allowed = Arc::new(AtomicBool::new(true));
+    let mut t = Talk(session_under(Arc::new(Changing(Arc::clone(&allowed)))));
+    t.client(&[query("BEGIN")]);
+    t.server(&[(b'C', b"BEGIN\0"), (b'Z', b"T")]);
+    t.client(&[query("DECLARE c CURSOR FOR SELECT a FROM t")]);
+    t.server(&[(b'C', b"DECLARE CURSOR\0"), (b'Z', b"T")]);
+    assert!(t.client(&[query("FETCH 1 FROM c")]).contains("FETCH 1"));
+    t.server(&[(b'C', b"FETCH 0\0"), (b'Z', b"T")]);
+    allowed.store(false, Ordering::Relaxed);
+    t.told();
+    assert!(!t.client(&[query("FETCH 1 FROM c")]).contains("FETCH 1"), "select was taken away");
+    assert!(!t.client(&[query("MOVE 1 FROM c")]).contains("MOVE 1"), "select was taken away");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, depth: usize) -> A
         walk.add(Action::Connect, Resource::Connection);
     }
     let count = u32::try_from(statements.len()).unwrap_or(u32::MAX);
-    Analysis { facts: Arc::new(Facts::new(&commands, count, walk.accesses)), statements }
+    Analysis { facts: Arc::new(Facts::new(&commands, count, walk.into_accesses())), statements }
 }
 
 fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize) -> Statement {
@@ -113,13 +113,16 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize) -> Vec<Effect> {
             let mut walk = Walk::new(env, 0);
             walk.statement(s.query());
             let statement = one(&walk, s.query(), env, depth);
-            let facts = Arc::new(Facts::new(&statement.command.clone(), 1, walk.accesses));
+            let facts = Arc::new(Facts::new(&statement.command.clone(), 1, walk.into_accesses()));
             let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
             vec![Effect::Prepare { name: s.name().unwrap_or_default().into(), analysis }]
         }
         Node::DeclareCursorStmt(s) => {
+            let mut walk = Walk::new(env, 0);
+            walk.statement(s.query());
+            let facts = Arc::new(Facts::new(&command(s.query()), 1, walk.into_accesses()));
             let lineage = Reading::new(env, depth).statement(s.query()).unwrap_or_default();
-            vec![Effect::Declare { name: s.portalname().unwrap_or_default().into(), lineage }]
+            vec![Effect::Declare { name: s.portalname().unwrap_or_default().into(), lineage, facts }]
         }
         _ => Vec::new(),
     }

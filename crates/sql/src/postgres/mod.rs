@@ -165,6 +165,8 @@ pub enum Effect {
         name: Name,
         /// The outputs of its query.
         lineage: Lineage,
+        /// What its query asks for: `FETCH` goes on asking for it.
+        facts: Arc<Facts>,
     },
     /// A table, view or sequence came to be in `pg_temp`.
     MadeTemporary {

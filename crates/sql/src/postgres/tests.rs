@@ -16,14 +16,19 @@ fn relation(oid: u32, name: &str, columns: &[&str]) -> Relation {
             .enumerate()
             .map(|(i, c)| Column { number: i as i16 + 1, name: (*c).into(), type_oid: 25 })
             .collect(),
-        made_of: Vec::new(),
     }
 }
 
 fn env() -> Environment {
     let catalogue = Catalogue::new(
         1,
-        [relation(1, "customers", &["id", "name", "ssn"]), relation(2, "orders", &["id", "customer_id", "total"])],
+        [
+            relation(1, "customers", &["id", "name", "ssn"]),
+            relation(2, "orders", &["id", "customer_id", "total"]),
+            relation(3, "events", &["id", "email"]),
+            relation(4, "events_2026", &["id", "email"]),
+            relation(5, "events_2026_11", &["id", "email"]),
+        ],
         [("lower", false), ("wipe", true)].map(|(name, of_row)| Function {
             oid: name.len() as u32,
             schema: "public".into(),
@@ -31,7 +36,8 @@ fn env() -> Environment {
             volatility: Volatility::Volatile,
             of_row,
         }),
-    );
+    )
+    .with_inheritance([(4, 3), (5, 4), (5, 99)]);
     Environment {
         catalogue: Arc::new(catalogue),
         search_path: Arc::from(["public".into()]),
@@ -623,4 +629,31 @@ fn speed() {
     let other = Environment { catalogue: Arc::new(Catalogue::default()), ..env };
     assert!(cache.find(text, &other).is_none());
     let _ = Action::ALL;
+}
+
+#[test]
+fn rows_of_a_partition_are_rows_of_the_tables_above_it() {
+    check(
+        "select * from events_2026_11",
+        expect!["[SELECT] select(public.events) select(public.events_2026) select(public.events_2026_11)"],
+    );
+    check("select * from events", expect!["[SELECT] select(public.events)"]);
+    check(
+        "delete from events_2026 where id = 1",
+        expect!["[DELETE] delete+where(public.events) delete+where(public.events_2026)"],
+    );
+    check("drop table events_2026", expect!["[DROP TABLE] drop(public.events_2026)"]);
+    check(
+        "declare c cursor for select 1 from events_2026",
+        expect!["[DECLARE CURSOR] connect() select(public.events) select(public.events_2026)"],
+    );
+}
+
+#[test]
+fn circles_of_a_hostile_catalogue_end() {
+    let names = |found: Vec<&Relation>| found.iter().map(|r| r.oid).collect::<std::collections::BTreeSet<_>>();
+    let tables = [relation(1, "a", &["x"]), relation(2, "b", &["x"]), relation(3, "c", &["x"])];
+    let catalogue = Catalogue::new(1, tables, []).with_inheritance([(1, 2), (2, 1), (2, 3), (1, 1)]);
+    assert_eq!(names(catalogue.ancestors(1)), [2, 3].into());
+    assert_eq!(names(catalogue.shows(3)), [1, 2].into());
 }

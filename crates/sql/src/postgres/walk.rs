@@ -87,6 +87,28 @@ impl<'a, 'e> Walk<'a, 'e> {
         self.accesses.push(Access::new(action, resource));
     }
 
+    /// What was asked for. Rows of a partition, or of a table that inherits, are rows of the tables above it
+    /// too: who reads or changes them by the partition's own name needs the same right up there.
+    pub(super) fn into_accesses(self) -> Vec<Access> {
+        let mut out = self.accesses;
+        for i in 0..out.len() {
+            let Some(Access { action, resource: Resource::Table { schema, name }, has_where, as_root }) = out.get(i)
+            else {
+                continue;
+            };
+            if !of_rows(*action) {
+                continue;
+            }
+            let Some(relation) = self.env.catalogue.named(schema, name) else { continue };
+            let (action, has_where, as_root) = (*action, *has_where, *as_root);
+            for above in self.env.catalogue.ancestors(relation.oid) {
+                let resource = Resource::Table { schema: above.schema.clone(), name: above.name.clone() };
+                out.push(Access { action, resource, has_where, as_root });
+            }
+        }
+        out
+    }
+
     pub(super) fn opaque(&mut self, what: impl Into<Name>) {
         self.add(Action::Opaque, Resource::Opaque { what: what.into() });
     }
@@ -231,4 +253,12 @@ impl<'a, 'e> Walk<'a, 'e> {
             }
         }
     }
+}
+
+/// Whether an action is done to the rows of a table, and not to the table.
+fn of_rows(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Truncate | Action::Lock
+    )
 }

@@ -35,7 +35,7 @@ fn scan() -> FieldPlan {
 }
 
 fn mask(operator: &str) -> FieldPlan {
-    FieldPlan::Mask(Arc::new(MaskRule { operator: operator.parse().unwrap(), label: "pii".into() }))
+    FieldPlan::Mask(Arc::new(MaskRule { operator: operator.parse().unwrap(), label: "pii".into(), by_default: false }))
 }
 
 /// What becomes of one value; `None`: untouched.
@@ -389,7 +389,10 @@ proptest! {
 fn only_what_is_wanted_is_hidden() {
     let only_email: TypeSet = [DataType::Email].into_iter().collect();
     let text = TextMasking {
-        rules: Arc::from([(DataType::Email, Arc::new(MaskRule { operator: Operator::Null, label: "email".into() }))]),
+        rules: Arc::from([(
+            DataType::Email,
+            Arc::new(MaskRule { operator: Operator::Null, label: "email".into(), by_default: false }),
+        )]),
         ..masking(only_email)
     };
     let field = Field::new(scan(), 25, 0);

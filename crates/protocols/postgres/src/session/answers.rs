@@ -2,7 +2,7 @@
 use super::Session;
 use crate::{
     codec::{self, FieldDescription, UpstreamMessage},
-    facts::Meaning,
+    facts::{Cursor, Meaning},
     mask::{self, ErrorExposure},
     pipeline::{Expect, InFlight, Running},
     render,
@@ -544,12 +544,13 @@ impl Session {
                     self.statements.forget(name);
                     self.sql_prepared.remove(&**name);
                 }
-                Effect::Declare { name, lineage } => {
+                Effect::Declare { name, lineage, facts } => {
                     // What had the name before is gone: neither an old cursor nor a portal may speak for this one.
                     self.portals.forget(name);
                     self.cursors.remove(&**name);
                     if self.cursors.len() < self.limits.names {
-                        self.cursors.insert((&**name).into(), Arc::new(lineage.clone()));
+                        let cursor = Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()) };
+                        self.cursors.insert((&**name).into(), cursor);
                     }
                 }
                 Effect::MadeTemporary { name } => self.settings.made_temporary(name),

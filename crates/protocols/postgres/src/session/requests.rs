@@ -309,12 +309,13 @@ impl Session {
         };
         let outcome = if portal.started.load(Ordering::Relaxed) {
             // More rows of what was decided: judged anew, but not approved anew.
-            match self.enforcer.follow(&meaning.facts, frame, now) {
+            match self.may_go_on(&meaning, now).and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
                 Ok(permit) => Outcome::Forward(permit),
                 Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
             }
         } else {
-            match self.admissible(&meaning, now) {
+            let Some(still) = self.still_means(&meaning) else { return Step::Wait };
+            match still.and_then(|()| self.admissible(&meaning, now)) {
                 Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
                 Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
             }
@@ -668,7 +669,7 @@ impl Session {
             return known;
         }
         let meaning = Arc::new(Meaning::resolve(Arc::from(text), analysis, self));
-        if analysis.statements.iter().all(|s| s.references.is_empty()) {
+        if !meaning.by_name {
             self.meanings.put(analysis, &meaning);
         }
         meaning
@@ -684,7 +685,7 @@ impl Session {
             Ok(environment) => environment,
             Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
         };
-        if is_same(&now, &prepared.environment) {
+        if is_same(&now, &prepared.environment) && !prepared.meaning.by_name {
             return Reading::Read(Arc::clone(&prepared.meaning), now);
         }
         let text = Arc::clone(&prepared.meaning.text);
@@ -693,6 +694,28 @@ impl Session {
 
     fn means_the_same(&mut self, prepared: &Prepared) -> bool {
         self.settings.environment(&self.catalogue).is_ok_and(|now| is_same(&now, &prepared.environment))
+    }
+
+    /// Whether a portal would run what was read when it was bound: the server looks the names of `FETCH` and
+    /// `EXECUTE` up when the portal runs. `None` if that takes a while to find out.
+    fn still_means(&mut self, bound: &Arc<Meaning>) -> Option<Result<(), Refusal>> {
+        if !bound.by_name {
+            return Some(Ok(()));
+        }
+        Some(match self.read_str(&bound.text) {
+            Reading::Wait => return None,
+            Reading::Read(now, _) if now.same_as(bound) => Ok(()),
+            Reading::Read(..) | Reading::Refused(_) => {
+                let message =
+                    format!("{} refused: what it names is another one since it was bound", bound.facts.command);
+                Err(not_understood(message, Some("bind it again")))
+            }
+        })
+    }
+
+    /// Whether the cursors that are fetched from may still be read: judged anew, but not approved anew.
+    fn may_go_on(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        meaning.goes_on.iter().try_for_each(|facts| self.enforcer.follow(facts, &[], now).map(drop))
     }
 
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
@@ -707,6 +730,7 @@ impl Session {
                 Some("send the SET as a message of its own"),
             ));
         }
+        self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)
     }
 

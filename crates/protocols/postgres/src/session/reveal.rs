@@ -171,19 +171,27 @@ impl Session {
         let catalogue = Arc::clone(&self.catalogue);
         let relation = catalogue.relation(oid)?;
         let name = relation.columns.iter().find(|c| c.number == number).map(|c| c.name.clone());
-        let column = Resource::Column {
-            schema: relation.schema.clone(),
-            table: relation.name.clone(),
-            name: name.unwrap_or_else(|| "*".into()),
-        };
-        let rule = match self.enforcer.reveal(&column, now) {
-            Reveal::Masked(rule) => Some(rule),
-            Reveal::Clear => {
-                catalogue.view_column(oid, number).and_then(|made_of| self.sources_rule(made_of, depth + 1, now))
-            }
-        };
+        let rule = self.named_rule(relation, &name.unwrap_or_else(|| "*".into()), now).or_else(|| {
+            catalogue.view_column(oid, number).and_then(|made_of| self.sources_rule(made_of, depth + 1, now))
+        });
         self.revealed.columns.insert((oid, number), rule.clone());
         rule
+    }
+
+    /// How a column is masked by its name. The values of a partition, or of a table that inherits, are values of
+    /// the tables above it: hidden there is hidden here. Read through a table above they are as hidden as a
+    /// policy says of the partition, and by default as visible as the table that is read.
+    fn named_rule(
+        &mut self,
+        relation: &doorward_sql::Relation,
+        name: &doorward_model::Name,
+        now: Timestamp,
+    ) -> Option<Arc<MaskRule>> {
+        let catalogue = Arc::clone(&self.catalogue);
+        let mut of = |r: &doorward_sql::Relation| self.plain_rule(&r.schema, &r.name, name, now);
+        of(relation)
+            .or_else(|| catalogue.ancestors(relation.oid).into_iter().find_map(&mut of))
+            .or_else(|| catalogue.shows(relation.oid).into_iter().find_map(|r| of(r).filter(|rule| !rule.by_default)))
     }
 
     /// How a value made of these columns is masked: by the rule of the first that is hidden.
@@ -194,7 +202,7 @@ impl Session {
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
         if depth > DEEPEST_VIEW {
-            return Some(Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into() }));
+            return Some(Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into(), by_default: false }));
         }
         sources.iter().find_map(|source| self.source_rule(source, depth, now))
     }
@@ -205,24 +213,25 @@ impl Session {
         match (&source.column, relation) {
             (Some(name), Some(relation)) => match relation.columns.iter().find(|c| c.name == *name) {
                 Some(column) => self.column_rule(relation.oid, column.number, depth, now),
-                None => self.unknown_column_rule(source, name, now),
+                None => self.named_rule(relation, name, now),
             },
             (None, Some(relation)) => {
                 relation.columns.iter().find_map(|c| self.column_rule(relation.oid, c.number, depth, now))
             }
-            (Some(name), None) => self.unknown_column_rule(source, name, now),
-            (None, None) => self.unknown_column_rule(source, &"*".into(), now),
+            (Some(name), None) => self.plain_rule(&source.schema, &source.table, name, now),
+            (None, None) => self.plain_rule(&source.schema, &source.table, &"*".into(), now),
         }
     }
 
-    fn unknown_column_rule(
+    /// How this one column is masked by what policies say of it.
+    fn plain_rule(
         &mut self,
-        source: &SourceColumn,
+        schema: &doorward_model::Name,
+        table: &doorward_model::Name,
         name: &doorward_model::Name,
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
-        let column =
-            Resource::Column { schema: source.schema.clone(), table: source.table.clone(), name: name.clone() };
+        let column = Resource::Column { schema: schema.clone(), table: table.clone(), name: name.clone() };
         match self.enforcer.reveal(&column, now) {
             Reveal::Masked(rule) => Some(rule),
             Reveal::Clear => None,
@@ -364,7 +373,7 @@ impl Session {
 fn whole(rule: Arc<MaskRule>) -> Arc<MaskRule> {
     match rule.operator {
         Operator::Partial(_) | Operator::Date(_) => {
-            Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone() })
+            Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone(), by_default: false })
         }
         Operator::Redact | Operator::Hash | Operator::Null | Operator::Fixed(_) => rule,
     }
