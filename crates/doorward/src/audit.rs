@@ -5,7 +5,7 @@ use crate::{
     state,
 };
 use anyhow::{Context as _, Result, anyhow};
-use doorward_model::Timestamp;
+use doorward_model::{AUDIT_KINDS, Timestamp};
 use doorward_record::{Entries, Filter, VerifyOptions, keys, verify_log};
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ pub(crate) fn run(command: AuditCommand) -> Result<ExitCode> {
                 since: since.as_deref().map(time).transpose()?,
                 until: until.as_deref().map(time).transpose()?,
                 session: session.map(|s| s.parse().with_context(|| format!("`{s}` is not a session"))).transpose()?,
-                kinds: events,
+                kinds: events.into_iter().map(kind).collect::<Result<_>>()?,
             };
             list(&state, filter, last, output)?;
             Ok(ExitCode::SUCCESS)
@@ -34,6 +34,13 @@ pub(crate) fn run(command: AuditCommand) -> Result<ExitCode> {
             verify(dir, key, at_least.as_deref(), &state, output)
         }
     }
+}
+
+fn kind(name: String) -> Result<String> {
+    if AUDIT_KINDS.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(anyhow!("`{name}` is no kind of entry: there are {}", AUDIT_KINDS.join(", ")))
 }
 
 fn time(text: &str) -> Result<Timestamp> {

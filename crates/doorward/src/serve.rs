@@ -279,18 +279,21 @@ fn private_dir(path: &Path) -> Result<PathBuf> {
 fn masking_key(dir: &Path) -> Result<[u8; 32]> {
     use std::io::Write as _;
     let path = dir.join("masking.key");
-    if let Ok(bytes) = fs::read(&path) {
-        return bytes.try_into().map_err(|_| anyhow::anyhow!("{} is not 32 bytes long", path.display()));
+    match fs::read(&path) {
+        Ok(bytes) => return bytes.try_into().map_err(|_| anyhow::anyhow!("{} is not 32 bytes long", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
     let key: [u8; 32] = rand::random();
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot create {}", path.display()))?;
-    file.write_all(&key)?;
-    file.sync_all()?;
+    // Under its name only when it is whole: a full disk leaves none, not half of one.
+    let unfinished = dir.join("masking.key.new");
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(&key)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)
+    };
+    write().with_context(|| format!("cannot create {}", path.display()))?;
     Ok(key)
 }
 

@@ -98,6 +98,51 @@ fn what_is_allowed_masked_and_blocked() {
 }
 
 #[test]
+fn partitions_and_children_are_what_the_tables_above_them_are() {
+    let w = World::demo();
+    w.postgres
+        .query(
+            "create table customers_old () inherits (customers);
+             insert into customers_old select * from only customers where id = 1;
+             create table mails (id int, contact text) partition by range (id);
+             create table mails_1 partition of mails for values from (0) to (10);
+             insert into mails values (1, reverse('user1@example.com'));
+             create table notes (id int, note text);
+             create table private_notes (email text) inherits (customers, notes);
+             insert into private_notes (id, email, note) values (7, 'x', 'secret of user7');
+             grant select on all tables in schema public to public",
+        )
+        .unwrap();
+    let policy = std::fs::read_to_string(w.gateway.directory().join("policy.cedar")).unwrap();
+    let more = "@id(\"mails\") forbid(principal, action == Action::\"reveal\", resource == Column::\"orders/public.mails.contact\");\n\
+         @id(\"notes\") forbid(principal, action == Action::\"reveal\", resource == Column::\"orders/public.private_notes.note\");\n\
+         @id(\"no-mails\") forbid(principal in Group::\"limited\", action == Action::\"select\", resource == Table::\"orders/public.mails\");\n";
+    w.gateway.write("policy.cedar", &format!("{policy}\n{more}")).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let agent = w.token("ci-bot", &["agents", "analysts"], &[]);
+    for sql in [
+        "select email, ssn, card from customers_old",
+        "select reverse(ssn), email || '' from customers_old",
+        "copy customers_old to stdout",
+        "select * from private_notes",
+        "select note from notes where id = 7",
+        "select note || '' from notes where id = 7",
+        "select contact from mails",
+        "select contact from mails_1",
+        "copy mails_1 (contact) to stdout",
+    ] {
+        let shown = w.psql(&agent, &["-c", sql]);
+        no_secret(&shown);
+        for secret in ["moc.elpmaxe", "secret of", "0211-50-870"] {
+            assert!(!shown.contains(secret) && !shown.contains("ERROR"), "{sql}: {shown}");
+        }
+    }
+    let limited = w.token("limited", &["agents", "analysts", "limited"], &[]);
+    let shown = w.psql(&limited, &["-c", "select id from mails_1"]);
+    assert!(shown.contains("refused by policy `no-mails`"), "{shown}");
+}
+
+#[test]
 fn a_refusal_in_a_transaction_aborts_it_as_the_server_would() {
     let w = World::demo();
     let agent = w.token("ci-bot", &["agents"], &[]);
@@ -422,4 +467,22 @@ fn a_full_disk_refuses_and_recovers() {
 
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+#[test]
+fn a_log_in_that_stalls_is_ended_and_written_down() {
+    let w = World::demo();
+    let mut socket = TcpStream::connect(("127.0.0.1", w.port)).unwrap();
+    let body = b"\0\x03\0\0user\0bot\0database\0orders\0\0";
+    socket.write_all(&[&(body.len() as u32 + 4).to_be_bytes()[..], body].concat()).unwrap();
+    let mut told = Vec::new();
+    socket.set_read_timeout(Some(Duration::from_secs(45))).unwrap();
+    socket.read_to_end(&mut told).unwrap();
+    assert!(String::from_utf8_lossy(&told).contains("canceling authentication due to timeout"));
+    let opened = w.audit("session_opened");
+    let ended = wait_for("the end of the session", || w.audit("session_ended").pop());
+    assert_eq!(opened[0]["session"], ended["session"]);
+    assert!(ended["reason"].as_str().unwrap().contains("not finished in time"), "{ended}");
+    let (ok, text) = w.doorward("", &["audit", "list", "--event", "nosuch"]);
+    assert!(!ok && text.contains("`nosuch` is no kind of entry: there are gateway_started"), "{text}");
 }

@@ -28,6 +28,25 @@ pub struct AuditEvent {
     pub kind: AuditKind,
 }
 
+/// The names of all kinds of entries, as in the log.
+pub const AUDIT_KINDS: [&str; 15] = [
+    "gateway_started",
+    "gateway_stopped",
+    "session_opened",
+    "authenticated",
+    "authentication_failed",
+    "session_ended",
+    "request",
+    "completed",
+    "approval_requested",
+    "approval_decided",
+    "approval_ended",
+    "fault",
+    "cancel",
+    "policy_changed",
+    "administration",
+];
+
 /// What an audit entry says. No variant holds a credential or a token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -163,4 +182,17 @@ pub enum AuditKind {
         /// What they did.
         what: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed() {
+        // serde names what it would have accepted.
+        let told = serde_json::from_str::<AuditKind>(r#"{"event":"nosuch"}"#).unwrap_err().to_string();
+        let expected: Vec<String> = AUDIT_KINDS.iter().map(|k| format!("`{k}`")).collect();
+        assert!(told.contains(&format!("expected one of {}", expected.join(", "))), "{told}");
+    }
 }

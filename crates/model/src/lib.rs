@@ -19,7 +19,7 @@ mod secret;
 mod time;
 
 pub use action::Action;
-pub use audit::{AuditEvent, AuditKind, Outcome as AuditOutcome};
+pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, Outcome as AuditOutcome};
 pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};
 pub use operator::{DateUnit, Operator, OperatorParseError};

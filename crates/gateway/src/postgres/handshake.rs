@@ -20,7 +20,7 @@ use doorward_postgres::{
     startup::{self, StartupPlan},
 };
 use doorward_record::{Direction, Recording, RecordingMeta};
-use std::{future::poll_fn, net::IpAddr, sync::Arc};
+use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -28,6 +28,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
+/// How long a client may take from its first byte to the end of log-in.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a client that is turned away may take to hear why.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// The longest start-up packet, in bytes: the server's own limit (`MAX_STARTUP_PACKET_LENGTH`).
 const LONGEST_STARTUP: usize = 10_000;
 /// The longest password message, in bytes: a token of 16 KiB with room for its wrapping.
@@ -71,6 +75,15 @@ impl Rejected {
         Self { at_fault: "gateway", code, message: what.clone(), hint: None, reason: what }
     }
 
+    /// A client that did not finish in time; the server's own words for it.
+    fn stalled() -> Self {
+        Self {
+            code: "57014",
+            message: "canceling authentication due to timeout".into(),
+            ..Self::client("log-in was not finished in time")
+        }
+    }
+
     fn hint(mut self, hint: &str) -> Self {
         self.hint = Some(hint.to_owned());
         self
@@ -112,7 +125,8 @@ pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
         recording: None,
         early: Vec::new(),
     };
-    match arrival.run().await {
+    let run = tokio::time::timeout(HANDSHAKE, arrival.run()).await;
+    match run.unwrap_or_else(|_| Err(Rejected::stalled())) {
         Ok(None) => {
             // A cancel request. libpq 17 and later call it failed unless TLS ends properly.
             let _gone = arrival.client.shutdown().await;
@@ -124,12 +138,6 @@ pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
             None
         }
     }
-}
-
-/// A client that did nothing until the deadline.
-pub(crate) fn note_stall(endpoint: &Endpoint) {
-    let kind = AuditKind::Fault { at_fault: "client".into(), what: "log-in was not finished in time".into() };
-    let _kept = endpoint.services.audit.append(&AuditEvent { time: now(), session: None, kind });
 }
 
 /// Tells a client that there is no room, in the server's words.
@@ -570,16 +578,21 @@ impl Arrival {
         Ok(enforcer.last_ticket())
     }
 
-    async fn reject(&mut self, rejected: &Rejected) {
-        let kind = AuditKind::Fault { at_fault: rejected.at_fault.into(), what: rejected.reason.clone() };
-        if let Err(e) = self.note(kind) {
-            tracing::error!("a refused log-in is not in the audit log: {}", e.reason);
-        }
+    async fn tell(&mut self, rejected: &Rejected) {
         let mut out = BytesMut::new();
         render::error(&mut out, "FATAL", rejected.code, &rejected.message, None, rejected.hint.as_deref());
         // The client may be gone already; what it was told is on record either way.
         let _gone = self.write(&out).await;
         let _gone = self.client.shutdown().await;
+    }
+
+    async fn reject(&mut self, rejected: &Rejected) {
+        let kind = AuditKind::Fault { at_fault: rejected.at_fault.into(), what: rejected.reason.clone() };
+        if let Err(e) = self.note(kind) {
+            tracing::error!("a refused log-in is not in the audit log: {}", e.reason);
+        }
+        // A client that does not read is not waited for.
+        let _told = tokio::time::timeout(FAREWELL, self.tell(rejected)).await;
         if let Some(recording) = self.recording.take() {
             recording.finish(now(), &rejected.reason);
             let kind = AuditKind::SessionEnded { reason: rejected.reason.clone(), client_bytes: 0, upstream_bytes: 0 };

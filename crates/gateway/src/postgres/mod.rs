@@ -7,14 +7,11 @@ mod upstream;
 use crate::{Connection, Services, accept::Door, stream::Stream, tls::TlsError};
 use doorward_sql::postgres::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
-
-/// How long a client may take from its first byte to the end of log-in.
-const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// One connection's endpoint.
 #[derive(Debug)]
@@ -66,11 +63,8 @@ impl Door for Endpoint {
     }
 
     async fn session(self: Arc<Self>, socket: TcpStream) {
-        let started = tokio::time::timeout(HANDSHAKE, handshake::accept(&self, Stream::Plain(socket))).await;
-        match started {
-            Ok(Some(session)) => relay::run(self, *session).await,
-            Ok(None) => {}
-            Err(_) => handshake::note_stall(&self),
+        if let Some(session) = handshake::accept(&self, Stream::Plain(socket)).await {
+            relay::run(self, *session).await;
         }
     }
 

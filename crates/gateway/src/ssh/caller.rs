@@ -47,20 +47,20 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream) {
     let deadline = tokio::time::Instant::now() + HANDSHAKE;
     let running = match tokio::time::timeout_at(deadline, server::run_stream(config, socket, handler)).await {
         Ok(Ok(running)) => running,
-        Ok(Err(e)) => return endpoint.note_fault(Some(id), "client", &format!("no SSH handshake: {e}")),
-        Err(_) => return endpoint.note_fault(Some(id), "client", "log-in was not finished in time"),
+        Ok(Err(e)) => return endpoint.note_no_log_in(id, &format!("no SSH handshake: {e}")),
+        Err(_) => return endpoint.note_no_log_in(id, "log-in was not finished in time"),
     };
     let (handle, mut running) = (running.handle(), Box::pin(running));
     tokio::select! {
         ended = &mut running => {
             let why = ended.err().map_or_else(|| "the client left".to_owned(), |e| e.to_string());
             if live.get().is_none() {
-                return endpoint.note_fault(Some(id), "client", &format!("log-in was not finished: {why}"));
+                return endpoint.note_no_log_in(id, &format!("log-in was not finished: {why}"));
             }
         }
         _ = begun => {}
         () = tokio::time::sleep_until(deadline) => {
-            endpoint.note_fault(Some(id), "client", "log-in was not finished in time");
+            endpoint.note_no_log_in(id, "log-in was not finished in time");
             let _closed_already = second.shutdown(std::net::Shutdown::Both);
             return;
         }

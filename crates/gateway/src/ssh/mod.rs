@@ -122,6 +122,16 @@ impl Endpoint {
             tracing::error!("a fault is not in the audit log: {e}");
         }
     }
+
+    /// A caller who came, and did not get as far as a session.
+    fn note_no_log_in(&self, session: doorward_model::SessionId, why: &str) {
+        self.note_fault(Some(session), "client", why);
+        let kind = AuditKind::SessionEnded { reason: why.into(), client_bytes: 0, upstream_bytes: 0 };
+        let event = AuditEvent { time: crate::services::now(), session: Some(session), kind };
+        if let Err(e) = self.services.audit.append(&event) {
+            tracing::error!("the end of a session is not in the audit log: {e}");
+        }
+    }
 }
 
 impl Door for Endpoint {
