@@ -324,6 +324,55 @@ fn a_changed_policy_and_a_killed_session_reach_live_sessions() {
     assert!(text(&out).contains("doorward: "), "{}", text(&out));
 }
 
+/// Policies that are added while programs run, and what becomes of these.
+#[test]
+fn what_runs_is_judged_by_the_policy_of_the_moment() {
+    const FIRST: &str = "@id(\"forwards\") permit (principal, action == Action::\"forward\", resource);\n\
+        @id(\"look\") @approvers(\"sre\") forbid (principal, action == Action::\"run_program\", resource)\n\
+        when { resource.name == \"wc\" } unless { context.approved };\n";
+    let w = SshWorld::start(&format!("{POLICY}{FIRST}"), true);
+    let start = |args: &[&str]| {
+        let mut ssh = w.client().ssh().unwrap();
+        ssh.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let target = w.sshd.address().to_string();
+    let mut approved = start(&["wc"]);
+    let sre = w.issuer.token("sam", &["sre"], &[]);
+    let id = pending(&w, &sre);
+    assert!(w.doorward(&sre, &["approvals", "approve", &id]).0);
+    let (mut plain, mut forbidden, mut forward) = (start(&["cat"]), start(&["tail", "-f"]), start(&["-W", &target]));
+    let _open = [plain.stdin.take(), forbidden.stdin.take(), forward.stdin.take()];
+    let started = |e: &serde_json::Value| e["outcome"] == "forward" && (e["via"] == "exec" || e["via"] == "channel");
+    let running = || w.audit("request").iter().filter(|e| started(e)).count();
+    wait_until("all four run", || running() == 4);
+
+    std::fs::write(
+        w.gateway.directory().join("policy.cedar"),
+        format!(
+            "{POLICY}{}@id(\"no-tail\") @reason(\"no more tails\") forbid (principal, action == Action::\"run_program\", \
+             resource) when {{ resource.name == \"tail\" }};\n@id(\"look-at-cats\") @approvers(\"sre\") forbid (principal, \
+             action == Action::\"run_program\", resource) when {{ resource.name == \"cat\" }} unless {{ context.approved }};\n",
+            FIRST.replace("permit (principal", "forbid (principal")
+        ),
+    )
+    .unwrap();
+    let changed = Instant::now();
+    let out = forbidden.wait_with_output().unwrap();
+    assert!(text(&out).contains("refused by policy `no-tail`: no more tails"), "{}", text(&out));
+    assert_eq!(out.status.code(), Some(126));
+    let out = plain.wait_with_output().unwrap();
+    assert!(text(&out).contains("needs an approval now, by policy `look-at-cats`"), "{}", text(&out));
+    let out = forward.wait_with_output().unwrap();
+    assert!(text(&out).starts_with("SSH-2.0-"), "it was open: {}", text(&out));
+    assert!(changed.elapsed() < Duration::from_secs(3), "{:?}", changed.elapsed());
+    assert_eq!(w.audit("fault").iter().filter(|e| e["what"].as_str().unwrap().starts_with("ended: ")).count(), 3);
+    // Nothing of the new policies speaks against what was approved.
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(approved.try_wait().unwrap().is_none());
+    approved.stdin.take().unwrap().write_all(b"one two\n").unwrap();
+    assert!(text(&approved.wait_with_output().unwrap()).contains("1       2       8"));
+}
+
 #[test]
 fn many_at_once_and_git_and_rsync() {
     let w = shared();

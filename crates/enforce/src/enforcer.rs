@@ -1,8 +1,11 @@
 //! Facts to outcome, for one session.
 use crate::{
     ApprovalRequest, ApprovalVerdict, Approver, AuditSink, Circumstances, DecisionPoint, Permit, PolicyInfo,
-    Requirement, SessionDecisions, Subject, Ticket, Verdict,
-    permit::{PayloadDigest, digest},
+    Requirement, SessionDecisions, StreamPermit, Subject, Ticket, Verdict,
+    permit::{Grant, PayloadDigest, digest},
+    refusals::{
+        self, Refusal, RefusalKind, denied, expired, forbidden, not_understood, policy_error, suspended, withdrawn,
+    },
     unmet_requirement,
 };
 use ahash::AHashMap;
@@ -32,38 +35,6 @@ impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("via", &self.via).field("bytes", &self.payload.len()).finish_non_exhaustive()
     }
-}
-
-/// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// A policy forbids it, or none allows it.
-    Policy,
-    /// A policy could not be evaluated.
-    PolicyError,
-    /// It was not understood, or breaks a limit.
-    NotUnderstood,
-    /// The audit log or the recording cannot be written.
-    Unavailable,
-    /// An approver said no.
-    Denied,
-    /// Nobody approved in time.
-    Expired,
-    /// The caller withdrew it.
-    Withdrawn,
-}
-
-/// A refusal, in words for the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The kind of refusal.
-    pub kind: RefusalKind,
-    /// What was refused, and by what.
-    pub message: String,
-    /// Which right was missing.
-    pub detail: Option<String>,
-    /// What to do next.
-    pub hint: Option<String>,
 }
 
 /// What the enforcement point does with a request.
@@ -209,7 +180,8 @@ impl Enforcer {
         match self.judge(facts, now) {
             Judgement::Allow { policies } => {
                 let event = self.event(facts, request, &bound, AuditOutcome::Forward, policies, now);
-                self.forward(event, payload)
+                let grant = Grant { facts: Arc::clone(facts), approved: None };
+                self.forward(&event, self.last_request, payload, grant)
             }
             Judgement::Hold { policies, requirements, expires } => {
                 let hold = (policies, requirements, expires);
@@ -246,7 +218,10 @@ impl Enforcer {
         let ticket = self.append(&event)?;
         match refusal {
             Some(refusal) => Err(refusal),
-            None => Ok(Permit { request: self.last_request, digest: digest(request.payload), ticket }),
+            None => {
+                let grant = Grant { facts: Arc::clone(facts), approved: None };
+                Ok(Permit { request: self.last_request, digest: digest(request.payload), ticket, grant })
+            }
         }
     }
 
@@ -270,8 +245,27 @@ impl Enforcer {
     pub fn follow(&mut self, facts: &Arc<Facts>, payload: &[u8], now: Timestamp) -> Result<Permit, Refusal> {
         match self.judge(facts, now) {
             Judgement::Allow { .. } | Judgement::Hold { .. } => {
-                Ok(Permit { request: self.last_request, digest: digest(payload), ticket: self.last_ticket })
+                let grant = Grant { facts: Arc::clone(facts), approved: None };
+                let (request, ticket) = (self.last_request, self.last_ticket);
+                Ok(Permit { request, digest: digest(payload), ticket, grant })
             }
+            Judgement::Refuse { refusal, .. } => Err(refusal),
+        }
+    }
+
+    /// Whether what was allowed, and goes on, is still allowed: by the policies of the moment, and where it was
+    /// approved, with those who approved it. What was allowed without an approval and now needs one is not.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn still_allows(&mut self, stream: &StreamPermit, now: Timestamp) -> Result<(), Refusal> {
+        let Grant { facts, approved } = &stream.grant;
+        if let Some(by) = approved {
+            return self.judge_with(facts, by, now).map(drop);
+        }
+        match self.judge_by_policy(facts, now) {
+            Judgement::Allow { .. } => Ok(()),
+            Judgement::Hold { policies, .. } => Err(refusals::needs_approval_now(facts, &policies)),
             Judgement::Refuse { refusal, .. } => Err(refusal),
         }
     }
@@ -283,19 +277,16 @@ impl Enforcer {
             ApprovalVerdict::Approved { by } => match self.judge_approved(&facts, &approval, &by, now) {
                 Ok(policies) => {
                     let event = self.settled(&approval, &facts, via, AuditOutcome::Forward, policies, now);
-                    return self.forward(event, payload);
+                    let request = approval.request;
+                    let grant = Grant { facts, approved: Some(by.into()) };
+                    return self.forward(&event, request, payload, grant);
                 }
                 Err(refusal) => refusal,
             },
             ApprovalVerdict::Denied { by, comment } => denied(&approval, &by, &comment),
             ApprovalVerdict::Expired => expired(&approval),
             ApprovalVerdict::Withdrawn => withdrawn(&approval),
-            ApprovalVerdict::Unavailable { reason } => Refusal {
-                kind: RefusalKind::Unavailable,
-                message: format!("{} needs an approval, which cannot be asked for: {reason}", facts.command),
-                detail: None,
-                hint: Some("tell the operator of this gateway, then try again".into()),
-            },
+            ApprovalVerdict::Unavailable { reason } => refusals::cannot_be_asked(&facts, &reason),
         };
         let mut event = self.settled(&approval, &facts, via, AuditOutcome::Refuse, Arc::from([]), now);
         set_reason(&mut event, &refusal);
@@ -376,9 +367,9 @@ impl Enforcer {
         noted
     }
 
-    fn forward(&mut self, event: AuditEvent, payload: PayloadDigest) -> Outcome {
-        match self.append(&event) {
-            Ok(ticket) => Outcome::Forward(Permit { request: self.last_request, digest: payload, ticket }),
+    fn forward(&mut self, event: &AuditEvent, request: RequestId, digest: PayloadDigest, grant: Grant) -> Outcome {
+        match self.append(event) {
+            Ok(ticket) => Outcome::Forward(Permit { request, digest, ticket, grant }),
             Err(refusal) => Outcome::Refuse(refusal),
         }
     }
@@ -419,6 +410,10 @@ impl Enforcer {
         if let Some(reason) = &self.suspended {
             return Judgement::Refuse { policies: Arc::from([]), refusal: suspended(reason) };
         }
+        self.judge_by_policy(facts, now)
+    }
+
+    fn judge_by_policy(&mut self, facts: &Arc<Facts>, now: Timestamp) -> Judgement {
         self.refresh();
         if let Some(judgement) = self.remembered.get(facts) {
             return judgement.clone();
@@ -487,6 +482,10 @@ impl Enforcer {
         if now >= approval.expires {
             return Err(expired(approval));
         }
+        self.judge_with(facts, by, now)
+    }
+
+    fn judge_with(&mut self, facts: &Arc<Facts>, by: &[Approver], now: Timestamp) -> Result<Arc<[String]>, Refusal> {
         self.still_welcome(now)?;
         let asked_by = self.parts.subject.principal.id();
         let others: Vec<Approver> = by.iter().filter(|a| a.id != asked_by).cloned().collect();
@@ -497,15 +496,7 @@ impl Enforcer {
             Judgement::Refuse { refusal, .. } => return Err(refusal),
         };
         if let Some(unmet) = unmet_requirement(&requirements, &others) {
-            return Err(Refusal {
-                kind: RefusalKind::Policy,
-                message: format!(
-                    "{} was approved, but not by all that policy `{}` asks for",
-                    facts.command, unmet.policy
-                ),
-                detail: None,
-                hint: Some("send the statement again to ask for a new approval".into()),
-            });
+            return Err(refusals::not_by_all(facts, &unmet.policy));
         }
         let mut policies = Vec::new();
         for access in &facts.accesses {
@@ -692,86 +683,7 @@ fn hold_for(flipped: &[Arc<PolicyInfo>]) -> Judgement {
     let expires = flipped.iter().map(|p| p.expires).min().unwrap_or_default();
     let policies = unique(ids(flipped));
     if let Some(nobody) = requirements.iter().find(|r| r.groups.is_empty()) {
-        let refusal = Refusal {
-            kind: RefusalKind::Policy,
-            message: format!(
-                "refused by policy `{}`: it asks for an approval, but names nobody who may give it",
-                nobody.policy
-            ),
-            detail: None,
-            hint: Some("add an @approvers annotation to the policy".into()),
-        };
-        return Judgement::Refuse { policies, refusal };
+        return Judgement::Refuse { policies, refusal: refusals::nobody_may_approve(&nobody.policy) };
     }
     Judgement::Hold { policies, requirements, expires }
-}
-
-fn forbidden(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
-    let message = match v.policies.first() {
-        Some(p) => match &p.reason {
-            Some(reason) => format!("{} refused by policy `{}`: {reason}", facts.command, p.id),
-            None => format!("{} refused by policy `{}`", facts.command, p.id),
-        },
-        None => format!("{} refused: no policy allows {access}", facts.command),
-    };
-    let hint = if v.policies.is_empty() {
-        "ask for a policy that permits it; `doorward policy explain` shows how it was decided"
-    } else {
-        "`doorward policy explain` shows how it was decided"
-    };
-    Refusal {
-        kind: RefusalKind::Policy,
-        message,
-        detail: Some(format!("it asks for {access}")),
-        hint: Some(hint.into()),
-    }
-}
-
-fn policy_error(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
-    Refusal {
-        kind: RefusalKind::PolicyError,
-        message: format!("{} refused: a policy could not be evaluated", facts.command),
-        detail: Some(format!("it asks for {access}: {}", v.error.as_deref().unwrap_or("unknown error"))),
-        hint: Some("the author of the policy has to mend it; until then nothing it bears on is allowed".into()),
-    }
-}
-
-fn not_understood(what: &str) -> Refusal {
-    Refusal { kind: RefusalKind::NotUnderstood, message: format!("refused: {what}"), detail: None, hint: None }
-}
-
-fn suspended(reason: &str) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Unavailable,
-        message: format!("refused: {reason}"),
-        detail: None,
-        hint: Some("nothing was sent to the database; tell the operator of this gateway, then try again".into()),
-    }
-}
-
-fn denied(approval: &ApprovalRequest, by: &str, comment: &str) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Denied,
-        message: format!("{} was denied by {by}", approval.facts.command),
-        detail: (!comment.is_empty()).then(|| comment.to_owned()),
-        hint: Some(format!("approval {}", approval.id)),
-    }
-}
-
-fn expired(approval: &ApprovalRequest) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Expired,
-        message: format!("{} was not approved in time", approval.facts.command),
-        detail: Some(format!("approval {} expired", approval.id)),
-        hint: Some("send the statement again to ask for a new approval".into()),
-    }
-}
-
-fn withdrawn(approval: &ApprovalRequest) -> Refusal {
-    Refusal {
-        kind: RefusalKind::Withdrawn,
-        message: "canceling statement due to user request".into(),
-        detail: Some(format!("approval {} was withdrawn", approval.id)),
-        hint: None,
-    }
 }

@@ -20,10 +20,12 @@ mod enforcer;
 mod pdp;
 mod permit;
 mod queue;
+mod refusals;
 
 pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
 pub use audit::{AuditSink, AuditUnavailable, Ticket};
-pub use enforcer::{Enforcer, EnforcerParts, Held, MaskRule, Outcome, Refusal, RefusalKind, Request, Reveal};
+pub use enforcer::{Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
 pub use pdp::{Circumstances, DecisionPoint, PolicyInfo, SessionDecisions, Subject, Verdict};
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
+pub use refusals::{Refusal, RefusalKind};

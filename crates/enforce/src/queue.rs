@@ -120,7 +120,9 @@ mod tests {
     use super::*;
 
     fn permit(bytes: &[u8], ticket: u64) -> Permit {
-        Permit { request: RequestId(1), digest: digest(bytes), ticket: Ticket(ticket) }
+        let facts = std::sync::Arc::new(doorward_model::Facts::new("test", 1, Vec::new()));
+        let grant = crate::permit::Grant { facts, approved: None };
+        Permit { request: RequestId(1), digest: digest(bytes), ticket: Ticket(ticket), grant }
     }
 
     #[test]

@@ -83,6 +83,12 @@ files = ["policy.cedar"]
         doorward(&self.state(), self.api, token, args)
     }
 
+    pub fn audit(&self, kind: &str) -> Vec<serde_json::Value> {
+        let (ok, said) = self.doorward("", &["audit", "list", "--event", kind, "--output", "json"]);
+        assert!(ok, "{said}");
+        said.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+
     /// Runs a command as an agent.
     pub fn run(&self, command: &str) -> Output {
         self.client().ssh().unwrap().arg(command).stdin(std::process::Stdio::null()).output().unwrap()

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 /// A program that runs upstream.
 struct Running {
-    permit: StreamPermit,
+    permit: Arc<StreamPermit>,
     input: program::Input,
     output: JoinHandle<()>,
 }
@@ -241,7 +241,7 @@ impl Channel {
         match self.decide(via, &meaning, payload).await {
             Err(refusal) => self.refused(via, &refusal).await,
             Ok(permit) => {
-                let stream = permit.stream();
+                let stream = Arc::new(permit.stream());
                 let bytes = self.session.redeem(permit, payload).await?;
                 self.start(via, &meaning, bytes, stream).await
             }
@@ -253,7 +253,7 @@ impl Channel {
         via: &'static str,
         meaning: &Meaning,
         bytes: Bytes,
-        permit: StreamPermit,
+        permit: Arc<StreamPermit>,
     ) -> Result<(), Gone> {
         let far = self.far().await?;
         far.inbox.forget_replies();
@@ -270,6 +270,8 @@ impl Channel {
                 handle: self.handle.clone(),
                 near: Arc::clone(&self.near),
                 far,
+                permit: Arc::clone(&permit),
+                terminal: self.terminal,
             };
             let (input, output) = program::start(shared, meaning.protocol);
             self.running = Some(Running { permit, input, output });

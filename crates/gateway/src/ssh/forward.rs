@@ -87,7 +87,15 @@ pub(crate) async fn direct(
 async fn carry(session: &Session, near: &Near, channel: Channel<Msg>, permit: &StreamPermit) {
     let id = channel.id();
     let far = Far { end: channel.split().1, inbox: session.upstream.inbox(id) };
-    tokio::join!(flow::up(session, near, &far, permit), flow::down(session, near, &far));
+    let both = async { tokio::join!(flow::up(session, near, &far, permit), flow::down(session, near, &far)) };
+    tokio::select! {
+        _over = both => {}
+        refusal = session.revoked(permit) => {
+            session.note_revoked(near.number, &refusal);
+            let _gone = near.end.close().await;
+            let _gone = far.end.close().await;
+        }
+    }
     session.upstream.inboxes.lock().remove(&id);
 }
 
@@ -100,6 +108,7 @@ fn forget(session: &Session, near: &Near) {
 pub(crate) async fn listen(session: &Session, address: &str, port: &mut u32) -> bool {
     let meaning = facts::tcpip_forward(address, *port, session.login);
     let Some(permit) = decide_at_once(session, &meaning) else { return false };
+    let stream = Arc::new(permit.stream());
     if session.redeem(permit, meaning.statement.as_bytes()).await.is_err() {
         return false;
     }
@@ -108,7 +117,7 @@ pub(crate) async fn listen(session: &Session, address: &str, port: &mut u32) -> 
     if given != 0 {
         *port = given;
     }
-    session.listening.lock().insert((address.to_owned(), *port));
+    session.listening.lock().insert((address.to_owned(), *port), stream);
     true
 }
 
@@ -136,7 +145,7 @@ fn decide_at_once(session: &Session, meaning: &facts::Meaning) -> Option<Permit>
 
 /// `cancel-tcpip-forward`: what was allowed may end.
 pub(crate) async fn stop_listening(session: &Session, address: &str, port: u32) -> bool {
-    if !session.listening.lock().remove(&(address.to_owned(), port)) {
+    if session.listening.lock().remove(&(address.to_owned(), port)).is_none() {
         return false;
     }
     let asked = session.upstream.handle.cancel_tcpip_forward(address, port);
@@ -159,25 +168,23 @@ pub(crate) fn refuse_socket(session: &Session, path: &str) {
 /// Connections that reach a forward that was allowed.
 pub(crate) async fn take_incoming(session: Arc<Session>, caller: Handle, mut incoming: mpsc::Receiver<Incoming>) {
     while let Some(connection) = incoming.recv().await {
-        let expected = session.listening.lock().contains(&(connection.address.clone(), connection.port));
-        if !expected || session.channels.lock().len() >= super::session::MOST_CHANNELS {
-            connection.reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
-            continue;
+        let expected = session.listening.lock().get(&(connection.address.clone(), connection.port)).map(Arc::clone);
+        let room = session.channels.lock().len() < super::session::MOST_CHANNELS;
+        // The policy of the moment, not that of the moment when the forward was asked for.
+        let allowed = expected.filter(|permit| session.enforcer.lock().still_allows(permit, now()).is_ok());
+        match allowed {
+            Some(permit) if room => {
+                tokio::spawn(connect_back(Arc::clone(&session), caller.clone(), connection, permit));
+            }
+            Some(_) | None => connection.reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
         }
-        tokio::spawn(connect_back(Arc::clone(&session), caller.clone(), connection));
     }
 }
 
-async fn connect_back(session: Arc<Session>, caller: Handle, connection: Incoming) {
+async fn connect_back(session: Arc<Session>, caller: Handle, connection: Incoming, permit: Arc<StreamPermit>) {
     let Incoming { channel, address, port, originator: (from, from_port), reply } = connection;
-    let permit = {
-        let mut enforcer = session.enforcer.lock();
-        let facts = facts::tcpip_forward(&address, port, session.login).facts;
-        // The policy of the moment, not that of the moment when the forward was asked for.
-        enforcer.follow(&facts, b"", now()).map(|permit| permit.stream())
-    };
     let opened = caller.channel_open_forwarded_tcpip(&address, port, &from, from_port);
-    let (Ok(permit), Ok(Ok(near))) = (permit, tokio::time::timeout(ANSWER, opened).await) else {
+    let Ok(Ok(near)) = tokio::time::timeout(ANSWER, opened).await else {
         return reply.reject(ChannelOpenFailure::ConnectFailed).await;
     };
     reply.accept().await;

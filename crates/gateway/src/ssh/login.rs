@@ -112,6 +112,7 @@ impl Arrival {
             upstream,
             channels: Mutex::default(),
             listening: Mutex::default(),
+            looks: watch::Sender::new(0),
             client_bytes: 0.into(),
             upstream_bytes: 0.into(),
             ending: watch::Sender::new(None),

@@ -6,7 +6,7 @@ use super::{
     sftp::{self, Desk},
 };
 use doorward_detect::{StreamMasker, TypeSet};
-use doorward_enforce::StreamPermit;
+use doorward_enforce::{Refusal, StreamPermit};
 use doorward_model::DataType;
 use doorward_ssh::{
     Protocol,
@@ -29,12 +29,18 @@ const OVERDUE: Duration = Duration::from_millis(500);
 /// they see that end, and what comes after is lost to them; servers send both together.
 const STATUS: Duration = Duration::from_millis(200);
 
+/// How long a caller may take to hear why a program was ended.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// What both directions of a program use.
 pub(crate) struct Shared {
     pub(crate) session: Arc<Session>,
     pub(crate) handle: Handle,
     pub(crate) near: Arc<Near>,
     pub(crate) far: Arc<Far>,
+    /// What allowed it.
+    pub(crate) permit: Arc<StreamPermit>,
+    pub(crate) terminal: bool,
 }
 
 /// Where a program's input goes.
@@ -167,9 +173,31 @@ async fn output(shared: Shared, data: Filter) {
     let error = Filter::masked(&shared.session);
     let generation = shared.session.generation();
     let mut output = Output { shared, data, error, generation, quiet: Quiet::No, eof_due: false };
-    let _gone = output.carry().await;
+    let (session, permit) = (Arc::clone(&output.shared.session), Arc::clone(&output.shared.permit));
+    let revoked = tokio::select! {
+        _over = output.carry() => None,
+        refusal = session.revoked(&permit) => Some(refusal),
+    };
+    if let Some(refusal) = revoked {
+        stop(&output.shared, &refusal).await;
+    }
     let _gone = output.shared.near.end.close().await;
     let _gone = output.shared.far.end.close().await;
+}
+
+/// Ends a program that may no longer run: the caller is told why.
+pub(crate) async fn stop(shared: &Shared, refusal: &Refusal) {
+    let Shared { session, near, far, terminal, .. } = shared;
+    session.note_revoked(near.number, refusal);
+    let _gone = far.end.signal(Sig::TERM).await;
+    let text = render::refusal(refusal, *terminal);
+    let tell = async {
+        near.show(session, Stream::Error, text.as_bytes()).await?;
+        exit(shared, render::REFUSED).await?;
+        Ok::<_, Gone>(near.end.eof().await?)
+    };
+    // A caller who does not read is not waited for.
+    let _told = tokio::time::timeout(FAREWELL, tell).await;
 }
 
 struct Output {

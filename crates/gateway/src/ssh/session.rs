@@ -3,7 +3,8 @@ use super::{Endpoint, inbox::Inbox, upstream};
 use crate::{registry::Control, services::now};
 use bytes::Bytes;
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Enforcer, MaskRule, Outcome, Permit, Refusal, Request, Reveal, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, Enforcer, MaskRule, Outcome, Permit, Refusal, Request, Reveal, StreamPermit,
+    UpstreamQueue,
 };
 use doorward_model::{AuditKind, DataType, Resource, SessionId};
 use doorward_record::{Direction, Recording};
@@ -17,7 +18,7 @@ use doorward_ssh::{
 use parking_lot::Mutex;
 use russh::{ChannelId, server};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     future::poll_fn,
     net::Shutdown,
     sync::{
@@ -59,7 +60,9 @@ pub(crate) struct Session {
     /// The caller's channels.
     pub(crate) channels: Mutex<HashMap<ChannelId, Arc<Inbox>>>,
     /// Remote forwards that were allowed: where the upstream listens for the caller.
-    pub(crate) listening: Mutex<HashSet<(String, u32)>>,
+    pub(crate) listening: Mutex<HashMap<(String, u32), Arc<StreamPermit>>>,
+    /// Counts the looks at whether what was allowed still is: a few a second, and one as policies change.
+    pub(crate) looks: watch::Sender<u64>,
     pub(crate) client_bytes: AtomicU64,
     pub(crate) upstream_bytes: AtomicU64,
     /// Why the session ends, once it does.
@@ -258,6 +261,25 @@ impl Session {
         });
     }
 
+    /// Resolves when what was allowed, and goes on, no longer is: policies changed, or the time for it is over.
+    pub(crate) async fn revoked(&self, permit: &StreamPermit) -> Refusal {
+        let mut looks = self.looks.subscribe();
+        loop {
+            if let Err(refusal) = self.enforcer.lock().still_allows(permit, now()) {
+                return refusal;
+            }
+            // The sender is a field of this session.
+            let _another = looks.changed().await;
+        }
+    }
+
+    /// Writes down that something was ended that had been allowed.
+    pub(crate) fn note_revoked(&self, channel: u32, refusal: &Refusal) {
+        let reason = Some(format!("ended: {}", refusal.message));
+        self.event(&Event::Decided { channel: Some(channel), outcome: Decided::Refuse, reason });
+        self.endpoint.note_fault(Some(self.id), "policy", &format!("ended: {}", refusal.message));
+    }
+
     /// Resolves when the session ends.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.subscribe();
@@ -277,6 +299,7 @@ impl Session {
         let mut look = tokio::time::interval(Duration::from_millis(500));
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let reason = loop {
+            self.looks.send_modify(|n| *n = n.wrapping_add(1));
             let goodbye = tokio::select! {
                 () = self.ended() => break self.ending.borrow().clone().unwrap_or_default(),
                 _ = look.tick() => self.unwelcome(),

@@ -83,10 +83,10 @@ impl Desk {
 
 /// Decides operations and sends them upstream.
 async fn drive(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
-    let mut generation = shared.session.generation();
+    let mut looks = shared.session.looks.subscribe();
     loop {
-        if generation != shared.session.generation() {
-            generation = shared.session.generation();
+        if looks.has_changed().is_ok_and(|changed| changed) {
+            looks.mark_unchanged();
             judge_anew(&shared.session, desk);
         }
         if let Err(fault) = work(shared, desk).await? {
@@ -97,7 +97,10 @@ async fn drive(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
             shared.far.end.eof().await?;
             return Ok(());
         }
-        desk.work.notified().await;
+        tokio::select! {
+            () = desk.work.notified() => {}
+            _look = looks.changed() => judge_anew(&shared.session, desk),
+        }
     }
 }
 
@@ -175,8 +178,8 @@ fn judge_anew(session: &Session, desk: &Desk) {
     let mut sftp = desk.sftp.lock();
     sftp.hide(hidden);
     for handle in sftp.open_handles() {
-        let Some(facts) = sftp.facts(handle).map(Arc::clone) else { continue };
-        let still = session.enforcer.lock().follow(&facts, b"", now());
+        let Some(permit) = sftp.stream_permit(handle) else { continue };
+        let still = session.enforcer.lock().still_allows(permit, now());
         if let Err(refusal) = still {
             sftp.revoke(handle, &render::refusal_line(&refusal));
         }
@@ -204,9 +207,14 @@ pub(crate) async fn output(shared: Shared, desk: Arc<Desk>) {
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        () = driving => {}
-        _over = show(&shared, &desk) => {}
+    let (session, permit) = (Arc::clone(&shared.session), Arc::clone(&shared.permit));
+    let revoked = tokio::select! {
+        () = driving => None,
+        _over = show(&shared, &desk) => None,
+        refusal = session.revoked(&permit) => Some(refusal),
+    };
+    if let Some(refusal) = revoked {
+        program::stop(&shared, &refusal).await;
     }
     desk.sftp.lock().end();
     report(&shared, &desk);

@@ -275,12 +275,12 @@ impl Sftp {
 
     /// The operation to be decided was allowed, and goes upstream by its permit.
     pub fn allowed(&mut self, stream: StreamPermit) {
-        let Some(Pending { id, operation, then }) = self.pending.take() else { return };
+        let Some(Pending { id, then, .. }) = self.pending.take() else { return };
         let waiting = match then {
             Then::Reply(shape) => Waiting::Reply(shape),
             Then::Open { file, rights } => {
                 self.opening += 1;
-                Waiting::Opening(Box::new(Opening { file, rights, facts: operation.facts, stream }))
+                Waiting::Opening(Box::new(Opening { file, rights, stream }))
             }
         };
         self.waiting.insert(id, waiting);
@@ -293,14 +293,9 @@ impl Sftp {
         }
     }
 
-    /// By what the packets of a handle go upstream.
+    /// By what the packets of a handle go upstream. Whether it still stands is to be asked while it is open.
     pub fn stream_permit(&self, handle: HandleKey) -> Option<&StreamPermit> {
         self.handles.of(handle).map(|open| &open.stream)
-    }
-
-    /// What was decided when a handle was opened: to be decided anew when policies change.
-    pub fn facts(&self, handle: HandleKey) -> Option<&Arc<Facts>> {
-        self.handles.of(handle).map(|open| &open.facts)
     }
 
     /// The handles that are open, in the order in which they were opened.

@@ -7,7 +7,6 @@ use super::{
 use ahash::AHashMap;
 use bytes::Bytes;
 use doorward_enforce::StreamPermit;
-use doorward_model::Facts;
 use std::sync::Arc;
 
 /// The most handles that are open at once.
@@ -23,7 +22,6 @@ pub(super) struct Opening {
     pub(super) file: Named,
     /// `None` for a directory.
     pub(super) rights: Option<Rights>,
-    pub(super) facts: Arc<Facts>,
     pub(super) stream: StreamPermit,
 }
 
@@ -32,7 +30,6 @@ pub(super) struct Opening {
 pub(super) struct Open {
     pub(super) file: Named,
     pub(super) rights: Option<Rights>,
-    pub(super) facts: Arc<Facts>,
     pub(super) stream: StreamPermit,
     /// The upstream's name for it.
     pub(super) handle: Bytes,
@@ -95,14 +92,13 @@ impl Handles {
         }
         self.last += 1;
         let key = HandleKey(self.last);
-        let Opening { file, rights, facts, stream } = opening;
+        let Opening { file, rights, stream } = opening;
         let handle = Bytes::copy_from_slice(handle);
         self.by_name.insert(handle.clone(), key);
         let (poisoned, revoked) = (None, None);
         let (download, upload) = (Tally::default(), Tally::default());
         let closing = false;
-        self.open
-            .insert(key, Open { file, rights, facts, stream, handle, closing, poisoned, revoked, download, upload });
+        self.open.insert(key, Open { file, rights, stream, handle, closing, poisoned, revoked, download, upload });
         Some(key)
     }
 

@@ -215,7 +215,7 @@ fn only_open_handles_are_followed() {
 fn what_was_taken_back_can_only_be_closed() {
     let mut d = opened(TypeSet::NONE, 1);
     let handles = d.sftp.open_handles();
-    assert_eq!(d.sftp.facts(handles[0]).unwrap().accesses.len(), 1);
+    assert_eq!(d.sftp.stream_permit(handles[0]).unwrap().facts().accesses.len(), 1);
     d.feed(true, &packet(5, &[N(2), S(b"h"), L(0), N(10)]), 1000);
     d.sftp.revoke(handles[0], "no longer allowed");
     d.feed(false, &packet(103, &[N(2), S(b"data")]), 1000);
