@@ -3,6 +3,7 @@ use crate::{
     desk::{Desk, is_approver},
     problem::Problem,
     serve::stopped,
+    ssh::{self, SshAccess},
     types::{ApprovalList, ApprovalView, Comment, LiveSession, SessionList},
 };
 use axum::{
@@ -24,7 +25,7 @@ use doorward_enforce::AuditSink;
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_store::{ApprovalState, Store, StoredApproval};
 use futures_util::stream::{self, Stream};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeSet, VecDeque},
     convert::Infallible,
@@ -73,6 +74,8 @@ pub struct ApiState {
     pub audit: Arc<dyn AuditSink>,
     /// The open sessions.
     pub sessions: Arc<dyn LiveSessions>,
+    /// Certificates for SSH.
+    pub ssh: Arc<dyn SshAccess>,
     /// Members of any of these groups see and end sessions. Empty: nobody does.
     pub operators: Arc<BTreeSet<String>>,
 }
@@ -97,6 +100,8 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
         .route("/approvals/{id}", get(show_approval))
         .route("/approvals/{id}/approve", post(approve))
         .route("/approvals/{id}/deny", post(deny))
+        .route("/ssh/certificates", post(ssh::issue))
+        .route("/ssh/endpoints", get(ssh::endpoints))
         .route("/sessions", get(list_sessions))
         .route("/sessions/{id}/kill", post(kill_session))
         .route_layer(middleware::from_fn_with_state(state.clone(), authenticate));
@@ -275,17 +280,24 @@ async fn deny(
 }
 
 fn comment(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {
-    let body = body.map_err(|e| Problem::new(e.status(), e.body_text()))?;
-    if body.is_empty() {
-        return Ok(String::new());
+    match &body {
+        Ok(bytes) if bytes.is_empty() => Ok(String::new()),
+        Ok(_) | Err(_) => json_body::<Comment>(headers, body).map(|c| c.comment),
     }
+}
+
+/// A body that has to be JSON of this shape.
+pub(crate) fn json_body<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Problem> {
+    let body = body.map_err(|e| Problem::new(e.status(), e.body_text()))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json"));
     }
-    serde_json::from_slice::<Comment>(&body)
-        .map(|c| c.comment)
+    serde_json::from_slice(&body)
         .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, format!("the body is not as expected: {e}")))
 }
 

@@ -1,5 +1,8 @@
 //! A client of the interface, for the command line.
-use crate::types::{ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, SessionList};
+use crate::types::{
+    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, SessionList, SshAccessView, SshCertificate,
+    SshCertificateRequest,
+};
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
@@ -166,6 +169,23 @@ impl Client {
     pub async fn kill(&self, id: SessionId) -> Result<(), ClientError> {
         let request = self.request(Method::POST, &format!("sessions/{id}/kill"));
         self.send(request.timeout(DEADLINE)).await.map(|_| ())
+    }
+
+    /// A certificate over a public key, to log in over SSH with.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ssh_certificate(&self, public_key: &str, ttl: Duration) -> Result<SshCertificate, ClientError> {
+        let body = SshCertificateRequest { public_key: public_key.to_owned(), ttl_seconds: Some(ttl.as_secs()) };
+        self.json(self.request(Method::POST, "ssh/certificates").json(&body)).await
+    }
+
+    /// The endpoints for SSH that the caller may connect to.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ssh_endpoints(&self) -> Result<Vec<SshAccessView>, ClientError> {
+        self.json(self.request(Method::GET, "ssh/endpoints")).await
     }
 
     async fn decide(&self, id: ApprovalId, what: &str, comment: &str) -> Result<ApprovalView, ClientError> {

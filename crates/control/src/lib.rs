@@ -7,6 +7,7 @@
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
 //! - An approval ends once. Its requester never decides it; one person gives one verdict.
 //! - Every route but `health` needs a token; what is not a person's business looks as if it were not there.
+//! - A certificate that was issued is in the audit log before anybody has it.
 //! - Whatever an unknown peer sends is bounded in size and time.
 //!
 //! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]),
@@ -21,12 +22,15 @@ mod client;
 mod desk;
 mod problem;
 mod serve;
+mod ssh;
 mod types;
 
 pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck};
 pub use client::{Client, ClientError};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
 pub use serve::serve;
+pub use ssh::SshAccess;
 pub use types::{
-    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, RequirementView, SessionList, VerdictView,
+    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, RequirementView, SessionList, SshAccessView,
+    SshCertificate, VerdictView,
 };

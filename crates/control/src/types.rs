@@ -153,6 +153,45 @@ impl ApprovalView {
     }
 }
 
+/// Asks for a certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SshCertificateRequest {
+    /// The public key, one line in OpenSSH's format.
+    pub(crate) public_key: String,
+    /// How long it should be good for, in seconds: never longer than the token.
+    #[serde(default)]
+    pub(crate) ttl_seconds: Option<u64>,
+}
+
+/// A certificate that callers log in over SSH with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshCertificate {
+    /// One line, for `~/.ssh/…-cert.pub`.
+    pub certificate: String,
+    /// Its number.
+    pub serial: u64,
+    /// The key it is for.
+    pub fingerprint: String,
+    /// Whom it stands for (`issuer/subject`).
+    pub principal: String,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// An endpoint for SSH.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshAccessView {
+    /// The connection.
+    pub name: String,
+    /// Its host; none where the gateway listens on every address: then it is that of the API.
+    pub host: Option<String>,
+    /// Its TCP port.
+    pub port: u16,
+    /// The gateway's host key, as in `known_hosts`.
+    pub host_key: String,
+}
+
 impl From<Requirement> for RequirementView {
     fn from(r: Requirement) -> Self {
         Self { policy: r.policy, reason: r.reason, groups: r.groups, quorum: r.quorum }

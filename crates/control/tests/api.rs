@@ -47,6 +47,8 @@ const TABLE: &[(&str, &str, [u16; 6])] = &[
     ("get", "/approvals/{id}", [401, 401, 404, 200, 200, 404]),
     ("post", "/approvals/{id}/approve", [401, 401, 404, 200, 403, 404]),
     ("post", "/approvals/{id}/deny", [401, 401, 404, 200, 403, 404]),
+    ("get", "/ssh/endpoints", [401, 401, 200, 200, 200, 200]),
+    ("post", "/ssh/certificates", [401, 401, 415, 415, 415, 415]),
     ("get", "/sessions", [401, 401, 403, 403, 403, 200]),
     ("post", "/sessions/{id}/kill", [401, 401, 403, 403, 403, 204]),
 ];
@@ -379,4 +381,29 @@ async fn the_client_says_what_is_wrong() {
     }
     assert!(Client::new("http://[::1]:1", "t", None).is_ok());
     assert!(!format!("{:?}", Client::new(&url, "sesame", None).unwrap()).contains("sesame"));
+}
+
+#[tokio::test]
+async fn a_certificate_is_issued_to_who_asks_and_written_down_first() {
+    let web = Web::new(None).await;
+    let client = web.client("approver");
+    let issued = client.ssh_certificate("ssh-ed25519 AAAA", Duration::from_secs(60)).await.unwrap();
+    assert!(issued.principal.ends_with("/anna") && issued.serial == 7, "{issued:?}");
+    let said = AuditKind::Administration {
+        by: issued.principal.clone(),
+        what: "issue SSH certificate 0000000000000007 for SHA256:x".into(),
+    };
+    assert!(web.office.audit.kinds().contains(&said));
+    for (key, ttl, why) in
+        [("no key", 60, "no public key"), ("ssh-ed25519 AAAA", 0, "ttl_seconds"), ("", 99_999, "ttl_seconds")]
+    {
+        let refused = client.ssh_certificate(key, Duration::from_secs(ttl)).await.unwrap_err();
+        assert!(
+            matches!(&refused, ClientError::Refused { status: 400, detail } if detail.contains(why)),
+            "{refused:?}"
+        );
+    }
+    web.office.audit.full.store(true, SeqCst);
+    let refused = client.ssh_certificate("ssh-ed25519 AAAA", Duration::from_secs(60)).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused { status: 503, .. }), "no entry, no certificate: {refused:?}");
 }

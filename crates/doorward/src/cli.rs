@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// What a token says, and whether this gateway would accept it.
     Token(TokenArgs),
+    /// Get a certificate to log in over SSH with: over your own key, in exchange for your token.
+    SshCert(SshCertArgs),
+    /// Print what belongs into ~/.ssh/config to reach machines by their names here.
+    SshConfig(SshConfigArgs),
     /// For trying and testing only: an issuer that signs whatever you ask for.
     #[command(subcommand)]
     Dev(DevCommand),
@@ -327,6 +331,36 @@ pub(crate) struct TokenArgs {
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// The key of an SSH client.
+#[derive(Args, Debug)]
+pub(crate) struct SshKeyArgs {
+    /// The private key, which is never read if its .pub file is there; ~/.ssh/doorward, made where it is missing.
+    #[arg(long, short = 'i')]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SshCertArgs {
+    #[command(flatten)]
+    pub(crate) key: SshKeyArgs,
+    /// How long it is to be good for: 30m, 8h. Never longer than your token.
+    #[arg(long, default_value = "1h")]
+    pub(crate) ttl: String,
+    /// Do nothing, and say nothing, if there is one that is good for five more minutes.
+    #[arg(long)]
+    pub(crate) if_needed: bool,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SshConfigArgs {
+    #[command(flatten)]
+    pub(crate) key: SshKeyArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
 }
 
 #[derive(Debug, Subcommand)]

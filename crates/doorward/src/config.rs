@@ -134,6 +134,9 @@ struct Credential {
     file: Option<PathBuf>,
     secret: Option<String>,
     value: Option<String>,
+    /// SSH: a certificate for each session, signed by the gateway's own authority.
+    #[serde(default)]
+    authority: bool,
 }
 
 impl std::fmt::Debug for Credential {
@@ -306,6 +309,7 @@ impl Config {
     fn ssh(&self, c: &ConnectionConfig) -> Result<SshConnection> {
         let (host, port) = c.host_and_port()?;
         let credential = match self.secret(c)? {
+            None if c.credential.as_ref().is_some_and(|c| c.authority) => Some(SshCredential::Authority),
             None => None,
             // A key in OpenSSH's format says so in its first line; a password does not look like that.
             Some(text) if text.expose().trim_start().starts_with("-----BEGIN") => {
@@ -363,21 +367,27 @@ impl Config {
     fn secret(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
         let Some(credential) = &c.credential else { return Ok(None) };
         let secret = match credential {
-            Credential { env: Some(name), file: None, secret: None, value: None } => {
+            Credential { env: None, file: None, secret: None, value: None, authority: true } if c.kind == "ssh" => {
+                return Ok(None);
+            }
+            Credential { authority: true, .. } if c.kind != "ssh" => {
+                bail!("credential = {{ authority = true }} is for kind \"ssh\"")
+            }
+            Credential { env: Some(name), file: None, secret: None, value: None, authority: false } => {
                 std::env::var(name).map_err(|_| anyhow!("the environment variable {name} is not set"))?
             }
-            Credential { env: None, file: Some(path), secret: None, value: None } => {
+            Credential { env: None, file: Some(path), secret: None, value: None, authority: false } => {
                 let path = self.path(path);
                 let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 text.trim_end_matches(['\r', '\n']).to_owned()
             }
-            Credential { env: None, file: None, secret: None, value: Some(value) } => value.clone(),
-            Credential { env: None, file: None, secret: Some(name), value: None } => {
+            Credential { env: None, file: None, secret: None, value: Some(value), authority: false } => value.clone(),
+            Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
                 bail!(
                     "credential `{name}` is to come from the store, which holds no secrets in this version: use env or file"
                 )
             }
-            _ => bail!("credential takes exactly one of env, file, secret, value"),
+            _ => bail!("credential takes exactly one of env, file, secret, value, authority = true"),
         };
         Ok(Some(Secret::new(secret)))
     }

@@ -50,7 +50,7 @@ fn claim(text: &str) -> Result<(String, serde_json::Value)> {
 }
 
 /// `30s`, `15m`, `1h`, `2d`.
-fn duration(text: &str) -> Result<Duration> {
+pub(crate) fn duration(text: &str) -> Result<Duration> {
     let bad = || anyhow!("`{text}` is not a duration: use 30s, 15m, 1h or 2d");
     let unit = text.chars().last().ok_or_else(bad)?;
     let number: u64 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| bad())?;

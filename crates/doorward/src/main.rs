@@ -9,6 +9,8 @@ mod policy_test;
 mod serve;
 mod sessions;
 mod sessions_ssh;
+mod ssh_access;
+mod ssh_cert;
 mod state;
 mod terminal_keys;
 mod token;
@@ -92,6 +94,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Sessions(command) => return sessions::run(command),
         Command::Audit(command) => return audit::run(command),
         Command::Token(args) => return token::run(&args),
+        Command::SshCert(args) => ssh_cert::certificate(&args)?,
+        Command::SshConfig(args) => ssh_cert::config(&args)?,
         Command::Dev(command) => dev::run(command)?,
     }
     Ok(ExitCode::SUCCESS)

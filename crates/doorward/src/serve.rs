@@ -3,6 +3,7 @@ use crate::{
     BadConfiguration,
     config::{Backend, Config},
     policy,
+    ssh_access::Issuing,
 };
 use anyhow::{Context as _, Result};
 use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
@@ -89,6 +90,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         detector: Arc::new(Detector::new()),
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
     };
+    let issuing = Arc::new(running.issuing(&state)?);
     let (stop, stopped) = watch::channel(false);
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
@@ -96,6 +98,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         store: store.clone(),
         audit: Arc::clone(&sink),
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
+        ssh: Arc::clone(&issuing) as _,
         operators: Arc::new(running.config.server.operators.iter().cloned().collect()),
     };
     let issuers = verifier;
@@ -104,7 +107,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         policy_version: running.engine.loaded().version.to_string(),
     })?;
     let api_done = running.start_api(api, stopped.clone()).await?;
-    running.start_endpoints(&services, &state, &stopped).await?;
+    running.start_endpoints(&services, &state, &issuing, &stopped).await?;
     // The issuers' keys are fetched before the first caller needs them.
     for status in issuers.verifier.warm_up().await {
         if let Some(failure) = status.failure {
@@ -154,7 +157,23 @@ impl Running {
         }))
     }
 
-    async fn start_endpoints(&self, services: &Services, state: &Path, stopped: &watch::Receiver<bool>) -> Result<()> {
+    fn issuing(&self, state: &Path) -> Result<Issuing> {
+        let mut connections = Vec::new();
+        for c in &self.config.connections {
+            if let Backend::Ssh(connection) = self.config.backend(c)? {
+                connections.push(*connection);
+            }
+        }
+        Issuing::new(&state.join("keys"), Arc::clone(&self.engine), connections)
+    }
+
+    async fn start_endpoints(
+        &self,
+        services: &Services,
+        state: &Path,
+        issuing: &Issuing,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<()> {
         let server = match &self.config.server.tls {
             Some(files) => tls::server(&self.config.path(&files.cert), &self.config.path(&files.key)),
             None => tls::self_signed(state),
@@ -176,9 +195,10 @@ impl Running {
                     tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
                 }
                 Backend::Ssh(connection) => {
-                    let endpoint = ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"))
-                        .with_context(context)
-                        .context(BadConfiguration)?;
+                    let endpoint =
+                        ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"), Arc::clone(&issuing.ca))
+                            .with_context(context)
+                            .context(BadConfiguration)?;
                     tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
                 }
             }

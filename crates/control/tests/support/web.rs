@@ -1,7 +1,10 @@
 //! The interface on a loopback port, and a bare HTTP client that shows what really comes back.
 #![allow(unreachable_pub, missing_docs, reason = "a part of one test")]
 use crate::support::{self, Office, person};
-use doorward_control::{ApiState, Client, LiveSession, LiveSessions, TokenAnswer, TokenCheck, serve};
+use doorward_control::{
+    ApiState, Client, LiveSession, LiveSessions, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck,
+    serve,
+};
 use doorward_enforce::AuditSink;
 use doorward_model::{Principal, SessionId};
 use std::{
@@ -24,6 +27,26 @@ struct Names;
 impl TokenCheck for Names {
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
         Box::pin(async move { who(token).ok_or_else(|| "the signature is wrong".to_owned()) })
+    }
+}
+
+/// Certificates are a matter of their own: here one is a word, and a key is one that begins as keys do.
+struct Words;
+
+impl SshAccess for Words {
+    fn issue(&self, public_key: &str, who: &Principal, longest: Duration) -> Result<SshCertificate, String> {
+        public_key.strip_prefix("ssh-ed25519 ").ok_or("no public key")?;
+        Ok(SshCertificate {
+            certificate: "a certificate".into(),
+            serial: 7,
+            fingerprint: "SHA256:x".into(),
+            principal: who.id(),
+            expires: who.expires_at.min(support::now().after(longest)),
+        })
+    }
+
+    fn endpoints(&self, _: &Principal) -> Vec<SshAccessView> {
+        Vec::new()
     }
 }
 
@@ -92,6 +115,7 @@ impl Web {
             store: office.store.clone(),
             audit,
             sessions: sessions.clone(),
+            ssh: Arc::new(Words),
             operators: Arc::new(["ops".to_owned()].into()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -19,6 +19,18 @@ impl SshWorld {
 
     /// With another host key expected of the upstream.
     pub fn over(sshd: OpenSsh, policy: &str, pin_user: bool, host_key: Option<&str>) -> Self {
+        let host_key = host_key.unwrap_or_else(|| sshd.host_key()).to_owned();
+        let credential = format!("{{ file = \"{}\" }}", sshd.private_key().display());
+        Self::made_of(sshd, policy, pin_user, &host_key, &credential)
+    }
+
+    /// With another credential towards the upstream.
+    pub fn with_credential(sshd: OpenSsh, policy: &str, credential: &str) -> Self {
+        let host_key = sshd.host_key().to_owned();
+        Self::made_of(sshd, policy, true, &host_key, credential)
+    }
+
+    fn made_of(sshd: OpenSsh, policy: &str, pin_user: bool, host_key: &str, credential: &str) -> Self {
         let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
         let user = if pin_user { format!("user = \"{}\"", sshd.user()) } else { String::new() };
@@ -39,15 +51,14 @@ kind = "ssh"
 listen = "127.0.0.1:{port}"
 upstream = "{}"
 {user}
-credential = {{ file = "{}" }}
+credential = {credential}
 host_keys = ["{}"]
 [policy]
 files = ["policy.cedar"]
 "#,
             issuer.url,
             sshd.address(),
-            sshd.private_key().display(),
-            host_key.unwrap_or_else(|| sshd.host_key()),
+            host_key,
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
         Self { sshd, gateway, issuer, port, api }

@@ -6,11 +6,12 @@ use super::{
     session::{MOST_CHANNELS, Session},
 };
 use crate::services::now;
-use doorward_model::{AuditKind, SessionId};
+use doorward_model::{AuditKind, Principal, SessionId};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
+    keys::Certificate,
     server::{self, Auth, ChannelOpenHandle, Handle, Msg, PublicKeyOffer, Response},
 };
 use std::{
@@ -132,7 +133,12 @@ struct Caller {
 impl Caller {
     async fn log_in(&mut self, user: &str, token: &str) -> Auth {
         let token = if token.len() > LONGEST_TOKEN { "" } else { token };
-        let begun = match self.arrival.identify(user, token).await {
+        let known = self.arrival.identify(user, token).await;
+        self.enter(user, known).await
+    }
+
+    async fn enter(&mut self, user: &str, known: Result<Principal, NoSession>) -> Auth {
+        let begun = match known {
             Ok(principal) => match self.socket.take() {
                 Some(socket) => self.arrival.begin(user, principal, socket).await,
                 None => Err(NoSession::Refused("a second log-in on one connection".into())),
@@ -196,8 +202,18 @@ impl server::Handler for Caller {
         Ok(self.log_in(user, password).await)
     }
 
-    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(Auth::reject())
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        // Of keys alone nobody is known, and of certificates only the gateway's own are.
+        let Some(certificate) = offer.certificate else { return Ok(Auth::reject()) };
+        match self.arrival.endpoint.ca.verify(certificate, now()) {
+            Ok(_principal) => Ok(Auth::Accept),
+            Err(reason) => Ok(self.enter(user, self.arrival.identified(user, Err(reason))).await),
+        }
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+        let known = self.arrival.identify_certificate(user, certificate);
+        Ok(self.enter(user, known).await)
     }
 
     async fn auth_keyboard_interactive<'a>(

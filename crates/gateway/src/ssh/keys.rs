@@ -45,9 +45,25 @@ pub enum HostKeyError {
     },
 }
 
-/// Loads the gateway's host key out of `dir`, or makes one there, with its public key beside it.
-pub(crate) fn load_or_create(dir: &Path) -> Result<PrivateKey, HostKeyError> {
-    let path = dir.join(HOST_KEY_FILE);
+/// The gateway's own host key.
+pub(crate) fn host_key(dir: &Path) -> Result<PrivateKey, HostKeyError> {
+    load_or_create(dir, HOST_KEY_FILE)
+}
+
+/// The public half of the gateway's host key, as in `known_hosts`.
+///
+/// # Errors
+/// Where the key cannot be read or made.
+pub fn public_host_key(dir: &Path) -> Result<String, HostKeyError> {
+    let malformed = |source| HostKeyError::Malformed { what: "the host key".into(), source };
+    let mut key = host_key(dir)?.public_key().clone();
+    key.set_comment("");
+    key.to_openssh().map_err(malformed)
+}
+
+/// Loads a key out of `dir`, or makes one there, with its public key beside it.
+pub(crate) fn load_or_create(dir: &Path, name: &str) -> Result<PrivateKey, HostKeyError> {
+    let path = dir.join(name);
     let io = |source| HostKeyError::Io { path: path.clone(), source };
     match fs::read_to_string(&path) {
         Ok(text) => {
@@ -61,14 +77,18 @@ pub(crate) fn load_or_create(dir: &Path) -> Result<PrivateKey, HostKeyError> {
     }
 }
 
+/// A new Ed25519 key.
+pub(crate) fn new_key(comment: &str) -> Result<PrivateKey, ssh_key::Error> {
+    let mut seed = [0; 32];
+    rand::fill(&mut seed);
+    PrivateKey::new(ssh_key::private::Ed25519Keypair::from_seed(&seed).into(), comment)
+}
+
 fn create(path: &Path) -> Result<PrivateKey, HostKeyError> {
     use io::Write as _;
     let io = |source| HostKeyError::Io { path: path.to_path_buf(), source };
-    let malformed = |source| HostKeyError::Malformed { what: "a new host key".into(), source };
-    let mut seed = [0; 32];
-    rand::fill(&mut seed);
-    let pair = ssh_key::private::Ed25519Keypair::from_seed(&seed);
-    let key = PrivateKey::new(pair.into(), "doorward").map_err(malformed)?;
+    let malformed = |source| HostKeyError::Malformed { what: "a new key".into(), source };
+    let key = new_key("doorward").map_err(malformed)?;
     let text = key.to_openssh(LineEnding::LF).map_err(malformed)?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
@@ -128,13 +148,13 @@ mod tests {
     #[test]
     fn the_gateways_key_is_made_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
-        let made = load_or_create(dir.path()).unwrap();
-        assert_eq!(load_or_create(dir.path()).unwrap().public_key(), made.public_key());
+        let made = host_key(dir.path()).unwrap();
+        assert_eq!(host_key(dir.path()).unwrap().public_key(), made.public_key());
         let path = dir.path().join(HOST_KEY_FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(load_or_create(dir.path()), Err(HostKeyError::Exposed { .. })));
+        assert!(matches!(host_key(dir.path()), Err(HostKeyError::Exposed { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "no key").unwrap();
-        assert!(matches!(load_or_create(dir.path()), Err(HostKeyError::Malformed { .. })));
+        assert!(matches!(host_key(dir.path()), Err(HostKeyError::Malformed { .. })));
     }
 }

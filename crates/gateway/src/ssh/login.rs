@@ -13,6 +13,7 @@ use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, SessionId};
 use doorward_record::{Recording, RecordingMeta};
 use doorward_ssh::{Login, facts, render};
 use parking_lot::Mutex;
+use russh::keys::Certificate;
 use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -59,6 +60,15 @@ impl Arrival {
             "" => Err("an empty password".to_owned()),
             token => self.endpoint.services.identity.verify(token, now()).await.map_err(|e| e.reason),
         };
+        self.identified(user, checked)
+    }
+
+    /// Who a certificate stands for, whose key the caller has shown to have.
+    pub(crate) fn identify_certificate(&self, user: &str, certificate: &Certificate) -> Result<Principal, NoSession> {
+        self.identified(user, self.endpoint.ca.verify(certificate, now()))
+    }
+
+    pub(crate) fn identified(&self, user: &str, checked: Result<Principal, String>) -> Result<Principal, NoSession> {
         let user = shortened(user);
         match checked {
             Ok(principal) => {
@@ -127,10 +137,11 @@ impl Arrival {
         login: Login,
         principal: Principal,
     ) -> Result<(Enforcer, upstream::Connected, mpsc::Receiver<Incoming>), NoSession> {
-        let mut enforcer = self.enforcer(principal);
+        let mut enforcer = self.enforcer(principal.clone());
         self.decide(&mut enforcer, upstream_user, login).await?;
         let (tell, incoming) = mpsc::channel(MOST_INCOMING);
-        let connected = upstream::connect(&self.endpoint, upstream_user, tell).await;
+        let entry = upstream::Entry { user: upstream_user, principal: &principal, session: self.id };
+        let connected = upstream::connect(&self.endpoint, entry, tell).await;
         let upstream = connected.map_err(|e| {
             self.endpoint.note_fault(Some(self.id), "upstream", &e.to_string());
             NoSession::Refused(e.for_the_caller().to_owned())

@@ -2,9 +2,11 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `ca.rs` | certificates that callers log in with |
 //! | `caller.rs` | what the library tells of the caller: log-in, channels, requests |
 //! | `login.rs` | from a token to a session: identity, `connect`, the upstream |
 //! | `upstream.rs` | the connection to the upstream: host key, credential, what it says |
+//! | `upstream_ca.rs` | certificates that the gateway logs in with |
 //! | `session.rs` | what the channels of a session share: deciding, holding, recording |
 //! | `channel.rs` | a session channel: its requests, one after the other |
 //! | `flow.rs` | data of a channel, both ways |
@@ -15,6 +17,7 @@
 //!
 //! Each direction of each channel is a task of its own, and the library's two loops never wait for any: no
 //! channel waits for another, and no direction for the other.
+mod ca;
 mod caller;
 mod channel;
 mod flow;
@@ -27,6 +30,7 @@ mod session;
 mod sftp;
 
 mod upstream;
+mod upstream_ca;
 
 use crate::{Services, accept::Door};
 use doorward_model::{AuditEvent, AuditKind, ConnectionInfo, Secret};
@@ -38,7 +42,8 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-pub use keys::{HostKeyError, parse_host_keys, parse_private_key};
+pub use ca::{CertificateError, Issued, UserCa, certificate_ends, new_key_pair};
+pub use keys::{HostKeyError, parse_host_keys, parse_private_key, public_host_key};
 
 /// How long a caller may take from the first byte to the end of log-in.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -61,6 +66,8 @@ pub enum SshCredential {
     Password(Secret<String>),
     /// A private key.
     Key(Arc<PrivateKey>),
+    /// A certificate for each session, signed by the gateway's own authority.
+    Authority,
 }
 
 /// A registered SSH server.
@@ -91,6 +98,8 @@ pub struct SshConnection {
 pub struct Endpoint {
     pub(crate) connection: SshConnection,
     pub(crate) services: Services,
+    pub(crate) ca: Arc<UserCa>,
+    upstream_ca: Option<upstream_ca::UpstreamCa>,
     config: Arc<server::Config>,
     slots: Arc<Semaphore>,
 }
@@ -100,13 +109,24 @@ impl Endpoint {
     ///
     /// # Errors
     /// Where the host key cannot be read or made.
-    pub fn new(connection: SshConnection, services: Services, keys: &Path) -> Result<Self, HostKeyError> {
-        let host_key = keys::load_or_create(keys)?;
+    pub fn new(
+        connection: SshConnection,
+        services: Services,
+        keys: &Path,
+        ca: Arc<UserCa>,
+    ) -> Result<Self, HostKeyError> {
+        let host_key = keys::host_key(keys)?;
+        let upstream_ca = match &connection.credential {
+            Some(SshCredential::Authority) => Some(upstream_ca::UpstreamCa::open(keys)?),
+            Some(SshCredential::Password(_) | SshCredential::Key(_)) | None => None,
+        };
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions)),
             config: Arc::new(server_config(host_key)),
             connection,
             services,
+            ca,
+            upstream_ca,
         })
     }
 
@@ -191,7 +211,9 @@ fn preferred() -> russh::Preferred {
 fn server_config(host_key: PrivateKey) -> server::Config {
     server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Doorward")),
-        methods: MethodSet::from([MethodKind::Password, MethodKind::KeyboardInteractive].as_slice()),
+        methods: MethodSet::from(
+            [MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive].as_slice(),
+        ),
         auth_rejection_time: Duration::from_secs(1),
         // The first attempt of OpenSSH is `none`, to learn what there is.
         auth_rejection_time_initial: Some(Duration::ZERO),
@@ -202,7 +224,8 @@ fn server_config(host_key: PrivateKey) -> server::Config {
         channel_buffer_size: 1,
         event_buffer_size: 64,
         preferred: preferred(),
-        max_auth_attempts: 6,
+        // Clients offer each of their keys before they ask for a password.
+        max_auth_attempts: 20,
         inactivity_timeout: None,
         keepalive_interval: Some(Duration::from_secs(60)),
         keepalive_max: 3,

@@ -3,6 +3,8 @@ use super::{
     Endpoint, HostKeys, SshCredential, WINDOW,
     inbox::{Inbox, Item},
 };
+use crate::services::now;
+use doorward_model::{Principal, SessionId};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
 use russh::{
@@ -105,16 +107,29 @@ fn close_all(inboxes: &Inboxes) {
     }
 }
 
+/// Who logs in, and as what.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) user: &'a str,
+    /// For whom.
+    pub(crate) principal: &'a Principal,
+    pub(crate) session: SessionId,
+}
+
 /// Connects and logs in.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
-    user: &str,
+    entry: Entry<'_>,
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<Connected, UpstreamError> {
-    tokio::time::timeout(HANDSHAKE, login(endpoint, user, incoming)).await.map_err(|_| UpstreamError::Stalled)?
+    tokio::time::timeout(HANDSHAKE, login(endpoint, entry, incoming)).await.map_err(|_| UpstreamError::Stalled)?
 }
 
-async fn login(endpoint: &Endpoint, user: &str, incoming: mpsc::Sender<Incoming>) -> Result<Connected, UpstreamError> {
+async fn login(
+    endpoint: &Endpoint,
+    entry: Entry<'_>,
+    incoming: mpsc::Sender<Incoming>,
+) -> Result<Connected, UpstreamError> {
     let connection = &endpoint.connection;
     let address = (connection.host.as_str(), connection.port);
     let socket = TcpStream::connect(address).await.map_err(UpstreamError::Unreachable)?;
@@ -135,18 +150,32 @@ async fn login(endpoint: &Endpoint, user: &str, incoming: mpsc::Sender<Incoming>
     let mut handle = client::connect_stream(Arc::new(config()), socket, handler)
         .await
         .map_err(|e| wrong_key.lock().take().map_or(UpstreamError::Misbehaved(e), UpstreamError::HostKey))?;
-    let accepted = match &connection.credential {
+    authenticate(endpoint, entry, &mut handle).await?;
+    Ok(Connected { handle, inboxes, gone, socket: second })
+}
+
+async fn authenticate(
+    endpoint: &Endpoint,
+    Entry { user, principal, session }: Entry<'_>,
+    handle: &mut client::Handle<Upstream>,
+) -> Result<(), UpstreamError> {
+    let accepted = match &endpoint.connection.credential {
         None => return Err(UpstreamError::NoCredential),
         Some(SshCredential::Password(password)) => handle.authenticate_password(user, password.expose().as_str()).await,
         Some(SshCredential::Key(key)) => {
             let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
             handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await
         }
+        Some(SshCredential::Authority) => {
+            let ca = endpoint.upstream_ca.as_ref().ok_or(UpstreamError::NoCredential)?;
+            let issued = ca.issue(user, principal, session, now()).map_err(|e| UpstreamError::Misbehaved(e.into()))?;
+            handle.authenticate_openssh_cert(user, issued.0, issued.1).await
+        }
     };
     if !accepted.map_err(UpstreamError::Misbehaved)?.success() {
         return Err(UpstreamError::Login);
     }
-    Ok(Connected { handle, inboxes, gone, socket: second })
+    Ok(())
 }
 
 fn config() -> client::Config {

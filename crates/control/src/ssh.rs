@@ -1,0 +1,62 @@
+//! Certificates for SSH: a caller shows a token and a public key, and gets a certificate over it.
+use crate::{
+    api::ApiState,
+    problem::Problem,
+    types::{SshAccessView, SshCertificate, SshCertificateRequest},
+};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+};
+use doorward_model::{AuditEvent, AuditKind, Principal};
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+/// How long a certificate is good for where nothing else is asked for; never longer than the token.
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+/// The longest that may be asked for.
+const LONGEST_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Issues certificates, and knows where they are good.
+pub trait SshAccess: Send + Sync {
+    /// A certificate over a public key in OpenSSH's format, for a principal.
+    ///
+    /// # Errors
+    /// What is wrong with the key, for who asks.
+    fn issue(&self, public_key: &str, who: &Principal, longest: Duration) -> Result<SshCertificate, String>;
+    /// Where a principal may connect to.
+    fn endpoints(&self, who: &Principal) -> Vec<SshAccessView>;
+}
+
+pub(crate) async fn endpoints(
+    State(state): State<ApiState>,
+    Extension(who): Extension<Arc<Principal>>,
+) -> Json<Vec<SshAccessView>> {
+    Json(state.ssh.endpoints(&who))
+}
+
+pub(crate) async fn issue(
+    State(state): State<ApiState>,
+    Extension(who): Extension<Arc<Principal>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<SshCertificate>), Problem> {
+    let request: SshCertificateRequest = crate::api::json_body(&headers, body)?;
+    let longest = request.ttl_seconds.map_or(DEFAULT_TTL, Duration::from_secs);
+    if longest.is_zero() || longest > LONGEST_TTL {
+        let most = LONGEST_TTL.as_secs();
+        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("ttl_seconds has to be from 1 to {most}")));
+    }
+    let issued = state.ssh.issue(&request.public_key, &who, longest);
+    let issued = issued.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    let what = format!("issue SSH certificate {:016x} for {}", issued.serial, issued.fingerprint);
+    let event = AuditEvent {
+        time: std::time::SystemTime::now().into(),
+        session: None,
+        kind: AuditKind::Administration { by: who.id(), what },
+    };
+    let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
+    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))?;
+    Ok((StatusCode::CREATED, Json(issued)))
+}

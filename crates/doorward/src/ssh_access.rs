@@ -1,0 +1,72 @@
+//! What the API needs to know of SSH: whom it may give certificates, and where they are good.
+use anyhow::{Context as _, Result};
+use doorward_control::{SshAccess, SshAccessView, SshCertificate};
+use doorward_enforce::{Circumstances, DecisionPoint as _, Subject};
+use doorward_gateway::ssh::{self, SshConnection, UserCa};
+use doorward_model::{Access, Action, Name, Principal, Resource, SessionId, Timestamp};
+use doorward_policy::Engine;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Issues certificates with the gateway's authority.
+pub(crate) struct Issuing {
+    pub(crate) ca: Arc<UserCa>,
+    engine: Arc<Engine>,
+    connections: Vec<SshConnection>,
+    host_key: String,
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Issuing {
+    pub(crate) fn new(keys: &Path, engine: Arc<Engine>, connections: Vec<SshConnection>) -> Result<Self> {
+        let ca = Arc::new(UserCa::open(keys).context("the authority for SSH certificates")?);
+        let host_key = ssh::public_host_key(keys).context("the host key")?.trim().to_owned();
+        Ok(Self { ca, engine, connections, host_key })
+    }
+
+    /// Whether a policy lets them connect now, or as soon as somebody approves.
+    fn may_connect(&self, who: &Principal, connection: &SshConnection) -> bool {
+        let subject = Arc::new(Subject {
+            session: SessionId::from_uuid(Default::default()),
+            principal: who.clone(),
+            connection: (*connection.info).clone(),
+            client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            tls: true,
+        });
+        let access = Access::new(Action::Connect, Resource::Connection);
+        let command = Name::from("connect");
+        let circumstances =
+            Circumstances { now: now(), command: &command, statements: 1, approved: false, approvers: &[] };
+        self.engine.open(&subject).decide(&access, &circumstances).allowed
+    }
+}
+
+impl SshAccess for Issuing {
+    fn issue(&self, public_key: &str, who: &Principal, longest: Duration) -> Result<SshCertificate, String> {
+        let issued = self.ca.issue(public_key, who, longest, now()).map_err(|e| e.to_string())?;
+        Ok(SshCertificate {
+            certificate: issued.certificate,
+            serial: issued.serial,
+            fingerprint: issued.fingerprint,
+            principal: who.id(),
+            expires: issued.expires,
+        })
+    }
+
+    fn endpoints(&self, who: &Principal) -> Vec<SshAccessView> {
+        let view = |c: &SshConnection| SshAccessView {
+            name: c.info.name.to_string(),
+            host: (!c.listen.ip().is_unspecified()).then(|| c.listen.ip().to_string()),
+            port: c.listen.port(),
+            host_key: self.host_key.clone(),
+        };
+        self.connections.iter().filter(|c| self.may_connect(who, c)).map(view).collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! Getting in over SSH, and getting on: certificates for callers, certificates for upstreams.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod common;
+
+use common::{
+    DOORWARD,
+    ssh::{SshWorld, text},
+};
+use doorward_testkit::OpenSsh;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+const POLICY: &str = include_str!("../../../policies/examples/ssh.cedar");
+
+fn run(program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// `doorward` as a caller on a machine of his own runs it.
+fn caller(w: &SshWorld, token: &str, args: &[&str]) -> Output {
+    let url = format!("http://127.0.0.1:{}", w.api);
+    Command::new(DOORWARD).args(args).args(["--url", &url]).env("DOORWARD_TOKEN", token).output().unwrap()
+}
+
+fn certificate(w: &SshWorld, token: &str, key: &Path, more: &[&str]) -> Output {
+    caller(w, token, &[&["ssh-cert", "--key", key.to_str().unwrap()], more].concat())
+}
+
+fn failures(w: &SshWorld) -> String {
+    w.audit("authentication_failed").iter().map(|e| format!("{}\n", e["reason"])).collect()
+}
+
+#[test]
+fn a_key_of_ones_own_and_a_certificate_open_the_door() {
+    let w = SshWorld::start(POLICY, true);
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("keys/doorward");
+    let token = w.agent();
+    let out = certificate(&w, &token, &key, &[]);
+    assert!(out.status.success() && text(&out).contains("certificate for dev/ci-bot, until "), "{}", text(&out));
+    let shown = run("ssh-keygen", &["-L", "-f", &format!("{}-cert.pub", key.display())]);
+    assert!(
+        text(&shown).contains("Key ID: \"dev/ci-bot\"") && text(&shown).contains("user certificate"),
+        "{}",
+        text(&shown)
+    );
+
+    // As `ssh-config` prints it, without any other option, and renewed on the way.
+    let printed = caller(&w, &token, &["ssh-config", "--key", key.to_str().unwrap()]);
+    assert!(printed.status.success(), "{}", text(&printed));
+    let config = home.path().join("config");
+    fs::write(&config, &printed.stdout).unwrap();
+    fs::remove_file(format!("{}-cert.pub", key.display())).unwrap();
+    let ssh = |command: &str| {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", config.to_str().unwrap(), "-o", "BatchMode=yes", "web", command]);
+        ssh.env("DOORWARD_TOKEN", &token).env_remove("SSH_AUTH_SOCK").stdin(Stdio::null()).output().unwrap()
+    };
+    let out = ssh("echo hello");
+    assert_eq!(text(&out), "hello\n[0]");
+    assert!(text(&ssh("curl x")).contains("no policy allows run_program"), "the same policies, whichever way in");
+    // Good for a while yet: no token is needed, and nothing is written.
+    let before = fs::read(format!("{}-cert.pub", key.display())).unwrap();
+    let out = certificate(&w, "no token", &key, &["--if-needed"]);
+    assert_eq!(text(&out), "[0]");
+    assert_eq!(fs::read(format!("{}-cert.pub", key.display())).unwrap(), before);
+    assert!(w.audit("authenticated").iter().any(|e| e["principal"]["groups"][0] == "agents"));
+    let issued = w.audit("administration");
+    assert!(issued.iter().any(|e| e["what"].as_str().unwrap().starts_with("issue SSH certificate ")), "{issued:?}");
+    // Who may connect nowhere is told so.
+    let out = caller(&w, &w.issuer.token("eve", &["staff"], &[]), &["ssh-config"]);
+    assert!(text(&out).contains("no policy lets you connect"), "{}", text(&out));
+    assert!(text(&certificate(&w, "forged", &key, &[])).contains("the token was not accepted"));
+}
+
+#[test]
+fn other_certificates_and_keys_do_not() {
+    let w = SshWorld::start(POLICY, true);
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let log_in = |key: &Path| {
+        w.client_as("anybody", "")
+            .key(key)
+            .option("PasswordAuthentication=no")
+            .option("KbdInteractiveAuthentication=no")
+            .ssh()
+            .unwrap()
+            .arg("echo in")
+            .output()
+            .unwrap()
+    };
+    let denied = |key: &Path| {
+        let out = log_in(key);
+        assert!(text(&out).contains("Permission denied"), "{}", text(&out));
+    };
+    // A key alone.
+    let out = certificate(&w, &w.agent(), &at("own"), &["--ttl", "2s"]);
+    assert!(out.status.success(), "{}", text(&out));
+    assert!(text(&log_in(&at("own"))).starts_with("in\n"));
+    std::thread::sleep(Duration::from_secs(3));
+    denied(&at("own"));
+    assert!(failures(&w).contains("expired"), "{}", failures(&w));
+    // Somebody else's certificate for one's own key, and one's own authority.
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", at("ca").to_str().unwrap()]);
+    let public = format!("{}.pub", at("own").display());
+    let signed = run("ssh-keygen", &["-q", "-s", at("ca").to_str().unwrap(), "-I", "dev/root", "-n", "root", &public]);
+    assert!(signed.status.success(), "{}", text(&signed));
+    denied(&at("own"));
+    assert!(failures(&w).contains("a certificate of another authority"), "{}", failures(&w));
+    fs::remove_file(format!("{}-cert.pub", at("own").display())).unwrap();
+    denied(&at("own"));
+    // Keys that are offered before the password do not use up the attempts for it.
+    let mut client = w.client();
+    for i in 0..10 {
+        let path = at(&format!("key{i}"));
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", path.to_str().unwrap()]);
+        client = client.option(&format!("IdentityFile={}", path.display()));
+    }
+    let out = client.key(&at("own")).ssh().unwrap().arg("echo in").output().unwrap();
+    assert!(text(&out).starts_with("in\n"), "{}", text(&out));
+}
+
+#[test]
+fn the_gateway_logs_in_with_a_certificate_for_each_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("ca.pub");
+    fs::write(&trusted, "").unwrap();
+    let sshd = OpenSsh::options().config(&format!("TrustedUserCAKeys {}", trusted.display())).start().unwrap();
+    let w = SshWorld::with_credential(sshd, POLICY, "{ authority = true }");
+    let out = w.run("echo in");
+    assert!(text(&out).contains("could not log in at the target"), "not trusted yet: {}", text(&out));
+    fs::copy(w.state().join("keys/ssh_upstream_ca_ed25519_key.pub"), &trusted).unwrap();
+    assert_eq!(text(&w.run("echo in")), "in\n[0]");
+    let log = w.sshd.log();
+    assert!(log.contains("dev/ci-bot through doorward, session "), "{log}");
+}
