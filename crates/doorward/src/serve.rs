@@ -86,6 +86,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         recordings: Arc::clone(&recordings),
         approvals: Arc::new(desk.clone()),
         registry: Arc::clone(&running.registry),
+        arrivals: Arc::default(),
         analysis: Arc::new(AnalysisPool::start(2)?),
         detector: Arc::new(Detector::new()),
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),

@@ -9,6 +9,8 @@ use common::{
 use doorward_testkit::OpenSsh;
 use std::{
     fs,
+    io::Read as _,
+    net::TcpStream,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -137,4 +139,34 @@ fn the_gateway_logs_in_with_a_certificate_for_each_session() {
     assert_eq!(text(&w.run("echo in")), "in\n[0]");
     let log = w.sshd.log();
     assert!(log.contains("dev/ci-bot through doorward, session "), "{log}");
+}
+
+#[test]
+fn one_address_does_not_take_all_the_room() {
+    let w = SshWorld::start(POLICY, true);
+    let silent: Vec<_> = (0..256).map(|_| TcpStream::connect(w.address()).unwrap()).collect();
+    // As in the order they came: whoever is greeted has a place.
+    for mut socket in &silent {
+        let mut greeting = [0; 8];
+        socket.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"SSH-2.0-");
+    }
+    let mut told = String::new();
+    TcpStream::connect(w.address()).unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(told, "doorward: too many log-ins from your address at once\r\n");
+    drop(silent);
+    let out = wait_until_in(&w);
+    assert_eq!(text(&out), "in\n[0]");
+}
+
+fn wait_until_in(w: &SshWorld) -> Output {
+    let mut out = w.run("echo in");
+    for _ in 0..20 {
+        if out.status.success() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+        out = w.run("echo in");
+    }
+    out
 }

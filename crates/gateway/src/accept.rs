@@ -1,9 +1,25 @@
 //! Accepting callers, for every protocol alike.
-use std::{future::Future, io, sync::Arc, time::Duration};
+use crate::arrivals::{Arrivals, Waiting};
+use std::{
+    future::Future,
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
+
+/// What there is no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// One more session on this connection.
+    Sessions,
+    /// One more log-in from this address.
+    Address,
+}
 
 /// What a listener is for.
 pub(crate) trait Door: Send + Sync + 'static {
@@ -11,10 +27,12 @@ pub(crate) trait Door: Send + Sync + 'static {
     fn name(&self) -> &str;
     /// Room for sessions.
     fn slots(&self) -> &Arc<Semaphore>;
-    /// A session, from its first byte to its last.
-    fn session(self: Arc<Self>, socket: TcpStream) -> impl Future<Output = ()> + Send;
+    /// Who is on the way in.
+    fn arrivals(&self) -> &Arc<Arrivals>;
+    /// A session, from its first byte to its last. `waiting` is given back once the caller is in.
+    fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) -> impl Future<Output = ()> + Send;
     /// Tells a caller that there is no room.
-    fn turn_away(socket: TcpStream) -> impl Future<Output = io::Result<()>> + Send;
+    fn turn_away(socket: TcpStream, full: Full) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// Accepts callers until told to stop. Sessions that live go on. One silent caller delays nobody: each has a
@@ -26,7 +44,7 @@ pub(crate) async fn serve<D: Door>(door: Arc<D>, listener: TcpListener, mut stop
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((socket, _)) => take(Arc::clone(&door), socket),
+            Ok((socket, from)) => take(Arc::clone(&door), socket, from.ip()),
             Err(e) => {
                 // Out of file descriptors, or a client that left at once: neither is a reason to stop.
                 tracing::warn!(connection = %door.name(), "cannot accept a client: {e}");
@@ -36,19 +54,27 @@ pub(crate) async fn serve<D: Door>(door: Arc<D>, listener: TcpListener, mut stop
     }
 }
 
-fn take<D: Door>(door: Arc<D>, socket: TcpStream) {
-    let Ok(slot) = Arc::clone(door.slots()).try_acquire_owned() else {
-        tokio::spawn(async move {
-            let _told = tokio::time::timeout(Duration::from_secs(5), D::turn_away(socket)).await;
-        });
-        return;
+fn take<D: Door>(door: Arc<D>, socket: TcpStream, from: IpAddr) {
+    let slot = Arc::clone(door.slots()).try_acquire_owned().map_err(|_| Full::Sessions);
+    let place = slot.and_then(|slot| {
+        let waiting = door.arrivals().enter(from, Instant::now()).ok_or(Full::Address)?;
+        Ok((slot, waiting))
+    });
+    let (slot, waiting) = match place {
+        Ok(place) => place,
+        Err(full) => {
+            tokio::spawn(async move {
+                let _told = tokio::time::timeout(Duration::from_secs(5), D::turn_away(socket, full)).await;
+            });
+            return;
+        }
     };
     tokio::spawn(async move {
         if let Err(e) = prepare(&socket) {
             tracing::debug!("a client left at once: {e}");
             return;
         }
-        door.session(socket).await;
+        door.session(socket, waiting).await;
         drop(slot);
     });
 }

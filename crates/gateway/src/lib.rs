@@ -7,12 +7,13 @@
 //! - The two directions of a session never wait for each other: one task polls both.
 //! - Nothing slow runs on the async workers: long texts are read on [`AnalysisPool`], disks are
 //!   written by threads of the record crate.
-//! - Handshakes have a deadline, and one silent client delays nobody.
+//! - Handshakes have a deadline, one silent client delays nobody, and no address takes all the room.
 //!
 //! Deliberately absent: policy, SQL, command lines, the wire format. Known limits: one upstream connection per
 //! session, never pooled, because a pooled one would carry one caller's state to another.
 mod accept;
 mod analysis;
+mod arrivals;
 mod connection;
 pub mod postgres;
 mod registry;
@@ -22,6 +23,7 @@ mod stream;
 pub mod tls;
 
 pub use analysis::AnalysisPool;
+pub use arrivals::Arrivals;
 pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls};
 pub use doorward_postgres::Limits;
 pub use registry::{Registry, SessionSummary};

@@ -1,5 +1,5 @@
 //! What every session uses: the parts that the binary wires together.
-use crate::{AnalysisPool, Registry};
+use crate::{AnalysisPool, Arrivals, Registry};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint};
 use doorward_model::{Principal, Timestamp};
@@ -40,6 +40,8 @@ pub struct Services {
     pub approvals: Arc<dyn ApprovalDesk>,
     /// Live sessions.
     pub registry: Arc<Registry>,
+    /// Callers on their way in.
+    pub arrivals: Arc<Arrivals>,
     /// Reads long texts.
     pub analysis: Arc<AnalysisPool>,
     /// Finds sensitive values.

@@ -5,6 +5,7 @@
 //! encrypted stream (CVE-2021-23214).
 use super::{Endpoint, upstream};
 use crate::{
+    accept::Full,
     registry::{Control, SessionSummary},
     services::now,
     stream::Stream,
@@ -20,7 +21,12 @@ use doorward_postgres::{
     startup::{self, StartupPlan},
 };
 use doorward_record::{Direction, Recording, RecordingMeta};
-use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -141,9 +147,13 @@ pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
 }
 
 /// Tells a client that there is no room, in the server's words.
-pub(crate) async fn turn_away(mut socket: TcpStream) -> std::io::Result<()> {
+pub(crate) async fn turn_away(mut socket: TcpStream, full: Full) -> std::io::Result<()> {
     let mut out = BytesMut::new();
-    render::error(&mut out, "FATAL", "53300", "sorry, too many clients already", None, None);
+    let message = match full {
+        Full::Sessions => "sorry, too many clients already",
+        Full::Address => "sorry, too many clients from your address are logging in at once",
+    };
+    render::error(&mut out, "FATAL", "53300", message, None, None);
     socket.write_all(&out).await
 }
 
@@ -341,6 +351,8 @@ impl Arrival {
                     self.oauth_failure().await?;
                 }
                 self.note(AuditKind::AuthenticationFailed { user: plan.user.clone(), reason: reason.clone() })?;
+                let delay = self.endpoint.services.arrivals.failed(self.peer, Instant::now());
+                tokio::time::sleep(delay).await;
                 // Unknown, expired and forged tokens look the same from outside.
                 Err(Rejected {
                     at_fault: "client",

@@ -4,7 +4,13 @@ mod handshake;
 mod relay;
 mod upstream;
 
-use crate::{Connection, Services, accept::Door, stream::Stream, tls::TlsError};
+use crate::{
+    Arrivals, Connection, Services,
+    accept::{Door, Full},
+    arrivals::Waiting,
+    stream::Stream,
+    tls::TlsError,
+};
 use doorward_sql::postgres::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
@@ -62,13 +68,19 @@ impl Door for Endpoint {
         &self.slots
     }
 
-    async fn session(self: Arc<Self>, socket: TcpStream) {
-        if let Some(session) = handshake::accept(&self, Stream::Plain(socket)).await {
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.services.arrivals
+    }
+
+    async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
+        let started = handshake::accept(&self, Stream::Plain(socket)).await;
+        drop(waiting);
+        if let Some(session) = started {
             relay::run(self, *session).await;
         }
     }
 
-    async fn turn_away(socket: TcpStream) -> io::Result<()> {
-        handshake::turn_away(socket).await
+    async fn turn_away(socket: TcpStream, full: Full) -> io::Result<()> {
+        handshake::turn_away(socket, full).await
     }
 }

@@ -5,7 +5,7 @@ use super::{
     login::{Arrival, NoSession, Started},
     session::{MOST_CHANNELS, Session},
 };
-use crate::services::now;
+use crate::{arrivals::Waiting, services::now};
 use doorward_model::{AuditKind, Principal, SessionId};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use russh::{
 use std::{
     borrow::Cow,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 use tokio::{net::TcpStream, sync::oneshot};
 use uuid::Uuid;
@@ -25,7 +26,7 @@ use uuid::Uuid;
 const LONGEST_TOKEN: usize = 16 * 1024;
 
 /// A caller, from the first byte to the last.
-pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream) {
+pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream, waiting: Waiting) {
     let Ok((socket, second, peer)) = twice(socket) else { return };
     let id = SessionId::from_uuid(Uuid::now_v7());
     let arrival = Arrival { endpoint: Arc::clone(&endpoint), id, peer };
@@ -66,6 +67,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream) {
             return;
         }
     }
+    drop(waiting);
     let Some(Started { session, control, incoming }) = started.lock().take() else {
         // Refused after log-in; the caller is told by a disconnect, and has a moment to hear it.
         let _heard = tokio::time::timeout(std::time::Duration::from_secs(5), running).await;
@@ -152,7 +154,11 @@ impl Caller {
                 *self.started.lock() = Some(started);
                 Auth::Accept
             }
-            Err(NoSession::Rejected) => Auth::reject(),
+            Err(NoSession::Rejected) => {
+                let arrivals = &self.arrival.endpoint.services.arrivals;
+                tokio::time::sleep(arrivals.failed(self.arrival.peer.ip(), Instant::now())).await;
+                Auth::reject()
+            }
             Err(NoSession::Refused(why)) => {
                 self.refused = Some(why);
                 Auth::Accept

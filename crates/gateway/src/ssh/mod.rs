@@ -32,7 +32,11 @@ mod sftp;
 mod upstream;
 mod upstream_ca;
 
-use crate::{Services, accept::Door};
+use crate::{
+    Arrivals, Services,
+    accept::{Door, Full},
+    arrivals::Waiting,
+};
 use doorward_model::{AuditEvent, AuditKind, ConnectionInfo, Secret};
 use russh::{MethodKind, MethodSet, SshId, cipher, compression, kex, keys::PrivateKey, mac, server};
 use std::{borrow::Cow, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
@@ -163,13 +167,21 @@ impl Door for Endpoint {
         &self.slots
     }
 
-    async fn session(self: Arc<Self>, socket: TcpStream) {
-        caller::serve(self, socket).await;
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.services.arrivals
     }
 
-    async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+    async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
+        caller::serve(self, socket, waiting).await;
+    }
+
+    async fn turn_away(mut socket: TcpStream, full: Full) -> io::Result<()> {
         // RFC 4253 §4.2: lines before the version may say something.
-        socket.write_all(b"doorward: too many sessions on this connection\r\n").await
+        let line: &[u8] = match full {
+            Full::Sessions => b"doorward: too many sessions on this connection\r\n",
+            Full::Address => b"doorward: too many log-ins from your address at once\r\n",
+        };
+        socket.write_all(line).await
     }
 }
 
