@@ -198,6 +198,11 @@ impl Enforcer {
         }
     }
 
+    /// Whether a request with these facts would be refused. Nothing is decided, and nothing written down.
+    pub fn would_refuse(&mut self, facts: &Arc<Facts>, now: Timestamp) -> bool {
+        matches!(self.judge(facts, now), Judgement::Refuse { .. })
+    }
+
     /// Decides a message that prepares a request but does not run it (`Parse`): what may be held may be
     /// prepared. Its text goes upstream, so it is written into the audit log all the same.
     ///

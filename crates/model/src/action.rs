@@ -79,6 +79,8 @@ actions! {
     RunProgram = "run_program",
     /// Open an interactive shell. Resource: `Connection`.
     Shell = "shell",
+    /// Open a shell whose lines Doorward reads, each of which is decided. Resource: `Connection`.
+    GovernedShell = "governed_shell",
     /// Start a subsystem of SSH (RFC 4254 §6.5). Resource: `Object` of kind `subsystem`.
     Subsystem = "subsystem",
     /// Copy files by the protocol of `scp` (`scp -t`, `scp -f`). Resource: `File`.

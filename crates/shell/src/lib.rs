@@ -68,6 +68,30 @@ pub fn analyse(text: &[u8], login: Login) -> Analysis {
     finish(walker, &ctx)
 }
 
+/// Reads a line of a shell that lives on (a governed shell), which is in this directory: absolute, `~` or `~/…`.
+///
+/// What an earlier line has set is not known: variables are only known when the line runs. What would change how
+/// later lines are read is opaque.
+pub fn analyse_line(text: &str, login: Login, directory: Option<&str>) -> Analysis {
+    let mut walker = Walker { lives_on: true, ..Walker::default() };
+    let ctx = Context { root: login.is_root, stdin: Stdin::Caller, alone: false, depth: 0 };
+    let mut scope = Scope::in_directories(directory.map(|d| vec![d.to_owned()]));
+    if text.len() > LONGEST {
+        walker.opaque("a line that is too long", &ctx);
+    } else if text.contains('\0') {
+        walker.opaque("a line with a zero byte", &ctx);
+    } else {
+        walker.text(text, &ctx, &mut scope);
+    }
+    finish(walker, &ctx)
+}
+
+/// Whether a text is the beginning of a command that goes on in the next line: an open quote, `do` without `done`,
+/// a here-document.
+pub fn is_incomplete(text: &str) -> bool {
+    text.len() <= LONGEST && parser::is_incomplete(text)
+}
+
 /// Reads a command that is given as words and run without a shell (exec in a container).
 pub fn analyse_words(words: &[&str], login: Login) -> Analysis {
     let mut walker = Walker::default();

@@ -40,6 +40,8 @@ pub(crate) struct Parser<'a> {
     pub(crate) at: usize,
     pub(crate) depth: u32,
     pending: Vec<PendingHere>,
+    /// A here-document has no end.
+    open_here: bool,
 }
 
 /// Reads a whole text; `depth` is how deep it is nested in others.
@@ -48,9 +50,20 @@ pub(crate) fn parse(text: &str, depth: u32) -> Read<Script> {
     parser.nested(|p| p.script(Until::End))
 }
 
+/// Whether more text could make a command of this.
+pub(crate) fn is_incomplete(text: &str) -> bool {
+    let mut parser = Parser::new(text, 0);
+    let read = parser.nested(|p| p.script(Until::End));
+    let joined = text.ends_with('\\') && text.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
+    match read {
+        Ok(_) => joined || parser.open_here || !parser.pending.is_empty(),
+        Err(_) => parser.at >= text.len(),
+    }
+}
+
 impl<'a> Parser<'a> {
     pub(crate) const fn new(text: &'a str, depth: u32) -> Self {
-        Self { text, at: 0, depth, pending: Vec::new() }
+        Self { text, at: 0, depth, pending: Vec::new(), open_here: false }
     }
 
     pub(crate) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
@@ -138,11 +151,12 @@ impl<'a> Parser<'a> {
             self.at += usize::from(ended);
             let line = if here.strip_tabs { line.trim_start_matches('\t') } else { line };
             if line == here.delimiter {
-                break;
+                return text;
             }
             text.push_str(line);
             text.push('\n');
         }
+        self.open_here = true;
         text
     }
 

@@ -455,3 +455,63 @@ fn files_in_options_are_seen() {
     let plain = read("tail -c +46 /srv/a; head -n 5 /srv/a; sort --key=2 /srv/a; ls --color=auto /srv");
     assert!(!plain.contains("46\n") && !plain.contains("~/") && !plain.contains("write_file"), "{plain}");
 }
+
+#[test]
+fn lines_that_go_on_are_known() {
+    for open in [
+        "for i in 1 2",
+        "if true",
+        "if true; then",
+        "while :; do",
+        "echo 'a",
+        "echo \"a",
+        "echo $(",
+        "(ls",
+        "{ ls",
+        "ls |",
+        "ls &&",
+        "ls ||",
+        "echo \\",
+        "cat <<EOF",
+        "cat <<EOF\nx",
+        "case x in",
+        "f() {",
+        "echo `ls",
+    ] {
+        assert!(is_incomplete(open), "{open}");
+    }
+    for whole in [
+        "",
+        "ls",
+        "echo 'a'",
+        "for i in 1; do ls; done",
+        "cat <<EOF\nx\nEOF",
+        "echo \\\\",
+        "ls )",
+        "fi",
+        "a | | b",
+        "# x",
+        "ls &",
+    ] {
+        assert!(!is_incomplete(whole), "{whole}");
+    }
+}
+
+#[test]
+fn a_line_is_read_where_the_shell_is() {
+    let shown = |text: &str, directory: Option<&str>| {
+        let all: Vec<String> =
+            analyse_line(text, Login::default(), directory).facts.accesses.iter().map(ToString::to_string).collect();
+        all.join(", ")
+    };
+    assert!(shown("cat shadow", Some("/etc")).contains("read_file on File `/etc/shadow`"));
+    assert!(shown("cat x", Some("~/a")).contains("read_file on File `~/a/x`"));
+    assert!(shown("cat x", None).contains("opaque"));
+    assert!(shown("cd /etc; cat x", Some("~")).contains("/etc/x"));
+    assert!(shown("$x", Some("~")).contains("opaque"), "what an earlier line set is not known");
+    assert!(shown("ls() { rm -rf /; }", Some("~")).contains("opaque"));
+    assert!(shown("alias ls=rm", Some("~")).contains("opaque"));
+    assert!(shown("PATH=/tmp", Some("~")).contains("set_variable"));
+    let bash = shown("bash", Some("~"));
+    assert!(bash.contains("shell on Connection"), "what is typed into it is not read: {bash}");
+}

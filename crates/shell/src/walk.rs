@@ -53,6 +53,8 @@ pub(crate) struct Walker {
     pub(crate) programs: Vec<String>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) steps: usize,
+    /// More lines follow in the same shell, which are read on their own.
+    pub(crate) lives_on: bool,
 }
 
 impl Walker {
@@ -165,6 +167,9 @@ impl Walker {
                 self.repeat(variable.as_deref(), words, bodies, &ctx, scope);
             }
             Node::Function { name, body } => {
+                if self.lives_on {
+                    self.opaque(format!("the function `{name}`, which later lines could call"), ctx);
+                }
                 let mut own = scope.clone();
                 own.forget();
                 own.functions.insert(name.clone());

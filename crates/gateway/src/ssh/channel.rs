@@ -1,15 +1,18 @@
 //! A session channel: its requests, one after the other, and the program they start.
 use super::{
     flow::{self, Far, Near},
+    governed::{Governed, NotStarted},
     inbox::{Inbox, Item, Request},
-    program,
+    lines, program,
     session::{Asked, CallerEnd, Gone, Session, Told},
 };
+use crate::services::now;
 use bytes::Bytes;
 use doorward_enforce::{Permit, Refusal, RefusalKind, StreamPermit};
 use doorward_model::{Access, Action, Facts, Resource};
 use doorward_record::Direction;
 use doorward_ssh::{
+    Protocol,
     codec::Stream,
     facts::{self, Meaning},
     render,
@@ -20,29 +23,41 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// A program that runs upstream.
-struct Running {
-    permit: Arc<StreamPermit>,
+pub(super) struct Running {
+    pub(super) permit: Arc<StreamPermit>,
     input: program::Input,
     output: JoinHandle<()>,
 }
 
-struct Channel {
-    session: Arc<Session>,
+pub(super) struct Channel {
+    pub(super) session: Arc<Session>,
     handle: Handle,
-    near: Arc<Near>,
-    far: Option<Arc<Far>>,
+    pub(super) near: Arc<Near>,
+    pub(super) far: Option<Arc<Far>>,
     terminal: bool,
+    columns: u32,
     running: Option<Running>,
+    /// A shell whose lines are decided.
+    pub(super) governed: Option<Box<Governed>>,
     /// A command was refused: the channel has had its one program.
     over: bool,
 }
 
 /// A session channel, from its opening to its end.
 pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, inbox: Arc<Inbox>) {
-    let near = Near { number: end.id().number(), id: end.id(), end, inbox };
+    let near = Near { number: end.id().number(), id: end.id(), end, inbox, fresh_line: true.into() };
     session.event(&Event::Opened { channel: Some(near.number), kind: "session".into(), target: None });
-    let mut channel =
-        Channel { session, handle, near: Arc::new(near), far: None, terminal: false, running: None, over: false };
+    let mut channel = Channel {
+        session,
+        handle,
+        near: Arc::new(near),
+        far: None,
+        terminal: false,
+        columns: 80,
+        running: None,
+        governed: None,
+        over: false,
+    };
     let _gone = channel.serve().await;
     channel.close().await;
 }
@@ -52,6 +67,10 @@ impl Channel {
         loop {
             let item = tokio::select! {
                 item = self.near.inbox.next() => item,
+                news = lines::news(&mut self.governed, &self.session) => {
+                    self.heard(news).await?;
+                    continue;
+                }
                 () = self.session.ended() => Item::Closed,
             };
             match item {
@@ -70,6 +89,12 @@ impl Channel {
 
     async fn data(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Gone> {
         self.session.keep(self.near.number, stream, Direction::Client, bytes).await;
+        if self.governed.is_some() {
+            if stream == Stream::Data {
+                self.typed(bytes).await?;
+            }
+            return flow::grant(&self.near.end, bytes.len()).await;
+        }
         if let (Some(running), Some(far), Stream::Data) = (&mut self.running, &self.far, stream) {
             let sent = running.input.take(&self.session, &self.near, far, &running.permit, bytes).await;
             if sent.is_err() && !far.inbox.is_closed() {
@@ -80,6 +105,9 @@ impl Channel {
     }
 
     async fn eof(&mut self) -> Result<(), Gone> {
+        if self.governed.is_some() {
+            return self.no_more_lines().await;
+        }
         if let (Some(running), Some(far)) = (&mut self.running, &self.far) {
             self.session.event(&Event::Eof { channel: Some(self.near.number) });
             running.input.end(far).await?;
@@ -93,7 +121,7 @@ impl Channel {
                 let meaning = facts::exec(&command, self.session.login);
                 self.program("exec", meaning, &command).await
             }
-            Request::Shell => self.program("shell", facts::shell(self.session.login), b"shell").await,
+            Request::Shell => self.shell().await,
             Request::Subsystem(name) => {
                 let meaning = facts::subsystem(&name, self.session.login);
                 self.program("subsystem", meaning, name.as_bytes()).await
@@ -115,7 +143,7 @@ impl Channel {
         }
     }
 
-    fn asked(&self, what: Requested, statement: &str) {
+    pub(super) fn asked(&self, what: Requested, statement: &str) {
         let statement = statement.to_owned();
         self.session.event(&Event::Request { channel: Some(self.near.number), what, statement });
     }
@@ -141,12 +169,12 @@ impl Channel {
         self.answer(false).await
     }
 
-    fn told(&self) -> Told<'_> {
+    pub(super) fn told(&self) -> Told<'_> {
         let near = &self.near;
         Told { channel: near.number, caller: &near.end, inbox: &near.inbox, terminal: self.terminal, aloud: true }
     }
 
-    async fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Result<Permit, Refusal> {
+    pub(super) async fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Result<Permit, Refusal> {
         self.session.decide(Asked { via, meaning, payload }, &self.told()).await
     }
 
@@ -187,6 +215,7 @@ impl Channel {
         far.end.request_pty(true, term, columns, rows, width, height, modes).await?;
         let success = self.upstream_says(&far).await;
         self.terminal |= success;
+        self.columns = columns;
         let term = term.chars().take(256).collect();
         self.session.event(&Event::Pty { channel: Some(self.near.number), term, columns, rows });
         self.answer(success).await
@@ -208,7 +237,10 @@ impl Channel {
         self.answer(success).await
     }
 
-    async fn resize(&self, columns: u32, rows: u32, (width, height): (u32, u32)) -> Result<(), Gone> {
+    async fn resize(&mut self, columns: u32, rows: u32, (width, height): (u32, u32)) -> Result<(), Gone> {
+        if let Some(governed) = &mut self.governed {
+            governed.editor.resize(columns);
+        }
         let Some(far) = &self.far else { return Ok(()) };
         let payload = format!("{columns}x{rows}");
         // A session that is no longer welcome ends by itself.
@@ -225,6 +257,46 @@ impl Channel {
         self.session.redeem(permit, payload.as_bytes()).await?;
         self.asked(Requested::Signal, &payload);
         Ok(far.end.signal(signal).await?)
+    }
+
+    /// Recorded, or governed where policy does not let a caller have the other.
+    async fn shell(&mut self) -> Result<(), Gone> {
+        let (recorded, governed) = (facts::shell(self.session.login), facts::governed_shell(self.session.login));
+        let is_governed = {
+            let mut enforcer = self.session.enforcer.lock();
+            enforcer.would_refuse(&recorded.facts, now()) && !enforcer.would_refuse(&governed.facts, now())
+        };
+        if is_governed { self.governed_shell(&governed).await } else { self.program("shell", recorded, b"shell").await }
+    }
+
+    async fn governed_shell(&mut self, meaning: &Meaning) -> Result<(), Gone> {
+        if self.running.is_some() || self.over {
+            return self.answer(false).await;
+        }
+        self.asked(Requested::Shell, &meaning.statement);
+        let payload = meaning.statement.as_bytes();
+        let permit = match self.decide("shell", meaning, payload).await {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refused("shell", &refusal).await,
+        };
+        let stream = Arc::new(permit.stream());
+        self.session.redeem(permit, payload).await?;
+        let far = self.far().await?;
+        far.inbox.forget_replies();
+        let started = match self.terminal {
+            true => Governed::start(&self.session, &far, self.columns).await,
+            false => Err(NotStarted::NoTerminal),
+        };
+        match started {
+            Ok(governed) if self.upstream_says(&far).await => {
+                self.answer(true).await?;
+                self.take_up(&far, stream, None);
+                self.governed = Some(Box::new(governed));
+                self.prompt().await
+            }
+            Ok(_) => self.refused("shell", &not_started(&NotStarted::Odd)).await,
+            Err(why) => self.refused("shell", &not_started(&why)).await,
+        }
     }
 
     /// `exec`, `shell`, `subsystem`: a channel has one of them (RFC 4254 §6.5).
@@ -265,18 +337,35 @@ impl Channel {
         let success = self.upstream_says(&far).await;
         self.answer(success).await?;
         if success {
-            let shared = program::Shared {
-                session: Arc::clone(&self.session),
-                handle: self.handle.clone(),
-                near: Arc::clone(&self.near),
-                far,
-                permit: Arc::clone(&permit),
-                terminal: self.terminal,
-            };
-            let (input, output) = program::start(shared, meaning.protocol);
-            self.running = Some(Running { permit, input, output });
+            self.take_up(&far, permit, meaning.protocol);
         }
         Ok(())
+    }
+
+    /// A program was started: what it says flows from now on.
+    fn take_up(&mut self, far: &Arc<Far>, permit: Arc<StreamPermit>, protocol: Option<Protocol>) {
+        let shared = program::Shared {
+            session: Arc::clone(&self.session),
+            handle: self.handle.clone(),
+            near: Arc::clone(&self.near),
+            far: Arc::clone(far),
+            permit: Arc::clone(&permit),
+            terminal: self.terminal,
+        };
+        let (input, output) = program::start(shared, protocol);
+        self.running = Some(Running { permit, input, output });
+    }
+
+    /// Nothing more of the program's output is shown.
+    pub(super) fn silence(&mut self) {
+        if let Some(running) = &self.running {
+            running.output.abort();
+        }
+    }
+
+    /// What allowed the program that runs.
+    pub(super) fn running_permit(&self) -> Option<Arc<StreamPermit>> {
+        self.running.as_ref().map(|r| Arc::clone(&r.permit))
     }
 
     /// A refused command ends as a command does that the shell may not run: words on standard error, status 126.
@@ -303,6 +392,9 @@ impl Channel {
         while let Some(Item::Data(stream, bytes)) = self.near.inbox.try_next() {
             self.session.keep(self.near.number, stream, Direction::Client, &bytes).await;
         }
+        if let Some(governed) = &self.governed {
+            governed.close(&self.session).await;
+        }
         if let Some(far) = &self.far {
             let _gone = far.end.close().await;
         } else {
@@ -317,4 +409,8 @@ impl Channel {
         self.session.event(&Event::Closed { channel: Some(self.near.number) });
         self.session.channels.lock().remove(&self.near.id);
     }
+}
+
+fn not_started(why: &NotStarted) -> Refusal {
+    Refusal { kind: RefusalKind::NotUnderstood, message: format!("refused: {why}"), detail: None, hint: None }
 }

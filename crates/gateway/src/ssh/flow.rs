@@ -8,7 +8,13 @@ use doorward_enforce::{StreamPermit, UpstreamQueue};
 use doorward_record::Direction;
 use doorward_ssh::codec::Stream;
 use russh::{ChannelId, ChannelMsg, ChannelWriteHalf};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// How long a caller who has closed the channel may still be waited for by what he sent before.
 const LINGER: Duration = Duration::from_secs(5);
@@ -25,6 +31,8 @@ pub(crate) struct Near {
     pub(crate) id: ChannelId,
     pub(crate) end: CallerEnd,
     pub(crate) inbox: Arc<Inbox>,
+    /// Whether what was shown last ended a line.
+    pub(crate) fresh_line: AtomicBool,
 }
 
 /// Room for as much as was passed on.
@@ -42,6 +50,7 @@ impl Near {
             return Ok(());
         }
         session.keep(self.number, stream, Direction::Upstream, bytes).await;
+        self.fresh_line.store(bytes.ends_with(b"\n"), Ordering::Relaxed);
         let bytes = Bytes::copy_from_slice(bytes);
         let sent = async {
             match stream {

@@ -58,7 +58,7 @@ pub(crate) async fn direct(
     inbox: Arc<Inbox>,
     reply: ChannelOpenHandle,
 ) {
-    let near = Near { number: end.id().number(), id: end.id(), end, inbox };
+    let near = Near { number: end.id().number(), id: end.id(), end, inbox, fresh_line: true.into() };
     let meaning = target.meaning(&session);
     let kind = meaning.facts.command.to_string();
     session.event(&Event::Opened { channel: Some(near.number), kind, target: Some(meaning.statement.to_string()) });
@@ -188,7 +188,13 @@ async fn connect_back(session: Arc<Session>, caller: Handle, connection: Incomin
         return reply.reject(ChannelOpenFailure::ConnectFailed).await;
     };
     reply.accept().await;
-    let near = Near { number: near.id().number(), id: near.id(), inbox: session.inbox(near.id()), end: near.split().1 };
+    let near = Near {
+        number: near.id().number(),
+        id: near.id(),
+        inbox: session.inbox(near.id()),
+        end: near.split().1,
+        fresh_line: true.into(),
+    };
     let target = Some(format!("{address}:{port} from {from}:{from_port}"));
     session.event(&Event::Opened { channel: Some(near.number), kind: "forwarded-tcpip".into(), target });
     carry(&session, &near, channel, &permit).await;

@@ -11,6 +11,7 @@
 //! | `channel.rs` | a session channel: its requests, one after the other |
 //! | `flow.rs` | data of a channel, both ways |
 //! | `program.rs` | a program that runs: its input and output |
+//! | `governed.rs`, `lines.rs` | a shell whose lines are decided one by one |
 //! | `sftp.rs` | a program that speaks SFTP: each operation decided |
 //! | `forward.rs` | forwarded connections |
 //! | `inbox.rs` | what a peer sent, until it is taken |
@@ -22,8 +23,10 @@ mod caller;
 mod channel;
 mod flow;
 mod forward;
+mod governed;
 mod inbox;
 mod keys;
+mod lines;
 mod login;
 mod program;
 mod session;

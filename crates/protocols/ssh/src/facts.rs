@@ -1,6 +1,6 @@
 //! What the requests of RFC 4254, and OpenSSH's extensions to them, would do.
 use doorward_model::{Access, Action, Facts, Resource};
-use doorward_shell::{Login, Protocol, analyse};
+use doorward_shell::{Login, Protocol, analyse, analyse_line};
 use std::sync::Arc;
 
 /// A request, as it is decided.
@@ -39,6 +39,18 @@ pub fn exec(command: &[u8], login: Login) -> Meaning {
 /// `shell` (RFC 4254 §6.5): the login shell, interactive.
 pub fn shell(login: Login) -> Meaning {
     Meaning::one("shell", "shell".into(), vec![access(Action::Shell, Resource::Connection, login)])
+}
+
+/// `shell`, with a shell whose lines are decided one by one.
+pub fn governed_shell(login: Login) -> Meaning {
+    let accesses = vec![access(Action::GovernedShell, Resource::Connection, login)];
+    Meaning::one("governed_shell", "governed shell".into(), accesses)
+}
+
+/// A line of a governed shell that is in this directory.
+pub fn line(text: &str, login: Login, directory: Option<&str>) -> Meaning {
+    let analysis = analyse_line(text, login, directory);
+    Meaning { facts: Arc::new(analysis.facts), statement: text.into(), protocol: None }
 }
 
 /// `subsystem` (RFC 4254 §6.5). SFTP is looked into; any other is a stream that nobody reads.

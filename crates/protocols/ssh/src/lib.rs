@@ -5,6 +5,7 @@
 //! | `facts.rs` | requests of RFC 4254 and OpenSSH's → facts |
 //! | `sftp.rs` | SFTP as a pure state machine: each operation decided |
 //! | `transfer.rs` | streams of scp, rsync, git: looked through |
+//! | `editor.rs` | the line that a caller types into a governed shell |
 //! | `render.rs` | outcomes → lines on standard error |
 //! | `codec.rs` | how channels stand in a recording |
 //! | `replay.rs` | a recording, readable; terminals as asciicast |
@@ -15,10 +16,11 @@
 //! Deliberately absent: the transport of RFC 4253 and its encryption, log-in, flow control: a library has
 //! them, and the gateway drives it. Known limits: `docs/protocols/ssh.md`.
 pub mod codec;
+pub mod editor;
 pub mod facts;
 pub mod render;
 pub mod replay;
 pub mod sftp;
 pub mod transfer;
 
-pub use doorward_shell::{Login, Protocol};
+pub use doorward_shell::{Login, Protocol, is_incomplete};
