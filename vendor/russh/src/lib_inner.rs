@@ -519,6 +519,10 @@ pub(crate) struct ChannelParams {
     pending_data: std::collections::VecDeque<(bytes::Bytes, Option<u32>, usize)>,
     pending_eof: bool,
     pending_close: bool,
+    /// What is pending is to be followed by a close of this side alone. (Doorward)
+    half_close: bool,
+    /// This side is closed, and the peer's is waited for. (Doorward)
+    closing: bool,
 }
 
 impl ChannelParams {

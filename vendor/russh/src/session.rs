@@ -294,6 +294,31 @@ impl Encrypted {
         Ok(())
     }
 
+    /// Closes this side, and keeps the channel until the peer closes its own: an exit status may come before
+    /// that. (Doorward)
+    pub fn close_half(&mut self, channel: ChannelId) -> Result<(), crate::Error> {
+        let Some(params) = self.channels.get_mut(&channel) else { return Ok(()) };
+        if params.closing {
+            return Ok(());
+        }
+        if !params.pending_data.is_empty() {
+            params.pending_close = true;
+            params.half_close = true;
+            return Ok(());
+        }
+        params.closing = true;
+        self.byte(channel, msg::CHANNEL_CLOSE)
+    }
+
+    /// The peer has closed its side. (Doorward)
+    pub fn closed_by_peer(&mut self, channel: ChannelId) -> Result<(), crate::Error> {
+        if self.channels.get(&channel).is_some_and(|c| c.closing) {
+            self.channels.remove(&channel);
+            return Ok(());
+        }
+        self.close(channel)
+    }
+
     pub fn sender_window_size(&self, channel: ChannelId) -> usize {
         if let Some(channel) = self.channels.get(&channel) {
             channel.sender_window_size as usize
@@ -421,7 +446,12 @@ impl Encrypted {
                 self.eof(channel)?;
             }
             if pending_close {
-                self.close(channel)?;
+                // (Doorward)
+                if self.channels.get(&channel).is_some_and(|c| c.half_close) {
+                    self.close_half(channel)?;
+                } else {
+                    self.close(channel)?;
+                }
             }
         }
         Ok(())
@@ -808,6 +838,8 @@ impl Encrypted {
                     pending_data: std::collections::VecDeque::new(),
                     pending_eof: false,
                     pending_close: false,
+                    half_close: false,
+                    closing: false,
                 });
                 return ChannelId(self.last_channel_id.0);
             }

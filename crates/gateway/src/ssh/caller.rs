@@ -428,6 +428,9 @@ impl server::Handler for Caller {
         name: &str,
         _: &mut server::Session,
     ) -> Result<(), Self::Error> {
+        if name == "eow@openssh.com" {
+            return self.request(id, Request::EndOfWrite);
+        }
         self.request(id, Request::Unknown(name.chars().take(256).collect()))
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Channel {
 
 /// A session channel, from its opening to its end.
 pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, inbox: Arc<Inbox>) {
-    let near = Near { number: end.id().number(), id: end.id(), end, inbox, fresh_line: true.into() };
+    let near = Near::new(end, inbox);
     session.event(&Event::Opened { channel: Some(near.number), kind: "session".into(), target: None });
     let mut channel = Channel {
         session,
@@ -134,6 +134,7 @@ impl Channel {
             Request::Signal(signal) => self.signal(signal).await,
             Request::Agent => self.not_offered(facts::agent(self.session.login), "forwarding of an agent").await,
             Request::X11 => self.not_offered(facts::x11(self.session.login), "forwarding of X11").await,
+            Request::EndOfWrite => self.end_of_write().await,
             Request::Unknown(name) => {
                 let what = format!("the channel request `{}`", name.escape_debug());
                 let access = Access::new(Action::Opaque, Resource::Opaque { what: what.as_str().into() });
@@ -183,9 +184,17 @@ impl Channel {
         if let Some(far) = &self.far {
             return Ok(Arc::clone(far));
         }
-        let channel = tokio::select! {
-            opened = self.session.upstream.handle.channel_open_session() => opened?,
+        let opened = tokio::select! {
+            opened = self.session.upstream.handle.channel_open_session() => opened,
             () = self.session.ended() => return Err(Gone),
+        };
+        let Ok(channel) = opened else {
+            // Servers allow so many at once (OpenSSH: `MaxSessions`, 10).
+            let text = render::notice("the target opens no more sessions on this connection", self.terminal);
+            self.session.say(&self.told(), &text).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.answer(false).await?;
+            return Err(Gone);
         };
         let far = Arc::new(Far { inbox: self.session.upstream.inbox(channel.id()), end: channel.split().1 });
         self.far = Some(Arc::clone(&far));
@@ -248,6 +257,15 @@ impl Channel {
         self.session.redeem(permit, payload.as_bytes()).await?;
         self.session.event(&Event::Resize { channel: Some(self.near.number), columns, rows });
         Ok(far.end.window_change(columns, rows, width, height).await?)
+    }
+
+    /// The caller reads no more: what follows is dropped, and the program is told.
+    async fn end_of_write(&self) -> Result<(), Gone> {
+        self.near.deaf.send_replace(true);
+        let Some(far) = &self.far else { return Ok(()) };
+        let Ok(permit) = self.session.follow(b"eow") else { return Ok(()) };
+        self.session.redeem(permit, b"eow").await?;
+        Ok(far.end.end_of_write().await?)
     }
 
     async fn signal(&self, signal: russh::Sig) -> Result<(), Gone> {
@@ -397,12 +415,12 @@ impl Channel {
         }
         if let Some(far) = &self.far {
             let _gone = far.end.close().await;
-        } else {
-            let _gone = self.near.end.close().await;
         }
         if let Some(running) = self.running.take() {
+            // The exit status may come yet, and goes to the caller before the channel is closed.
             let _panicked = running.output.await;
         }
+        let _closed_already = self.near.end.close().await;
         if let Some(far) = &self.far {
             self.session.upstream.inboxes.lock().remove(&far.end.id());
         }

@@ -15,6 +15,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// How long a caller who has closed the channel may still be waited for by what he sent before.
 const LINGER: Duration = Duration::from_secs(5);
@@ -31,6 +32,8 @@ pub(crate) struct Near {
     pub(crate) id: ChannelId,
     pub(crate) end: CallerEnd,
     pub(crate) inbox: Arc<Inbox>,
+    /// The caller reads no more.
+    pub(crate) deaf: watch::Sender<bool>,
     /// Whether what was shown last ended a line.
     pub(crate) fresh_line: AtomicBool,
 }
@@ -44,6 +47,11 @@ where
 }
 
 impl Near {
+    pub(crate) fn new(end: CallerEnd, inbox: Arc<Inbox>) -> Self {
+        let (number, id) = (end.id().number(), end.id());
+        Self { number, id, end, inbox, deaf: watch::Sender::new(false), fresh_line: true.into() }
+    }
+
     /// Shows bytes to the caller; they are recorded as he sees them.
     pub(crate) async fn show(&self, session: &Session, stream: Stream, bytes: &[u8]) -> Result<(), Gone> {
         if bytes.is_empty() {
@@ -58,8 +66,11 @@ impl Near {
                 Stream::Error => self.end.extended_data_bytes(1, bytes).await,
             }
         };
+        let mut deaf = self.deaf.subscribe();
         tokio::select! {
             sent = sent => Ok(sent?),
+            // What nobody reads is dropped; the program is told, and its exit status still counts.
+            _ = deaf.wait_for(|deaf| *deaf) => Ok(()),
             () = self.inbox.closed() => Err(Gone),
             () = session.ended() => Err(Gone),
         }

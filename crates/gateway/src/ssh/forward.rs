@@ -58,7 +58,7 @@ pub(crate) async fn direct(
     inbox: Arc<Inbox>,
     reply: ChannelOpenHandle,
 ) {
-    let near = Near { number: end.id().number(), id: end.id(), end, inbox, fresh_line: true.into() };
+    let near = Near::new(end, inbox);
     let meaning = target.meaning(&session);
     let kind = meaning.facts.command.to_string();
     session.event(&Event::Opened { channel: Some(near.number), kind, target: Some(meaning.statement.to_string()) });
@@ -112,12 +112,14 @@ pub(crate) async fn listen(session: &Session, address: &str, port: &mut u32) -> 
     if session.redeem(permit, meaning.statement.as_bytes()).await.is_err() {
         return false;
     }
+    // A connection may come as soon as the upstream listens: nobody looks for what it belongs to before this is known.
+    let mut listening = session.listening.lock().await;
     let asked = session.upstream.handle.tcpip_forward(address, *port);
     let Ok(Ok(given)) = tokio::time::timeout(ANSWER, asked).await else { return false };
     if given != 0 {
         *port = given;
     }
-    session.listening.lock().insert((address.to_owned(), *port), stream);
+    listening.insert((address.to_owned(), *port), stream);
     true
 }
 
@@ -145,7 +147,7 @@ fn decide_at_once(session: &Session, meaning: &facts::Meaning) -> Option<Permit>
 
 /// `cancel-tcpip-forward`: what was allowed may end.
 pub(crate) async fn stop_listening(session: &Session, address: &str, port: u32) -> bool {
-    if session.listening.lock().remove(&(address.to_owned(), port)).is_none() {
+    if session.listening.lock().await.remove(&(address.to_owned(), port)).is_none() {
         return false;
     }
     let asked = session.upstream.handle.cancel_tcpip_forward(address, port);
@@ -168,7 +170,7 @@ pub(crate) fn refuse_socket(session: &Session, path: &str) {
 /// Connections that reach a forward that was allowed.
 pub(crate) async fn take_incoming(session: Arc<Session>, caller: Handle, mut incoming: mpsc::Receiver<Incoming>) {
     while let Some(connection) = incoming.recv().await {
-        let expected = session.listening.lock().get(&(connection.address.clone(), connection.port)).map(Arc::clone);
+        let expected = session.listening.lock().await.get(&(connection.address.clone(), connection.port)).cloned();
         let room = session.channels.lock().len() < super::session::MOST_CHANNELS;
         // The policy of the moment, not that of the moment when the forward was asked for.
         let allowed = expected.filter(|permit| session.enforcer.lock().still_allows(permit, now()).is_ok());
@@ -188,13 +190,8 @@ async fn connect_back(session: Arc<Session>, caller: Handle, connection: Incomin
         return reply.reject(ChannelOpenFailure::ConnectFailed).await;
     };
     reply.accept().await;
-    let near = Near {
-        number: near.id().number(),
-        id: near.id(),
-        inbox: session.inbox(near.id()),
-        end: near.split().1,
-        fresh_line: true.into(),
-    };
+    let inbox = session.inbox(near.id());
+    let near = Near::new(near.split().1, inbox);
     let target = Some(format!("{address}:{port} from {from}:{from_port}"));
     session.event(&Event::Opened { channel: Some(near.number), kind: "forwarded-tcpip".into(), target });
     carry(&session, &near, channel, &permit).await;

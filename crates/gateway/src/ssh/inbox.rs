@@ -20,15 +20,30 @@ const PIECE: usize = 64 * 1024;
 /// A channel request (RFC 4254 §6).
 #[derive(Debug)]
 pub(crate) enum Request {
-    Pty { term: String, columns: u32, rows: u32, pixels: (u32, u32), modes: Vec<(Pty, u32)> },
-    Env { name: String, value: String },
+    Pty {
+        term: String,
+        columns: u32,
+        rows: u32,
+        pixels: (u32, u32),
+        modes: Vec<(Pty, u32)>,
+    },
+    Env {
+        name: String,
+        value: String,
+    },
     Exec(Vec<u8>),
     Shell,
     Subsystem(String),
-    Resize { columns: u32, rows: u32, pixels: (u32, u32) },
+    Resize {
+        columns: u32,
+        rows: u32,
+        pixels: (u32, u32),
+    },
     Signal(Sig),
     Agent,
     X11,
+    /// Nothing more will be read (OpenSSH's PROTOCOL §2.1).
+    EndOfWrite,
     Unknown(String),
 }
 
@@ -40,7 +55,7 @@ impl Request {
             Self::Env { name, value } => name.len().saturating_add(value.len()),
             Self::Exec(command) => command.len(),
             Self::Subsystem(name) | Self::Unknown(name) => name.len(),
-            Self::Shell | Self::Resize { .. } | Self::Signal(_) | Self::Agent | Self::X11 => 0,
+            Self::Shell | Self::Resize { .. } | Self::Signal(_) | Self::Agent | Self::X11 | Self::EndOfWrite => 0,
         }
     }
 }

@@ -92,6 +92,11 @@ impl Arrival {
     ) -> Result<Started, NoSession> {
         let endpoint = &self.endpoint;
         let upstream_user = endpoint.connection.user.clone().unwrap_or_else(|| user.to_owned());
+        if endpoint.connection.user.is_none() && !is_plain_name(user) {
+            return Err(NoSession::Refused(
+                "refused: the user name is not a plain one; use letters, digits and . _ - @".into(),
+            ));
+        }
         let login = Login { is_root: upstream_user == "root" };
         let who = principal.id();
         let recording = endpoint.services.recordings.start(self.meta(&who, &upstream_user));
@@ -121,7 +126,7 @@ impl Arrival {
             turn: tokio::sync::Mutex::default(),
             upstream,
             channels: Mutex::default(),
-            listening: Mutex::default(),
+            listening: tokio::sync::Mutex::default(),
             looks: watch::Sender::new(0),
             client_bytes: 0.into(),
             upstream_bytes: 0.into(),
@@ -231,4 +236,27 @@ fn refused(refusal: &Refusal) -> NoSession {
 /// A user name as it is kept: callers choose how long they are.
 fn shortened(user: &str) -> String {
     user.chars().take(256).collect()
+}
+
+/// Servers cut what they are given: OpenSSH's takes `root:x` for `root`, Debian's `root/x` too. What is decided has to be
+/// the name that they end up with.
+fn is_plain_name(user: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+    !user.is_empty() && user.len() <= 256 && !user.starts_with('-') && user.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain_name;
+
+    #[test]
+    fn names_that_servers_cut_are_not_plain() {
+        for plain in ["root", "deploy", "svc_web-1", "a.b@example.com"] {
+            assert!(is_plain_name(plain), "{plain}");
+        }
+        for bad in ["", "root:x", "root/x", "root ", "r\0oot", "-oProxyCommand", "r\u{f6}\u{f6}t", "a+b", "a%b", "a\\b"]
+        {
+            assert!(!is_plain_name(bad), "{bad}");
+        }
+    }
 }

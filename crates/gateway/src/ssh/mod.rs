@@ -225,7 +225,9 @@ fn preferred() -> russh::Preferred {
 
 fn server_config(host_key: PrivateKey) -> server::Config {
     server::Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Doorward")),
+        // OpenSSH's client tells servers of its own kind alone that it reads no more (`eow@openssh.com`); without that,
+        // `ssh host 'tail -f log' | head -1` never ends.
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-OpenSSH_Doorward")),
         methods: MethodSet::from(
             [MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive].as_slice(),
         ),

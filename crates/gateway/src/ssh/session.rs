@@ -60,7 +60,7 @@ pub(crate) struct Session {
     /// The caller's channels.
     pub(crate) channels: Mutex<HashMap<ChannelId, Arc<Inbox>>>,
     /// Remote forwards that were allowed: where the upstream listens for the caller.
-    pub(crate) listening: Mutex<HashMap<(String, u32), Arc<StreamPermit>>>,
+    pub(crate) listening: tokio::sync::Mutex<HashMap<(String, u32), Arc<StreamPermit>>>,
     /// Counts the looks at whether what was allowed still is: a few a second, and one as policies change.
     pub(crate) looks: watch::Sender<u64>,
     pub(crate) client_bytes: AtomicU64,

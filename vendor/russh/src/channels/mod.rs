@@ -82,6 +82,8 @@ pub enum ChannelMsg {
         pix_width: u32,
         pix_height: u32,
     },
+    /// (client only, Doorward) `eow@openssh.com`: nothing more will be read.
+    EndOfWrite,
     /// (client only)
     AgentForward {
         want_reply: bool,
@@ -312,6 +314,11 @@ impl<S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static> ChannelWriteHalf<
             pix_height,
         })
         .await
+    }
+
+    /// Tells the server that nothing more will be read (OpenSSH's PROTOCOL §2.1). (Doorward)
+    pub async fn end_of_write(&self) -> Result<(), Error> {
+        self.send_msg(ChannelMsg::EndOfWrite).await
     }
 
     /// Inform the server that we will accept agent forwarding channels

@@ -1781,6 +1781,8 @@ impl Session {
             Msg::Channel(id, ChannelMsg::RequestSubsystem { want_reply, name }) => {
                 self.request_subsystem(want_reply, id, &name)?
             }
+            // (Doorward)
+            Msg::Channel(id, ChannelMsg::EndOfWrite) => self.end_of_write(id)?,
             Msg::Channel(id, ChannelMsg::AgentForward { want_reply }) => {
                 self.agent_forward(id, want_reply)?
             }

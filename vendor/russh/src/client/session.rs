@@ -304,6 +304,21 @@ impl Session {
         Ok(())
     }
 
+    /// Tells the server that nothing more will be read of a channel. (Doorward)
+    pub fn end_of_write(&mut self, channel: ChannelId) -> Result<(), crate::Error> {
+        if let Some(ref mut enc) = self.common.encrypted
+            && let Some(channel) = enc.channels.get(&channel)
+        {
+            push_packet!(enc.write, {
+                msg::CHANNEL_REQUEST.encode(&mut enc.write)?;
+                channel.recipient_channel.encode(&mut enc.write)?;
+                "eow@openssh.com".encode(&mut enc.write)?;
+                0u8.encode(&mut enc.write)?;
+            });
+        }
+        Ok(())
+    }
+
     /// Requests a TCP/IP forwarding from the server
     ///
     /// If `reply_channel` is not None, sets want_reply and returns the server's response via the channel,
@@ -539,6 +554,10 @@ impl Session {
 
     pub fn close(&mut self, channel: ChannelId) -> Result<(), crate::Error> {
         if let Some(ref mut enc) = self.common.encrypted {
+            // (Doorward)
+            if self.common.config.manual_window {
+                return enc.close_half(channel);
+            }
             enc.close(channel)
         } else {
             unreachable!()

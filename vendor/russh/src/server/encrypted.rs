@@ -717,7 +717,11 @@ impl Session {
                 if !self.common.is_established_channel(channel_num) {
                     return Ok(());
                 }
-                if let Some(ref mut enc) = self.common.encrypted {
+                // (Doorward) With windows of its own, the other side of the channel may still have an exit
+                // status to tell: the handler answers, by closing the channel.
+                if !self.common.config.manual_window
+                    && let Some(ref mut enc) = self.common.encrypted
+                {
                     // Reply with CHANNEL_CLOSE per RFC 4254 Section 5.3.
                     enc.close(channel_num)?;
                 }
@@ -1323,6 +1327,8 @@ impl Session {
             pending_data: std::collections::VecDeque::new(),
             pending_eof: false,
             pending_close: false,
+            half_close: false,
+            closing: false,
         };
 
         let (channel, channel_ref) = Channel::new(
