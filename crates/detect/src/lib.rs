@@ -41,6 +41,7 @@
 mod blocks;
 mod calendar;
 mod chain;
+mod chance;
 mod checks;
 mod email;
 mod ipv6;

@@ -65,6 +65,9 @@ enum End {
 /// A private key is dropped from its first line to its last. A line that cannot be of it (a prompt after
 /// `head -1`) is shown; for some lines more, what looks like the body of a key is dropped too.
 ///
+/// Short e-mail and IP addresses amid bytes that are no text are left: what is compressed or encrypted has some by
+/// chance, and would be another file without them.
+///
 /// Not found: a value that is cut by a line end (but for private keys), by a sequence longer than 1 KiB, or by a
 /// shell that breaks a line of input at the edge of the terminal; words that say what a number is on the line
 /// after it.
@@ -326,23 +329,35 @@ impl StreamMasker {
 
     /// Finds all that has to be masked.
     fn look(&mut self, screen: &Screen, raw: &[u8], spans: &mut Spans) {
-        let hint = Hint::default();
         spans.clear();
         if let Some(token) = self.token {
             spans.add_token(&screen.joined, token);
         }
-        self.detector.scan_into(&screen.joined.text, &hint, self.wanted, &mut self.found);
+        self.find(&screen.joined.text);
         self.found.drain(..).for_each(|f| spans.add(&screen.joined, &f));
         if screen.differ {
-            self.detector.scan_into(&screen.pieces.text, &hint, self.wanted, &mut self.found);
+            self.find(&screen.pieces.text);
             self.found.drain(..).for_each(|f| spans.add(&screen.pieces, &f));
         }
         for payload in screen.sequences.iter().filter_map(|s| s.payload.clone()) {
             let text = raw.get(payload.clone()).unwrap_or_default();
-            self.detector.scan_into(text, &hint, self.wanted, &mut self.found);
+            self.find(text);
             self.found.drain(..).for_each(|f| spans.add_raw(text, payload.start, &f));
         }
         spans.merge();
+    }
+
+    /// The values in a text, but for those that random bytes make.
+    fn find(&mut self, text: &[u8]) {
+        self.detector.scan_into(text, &Hint::default(), self.wanted, &mut self.found);
+        if self.found.iter().any(|f| f.is_often_chance()) {
+            // A line of noise may be too short to tell by itself.
+            let before = self.context.recent();
+            let all = [before, text].concat();
+            let shifted =
+                |f: &Finding| Finding { range: f.range.start + before.len()..f.range.end + before.len(), ..f.clone() };
+            self.found.retain(|f| !self.detector.is_chance(&all, &shifted(f), self.wanted));
+        }
     }
 
     /// Up to where a segment goes out at a pause.

@@ -275,6 +275,17 @@ impl Enforcer {
         }
     }
 
+    /// Whether what was just judged stays as it is until the policies change: no policy that could bear on it reads
+    /// the clock or another changing attribute, and it rests on no approval.
+    pub fn is_lasting(&self, stream: &StreamPermit) -> bool {
+        stream.grant.approved.is_none() && self.remembered.contains_key(&stream.grant.facts)
+    }
+
+    /// Whether `connect` stays allowed until the policies change or the identity ends.
+    pub fn is_welcome_lasting(&self) -> bool {
+        self.remembered.contains_key(&self.connect)
+    }
+
     /// Settles a held request. A yes leads to an evaluation with the real approvers.
     pub fn settle(&mut self, held: Held, verdict: ApprovalVerdict, now: Timestamp) -> Outcome {
         let Held { approval, facts, payload, via } = held;

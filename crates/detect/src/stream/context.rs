@@ -31,6 +31,11 @@ impl Context {
         self.0.drain(..surplus);
     }
 
+    /// What stands before a line, with the end of the lines before it.
+    pub(super) fn recent(&self) -> &[u8] {
+        if self.at_line_start() { &self.0 } else { &[] }
+    }
+
     pub(super) fn speaks_of_ssn(&self) -> bool {
         speaks_of_ssn(&self.0, self.0.len(), self.0.len(), Words::Anywhere)
     }

@@ -379,3 +379,27 @@ proptest! {
         prop_assert!(!digits.contains("1111111") && !shown.contains("ada") && !shown.contains("ghp_"), "{shown:?}");
     }
 }
+
+#[test]
+fn what_is_compressed_stays_what_it_is() {
+    // xorshift64*: the same bytes in every run.
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut noise = Vec::with_capacity(2 << 20);
+    while noise.len() < 2 << 20 {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        noise.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    let shown = whole(&noise);
+    let differs = shown.iter().zip(&noise).position(|(a, b)| a != b);
+    let around =
+        differs.map(|at| noise.get(at.saturating_sub(40)..at + 40).unwrap_or_default().escape_ascii().to_string());
+    assert!(shown == noise, "{} bytes of {}, from {differs:?} on: {around:?}", shown.len(), noise.len());
+    // Noise hides no value that chance does not make.
+    let hidden =
+        [noise.get(..64).unwrap(), b" ada.lovelace@example.com 4111111111111111 ", noise.get(64..128).unwrap()]
+            .concat();
+    let shown = whole(&hidden).escape_ascii().to_string();
+    assert!(!shown.contains("lovelace") && !shown.contains("41111111"), "{shown}");
+}

@@ -34,6 +34,8 @@ pub(crate) struct Near {
     pub(crate) inbox: Arc<Inbox>,
     /// The caller reads no more.
     pub(crate) deaf: watch::Sender<bool>,
+    /// The caller has typed something, and its echo has not come yet.
+    pub(crate) typed: AtomicBool,
     /// Whether what was shown last ended a line.
     pub(crate) fresh_line: AtomicBool,
 }
@@ -49,7 +51,7 @@ where
 impl Near {
     pub(crate) fn new(end: CallerEnd, inbox: Arc<Inbox>) -> Self {
         let (number, id) = (end.id().number(), end.id());
-        Self { number, id, end, inbox, deaf: watch::Sender::new(false), fresh_line: true.into() }
+        Self { number, id, end, inbox, deaf: watch::Sender::new(false), typed: false.into(), fresh_line: true.into() }
     }
 
     /// Shows bytes to the caller; they are recorded as he sees them.

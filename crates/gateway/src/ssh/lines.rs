@@ -37,6 +37,7 @@ impl Channel {
             if let State::Running(permit) = &governed.state {
                 let permit = Arc::clone(permit);
                 let Some(far) = self.far.clone().filter(|_| !rest.is_empty()) else { return Ok(()) };
+                self.near.typed.store(true, Ordering::Relaxed);
                 return far.send(&self.session, &self.near, &permit, rest).await;
             }
             let mut out = Vec::new();

@@ -17,13 +17,19 @@ use doorward_ssh::{
     transfer::Inspector,
 };
 use russh::{Sig, server::Handle};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::task::JoinHandle;
 
 /// A program that wrote nothing for so long waits for somebody: a prompt must be seen.
 const PAUSE: Duration = Duration::from_millis(8);
 /// What may be the beginning of a value is not kept back longer than this.
 const OVERDUE: Duration = Duration::from_millis(500);
+
+/// What a key leads to at once is no longer than this, in bytes.
+const LONGEST_ECHO: usize = 256;
 
 /// How long the end of output waits for the exit status. Some clients (PuTTY) close the channel at once when
 /// they see that end, and what comes after is lost to them; servers send both together.
@@ -61,7 +67,10 @@ impl Input {
         bytes: &[u8],
     ) -> Result<(), Gone> {
         match self {
-            Self::Plain => far.send(session, near, permit, bytes).await,
+            Self::Plain => {
+                near.typed.store(true, Ordering::Relaxed);
+                far.send(session, near, permit, bytes).await
+            }
             Self::Sftp(desk) => desk.take(session, near, bytes).await,
         }
     }
@@ -281,7 +290,17 @@ impl Output {
         let pushed = filter.push(bytes, &mut out);
         self.shared.near.show(&self.shared.session, stream, &out).await?;
         self.checked(pushed).await?;
+        self.echo(bytes.len()).await?;
         flow::grant(&self.shared.far.end, bytes.len()).await
+    }
+
+    /// The echo of a key does not wait to see whether more comes: what can be the beginning of a value still does.
+    async fn echo(&mut self, length: usize) -> Result<(), Gone> {
+        let Shared { near, terminal, .. } = &self.shared;
+        if *terminal && length <= LONGEST_ECHO && near.typed.swap(false, Ordering::Relaxed) {
+            return self.pause().await;
+        }
+        Ok(())
     }
 
     /// What may be seen is for the policy of the moment to say.

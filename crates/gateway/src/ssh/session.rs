@@ -32,6 +32,9 @@ use tokio::sync::{oneshot, watch};
 /// How many channels a caller may have open at once. OpenSSH's servers allow ten sessions.
 pub(crate) const MOST_CHANNELS: usize = 256;
 
+/// How often what depends on the time is judged anew.
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
+
 /// The caller's half of a channel, where it is written to.
 pub(crate) type CallerEnd = russh::ChannelWriteHalf<server::Msg>;
 /// The upstream's half.
@@ -61,7 +64,7 @@ pub(crate) struct Session {
     pub(crate) channels: Mutex<HashMap<ChannelId, Arc<Inbox>>>,
     /// Remote forwards that were allowed: where the upstream listens for the caller.
     pub(crate) listening: tokio::sync::Mutex<HashMap<(String, u32), Arc<StreamPermit>>>,
-    /// Counts the looks at whether what was allowed still is: a few a second, and one as policies change.
+    /// Counts changes of policies that sessions were told of.
     pub(crate) looks: watch::Sender<u64>,
     pub(crate) client_bytes: AtomicU64,
     pub(crate) upstream_bytes: AtomicU64,
@@ -265,11 +268,18 @@ impl Session {
     pub(crate) async fn revoked(&self, permit: &StreamPermit) -> Refusal {
         let mut looks = self.looks.subscribe();
         loop {
-            if let Err(refusal) = self.enforcer.lock().still_allows(permit, now()) {
-                return refusal;
+            let lasting = {
+                let mut enforcer = self.enforcer.lock();
+                if let Err(refusal) = enforcer.still_allows(permit, now()) {
+                    return refusal;
+                }
+                enforcer.is_lasting(permit)
+            };
+            tokio::select! {
+                // The sender is a field of this session.
+                _changed = looks.changed() => {}
+                () = tokio::time::sleep(LOOK), if !lasting => {}
             }
-            // The sender is a field of this session.
-            let _another = looks.changed().await;
         }
     }
 
@@ -296,20 +306,20 @@ impl Session {
         caller: &server::Handle,
         control: &mut tokio::sync::mpsc::UnboundedReceiver<Control>,
     ) {
-        let mut look = tokio::time::interval(Duration::from_millis(500));
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let reason = loop {
-            self.looks.send_modify(|n| *n = n.wrapping_add(1));
             let goodbye = tokio::select! {
                 () = self.ended() => break self.ending.borrow().clone().unwrap_or_default(),
-                _ = look.tick() => self.unwelcome(),
+                () = tokio::time::sleep(self.next_look()) => self.unwelcome(),
                 () = self.upstream.gone() => {
                     self.let_channels_end().await;
                     Some("the target closed the connection".to_owned())
                 }
                 message = control.recv() => match message {
                     Some(Control::Shut(message)) => Some(message),
-                    Some(Control::CheckWelcome) => self.unwelcome(),
+                    Some(Control::CheckWelcome) => {
+                        self.looks.send_modify(|n| *n = n.wrapping_add(1));
+                        self.unwelcome()
+                    }
                     // Of other protocols.
                     Some(
                         Control::Verdict(..) | Control::Analysis(_) | Control::Catalogue(_) | Control::Cancel,
@@ -325,6 +335,14 @@ impl Session {
         let goodbye = caller.disconnect(russh::Disconnect::ByApplication, format!("doorward: {reason}"), String::new());
         let _slow = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
         self.upstream.disconnect().await;
+    }
+
+    /// When to look again whether the session may go on: as the identity ends, and before that only where a policy
+    /// reads the clock. Changed policies are told.
+    fn next_look(&self) -> Duration {
+        let enforcer = self.enforcer.lock();
+        let left = enforcer.subject().principal.expires_at.since(now());
+        if enforcer.is_welcome_lasting() { left.max(Duration::from_millis(1)) } else { LOOK.min(left) }
     }
 
     /// What the upstream said last still reaches the caller.

@@ -7,7 +7,7 @@ use super::{
     flow::{self, Far, Near},
     inbox::Item,
     program::{self, Shared},
-    session::{Asked, Gone, Session, Told},
+    session::{Asked, Gone, LOOK, Session, Told},
 };
 use crate::services::now;
 use doorward_detect::TypeSet;
@@ -84,10 +84,14 @@ impl Desk {
 /// Decides operations and sends them upstream.
 async fn drive(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
     let mut looks = shared.session.looks.subscribe();
+    let mut judged = tokio::time::Instant::now();
     loop {
-        if looks.has_changed().is_ok_and(|changed| changed) {
+        let changed = looks.has_changed().is_ok_and(|changed| changed);
+        // While it is busy the clock moves on, too.
+        if changed || judged.elapsed() >= LOOK {
             looks.mark_unchanged();
             judge_anew(&shared.session, desk);
+            judged = tokio::time::Instant::now();
         }
         if let Err(fault) = work(shared, desk).await? {
             return fail(shared, &fault).await;
@@ -100,6 +104,7 @@ async fn drive(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
         tokio::select! {
             () = desk.work.notified() => {}
             _look = looks.changed() => judge_anew(&shared.session, desk),
+            () = tokio::time::sleep(LOOK), if desk.sftp.lock().has_open_handles() => {}
         }
     }
 }

@@ -298,6 +298,11 @@ impl Sftp {
         self.handles.of(handle).map(|open| &open.stream)
     }
 
+    /// Whether any handle is open.
+    pub fn has_open_handles(&self) -> bool {
+        self.handles.len() > 0
+    }
+
     /// The handles that are open, in the order in which they were opened.
     pub fn open_handles(&self) -> Vec<HandleKey> {
         self.handles.keys()
