@@ -55,7 +55,7 @@ def find(program, *folders):
             return os.path.join(folder, program)
     found = shutil.which(program)
     if not found:
-        sys.exit(f"bench: `{program}` is not installed (Debian: postgresql-15, pgbouncer, openssl)")
+        sys.exit(f"bench: `{program}` is not installed: bench/README.md says what it takes")
     return found
 
 
@@ -219,7 +219,11 @@ class Issuer:
         args = [program, "dev", "issuer", "--dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}"]
         self.process = Process(args, folder / "issuer.log", self.port)
         self.url = self._run("dev", "token", "--sub", "probe") and (self.folder / "issuer-url").read_text().strip()
-        self.token = self._run("dev", "token", "--sub", "bench", "--group", "bench", "--ttl", "1d")
+        self.token = self.token_of("bench", "bench")
+
+    def token_of(self, subject, group):
+        """An identity token that is good for a day."""
+        return self._run("dev", "token", "--sub", subject, "--group", group, "--ttl", "1d")
 
     def _run(self, *args):
         done = subprocess.run([self.program, *args, "--dir", str(self.folder)], capture_output=True, text=True)

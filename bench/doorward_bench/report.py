@@ -1,5 +1,8 @@
 """Tables of ratios, the aims, and the Markdown to paste."""
 
+import json
+from dataclasses import dataclass
+
 DIRECT, BOUNCER, STRICT, EASY = "direct", "pgbouncer", "doorward", "doorward-be"
 TITLES = {DIRECT: "direct", BOUNCER: "PgBouncer", STRICT: "Doorward", EASY: "Doorward, best-effort audit"}
 UNITS = {
@@ -17,6 +20,20 @@ UNITS = {
 HIGHER_IS_BETTER = {"tps", "rows_per_s"}
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """What is measured of whom."""
+
+    titles: dict  # of each target
+    units: dict  # of each metric: title and digits
+    higher: set  # metrics of which more is better
+    ours: str  # the target that is judged
+    bases: tuple  # the targets that it is compared with
+
+
+POSTGRES = Sheet(TITLES, UNITS, HIGHER_IS_BETTER, STRICT, (DIRECT, BOUNCER))
+
+
 def text(value, digits):
     return "–" if value is None else f"{value:,.{digits}f}"
 
@@ -25,31 +42,42 @@ def ratio(a, b):
     return "–" if not a or not b else f"{a / b:.2f}"
 
 
+def as_json(results):
+    return json.dumps(results, indent=1, ensure_ascii=False)
+
+
 def rows_of(results, metric):
-    """(cell, figures of each target, ratio to direct, ratio to PgBouncer) of every cell that has the metric."""
+    """(cell, figures of each target) of every cell that has the metric."""
     for cell, by_target in results["cells"].items():
         figures = {t: m.get(metric) for t, m in by_target.items()}
         if any(v is not None for v in figures.values()):
             yield cell, figures
 
 
-def tables(results):
+def tables(results, sheet):
     """One Markdown table for each metric."""
-    targets = [t for t in TITLES if t in results["targets"]]
+    targets = [t for t in sheet.titles if t in results["targets"]]
     out = []
-    for metric, (title, digits) in UNITS.items():
+    for metric, (title, digits) in sheet.units.items():
         lines = []
         for cell, figures in rows_of(results, metric):
-            ours = figures.get(STRICT)
+            ours = figures.get(sheet.ours)
             row = [cell, *(text(figures.get(t), digits) for t in targets)]
-            row += [ratio(ours, figures.get(DIRECT)), ratio(ours, figures.get(BOUNCER))]
+            row += [ratio(ours, figures.get(base)) for base in sheet.bases]
             lines.append("| " + " | ".join(row) + " |")
         if lines:
-            head = ["", *(TITLES[t] for t in targets), "Doorward : direct", "Doorward : PgBouncer"]
-            better = "higher" if metric in HIGHER_IS_BETTER else "lower"
+            against = [f"{sheet.titles[sheet.ours]} : {sheet.titles[base]}" for base in sheet.bases]
+            head = ["", *(sheet.titles[t] for t in targets), *against]
+            better = "higher" if metric in sheet.higher else "lower"
             out += [f"**{title[0].upper() + title[1:]}** ({better} is better)", ""]
             out += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), *lines, ""]
     return out
+
+
+def judged(value, bound, higher):
+    if value is None or bound is None:
+        return "not measured"
+    return "met" if (value >= bound if higher else value <= bound) else "not met"
 
 
 def aims(results):
@@ -58,11 +86,6 @@ def aims(results):
 
     def of(cell, target, metric):
         return cells.get(cell, {}).get(target, {}).get(metric)
-
-    def judged(value, bound, higher):
-        if value is None or bound is None:
-            return "not measured"
-        return "met" if (value >= bound if higher else value <= bound) else "not met"
 
     lines = ["| aim | Doorward | | best-effort audit | |", "|---|---:|---|---:|---|"]
 
@@ -101,7 +124,7 @@ def aims(results):
     return lines
 
 
-def markdown(results):
+def markdown(results, sheet=POSTGRES, aims=aims):
     """Everything, to paste into docs/performance.md."""
     about = results["about"]
     lines = [f"Measured {about['when']} at commit `{about['commit']}` by `{about['command']}`.", ""]
@@ -109,8 +132,12 @@ def markdown(results):
     failures = results["failures"]
     if failures:
         lines += ["", f"**{len(failures)} rounds failed** and are left out:", ""]
-        lines += [f"- {f['cell']}, {TITLES[f['target']]}: {f['error'].strip().splitlines()[-1][:300]}" for f in failures[:20]]
-    lines += ["", *tables(results)]
-    if STRICT in results["targets"] or EASY in results["targets"]:
+        lines += [f"- {f['cell']}, {sheet.titles[f['target']]}: {last_line(f['error'])[:300]}" for f in failures[:20]]
+    lines += ["", *tables(results, sheet)]
+    if any(t.startswith("doorward") for t in results["targets"]):
         lines += ["**The aims**", "", *aims(results), ""]
     return "\n".join(lines)
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["?"])[-1]
