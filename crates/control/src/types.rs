@@ -190,6 +190,8 @@ pub struct SshAccessView {
     pub port: u16,
     /// The gateway's host key, as in `known_hosts`.
     pub host_key: String,
+    /// The user name that asks for it where several share an address; one that begins with `+` goes behind one's own.
+    pub user: Option<String>,
 }
 
 impl From<Requirement> for RequirementView {

@@ -219,7 +219,8 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         let mut names = BTreeSet::new();
-        let mut addresses = BTreeSet::from([self.server.api_listen]);
+        // Machines behind SSH may share an address; callers name them.
+        let mut addresses = BTreeMap::from([(self.server.api_listen, "")]);
         for c in &self.connections {
             if c.name.is_empty() || c.name.contains('/') {
                 bail!(
@@ -230,7 +231,8 @@ impl Config {
             if !names.insert(&c.name) {
                 bail!("connection `{}` is defined twice", c.name);
             }
-            if c.listen.port() != 0 && !addresses.insert(c.listen) {
+            let before = addresses.insert(c.listen, c.kind.as_str());
+            if c.listen.port() != 0 && before.is_some_and(|kind| kind != "ssh" || c.kind != "ssh") {
                 bail!("connection `{}`: {} is already in use in this file", c.name, c.listen);
             }
             // SSH brings encryption of its own.

@@ -16,8 +16,10 @@ use doorward_policy::Engine;
 use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
 use doorward_store::Store;
 use std::{
+    collections::BTreeMap,
     fs,
     future::Future,
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     pin::Pin,
@@ -180,30 +182,37 @@ impl Running {
             None => tls::self_signed(state),
         }
         .context(BadConfiguration)?;
+        let mut shared: BTreeMap<SocketAddr, Vec<ssh::Endpoint>> = BTreeMap::new();
         for c in &self.config.connections {
             let backend = self.config.backend(c)?;
             let (name, address) = backend.place();
+            let context = || format!("connection `{name}`");
+            if let Backend::Ssh(connection) = backend {
+                let ca = Arc::clone(&issuing.ca);
+                let endpoint = ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"), ca)
+                    .with_context(context)
+                    .context(BadConfiguration)?;
+                shared.entry(address).or_default().push(endpoint);
+                tracing::info!("connection `{name}` on {address}");
+                continue;
+            }
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("connection `{name}`: cannot listen on {address}"))?;
-            let context = || format!("connection `{name}`");
-            let stopped = stopped.clone();
-            match backend {
-                Backend::Postgres(connection) => {
-                    let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
-                        .with_context(context)
-                        .context(BadConfiguration)?;
-                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
-                }
-                Backend::Ssh(connection) => {
-                    let endpoint =
-                        ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"), Arc::clone(&issuing.ca))
-                            .with_context(context)
-                            .context(BadConfiguration)?;
-                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped));
-                }
+            if let Backend::Postgres(connection) = backend {
+                let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
+                    .with_context(context)
+                    .context(BadConfiguration)?;
+                tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
             }
             tracing::info!("connection `{name}` on {address}");
+        }
+        for (address, endpoints) in shared {
+            let listener =
+                TcpListener::bind(address).await.with_context(|| format!("SSH: cannot listen on {address}"))?;
+            if let Some(door) = ssh::Listener::new(endpoints) {
+                tokio::spawn(Arc::new(door).serve(listener, stopped.clone()));
+            }
         }
         Ok(())
     }

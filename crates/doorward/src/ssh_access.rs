@@ -31,6 +31,13 @@ impl Issuing {
         Ok(Self { ca, engine, connections, host_key })
     }
 
+    /// How a machine is named where it shares its address: in place of the user name, or behind it.
+    fn user_at(&self, c: &SshConnection) -> Option<String> {
+        let shared = self.connections.iter().filter(|o| o.listen == c.listen).count() > 1;
+        let name = &c.info.name;
+        shared.then(|| if c.user.is_some() { name.to_string() } else { format!("+{name}") })
+    }
+
     /// Whether a policy lets them connect now, or as soon as somebody approves.
     fn may_connect(&self, who: &Principal, connection: &SshConnection) -> bool {
         let subject = Arc::new(Subject {
@@ -66,6 +73,7 @@ impl SshAccess for Issuing {
             host: (!c.listen.ip().is_unspecified()).then(|| c.listen.ip().to_string()),
             port: c.listen.port(),
             host_key: self.host_key.clone(),
+            user: self.user_at(c),
         };
         self.connections.iter().filter(|c| self.may_connect(who, c)).map(view).collect()
     }

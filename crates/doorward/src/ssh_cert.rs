@@ -153,13 +153,17 @@ fn quoted(text: &str) -> String {
 }
 
 fn stanza(endpoint: &SshAccessView, files: &Files, api: &str, renew: &str) -> String {
-    let SshAccessView { name, host, port, .. } = endpoint;
+    let SshAccessView { name, host, port, user, .. } = endpoint;
     let host = host.as_deref().unwrap_or(api);
     let key = files.key.display();
+    let user = user.as_ref().map_or_else(String::new, |user| {
+        let own = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "me".into());
+        format!("    User {}{user}\n", if user.starts_with('+') { own.as_str() } else { "" })
+    });
     format!(
         "# Through Doorward. The certificate is renewed as it runs out, with the token in DOORWARD_TOKEN or the token file.\n\
          Match originalhost {name} exec \"{}\"\n\
-         Host {name}\n    HostName {host}\n    Port {port}\n    IdentityFile \"{key}\"\n    CertificateFile \"{}\"\n    \
+         Host {name}\n    HostName {host}\n    Port {port}\n{user}    IdentityFile \"{key}\"\n    CertificateFile \"{}\"\n    \
          IdentitiesOnly yes\n    UserKnownHostsFile \"{}\"\n    StrictHostKeyChecking yes\n\n",
         renew.replace('"', "\\\""),
         files.beside("-cert.pub").display(),
@@ -221,6 +225,7 @@ mod tests {
             host: host.map(str::to_owned),
             port,
             host_key: "ssh-ed25519 AAAA".into(),
+            user: None,
         };
         let text = known_hosts(&[at(Some("10.0.0.1"), 22), at(None, 2222)], "gw");
         assert_eq!(text, "10.0.0.1 ssh-ed25519 AAAA\n[gw]:2222 ssh-ed25519 AAAA\n");

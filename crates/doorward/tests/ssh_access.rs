@@ -170,3 +170,33 @@ fn wait_until_in(w: &SshWorld) -> Output {
     }
     out
 }
+
+#[test]
+fn machines_that_share_an_address_are_named_by_the_user_name() {
+    let db = "@id(\"db\") permit (principal in Group::\"agents\", action, resource in Connection::\"db\")\n\
+        when { action == Action::\"connect\" || (resource is Program && resource.name == \"id\") };\n";
+    let w = SshWorld::shared(&format!("{POLICY}{db}"));
+    let run = |user: &str, command: &str| {
+        w.client_as(user, &w.agent()).ssh().unwrap().arg(command).stdin(Stdio::null()).output().unwrap()
+    };
+    assert_eq!(text(&run("web", "echo in")), "in\n[0]");
+    assert!(run("db", "id").status.success() && run("ops+db", "id").status.success());
+    assert!(text(&run("db", "cat x")).contains("no policy allows"), "each by its own policies");
+    assert!(text(&run("anybody", "id")).contains("log in as USER+MACHINE"));
+    assert!(text(&run("anybody+nosuch", "id")).contains("log in as USER+MACHINE"));
+    assert!(w.audit("session_opened").iter().any(|e| e["connection"] == "db"));
+    assert!(w.audit("session_ended").iter().any(|e| e["reason"].as_str().unwrap().contains("several machines")));
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("key");
+    let printed = caller(&w, &w.agent(), &["ssh-config", "--key", key.to_str().unwrap()]);
+    assert!(
+        text(&printed).contains("    User db\n") && text(&printed).contains("    User web\n"),
+        "{}",
+        text(&printed)
+    );
+    let config = home.path().join("config");
+    fs::write(&config, &printed.stdout).unwrap();
+    let mut ssh = Command::new("ssh");
+    let out = ssh.args(["-F", config.to_str().unwrap(), "db", "id -u"]).env("DOORWARD_TOKEN", w.agent());
+    assert!(out.stdin(Stdio::null()).output().unwrap().status.success());
+}

@@ -21,19 +21,35 @@ impl SshWorld {
     pub fn over(sshd: OpenSsh, policy: &str, pin_user: bool, host_key: Option<&str>) -> Self {
         let host_key = host_key.unwrap_or_else(|| sshd.host_key()).to_owned();
         let credential = format!("{{ file = \"{}\" }}", sshd.private_key().display());
-        Self::made_of(sshd, policy, pin_user, &host_key, &credential)
+        Self::made_of(sshd, policy, pin_user, &host_key, &credential, "")
     }
 
     /// With another credential towards the upstream.
     pub fn with_credential(sshd: OpenSsh, policy: &str, credential: &str) -> Self {
         let host_key = sshd.host_key().to_owned();
-        Self::made_of(sshd, policy, true, &host_key, credential)
+        Self::made_of(sshd, policy, true, &host_key, credential, "")
     }
 
-    fn made_of(sshd: OpenSsh, policy: &str, pin_user: bool, host_key: &str, credential: &str) -> Self {
+    /// With a second machine `db` (the same in truth) at the same address.
+    pub fn shared(policy: &str) -> Self {
+        let sshd = OpenSsh::start().unwrap();
+        let host_key = sshd.host_key().to_owned();
+        let credential = format!("{{ file = \"{}\" }}", sshd.private_key().display());
+        Self::made_of(sshd, policy, true, &host_key, &credential, "db")
+    }
+
+    fn made_of(sshd: OpenSsh, policy: &str, pin_user: bool, host_key: &str, credential: &str, second: &str) -> Self {
         let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
         let user = if pin_user { format!("user = \"{}\"", sshd.user()) } else { String::new() };
+        let mut machines = String::new();
+        for name in ["web", second].iter().filter(|n| !n.is_empty()) {
+            machines += &format!(
+                "[[connections]]\nname = \"{name}\"\nkind = \"ssh\"\nlisten = \"127.0.0.1:{port}\"\nupstream = \"{}\"\n{user}\n\
+                 credential = {credential}\nhost_keys = [\"{host_key}\"]\n",
+                sshd.address()
+            );
+        }
         let config = format!(
             r#"
 [server]
@@ -45,20 +61,11 @@ name = "dev"
 issuer = "{}"
 audience = ["doorward"]
 principal = "agent"
-[[connections]]
-name = "web"
-kind = "ssh"
-listen = "127.0.0.1:{port}"
-upstream = "{}"
-{user}
-credential = {credential}
-host_keys = ["{}"]
+{machines}
 [policy]
 files = ["policy.cedar"]
 "#,
             issuer.url,
-            sshd.address(),
-            host_key,
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
         Self { sshd, gateway, issuer, port, api }

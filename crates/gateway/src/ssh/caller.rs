@@ -1,7 +1,8 @@
 //! What the library tells of the caller: log-in, channels, requests. Nothing here waits for a decision.
 use super::{
-    Endpoint, HANDSHAKE, channel, forward,
+    HANDSHAKE, channel, forward,
     inbox::{Inbox, Item, Request},
+    listener::Listener,
     login::{Arrival, NoSession, Started},
     session::{MOST_CHANNELS, Session},
 };
@@ -26,17 +27,19 @@ use uuid::Uuid;
 const LONGEST_TOKEN: usize = 16 * 1024;
 
 /// A caller, from the first byte to the last.
-pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream, waiting: Waiting) {
+pub(crate) async fn serve(listener: Arc<Listener>, socket: TcpStream, waiting: Waiting) {
     let Ok((socket, second, peer)) = twice(socket) else { return };
     let id = SessionId::from_uuid(Uuid::now_v7());
+    let endpoint = Arc::clone(listener.any());
     let arrival = Arrival { endpoint: Arc::clone(&endpoint), id, peer };
-    let connection = endpoint.connection.info.name.clone();
+    let connection = listener.name().clone();
     if arrival.note(AuditKind::SessionOpened { connection, client: peer.to_string() }).is_err() {
         return;
     }
     let (logged_in, begun) = oneshot::channel();
     let live = Arc::new(OnceLock::new());
     let handler = Caller {
+        listener,
         arrival,
         socket: second.try_clone().ok(),
         live: Arc::clone(&live),
@@ -123,6 +126,7 @@ fn twice(socket: TcpStream) -> std::io::Result<(TcpStream, std::net::TcpStream, 
 type Opened = (Arc<Session>, Arc<Inbox>);
 
 struct Caller {
+    listener: Arc<Listener>,
     arrival: Arrival,
     socket: Option<std::net::TcpStream>,
     live: Arc<OnceLock<Arc<Session>>>,
@@ -142,7 +146,7 @@ impl Caller {
     async fn enter(&mut self, user: &str, known: Result<Principal, NoSession>) -> Auth {
         let begun = match known {
             Ok(principal) => match self.socket.take() {
-                Some(socket) => self.arrival.begin(user, principal, socket).await,
+                Some(socket) => self.begin(user, principal, socket).await,
                 None => Err(NoSession::Refused("a second log-in on one connection".into())),
             },
             Err(no) => Err(no),
@@ -164,6 +168,26 @@ impl Caller {
                 Auth::Accept
             }
         }
+    }
+
+    /// A session on the machine that the user name asks for.
+    async fn begin(
+        &mut self,
+        user: &str,
+        principal: Principal,
+        socket: std::net::TcpStream,
+    ) -> Result<Started, NoSession> {
+        let Some((endpoint, user)) = self.listener.machine(user) else {
+            let why = "several machines share this address: log in as USER+MACHINE; `doorward ssh-config` lists them";
+            self.arrival.turned_away(why);
+            return Err(NoSession::Refused(why.into()));
+        };
+        if self.listener.is_shared() {
+            self.arrival.endpoint = endpoint;
+            let connection = self.arrival.endpoint.connection.info.name.clone();
+            self.arrival.note(AuditKind::SessionOpened { connection, client: self.arrival.peer.to_string() })?;
+        }
+        self.arrival.begin(user, principal, socket).await
     }
 
     fn session(&self) -> Result<&Arc<Session>, russh::Error> {

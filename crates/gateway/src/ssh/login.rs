@@ -83,6 +83,11 @@ impl Arrival {
         }
     }
 
+    /// A caller who is known, and gets no session: that is written down.
+    pub(crate) fn turned_away(&self, why: &str) {
+        self.endpoint.note_no_log_in(self.id, why);
+    }
+
     /// Decides the start of the session and connects to the upstream.
     pub(crate) async fn begin(
         &self,
@@ -92,10 +97,15 @@ impl Arrival {
     ) -> Result<Started, NoSession> {
         let endpoint = &self.endpoint;
         let upstream_user = endpoint.connection.user.clone().unwrap_or_else(|| user.to_owned());
+        let Ok(slot) = Arc::clone(&endpoint.slots).try_acquire_owned() else {
+            let why = "refused: too many sessions on this connection";
+            self.turned_away(why);
+            return Err(NoSession::Refused(why.into()));
+        };
         if endpoint.connection.user.is_none() && !is_plain_name(user) {
-            return Err(NoSession::Refused(
-                "refused: the user name is not a plain one; use letters, digits and . _ - @".into(),
-            ));
+            let why = "refused: the user name is not a plain one; use letters, digits and . _ - @";
+            self.turned_away(why);
+            return Err(NoSession::Refused(why.into()));
         }
         let login = Login { is_root: upstream_user == "root" };
         let who = principal.id();
@@ -119,6 +129,7 @@ impl Arrival {
         endpoint.services.registry.add(summary, to_self);
         let session = Session {
             endpoint: Arc::clone(endpoint),
+            _slot: slot,
             id: self.id,
             login,
             enforcer: Mutex::new(enforcer),

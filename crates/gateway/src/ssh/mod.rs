@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ca.rs` | certificates that callers log in with |
 //! | `caller.rs` | what the library tells of the caller: log-in, channels, requests |
+//! | `listener.rs` | an address, and the machines behind it |
 //! | `login.rs` | from a token to a session: identity, `connect`, the upstream |
 //! | `upstream.rs` | the connection to the upstream: host key, credential, what it says |
 //! | `upstream_ca.rs` | certificates that the gateway logs in with |
@@ -27,6 +28,7 @@ mod governed;
 mod inbox;
 mod keys;
 mod lines;
+mod listener;
 mod login;
 mod program;
 mod session;
@@ -35,22 +37,15 @@ mod sftp;
 mod upstream;
 mod upstream_ca;
 
-use crate::{
-    Arrivals, Services,
-    accept::{Door, Full},
-    arrivals::Waiting,
-};
+use crate::Services;
 use doorward_model::{AuditEvent, AuditKind, ConnectionInfo, Secret};
 use russh::{MethodKind, MethodSet, SshId, cipher, compression, kex, keys::PrivateKey, mac, server};
-use std::{borrow::Cow, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-};
+use std::{borrow::Cow, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 pub use ca::{CertificateError, Issued, UserCa, certificate_ends, new_key_pair};
 pub use keys::{HostKeyError, parse_host_keys, parse_private_key, public_host_key};
+pub use listener::Listener;
 
 /// How long a caller may take from the first byte to the end of log-in.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -108,7 +103,7 @@ pub struct Endpoint {
     pub(crate) ca: Arc<UserCa>,
     upstream_ca: Option<upstream_ca::UpstreamCa>,
     config: Arc<server::Config>,
-    slots: Arc<Semaphore>,
+    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Endpoint {
@@ -137,11 +132,6 @@ impl Endpoint {
         })
     }
 
-    /// Accepts callers until told to stop. Sessions that live go on.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
-        crate::accept::serve(self, listener, stop).await;
-    }
-
     fn note_fault(&self, session: Option<doorward_model::SessionId>, at_fault: &str, what: &str) {
         let kind = AuditKind::Fault { at_fault: at_fault.into(), what: what.into() };
         let event = AuditEvent { time: crate::services::now(), session, kind };
@@ -158,33 +148,6 @@ impl Endpoint {
         if let Err(e) = self.services.audit.append(&event) {
             tracing::error!("the end of a session is not in the audit log: {e}");
         }
-    }
-}
-
-impl Door for Endpoint {
-    fn name(&self) -> &str {
-        self.connection.info.name.as_str()
-    }
-
-    fn slots(&self) -> &Arc<Semaphore> {
-        &self.slots
-    }
-
-    fn arrivals(&self) -> &Arc<Arrivals> {
-        &self.services.arrivals
-    }
-
-    async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
-        caller::serve(self, socket, waiting).await;
-    }
-
-    async fn turn_away(mut socket: TcpStream, full: Full) -> io::Result<()> {
-        // RFC 4253 §4.2: lines before the version may say something.
-        let line: &[u8] = match full {
-            Full::Sessions => b"doorward: too many sessions on this connection\r\n",
-            Full::Address => b"doorward: too many log-ins from your address at once\r\n",
-        };
-        socket.write_all(line).await
     }
 }
 

@@ -27,7 +27,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// How many channels a caller may have open at once. OpenSSH's servers allow ten sessions.
 pub(crate) const MOST_CHANNELS: usize = 256;
@@ -53,6 +53,8 @@ impl From<russh::Error> for Gone {
 /// A live session.
 pub(crate) struct Session {
     pub(crate) endpoint: Arc<Endpoint>,
+    /// Room on the connection.
+    pub(crate) _slot: OwnedSemaphorePermit,
     pub(crate) id: SessionId,
     pub(crate) login: Login,
     pub(crate) enforcer: Mutex<Enforcer>,
