@@ -515,3 +515,28 @@ fn a_line_is_read_where_the_shell_is() {
     let bash = shown("bash", Some("~"));
     assert!(bash.contains("shell on Connection"), "what is typed into it is not read: {bash}");
 }
+
+/// Command lines of the fuzzer's corpus, whole, cut anywhere and with bytes turned: each is decided, or opaque.
+#[test]
+fn the_corpus_is_replayed() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/shell");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        for end in 0..=text.len() {
+            let cut = text.get(..end).unwrap();
+            assert!(!analyse(cut, Login::default()).facts.accesses.is_empty());
+            if let Ok(line) = std::str::from_utf8(cut) {
+                let _goes_on = is_incomplete(line);
+                assert!(!analyse_line(line, Login::default(), Some("~")).facts.accesses.is_empty());
+            }
+            let mut turned = text.clone();
+            if let Some(byte) = turned.get_mut(end) {
+                *byte ^= 0x11;
+            }
+            assert!(!analyse(&turned, Login::default()).facts.accesses.is_empty());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 40, "{seen}");
+}

@@ -41,6 +41,8 @@ pub(super) struct Channel {
     pub(super) governed: Option<Box<Governed>>,
     /// A command was refused: the channel has had its one program.
     over: bool,
+    /// What the caller sends is for nobody any more.
+    pub(super) no_more_input: bool,
 }
 
 /// A session channel, from its opening to its end.
@@ -57,6 +59,7 @@ pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, i
         running: None,
         governed: None,
         over: false,
+        no_more_input: false,
     };
     let _gone = channel.serve().await;
     channel.close().await;
@@ -89,6 +92,9 @@ impl Channel {
 
     async fn data(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Gone> {
         self.session.keep(self.near.number, stream, Direction::Client, bytes).await;
+        if self.no_more_input {
+            return flow::grant(&self.near.end, bytes.len()).await;
+        }
         if self.governed.is_some() {
             if stream == Stream::Data {
                 self.typed(bytes).await?;
@@ -312,7 +318,10 @@ impl Channel {
                 self.governed = Some(Box::new(governed));
                 self.prompt().await
             }
-            Ok(_) => self.refused("shell", &not_started(&NotStarted::Odd)).await,
+            Ok(governed) => {
+                governed.close(&self.session).await;
+                self.refused("shell", &not_started(&NotStarted::Odd)).await
+            }
             Err(why) => self.refused("shell", &not_started(&why)).await,
         }
     }

@@ -78,8 +78,16 @@ pub(crate) enum News {
 impl Governed {
     /// Starts the shell on a channel that has a terminal. The caller hears nothing of the second channel.
     pub(crate) async fn start(session: &Session, far: &Far, columns: u32) -> Result<Self, NotStarted> {
-        let opened = tokio::time::timeout(START, open(session)).await;
-        let (control, directory, home) = opened.map_err(|_| NotStarted::Odd)??;
+        let channel = session.upstream.handle.channel_open_session().await.map_err(|_| NotStarted::Odd)?;
+        let control = Far { inbox: session.upstream.inbox(channel.id()), end: channel.split().1 };
+        let opened = tokio::time::timeout(START, open(&control)).await.unwrap_or(Err(NotStarted::Odd));
+        let (directory, home) = match opened {
+            Ok(opened) => opened,
+            Err(why) => {
+                shut(&control, session).await;
+                return Err(why);
+            }
+        };
         let quoted = directory.replace('\'', "'\\''");
         let shell = format!(
             "exec sh -c 'exec 4>\"$0/r\" <\"$0/c\"; rm -r \"$0\"; unset ENV BASH_ENV PROMPT_COMMAND HISTFILE MAIL MAILCHECK; \
@@ -94,7 +102,8 @@ impl Governed {
             queued: Vec::new(),
             eof: false,
             warned: false,
-            directory: Some("~".to_owned()),
+            // Where it is before its first report is known to itself alone.
+            directory: home.starts_with('/').then(|| "~".to_owned()),
             home,
             report: Vec::new(),
             name: session.endpoint.connection.info.name.to_string(),
@@ -199,27 +208,30 @@ impl Governed {
 
     /// Ends the second channel.
     pub(crate) async fn close(&self, session: &Session) {
-        let _gone = self.control.end.close().await;
-        session.upstream.inboxes.lock().remove(&self.control.end.id());
+        shut(&self.control, session).await;
     }
+}
+
+async fn shut(control: &Far, session: &Session) {
+    let _gone = control.end.close().await;
+    session.upstream.inboxes.lock().remove(&control.end.id());
 }
 
 /// A directory as policies name it: below the home directory with a `~`.
 fn below(home: &str, place: &str) -> String {
     match place.strip_prefix(home) {
+        // No home directory, or one that is the root: nothing is below it in particular.
+        _ if !home.starts_with('/') || home == "/" => place.to_owned(),
         Some("") => "~".to_owned(),
-        Some(rest) if rest.starts_with('/') && home != "/" => format!("~{rest}"),
+        Some(rest) if rest.starts_with('/') => format!("~{rest}"),
         Some(_) | None => place.to_owned(),
     }
 }
 
-/// Opens the second channel: with the directory of the pipes, and the home directory.
-async fn open(session: &Session) -> Result<(Far, String, String), NotStarted> {
-    let odd = |_| NotStarted::Odd;
-    let channel = session.upstream.handle.channel_open_session().await.map_err(odd)?;
-    let control = Far { inbox: session.upstream.inbox(channel.id()), end: channel.split().1 };
+/// Makes the pipes by the second channel: their directory, and the home directory.
+async fn open(control: &Far) -> Result<(String, String), NotStarted> {
     control.inbox.forget_replies();
-    control.end.exec(true, PIPES).await.map_err(odd)?;
+    control.end.exec(true, PIPES).await.map_err(|_| NotStarted::Odd)?;
     let mut said = Vec::new();
     loop {
         let lines: Vec<&[u8]> = said.split_inclusive(|b| *b == b'\n').collect();
@@ -231,7 +243,7 @@ async fn open(session: &Session) -> Result<(Far, String, String), NotStarted> {
             if !pipes.starts_with('/') || pipes.contains(char::is_control) {
                 return Err(NotStarted::Odd);
             }
-            return Ok((control, pipes, home.trim_end_matches('/').to_owned()));
+            return Ok((pipes, home.trim_end_matches('/').to_owned()));
         }
         match control.inbox.next().await {
             Item::Data(stream, bytes) if said.len() < 8192 => {
@@ -256,7 +268,9 @@ mod tests {
         assert_eq!(below("/home/u", "/home/u"), "~");
         assert_eq!(below("/home/u", "/home/u/a"), "~/a");
         assert_eq!(below("/home/u", "/home/user2"), "/home/user2");
-        assert_eq!(below("/", "/etc"), "/etc");
+        for none in ["/", "", "home"] {
+            assert_eq!(below(none, "/etc"), "/etc");
+        }
         assert_eq!(below("/home/u", "/"), "/");
     }
 }

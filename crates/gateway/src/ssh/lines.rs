@@ -158,6 +158,7 @@ impl Channel {
                 if let Some(governed) = self.governed.take() {
                     governed.close(&self.session).await;
                 }
+                self.no_more_input = true;
                 Ok(())
             }
         }
