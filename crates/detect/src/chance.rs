@@ -42,6 +42,8 @@ const fn by_chance(found: DataType) -> bool {
 const BY_CHANCE: usize = 16;
 /// How far around a finding is looked for text, in bytes.
 const AROUND: usize = 64;
+/// Fewer bytes that are no text say nothing.
+const LEAST_NOISE: usize = 8;
 
 /// Whether at least a third of what stands around a place is no text: in random bytes, six in ten are none.
 /// Zeroes are taken for text, since databases and documents have them beside it.
@@ -54,5 +56,5 @@ fn amid_noise(bytes: &[u8], range: &Range<usize>) -> bool {
         broken + part.iter().filter(is_strange).count()
     };
     let sum = strange(before) + strange(after);
-    sum > 0 && sum * 3 >= before.len() + after.len()
+    sum >= LEAST_NOISE && sum * 3 >= before.len() + after.len()
 }

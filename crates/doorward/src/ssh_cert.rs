@@ -5,7 +5,7 @@ use crate::{
     dev::duration,
     state,
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{SshAccessView, SshCertificate};
 use doorward_gateway::ssh::{certificate_ends, new_key_pair};
 use doorward_model::Timestamp;
@@ -29,7 +29,13 @@ struct Files {
 impl Files {
     fn of(args: &SshKeyArgs) -> Result<Self> {
         if let Some(key) = &args.key {
-            return Ok(Self { key: key.clone() });
+            let key = std::path::absolute(key).with_context(|| format!("`{}`", key.display()))?;
+            let text = key.display().to_string();
+            // ssh_config(5) has no way to write these.
+            if text.contains(|c: char| c == '"' || c == '%' || c.is_control()) {
+                bail!("`{text}`: a path with `\"`, `%` or control characters cannot stand in ~/.ssh/config");
+            }
+            return Ok(Self { key });
         }
         let home = std::env::home_dir().ok_or_else(|| anyhow!("there is no home directory: give --key"))?;
         Ok(Self { key: home.join(".ssh").join("doorward") })
@@ -65,7 +71,10 @@ impl Files {
             made.with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let (private, public) = new_key_pair("doorward")?;
-        put(&self.key, &private, 0o600)?;
+        // Never over a key that is there: two of us at once would leave halves of two pairs.
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.key);
+        file.and_then(|mut f| f.write_all(private.as_bytes()))
+            .with_context(|| format!("cannot create {}", self.key.display()))?;
         put(&path, &format!("{public}\n"), 0o644)?;
         Ok(public)
     }

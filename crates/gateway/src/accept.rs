@@ -21,6 +21,15 @@ pub(crate) enum Full {
     Address,
 }
 
+impl Full {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Sessions => "no room for more sessions on this connection",
+            Self::Address => "too many log-ins from this address at once",
+        }
+    }
+}
+
 /// What a listener is for.
 pub(crate) trait Door: Send + Sync + 'static {
     /// The connection's name, for the log.
@@ -63,6 +72,7 @@ fn take<D: Door>(door: Arc<D>, socket: TcpStream, from: IpAddr) {
     let (slot, waiting) = match place {
         Ok(place) => place,
         Err(full) => {
+            tracing::warn!(connection = %door.name(), %from, "turned away: {}", full.what());
             tokio::spawn(async move {
                 let _told = tokio::time::timeout(Duration::from_secs(5), D::turn_away(socket, full)).await;
             });

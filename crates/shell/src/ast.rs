@@ -68,6 +68,8 @@ pub(crate) struct Assignment {
 pub(crate) struct Redirect {
     /// Whether it is standard input that it changes.
     pub(crate) stdin: bool,
+    /// It names a descriptor beyond the three that every program has.
+    pub(crate) high: bool,
     pub(crate) to: Target,
 }
 

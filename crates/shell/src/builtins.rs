@@ -14,6 +14,9 @@ const HARMLESS: [&str; 33] = [
     "history", "fc", "ulimit", "compgen", "hash", "unalias", "unset",
 ];
 
+/// Those that take any argument for what it says: a text, a number.
+const ANY_ARGUMENT: [&str; 10] = [":", "true", "false", "pwd", "exit", "return", "break", "continue", "shift", "times"];
+
 /// Those that set variables from their arguments.
 const DECLARING: [&str; 5] = ["export", "readonly", "local", "declare", "typeset"];
 
@@ -29,7 +32,6 @@ pub(crate) fn changes_the_shell(name: &str) -> bool {
 
 /// Notes what a builtin does. False if it is none.
 pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) -> bool {
-    let printing = matches!(name, "echo" | "printf");
     let is_builtin = HARMLESS.contains(&name) || DECLARING.contains(&name) || REFUSED.contains(&name);
     if is_builtin || matches!(name, "read" | "cd" | "pushd" | "popd") {
         subscripts(w, name, arguments, ctx);
@@ -38,13 +40,10 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
         _ if REFUSED.contains(&name) => w.opaque(format!("`{name}` changes how commands are read"), ctx),
         _ if DECLARING.contains(&name) => declare(w, name, arguments, ctx, scope),
         _ if HARMLESS.contains(&name) => harmless(w, name, arguments, ctx, scope),
-        "cd" => cd(arguments, scope),
+        "cd" => cd(w, arguments, ctx, scope),
         "pushd" | "popd" => scope.enter(None),
         "set" => set(w, arguments, ctx),
-        "read" => {
-            arguments.iter().for_each(|a| scope.set(&a.text, None));
-            scope.set("REPLY", None);
-        }
+        "read" => read(w, arguments, ctx, scope),
         "eval" => eval(w, arguments, ctx, scope),
         "trap" => trap(w, arguments, ctx, scope),
         "." | "source" => {
@@ -56,12 +55,15 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
         }
         "exec" => exec(w, arguments, ctx, scope),
         "command" | "builtin" => prefix(w, name, arguments, ctx, scope),
-        _ if printing => {
-            if name == "printf" && arguments.first().is_some_and(|a| a.text == "-v") {
-                w.opaque("`printf -v` into a variable", ctx);
+        // What is printed goes to whoever reads it: no program runs, whatever the words are.
+        "echo" => {}
+        "printf" => match arguments.first() {
+            // `-v` sets a variable, or an element whose number is evaluated.
+            Some(first) if first.unknown.is_some() || (first.text.starts_with('-') && first.text != "--") => {
+                w.opaque("`printf` with an option, or a format that is only known when it runs", ctx);
             }
-            // What is printed goes to whoever reads it: no program runs, whatever the words are.
-        }
+            Some(_) | None => {}
+        },
         _ => return false,
     }
     true
@@ -76,30 +78,93 @@ fn subscripts(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
 }
 
 fn harmless(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
-    let flag = |f: &str| arguments.iter().any(|a| a.text.starts_with(f));
+    let option = |letter: char| arguments.iter().any(|a| a.text.starts_with('-') && a.text.contains(letter));
+    let tests = matches!(name, "test" | "[" | "[[");
+    if !tests && !ANY_ARGUMENT.contains(&name) && arguments.iter().any(|a| a.unknown.is_some()) {
+        w.opaque(format!("`{name}` with an argument that is only known when it runs"), ctx);
+    }
     match name {
         "getopts" | "unset" => {
             for argument in arguments {
+                note_variable(w, &argument.text, ctx);
                 scope.set(&argument.text, None);
                 scope.functions.remove(&argument.text);
             }
             scope.set("OPTARG", None);
         }
         // `-v` evaluates a name; numbers are evaluated as arithmetic by `[[` alone.
-        "test" | "[" | "[[" if flag("-v") || flag("-R") => w.opaque(format!("`{name} -v`"), ctx),
+        _ if tests && (option('v') || option('R') || unclear_test(name, arguments)) => {
+            w.opaque(format!("`{name}` whose operators are not plain"), ctx);
+        }
         "[[" if arguments.iter().any(|a| matches!(a.text.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge")) => {
             w.opaque("arithmetic on variables", ctx);
         }
-        "hash" if flag("-p") => w.opaque("`hash -p` changes what a name runs", ctx),
+        "hash" if arguments.iter().any(|a| a.text != "-r") => w.opaque("`hash` changes what a name runs", ctx),
+        "wait" if option('p') => w.opaque("`wait -p` into a variable", ctx),
+        "disown" if w.lives_on => w.opaque("`disown`: what it lets go outlives the shell", ctx),
         "fc" | "history" | "compgen" => w.opaque(format!("`{name}`"), ctx),
         _ => {}
     }
 }
 
+/// Whether an argument of a test that is only known when it runs may be an operator: one that no known operator stands
+/// before or behind.
+fn unclear_test(name: &str, arguments: &[Value]) -> bool {
+    const BINARY: [&str; 14] =
+        ["=", "==", "!=", "<", ">", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot"];
+    let close = usize::from(name != "test");
+    let known = |n: Option<usize>| n.and_then(|n| arguments.get(n)).and_then(Value::as_known);
+    let binary = |n| known(n).is_some_and(|text| BINARY.contains(&text));
+    let unary = |n| {
+        known(n).is_some_and(|t| {
+            t.len() == 2 && t.starts_with('-') && t.ends_with(|c| "bcdefghknprstuwxzGLNOS".contains(c))
+        })
+    };
+    (0..arguments.len().saturating_sub(close)).any(|n| {
+        let is_unknown = arguments.get(n).is_some_and(|a| a.unknown.is_some());
+        is_unknown && !binary(n.checked_add(1)) && !binary(n.checked_sub(1)) && !unary(n.checked_sub(1))
+    })
+}
+
+/// `read`: into names that are known, with options that are.
+fn read(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
+    let mut rest = arguments;
+    while let Some((first, tail)) = rest.split_first() {
+        let Some(letters) = first.as_known().and_then(|t| t.strip_prefix('-')).filter(|l| !l.is_empty()) else { break };
+        rest = tail;
+        match letters {
+            "-" => break,
+            // With a value of their own, which is the next argument.
+            "p" | "rp" | "sp" | "t" | "rt" | "n" | "rn" | "N" | "d" | "rd" => rest = tail.get(1..).unwrap_or_default(),
+            _ if letters.bytes().all(|b| b"rs".contains(&b)) => {}
+            // `-e` opens an editor that runs what it is told to; `-a`, `-i`, `-u` and what is glued to a letter.
+            _ => w.opaque(format!("`read -{letters}`"), ctx),
+        }
+    }
+    for argument in rest {
+        match argument.as_known().filter(|name| is_name(name)) {
+            Some(name) => {
+                note_variable(w, name, ctx);
+                scope.set(name, None);
+            }
+            None => w.opaque("`read` into a name that is only known when it runs", ctx),
+        }
+    }
+    scope.set("REPLY", None);
+}
+
 fn declare(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
+    if name == "local" && !scope.in_function {
+        return w.opaque("`local` outside of a function", ctx);
+    }
+    let mut freezes = name == "readonly";
     for argument in arguments {
-        if argument.text.starts_with('-') {
-            if argument.text.contains(['n', 'i', 'a', 'A', 'f']) && !(name == "export" && argument.text == "-n") {
+        if argument.text.starts_with('-') || argument.text.starts_with('+') {
+            freezes |= argument.text.contains('r');
+            // Others change what is done with a value, or name functions and arrays.
+            let plain = matches!(argument.text.as_str(), "-x" | "-r" | "-rx" | "-xr" | "-p" | "-g" | "--")
+                || (name == "export" && argument.text == "-n");
+            if !plain {
                 w.opaque(format!("`{name} {}`", argument.text), ctx);
             }
             continue;
@@ -113,15 +178,27 @@ fn declare(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope
             continue;
         }
         note_variable(w, variable, ctx);
-        if argument.text.contains('=') {
+        if freezes {
+            scope.freeze(variable);
+        } else if argument.text.contains('=') {
             scope.set(variable, value);
         }
     }
 }
 
-fn cd(arguments: &[Value], scope: &mut Scope) {
-    let to = arguments.iter().find(|a| !matches!(a.text.as_str(), "-L" | "-P" | "-e" | "-@" | "--"));
-    match to {
+fn cd(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
+    let mut rest = arguments;
+    while let Some((first, tail)) = rest.split_first() {
+        let Some(letters) = first.as_known().and_then(|t| t.strip_prefix('-')).filter(|l| !l.is_empty()) else { break };
+        rest = tail;
+        if letters == "-" {
+            break;
+        }
+        if !letters.bytes().all(|b| b"LPe@".contains(&b)) {
+            w.opaque(format!("`cd -{letters}`"), ctx);
+        }
+    }
+    match rest.first() {
         None => scope.enter(Some("~")),
         Some(to) => scope.enter(to.as_known().filter(|t| *t != "-" && !t.is_empty())),
     }
@@ -154,17 +231,26 @@ fn eval(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     }
 }
 
-fn trap(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    let action = arguments.iter().find(|a| a.text != "--");
-    match action.map(Value::as_known) {
-        None => {}
-        Some(Some(text)) if matches!(text, "-" | "" | "-l" | "-p") || text.bytes().all(|b| b.is_ascii_digit()) => {}
-        Some(Some(text)) => {
+fn trap(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
+    let rest = arguments
+        .strip_prefix(arguments.first().filter(|a| a.text == "--").map(std::slice::from_ref).unwrap_or_default());
+    let Some((action, signals)) = rest.unwrap_or(arguments).split_first() else { return };
+    match action.as_known() {
+        Some("-l" | "-p") => {}
+        Some("-") if signals.iter().all(|s| s.unknown.is_none()) => {}
+        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {}
+        // A signal that is not heard is one that does not end it.
+        Some("") if !w.lives_on => {}
+        Some(text) if !w.lives_on && signals.iter().all(|s| matches!(s.as_known(), Some("EXIT" | "0"))) => {
             let mut own = scope.clone();
             own.forget();
             w.text(text, &ctx.with_stdin(Stdin::Elsewhere), &mut own);
         }
-        Some(None) => w.opaque("`trap` with a text that is only known when it runs", ctx),
+        // It may run before any command, and change what that means.
+        Some(_) | None => {
+            w.opaque("`trap`, which may run between any two commands", ctx);
+            scope.forget();
+        }
     }
 }
 

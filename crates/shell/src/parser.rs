@@ -130,7 +130,7 @@ impl<'a> Parser<'a> {
     fn newline(&mut self) -> Read<()> {
         self.at += 1;
         for here in std::mem::take(&mut self.pending) {
-            let text = self.here_text(&here);
+            let text = self.here_text(&here)?;
             let parts = if here.expand {
                 Parser::new(&text, self.depth).nested(|p| p.here_parts())?
             } else {
@@ -141,7 +141,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn here_text(&mut self, here: &PendingHere) -> String {
+    fn here_text(&mut self, here: &PendingHere) -> Read<String> {
         let mut text = String::new();
         while self.at < self.text.len() {
             let rest = self.text.get(self.at..).unwrap_or_default();
@@ -151,13 +151,17 @@ impl<'a> Parser<'a> {
             self.at += usize::from(ended);
             let line = if here.strip_tabs { line.trim_start_matches('\t') } else { line };
             if line == here.delimiter {
-                return text;
+                return Ok(text);
+            }
+            // Shells join it with the next line, and may find the end in what comes of it.
+            if here.expand && line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1 {
+                return not_read("a here-document with a line that goes on in the next");
             }
             text.push_str(line);
             text.push('\n');
         }
         self.open_here = true;
-        text
+        Ok(text)
     }
 
     /// Skips blanks and newlines.
@@ -521,12 +525,13 @@ impl<'a> Parser<'a> {
         self.at += operator.len();
         self.blanks();
         if operator.starts_with("<<") && operator != "<<<" {
-            return self.here(operator == "<<-", stdin).map(Some);
+            return self.here(operator == "<<-", stdin, is_high(number)).map(Some);
         }
         let word = self.word()?;
         if word.raw.is_empty() {
             return not_read("syntax error: a redirection without a target");
         }
+        let target = word.raw.trim_end_matches('-').to_owned();
         let is_descriptor = word.raw.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let to = match operator {
             "<<<" => Target::Text(word),
@@ -536,10 +541,11 @@ impl<'a> Parser<'a> {
             "<>" => Target::ReadWrite(word),
             _ => Target::Write(word),
         };
-        Ok(Some(Redirect { stdin: stdin && operator.starts_with('<'), to }))
+        let high = is_high(number) || (matches!(to, Target::Descriptor) && is_high(&target));
+        Ok(Some(Redirect { stdin: stdin && operator.starts_with('<'), high, to }))
     }
 
-    fn here(&mut self, strip_tabs: bool, stdin: bool) -> Read<Redirect> {
+    fn here(&mut self, strip_tabs: bool, stdin: bool, high: bool) -> Read<Redirect> {
         let word = self.word()?;
         let (mut delimiter, mut expand) = (String::new(), true);
         for part in &word.parts {
@@ -559,12 +565,12 @@ impl<'a> Parser<'a> {
         }
         // Quotes that hold nothing are quotes all the same.
         expand &= !word.raw.contains(['\'', '"', '\\']);
-        if word.raw.is_empty() || delimiter.contains('\n') {
+        if word.raw.is_empty() || word.raw.contains('\n') || delimiter.contains('\n') {
             return not_read("a here-document without an end");
         }
         let body = Rc::new(OnceCell::new());
         self.pending.push(PendingHere { delimiter, strip_tabs, expand, body: Rc::clone(&body) });
-        Ok(Redirect { stdin, to: Target::Here(body) })
+        Ok(Redirect { stdin, high, to: Target::Here(body) })
     }
 
     /// The commands of `$(…)`, `<(…)`, after the parenthesis.
@@ -578,6 +584,11 @@ impl<'a> Parser<'a> {
         self.pending = waiting;
         Ok(script)
     }
+}
+
+/// Whether a descriptor is none of the three.
+fn is_high(number: &str) -> bool {
+    !matches!(number.trim_start_matches('0'), "" | "1" | "2")
 }
 
 pub(crate) fn is_name(text: &str) -> bool {

@@ -25,6 +25,9 @@ pub(crate) fn resolve(directory: Option<&str>, path: &str) -> Result<String, Unc
     }
     let joined = parts.join("/");
     // Links of the kernel's, through which any file has many more names.
+    if root.is_empty() && joined.starts_with("dev/fd/") {
+        return Err("a path through /dev/fd");
+    }
     if root.is_empty() && joined.starts_with("proc/") && parts.iter().any(|p| matches!(*p, "root" | "cwd" | "fd")) {
         return Err("a path through /proc");
     }

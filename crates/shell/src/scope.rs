@@ -43,11 +43,21 @@ pub(crate) struct Scope {
     /// The directories it may be in; none where that is not known.
     pub(crate) directories: Option<Vec<String>>,
     pub(crate) functions: BTreeSet<String>,
+    /// Names that cannot be set any more.
+    frozen: BTreeSet<String>,
+    /// Within the body of a function.
+    pub(crate) in_function: bool,
 }
 
 impl Default for Scope {
     fn default() -> Self {
-        Self { variables: HashMap::new(), directories: Some(vec!["~".to_owned()]), functions: BTreeSet::new() }
+        Self {
+            variables: HashMap::new(),
+            directories: Some(vec!["~".to_owned()]),
+            functions: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            in_function: false,
+        }
     }
 }
 
@@ -56,7 +66,14 @@ impl Scope {
         if self.variables.len() >= VARIABLES && !self.variables.contains_key(name) {
             return;
         }
+        let value = value.filter(|_| !self.frozen.contains(name));
         self.variables.insert(name.to_owned(), value);
+    }
+
+    /// A name that keeps its value, whatever is said later: what it is, is not known from then on.
+    pub(crate) fn freeze(&mut self, name: &str) {
+        self.frozen.insert(name.to_owned());
+        self.set(name, None);
     }
 
     pub(crate) fn forget(&mut self) {
@@ -70,6 +87,10 @@ impl Scope {
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        // The last argument of the last command.
+        if name == "_" {
+            return None;
+        }
         self.variables.get(name)?.as_deref()
     }
 
@@ -84,6 +105,7 @@ impl Scope {
             _ => None,
         };
         self.functions.retain(|f| other.functions.contains(f));
+        self.frozen.extend(other.frozen.iter().cloned());
     }
 
     /// Changes the working directory.
@@ -152,7 +174,11 @@ fn is_one_word(value: &str) -> bool {
 fn is_pattern(parts: &[Part]) -> bool {
     let open = parts.iter().position(|p| matches!(p, Part::Pattern('[')));
     let closed = |from: usize| {
-        parts.iter().skip(from + 1).any(|p| matches!(p, Part::Text(t) | Part::Quoted(t) if t.contains(']')))
+        parts.iter().skip(from + 1).any(|p| match p {
+            Part::Text(t) | Part::Quoted(t) => t.contains(']'),
+            Part::Variable { .. } | Part::Command(_) | Part::Unknown(_) | Part::Risky(_) => true,
+            Part::Pattern(_) | Part::Tilde(_) => false,
+        })
     };
     parts.iter().any(|p| matches!(p, Part::Pattern('*' | '?'))) || open.is_some_and(closed)
 }

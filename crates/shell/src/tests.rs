@@ -540,3 +540,86 @@ fn the_corpus_is_replayed() {
     }
     assert!(seen >= 40, "{seen}");
 }
+
+/// Ways round that ran once: what bash made of them was not what was decided.
+#[test]
+fn what_bash_made_otherwise_is_opaque() {
+    for text in [
+        "echo ${x:-<(touch p)}",
+        "y=${x:->(touch p)}",
+        "case ${x:-<(touch p)} in a) ;; esac",
+        "cat <<E\\\nOF\n$(touch p)\nEOF\n",
+        "cat <<EOF\nE\\\nOF\ntouch p\nEOF\n",
+        "printf '-va[$(touch p)]' x",
+        "printf -vPROMPT_COMMAND x",
+        "printf $f x",
+        "y=$(date); read \"$y\" <<< 1",
+        "y=$(date); unset \"$y\"",
+        "o=$(date); test $o \"$y\"",
+        "[ $o $y ]",
+        "p=touch; local p=cat; $p f",
+        "readonly p=touch; export p=cat; $p f",
+        "_=cat; : touch; $_ f",
+        "x=cat; read -ax <<< touch; $x f",
+        "x=cat; read $(echo x) <<< touch; $x f",
+        "read -e x",
+        "trap 'x=touch' DEBUG; x=cat; $x f",
+        "trap 'cd /etc' DEBUG; head -1 passwd",
+        "declare -l f; f=~/.SSH/x; cat \"$f\"",
+        "cat {/etc/passwd,'a b'}",
+        "for f in {/etc/hostname,'a b'}; do cat \"$f\"; done",
+        "sort {--compress-program=~/x,'-S 1'} f",
+        "x=']'; cat ~/.s[s$x/k",
+        "hash -rp /usr/bin/touch cat; cat f",
+        "cd -LPx /etc; cat passwd",
+        "cat /dev/fd/11",
+    ] {
+        let all = analyse(text.as_bytes(), Login::default()).facts.accesses;
+        let refused = |a: &Access| {
+            a.action == Action::Opaque || matches!(&a.resource, Resource::Program { name, .. } if &**name == "touch")
+        };
+        assert!(all.iter().any(refused), "{text:?}: {all:?}");
+    }
+    let asks = |text: &str, wanted: &str| {
+        let all: Vec<String> =
+            analyse(text.as_bytes(), Login::default()).facts.accesses.iter().map(ToString::to_string).collect();
+        assert!(all.iter().any(|a| a.contains(wanted)), "{text}: {all:?}");
+    };
+    for name in ["PATH", "HOME", "PWD", "PROMPT_COMMAND", "CDPATH"] {
+        asks(&format!("read {name} <<< x"), &format!("set_variable on Variable `{name}`"));
+        asks(&format!("unset {name}"), &format!("set_variable on Variable `{name}`"));
+    }
+    asks("cd -LP /etc; head -1 passwd", "read_file on File `/etc/passwd`");
+}
+
+#[test]
+fn a_shell_that_lives_on_keeps_its_descriptors_to_itself() {
+    for line in [
+        "exec 10<&-",
+        "printf x >&11",
+        "read x <&10",
+        "cat < f 10<&-",
+        "exec > f",
+        "exec 3> f",
+        "trap '' HUP",
+        "trap 'ls' EXIT",
+        "(sleep 9) & disown -a",
+        "echo x 4>&1",
+    ] {
+        let all = analyse_line(line, Login::default(), Some("~")).facts.accesses;
+        assert!(all.iter().any(|a| a.action == Action::Opaque), "{line}: {all:?}");
+    }
+    for line in [
+        "ls 2>&1",
+        "cat f > g 2>/dev/null",
+        "echo x >&2",
+        "exec ls",
+        "test -f \"$x\"",
+        "[ \"$a\" = b ]",
+        "exit $?",
+        "trap - INT",
+    ] {
+        let all = analyse_line(line, Login::default(), Some("~")).facts.accesses;
+        assert!(!all.iter().any(|a| a.action == Action::Opaque), "{line}: {all:?}");
+    }
+}

@@ -173,6 +173,7 @@ impl Walker {
                 let mut own = scope.clone();
                 own.forget();
                 own.functions.insert(name.clone());
+                own.in_function = true;
                 self.node(body, &ctx.with_stdin(Stdin::Elsewhere), &mut own);
                 scope.functions.insert(name.clone());
             }
@@ -227,6 +228,9 @@ impl Walker {
     fn redirected(&mut self, redirects: &[Redirect], ctx: &Context, scope: &Scope) -> Context {
         let mut out = ctx.clone();
         for redirect in redirects {
+            if redirect.high && self.lives_on {
+                self.opaque("a file descriptor beyond the three that every program has", ctx);
+            }
             let (actions, stdin): (&[Action], _) = match &redirect.to {
                 Target::Read(_) => (&[Action::ReadFile], Stdin::Elsewhere),
                 Target::Write(_) => (&[Action::WriteFile], Stdin::Elsewhere),
@@ -284,6 +288,9 @@ impl Walker {
             self.assign(assignment, for_a_program, &ctx, scope);
         }
         let values: Vec<Value> = simple.words.iter().map(|w| scope.value(w)).collect();
+        if self.lives_on && !simple.redirects.is_empty() && values.first().is_some_and(|v| v.text == "exec") {
+            self.opaque("`exec` that redirects the shell itself", &ctx);
+        }
         if let Some((name, arguments)) = values.split_first() {
             self.command(name, arguments, &ctx, scope);
         }

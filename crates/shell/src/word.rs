@@ -108,6 +108,12 @@ impl Parser<'_> {
         // Looked for within a bound, so that a text of braces takes no longer than any other.
         let near = self.text.as_bytes().iter().skip(self.at).take(LONGEST_BRACES);
         let word: Vec<u8> = near.take_while(|b| !b" \t\n;|&".contains(b)).copied().collect();
+        // Where it ends is not seen through quotes and expansions.
+        let inner = word.get(1..).unwrap_or_default();
+        let plain = inner.iter().take_while(|b| **b != b'}');
+        if !matches!(inner.first(), None | Some(b'}')) && plain.clone().any(|b| b"'\"\\$`".contains(b)) {
+            return true;
+        }
         let expands = word.contains(&b',') || word.windows(2).any(|w| w == b"..");
         word.len() == LONGEST_BRACES || (word.contains(&b'}') && expands)
     }
@@ -274,6 +280,10 @@ impl Parser<'_> {
                 Some(b'\'') if quoted => self.at += 1,
                 Some(b'~') => {
                     self.at += 1;
+                }
+                Some(b'<' | b'>') if !quoted && self.peek_at(1) == Some(b'(') => {
+                    self.at += 2;
+                    parts.push(Part::Command(Box::new(self.substitution()?)));
                 }
                 Some(_) => self.part(parts)?,
             }

@@ -314,9 +314,9 @@ impl Channel {
         match started {
             Ok(governed) if self.upstream_says(&far).await => {
                 self.answer(true).await?;
-                self.take_up(&far, stream, None);
-                self.governed = Some(Box::new(governed));
-                self.prompt().await
+                self.take_up(&far, Arc::clone(&stream), None);
+                // Where it stands is for itself to say.
+                self.governed.insert(Box::new(governed)).run(b":", stream).await
             }
             Ok(governed) => {
                 governed.close(&self.session).await;

@@ -24,7 +24,7 @@ const END: &[u8] = b"\x01\n";
 
 /// Run on the second channel: makes the pipes, says where they are, and passes bytes between them and the channel.
 const PIPES: &str = "exec sh -c 'command -v bash >/dev/null || { echo no-bash; exit 1; }; umask 077; d=$(mktemp -d) && \
-                     mkfifo \"$d/c\" \"$d/r\" && printf \"%s\\n%s\\n\" \"$d\" \"$HOME\" && { cat <\"$d/r\" & exec cat >\"$d/c\"; }'";
+                     mkfifo \"$d/c\" \"$d/r\" && printf \"%s\\n%s\\n\" \"$d\" \"$(cd 2>/dev/null && pwd -P)\" && { cat <\"$d/r\" & exec cat >\"$d/c\"; }'";
 
 /// Why there is no governed shell.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,8 @@ pub(crate) struct Governed {
     pub(crate) open: String,
     /// What came in one piece with a line, behind it: lines to follow.
     pub(crate) queued: Vec<u8>,
+    /// The shell has said where it is, and lines may be typed.
+    pub(crate) started: bool,
     /// The caller has no more input.
     pub(crate) eof: bool,
     /// The shell was told to leave, and may have stayed.
@@ -62,6 +64,8 @@ pub(crate) struct Governed {
     pub(crate) directory: Option<String>,
     home: String,
     report: Vec<u8>,
+    /// What the report of the line that runs begins with.
+    nonce: String,
     name: String,
 }
 
@@ -90,8 +94,8 @@ impl Governed {
         };
         let quoted = directory.replace('\'', "'\\''");
         let shell = format!(
-            "exec sh -c 'exec 4>\"$0/r\" <\"$0/c\"; rm -r \"$0\"; unset ENV BASH_ENV PROMPT_COMMAND HISTFILE MAIL MAILCHECK; \
-             PS1= PS2=; export PS1 PS2; exec bash --norc --noprofile --noediting -i' '{quoted}'"
+            "exec sh -c 'exec 4>\"$0/r\" <\"$0/c\"; rm -r \"$0\"; unset ENV BASH_ENV PROMPT_COMMAND PS0 CDPATH GLOBIGNORE HISTFILE MAIL MAILCHECK; \
+             PS1= PS2=; export PS1 PS2; exec bash --norc --noprofile --noediting +o history +H -P -i' '{quoted}'"
         );
         far.end.exec(true, shell.into_bytes()).await.map_err(|_| NotStarted::Odd)?;
         Ok(Self {
@@ -100,12 +104,13 @@ impl Governed {
             state: State::Editing,
             open: String::new(),
             queued: Vec::new(),
+            started: false,
             eof: false,
             warned: false,
-            // Where it is before its first report is known to itself alone.
-            directory: home.starts_with('/').then(|| "~".to_owned()),
+            directory: None,
             home,
             report: Vec::new(),
+            nonce: String::new(),
             name: session.endpoint.connection.info.name.to_string(),
         })
     }
@@ -123,13 +128,19 @@ impl Governed {
     /// Has the shell run a line that was allowed.
     pub(crate) async fn run(&mut self, line: &[u8], permit: Arc<StreamPermit>) -> Result<(), Gone> {
         // Octal, so that it is one line, and text to nobody but `eval`. The report is asked for on a line of its own:
-        // Ctrl-C makes the shell forget the rest of the one it is at.
-        let mut text = String::with_capacity(line.len() * 5 + 80);
+        // Ctrl-C makes the shell forget the rest of the one it is at. It has to hold a number that no line could know,
+        // and a shell that no longer reads its pipe ends at once.
+        let mut text = String::with_capacity(line.len() * 5 + 160);
+        self.nonce = format!("{:032x}", rand::random::<u128>());
         text.push_str("eval \"$(printf %b '");
         for byte in line {
             let _never_fails = write!(text, "\\0{byte:03o}");
         }
-        text.push_str("')\" </dev/tty 4>&-\nprintf '%s %s\\001\\n' \"$?\" \"$PWD\" >&4\n");
+        let _never_fails = write!(
+            text,
+            "')\" </dev/tty 4>&-\nprintf '{} %s %s\\001\\n' \"$?\" \"$(builtin pwd -P)\" >&4; \\builtin test -p /dev/stdin || \\builtin kill -9 $$\n",
+            self.nonce
+        );
         self.state = State::Running(permit);
         self.warned = false;
         Ok(self.control.end.data_bytes(Bytes::from(text)).await?)
@@ -193,7 +204,11 @@ impl Governed {
         if !matches!(self.state, State::Running(_)) {
             return false;
         }
-        let text = std::str::from_utf8(report).ok();
+        let Some(rest) = report.strip_prefix(self.nonce.as_bytes()).and_then(|r| r.strip_prefix(b" ")) else {
+            return false;
+        };
+        self.started = true;
+        let text = std::str::from_utf8(rest).ok();
         let Some((status, place)) = text.and_then(|t| t.split_once(' ')) else {
             // A directory whose name is not text: paths in it have no name that a policy could know.
             self.directory = None;

@@ -18,7 +18,9 @@ use std::{
 /// How long what a program wrote last may still be on its way when the shell says that it is done.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The longest command, in bytes, of however many lines.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
+/// The most lines that a command goes on for.
+const MOST_LINES: usize = 500;
 
 /// What a governed shell says; never, where there is none.
 pub(super) async fn news(governed: &mut Option<Box<Governed>>, session: &Session) -> News {
@@ -34,6 +36,12 @@ impl Channel {
         let mut rest = bytes;
         loop {
             let Some(governed) = &mut self.governed else { return Ok(()) };
+            if !governed.started {
+                // Typed before there was a prompt.
+                let room = LONGEST.saturating_sub(governed.queued.len());
+                governed.queued.extend(rest.iter().take(room));
+                return Ok(());
+            }
             if let State::Running(permit) = &governed.state {
                 let permit = Arc::clone(permit);
                 let Some(far) = self.far.clone().filter(|_| !rest.is_empty()) else { return Ok(()) };
@@ -66,7 +74,8 @@ impl Channel {
         match edited {
             Edited::Line(line) => {
                 governed.open.push_str(&line);
-                if governed.open.len() < LONGEST && is_incomplete(&governed.open) {
+                let may_go_on = governed.open.len() < LONGEST && governed.open.matches('\n').count() < MOST_LINES;
+                if may_go_on && is_incomplete(&governed.open) {
                     governed.open.push('\n');
                     return self.prompt().await;
                 }
@@ -143,8 +152,9 @@ impl Channel {
                 self.session.note_revoked(self.near.number, &refusal);
                 self.silence();
                 if let Some(far) = &self.far {
-                    // An interactive shell takes no SIGTERM, and passes SIGHUP on to what it runs.
+                    // An interactive shell takes no SIGTERM, and passes SIGHUP on to what it runs; then it is ended.
                     far.end.signal(russh::Sig::HUP).await?;
+                    far.end.signal(russh::Sig::KILL).await?;
                 }
                 self.session.say(&self.told(), &render::refusal(&refusal, true)).await?;
                 self.near.end.exit_status(render::REFUSED).await?;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// The longest line, in characters.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 4 * 1024;
 /// How many lines are remembered.
 const HISTORY: usize = 500;
 /// The longest sequence of a key, in bytes; a longer one is none.
@@ -255,9 +255,14 @@ impl Editor {
     /// Draws the row anew: as much of the line as fits, around the cursor.
     fn draw(&self, out: &mut Vec<u8>) {
         let room = self.columns.saturating_sub(width(self.prompt.chars())).max(10) - 1;
-        let mut from = 0;
-        while width(self.line.get(from..self.cursor).unwrap_or_default().iter().copied()) > room {
-            from += 1;
+        // Back from the cursor, as far as there is room.
+        let (mut from, mut taken) = (self.cursor, 0);
+        while let Some(c) = from.checked_sub(1).and_then(|n| self.line.get(n)) {
+            taken += width(std::iter::once(*c));
+            if taken > room {
+                break;
+            }
+            from -= 1;
         }
         let mut to = from;
         let mut taken = 0;
