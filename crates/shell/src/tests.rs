@@ -623,3 +623,20 @@ fn a_shell_that_lives_on_keeps_its_descriptors_to_itself() {
         assert!(!all.iter().any(|a| a.action == Action::Opaque), "{line}: {all:?}");
     }
 }
+
+#[test]
+fn root_has_more_than_one_name() {
+    for text in [
+        "sudo -u root id",
+        "sudo -u '#0' id",
+        "sudo -u '#00' id",
+        "sudo -u '#4294967296' id",
+        "sudo -u +0 id",
+        "sudo -u 000 id",
+    ] {
+        let all = analyse(text.as_bytes(), Login::default()).facts.accesses;
+        assert!(all.iter().any(|a| a.as_root && a.action == Action::RunProgram), "{text}: {all:?}");
+    }
+    let all = analyse(b"sudo -u '#1000' id", Login::default()).facts.accesses;
+    assert!(all.iter().any(|a| a.action == Action::Opaque), "by number, it is not known who: {all:?}");
+}

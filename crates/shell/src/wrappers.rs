@@ -313,7 +313,13 @@ fn elevate(w: &mut Walker, name: &str, read: &Read<'_>, ctx: &Context) -> Option
 
 /// Notes that another user is become.
 fn assume(w: &mut Walker, user: &str, ctx: &Context) -> Context {
-    let root = matches!(user, "root" | "#0" | "0" | "+0");
+    // Users may be given by their number, however it is written: `#00`, `+0`, `#4294967296` where it wraps.
+    let number = user.trim_start_matches(['#', '+', '-']);
+    let by_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let root = user == "root" || (by_number && number.parse::<u32>().map_or(true, |n| n == 0));
+    if !root && !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-$@\\".contains(&b)) {
+        w.opaque(format!("a user by another name than his own: `{user}`"), ctx);
+    }
     let user = if root { "root" } else { user };
     let out = Context { root, ..ctx.inner() };
     w.add(Action::Assume, Resource::Role { name: user.into() }, &out);
