@@ -246,3 +246,24 @@ fn it_needs_a_terminal_and_leaves_at_the_end_of_input() {
     t.keys("echo first\recho second\r");
     assert_eq!(t.end(), Some(0));
 }
+
+#[test]
+fn jobs_end_with_the_shell() {
+    let w = world();
+    let alive =
+        |n: &str| std::process::Command::new("pgrep").args(["-f", &format!("^sleep {n}")]).status().unwrap().success();
+    for (n, leave) in [("3017.1", "exit\r"), ("3017.2", "\x04\x04"), ("3017.3", "")] {
+        let mut t = Terminal::open(&w);
+        t.until("web:~$ ");
+        t.line(&format!("sleep {n} &"));
+        assert!(alive(n));
+        t.keys(leave);
+        t.child.kill().unwrap();
+        t.child.wait().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while alive(n) {
+            assert!(Instant::now() < end, "{leave:?}: the job lives on");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

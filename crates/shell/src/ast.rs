@@ -15,6 +15,8 @@ pub(crate) struct Pipeline {
     pub(crate) after: After,
     /// It runs beside what follows (`&`): what it sets stays its own.
     pub(crate) background: bool,
+    /// What failed counts as done (`!`).
+    pub(crate) negated: bool,
 }
 
 /// When a pipeline runs.

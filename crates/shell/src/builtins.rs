@@ -62,6 +62,7 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
             Some(first) if first.unknown.is_some() || (first.text.starts_with('-') && first.text != "--") => {
                 w.opaque("`printf` with an option, or a format that is only known when it runs", ctx);
             }
+            Some(format) if counts(&format.text) => w.opaque("`printf` that sets a variable (`%n`)", ctx),
             Some(_) | None => {}
         },
         _ => return false,
@@ -100,6 +101,7 @@ fn harmless(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scop
             w.opaque("arithmetic on variables", ctx);
         }
         "hash" if arguments.iter().any(|a| a.text != "-r") => w.opaque("`hash` changes what a name runs", ctx),
+        "jobs" if option('x') => w.opaque("`jobs -x` runs a command", ctx),
         "wait" if option('p') => w.opaque("`wait -p` into a variable", ctx),
         "disown" if w.lives_on => w.opaque("`disown`: what it lets go outlives the shell", ctx),
         "fc" | "history" | "compgen" => w.opaque(format!("`{name}`"), ctx),
@@ -162,7 +164,7 @@ fn declare(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope
         if argument.text.starts_with('-') || argument.text.starts_with('+') {
             freezes |= argument.text.contains('r');
             // Others change what is done with a value, or name functions and arrays.
-            let plain = matches!(argument.text.as_str(), "-x" | "-r" | "-rx" | "-xr" | "-p" | "-g" | "--")
+            let plain = matches!(argument.text.as_str(), "-x" | "-r" | "-rx" | "-xr" | "-g" | "--")
                 || (name == "export" && argument.text == "-n");
             if !plain {
                 w.opaque(format!("`{name} {}`", argument.text), ctx);
@@ -194,7 +196,8 @@ fn cd(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
         if letters == "-" {
             break;
         }
-        if !letters.bytes().all(|b| b"LPe@".contains(&b)) {
+        // A shell that lives on knows directories as the kernel does.
+        if !letters.bytes().all(|b| b"LPe@".contains(&b)) || (w.lives_on && letters.contains('L')) {
             w.opaque(format!("`cd -{letters}`"), ctx);
         }
     }
@@ -282,4 +285,12 @@ fn prefix(w: &mut Walker, by: &str, arguments: &[Value], ctx: &Context, scope: &
         Some(known) => programs::run(w, known, arguments, ctx, scope),
         None => w.opaque(format!("a program whose name is only known when it runs: `{}`", name.text), ctx),
     }
+}
+
+/// Whether a format of `printf` has a `%n`, which sets the variable that its argument names.
+fn counts(format: &str) -> bool {
+    format.split('%').skip(1).any(|rest| {
+        let conversion = rest.trim_start_matches(|c: char| c.is_ascii_digit() || "#+-. *'lhjztLq".contains(c));
+        conversion.starts_with('n')
+    })
 }

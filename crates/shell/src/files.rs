@@ -61,7 +61,17 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
         "ssh" | "sftp" | "telnet" | "nc" | "ncat" | "netcat" | "socat" => elsewhere(w, name, arguments, ctx),
         "git" | "tar" | "zip" | "rsync" | "scp" | "curl" | "wget" => {
             runs_by_option(w, name, arguments, ctx);
+            only_known(w, name, arguments, ctx);
             paths(w, arguments, ctx, scope);
+            if matches!(name, "scp" | "rsync") {
+                let local = |a: &&Value| !a.text.split('/').next().unwrap_or_default().contains(':');
+                let files = operands(arguments);
+                each(w, WRITE, files.last().copied().filter(local).into_iter().collect(), ctx, scope);
+                each(w, READ, files.iter().rev().skip(1).copied().filter(local).collect(), ctx, scope);
+            }
+        }
+        "date" if arguments.iter().any(|a| a.text.starts_with("-f") || a.text.starts_with("--f")) => {
+            w.opaque("`date` of a file", ctx);
         }
         _ => paths(w, arguments, ctx, scope),
     }
@@ -106,7 +116,7 @@ fn long_options(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scop
         let Some((name, value)) = argument.text.split_once('=').filter(|(name, _)| name.starts_with("--")) else {
             continue;
         };
-        if name.contains("prog") || name.starts_with("--comp") {
+        if name.contains("prog") || name.starts_with("--co") {
             w.opaque(format!("an option that runs a program: `{}`", argument.text), ctx);
         } else if !NO_FILES.contains(&format!(" {name} ")) {
             each(w, &[Action::ReadFile, Action::WriteFile], vec![&Value::known(value)], ctx, scope);
@@ -126,7 +136,7 @@ fn sort(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
     }
     each(w, READ, files, ctx, scope);
     long_options(w, arguments, ctx, scope);
-    if arguments.iter().any(|a| a.text.starts_with("--comp")) {
+    if arguments.iter().any(|a| a.text.starts_with("--co")) {
         w.opaque("`sort` with an option that runs a program", ctx);
     }
 }
@@ -237,6 +247,104 @@ fn runs_by_option(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
         if options.iter().any(|o| argument.text.starts_with(o)) || clustered(&argument.text) {
             w.opaque(format!("an option by which `{name}` runs programs: `{}`", argument.text), ctx);
         }
+    }
+}
+
+/// Programs with options that run others, in clusters and abbreviations: what is not known of them is opaque.
+fn only_known(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
+    const GIT: [&str; 36] = [
+        "status",
+        "log",
+        "diff",
+        "show",
+        "fetch",
+        "pull",
+        "push",
+        "clone",
+        "init",
+        "add",
+        "commit",
+        "checkout",
+        "switch",
+        "branch",
+        "tag",
+        "merge",
+        "rev-parse",
+        "ls-files",
+        "ls-remote",
+        "remote",
+        "describe",
+        "blame",
+        "shortlog",
+        "reset",
+        "restore",
+        "stash",
+        "rm",
+        "mv",
+        "cat-file",
+        "rev-list",
+        "count-objects",
+        "fsck",
+        "gc",
+        "help",
+        "version",
+        "ls-tree",
+    ];
+    const RSYNC: [&str; 22] = [
+        "--archive",
+        "--verbose",
+        "--delete",
+        "--dry-run",
+        "--recursive",
+        "--times",
+        "--perms",
+        "--stats",
+        "--progress",
+        "--partial",
+        "--human-readable",
+        "--checksum",
+        "--update",
+        "--inplace",
+        "--size-only",
+        "--ignore-existing",
+        "--links",
+        "--coress",
+        "--quiet",
+        "--version",
+        "--help",
+        "--itemize-changes",
+    ];
+    let clusters = |known: &str| {
+        let known = known.to_owned();
+        move |text: &str| text.strip_prefix('-').is_some_and(|o| !o.is_empty() && o.chars().all(|c| known.contains(c)))
+    };
+    let unknown = match name {
+        "scp" => {
+            let plain = clusters("346ABCpqrTv");
+            arguments.iter().find(|a| a.text.starts_with('-') && a.text != "--" && !plain(&a.text))
+        }
+        "rsync" => {
+            let plain = clusters("avrtpogDnzhPucHAXSWxLKkOJiq");
+            let long = |t: &str| RSYNC.contains(&t) || t.starts_with("--exclude=") || t.starts_with("--include=");
+            arguments.iter().find(|a| a.text.starts_with('-') && a.text != "--" && !plain(&a.text) && !long(&a.text))
+        }
+        "git" => {
+            let mut rest = arguments;
+            while let Some((first, tail)) = rest.split_first() {
+                match first.text.as_str() {
+                    "--no-pager" => rest = tail,
+                    "-C" => rest = tail.get(1..).unwrap_or_default(),
+                    _ => break,
+                }
+            }
+            let plain = |a: &Value| GIT.contains(&a.text.as_str()) || matches!(a.text.as_str(), "--version" | "--help");
+            let odd = |a: &&Value| a.text == "--no-index" || a.text.contains("::");
+            rest.first().filter(|a| !plain(a)).or_else(|| rest.iter().find(odd))
+        }
+        _ => None,
+    };
+    if let Some(argument) = unknown {
+        w.opaque(format!("`{name} {}`, which may run programs or read elsewhere", argument.text), ctx);
     }
 }
 

@@ -40,14 +40,30 @@ pub(crate) struct Parser<'a> {
     pub(crate) at: usize,
     pub(crate) depth: u32,
     pending: Vec<PendingHere>,
+    /// How many substitutions it is in.
+    substitutions: u32,
     /// A here-document has no end.
     open_here: bool,
 }
 
 /// Reads a whole text; `depth` is how deep it is nested in others.
 pub(crate) fn parse(text: &str, depth: u32) -> Read<Script> {
+    joined_tokens(text)?;
     let mut parser = Parser::new(text, depth);
     parser.nested(|p| p.script(Until::End))
+}
+
+/// Shells take a backslash and a newline away before they look for words and operators: `$\⏎(`, `(\⏎(`, `$a\⏎b`. Only
+/// behind a blank is that the same as what is read here.
+fn joined_tokens(text: &str) -> Read<()> {
+    let bytes = text.as_bytes();
+    let blank_before =
+        |at: usize| at.checked_sub(1).and_then(|n| bytes.get(n)).is_none_or(|b| matches!(b, b' ' | b'\t' | b'\n'));
+    let mut pairs = bytes.windows(2).enumerate().filter(|(_, w)| *w == b"\\\n");
+    match pairs.find(|(at, _)| !blank_before(*at)) {
+        Some(_) => not_read("a line that goes on in the next in the middle of a word"),
+        None => Ok(()),
+    }
 }
 
 /// Whether more text could make a command of this.
@@ -56,6 +72,8 @@ pub(crate) fn is_incomplete(text: &str) -> bool {
     let read = parser.nested(|p| p.script(Until::End));
     let joined = text.ends_with('\\') && text.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
     match read {
+        // A comment does not go on.
+        Ok(_) if joined && text.rsplit('\n').next().is_some_and(|line| line.contains('#')) => false,
         Ok(_) => joined || parser.open_here || !parser.pending.is_empty(),
         Err(_) => parser.at >= text.len(),
     }
@@ -63,7 +81,7 @@ pub(crate) fn is_incomplete(text: &str) -> bool {
 
 impl<'a> Parser<'a> {
     pub(crate) const fn new(text: &'a str, depth: u32) -> Self {
-        Self { text, at: 0, depth, pending: Vec::new(), open_here: false }
+        Self { text, at: 0, depth, pending: Vec::new(), substitutions: 0, open_here: false }
     }
 
     pub(crate) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
@@ -241,9 +259,11 @@ impl<'a> Parser<'a> {
     }
 
     fn pipeline(&mut self, after: After) -> Read<Pipeline> {
+        let mut negated = false;
         loop {
             self.blanks();
             if self.eat_word("!") {
+                negated = true;
                 continue;
             }
             if !self.eat_word("time") {
@@ -262,7 +282,7 @@ impl<'a> Parser<'a> {
             self.linebreak()?;
             nodes.push(self.nested(Self::node)?);
         }
-        Ok(Pipeline { nodes, after, background: false })
+        Ok(Pipeline { nodes, after, background: false, negated })
     }
 
     fn node(&mut self) -> Read<Node> {
@@ -546,6 +566,10 @@ impl<'a> Parser<'a> {
     }
 
     fn here(&mut self, strip_tabs: bool, stdin: bool, high: bool) -> Read<Redirect> {
+        if self.substitutions > 0 {
+            // bash looks for its end in another way there.
+            return not_read("a here-document within a substitution");
+        }
         let word = self.word()?;
         let (mut delimiter, mut expand) = (String::new(), true);
         for part in &word.parts {
@@ -576,7 +600,9 @@ impl<'a> Parser<'a> {
     /// The commands of `$(…)`, `<(…)`, after the parenthesis.
     pub(crate) fn substitution(&mut self) -> Read<Script> {
         let waiting = std::mem::take(&mut self.pending);
+        self.substitutions += 1;
         let script = self.nested(|p| p.script(Until::Close))?;
+        self.substitutions -= 1;
         self.expect(")")?;
         if !self.pending.is_empty() {
             return not_read("a here-document that ends within a substitution");

@@ -70,6 +70,11 @@ impl Scope {
         self.variables.insert(name.to_owned(), value);
     }
 
+    /// Whether setting it is an error, which ends more than the command.
+    pub(crate) fn is_frozen(&self, name: &str) -> bool {
+        self.frozen.contains(name)
+    }
+
     /// A name that keeps its value, whatever is said later: what it is, is not known from then on.
     pub(crate) fn freeze(&mut self, name: &str) {
         self.frozen.insert(name.to_owned());

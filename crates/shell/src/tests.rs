@@ -103,10 +103,11 @@ fn pipes_lists_and_substitutions() {
     );
     check(
         "f() { rm /a; }; f; while read l; do g; done <<E\nx\nE\n",
-        expect![[r"
+        expect![[r#"
             remove_file /a
             run_program g
-            run_program rm /a"]],
+            run_program rm /a
+            opaque the function `f`"#]],
     );
 }
 
@@ -269,7 +270,7 @@ fn obfuscated_commands_are_decided() {
         "setsid rm /a",
         "stdbuf -o0 rm /a",
         "case x in x) rm /a;; esac",
-        "rm\\\n /a",
+        "rm \\\n /a",
         "A=1 rm /a",
         ">/dev/null rm /a",
         "2>&1 rm /a",
@@ -639,4 +640,76 @@ fn root_has_more_than_one_name() {
     }
     let all = analyse(b"sudo -u '#1000' id", Login::default()).facts.accesses;
     assert!(all.iter().any(|a| a.action == Action::Opaque), "by number, it is not known who: {all:?}");
+}
+
+/// A second look: what bash made of these was not what was decided either.
+#[test]
+fn a_second_look_finds_no_way_round() {
+    for text in [
+        "echo \"$\\\n(touch F)\"",
+        "f=x; cat ~/d/$\\\nf",
+        "(\\\n(ls))",
+        "p=ls; p=touch &\\\n>/dev/null; $p F",
+        "x=1; echo \"${x#'}\" '$(touch F)' \"'}\"",
+        "echo $(cat <<EOF\nEOF touch F)\nEOF\n)",
+        "cat {{}'a b',/etc/passwd}",
+        "x=abc; echo ${x:y:-1}",
+        "p=touch; : $((1/0)); p=ls; $p F",
+        "p=touch\necho ${x!}; p=ls\n$p F",
+        "readonly r=1; r=2; p=ls",
+        "x=touch; { x=ls; } < ~/none; $x F",
+        "x=touch; export x=ls < ~/none; $x F",
+        "if true; then cat() { p=touch; }; fi; p=ls; cat; $p F",
+        "p=touch; declare -p p=ls; $p F",
+        "f=~/ok; f=~/d/new > \"$f\"",
+        "jobs -x touch F",
+        "printf '%n' PATH",
+        "printf '%-5d%n' 1 PATH",
+    ] {
+        let all = analyse(text.as_bytes(), Login::default()).facts.accesses;
+        assert!(all.iter().any(|a| a.action == Action::Opaque), "{text:?}: {all:?}");
+    }
+    let all = analyse(b"cd /etc; ! cd ~/none && cat passwd", Login::default()).facts.accesses;
+    assert!(all.iter().any(|a| a.resource.local_id() == "/etc/passwd"), "{all:?}");
+    for plain in
+        ["printf '%s\\n' a", "printf '%(%F)T\\n' -1", "echo ${x:-a} ${y%.txt}", "ls {}", "echo $((1+2))", "ls > f 2>&1"]
+    {
+        let all = analyse(plain.as_bytes(), Login::default()).facts.accesses;
+        assert!(!all.iter().any(|a| a.action == Action::Opaque), "{plain:?}: {all:?}");
+    }
+}
+
+#[test]
+fn programs_that_copy_run_no_others() {
+    for text in [
+        "rsync -ve 'sh -c x' h:a ~/b",
+        "scp -qoProxyCommand=x h:a ~/b",
+        "scp -F ~/cfg h:a b",
+        "scp -cf -t ~/x",
+        "rsync -v --server . ~/x",
+        "git config --global alias.x '!touch F'",
+        "git x",
+        "git -p receive-pack R",
+        "git bisect run x",
+        "git diff --no-index /dev/null p",
+        "git clone ext::sh x",
+        "sort -S1b --com=sh a",
+        "date -fpasswd",
+        "date -f passwd",
+    ] {
+        assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
+    }
+    for text in [
+        "git status",
+        "git -C ~/r log",
+        "git clone https://h/r",
+        "rsync -av ~/a ~/b",
+        "scp -r ~/a ~/b",
+        "sort a",
+        "date +%s",
+    ] {
+        assert!(opaque(text).is_empty(), "{text}: {}", read(text));
+    }
+    assert!(read("rsync ~/evil ~/.zshrc").contains("write_file ~/.zshrc"));
+    assert!(read("cd /etc; scp passwd ~/stolen").contains("read_file /etc/passwd"));
 }

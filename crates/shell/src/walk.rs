@@ -112,7 +112,21 @@ impl Walker {
                 }
             }
             let before = scope.directories.clone();
+            let all_before = pipeline.negated.then(|| scope.clone());
             self.pipeline(pipeline, &ctx, scope);
+            if let Some(failed) = all_before {
+                scope.merge(&failed);
+            }
+            // Many states are one that holds what they have in common.
+            if left.len() > 16 {
+                let mut all = left.split_off(0).into_iter();
+                left.extend(all.next().map(|first| {
+                    all.fold(first, |mut sum, other| {
+                        sum.merge(&other);
+                        sum
+                    })
+                }));
+            }
             if scope.directories != before {
                 // It may also have failed to change the directory.
                 let mut stayed = scope.clone();
@@ -146,8 +160,13 @@ impl Walker {
         match node {
             Node::Simple(simple) => self.simple(simple, ctx, scope),
             Node::Group(script, redirects) => {
+                let before = scope.clone();
                 let ctx = self.redirected(redirects, ctx, scope);
                 self.script(script, &ctx, scope);
+                if !redirects.is_empty() {
+                    // A redirection that fails keeps it from running.
+                    scope.merge(&before);
+                }
             }
             Node::Subshell(script, redirects) => {
                 let ctx = self.redirected(redirects, ctx, scope);
@@ -167,9 +186,8 @@ impl Walker {
                 self.repeat(variable.as_deref(), words, bodies, &ctx, scope);
             }
             Node::Function { name, body } => {
-                if self.lives_on {
-                    self.opaque(format!("the function `{name}`, which later lines could call"), ctx);
-                }
+                // Whether a name is a function where it is called is not followed well enough to build on.
+                self.opaque(format!("the function `{name}`"), ctx);
                 let mut own = scope.clone();
                 own.forget();
                 own.functions.insert(name.clone());
@@ -276,11 +294,15 @@ impl Walker {
     }
 
     fn simple(&mut self, simple: &Simple, ctx: &Context, scope: &mut Scope) {
+        let before = (!simple.redirects.is_empty()).then(|| scope.clone());
         for word in &simple.words {
             self.visit(&word.parts, ctx, scope);
         }
         for assignment in &simple.assignments {
             self.visit(&assignment.value.parts, ctx, scope);
+        }
+        if simple.words.is_empty() && !simple.assignments.is_empty() && !simple.redirects.is_empty() {
+            self.opaque("assignments with redirections, whose order shells do not share", ctx);
         }
         let ctx = self.redirected(&simple.redirects, ctx, scope);
         let for_a_program = !simple.words.is_empty();
@@ -294,9 +316,16 @@ impl Walker {
         if let Some((name, arguments)) = values.split_first() {
             self.command(name, arguments, &ctx, scope);
         }
+        if let Some(before) = before {
+            // A redirection that fails keeps the command from running.
+            scope.merge(&before);
+        }
     }
 
     fn assign(&mut self, a: &Assignment, for_a_program: bool, ctx: &Context, scope: &mut Scope) {
+        if scope.is_frozen(&a.name) {
+            self.opaque(format!("`{}` is set, which cannot be", a.name), ctx);
+        }
         let value = scope.value(&a.value).as_known().map(ToOwned::to_owned);
         let value = match (a.append, value) {
             (false, value) => value,
@@ -357,10 +386,7 @@ impl Changes {
                 self.names.extend(simple.assignments.iter().map(|a| a.name.clone()));
                 let name = simple.words.first().map(|w| w.parts.as_slice());
                 self.anything |= match name {
-                    Some([Part::Text(name)]) if name == "read" => {
-                        self.names.extend(simple.words.iter().map(|w| w.raw.clone()));
-                        false
-                    }
+                    Some([Part::Text(name)]) if name == "read" => true,
                     Some([Part::Text(name)]) => builtins::changes_the_shell(name),
                     Some(_) => true,
                     None => false,

@@ -5,8 +5,6 @@ use crate::{
 };
 
 const DIFFERENT: &str = "quotes that shells read differently";
-/// How far the end of `{…}` is looked for, in bytes.
-const LONGEST_BRACES: usize = 1024;
 
 impl Parser<'_> {
     /// A word; an empty one where none begins here.
@@ -106,16 +104,8 @@ impl Parser<'_> {
     /// Whether bash would make several words of `{…}`; other shells do not.
     fn is_brace_expansion(&self) -> bool {
         // Looked for within a bound, so that a text of braces takes no longer than any other.
-        let near = self.text.as_bytes().iter().skip(self.at).take(LONGEST_BRACES);
-        let word: Vec<u8> = near.take_while(|b| !b" \t\n;|&".contains(b)).copied().collect();
-        // Where it ends is not seen through quotes and expansions.
-        let inner = word.get(1..).unwrap_or_default();
-        let plain = inner.iter().take_while(|b| **b != b'}');
-        if !matches!(inner.first(), None | Some(b'}')) && plain.clone().any(|b| b"'\"\\$`".contains(b)) {
-            return true;
-        }
-        let expands = word.contains(&b',') || word.windows(2).any(|w| w == b"..");
-        word.len() == LONGEST_BRACES || (word.contains(&b'}') && expands)
+        // Alone, or empty, it is what it is.
+        !matches!(self.peek_at(1), None | Some(b'}' | b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b')'))
     }
 
     fn double_quoted(&mut self, parts: &mut Vec<Part>) -> Read<()> {
@@ -258,6 +248,8 @@ impl Parser<'_> {
         if !self.eat(")") {
             return not_read("arithmetic that is not plain");
         }
+        // What cannot be divided ends the command, and what was to come after it.
+        let plain = plain && !self.slice(from).contains(['/', '%']);
         Ok(if plain { Part::Unknown("arithmetic") } else { Part::Risky("arithmetic on variables") })
     }
 
@@ -277,7 +269,7 @@ impl Parser<'_> {
             match self.peek() {
                 None => return not_read("syntax error: a brace is not closed"),
                 Some(b'}') => break,
-                Some(b'\'') if quoted => self.at += 1,
+                Some(b'\'') if quoted => return not_read(DIFFERENT),
                 Some(b'~') => {
                     self.at += 1;
                 }
@@ -292,8 +284,17 @@ impl Parser<'_> {
         self.at += 1;
         // Indirection, transformation (`@P` expands a prompt), subscripts and offsets evaluate what a variable
         // holds; `=` assigns.
-        let tests_only = !inside.contains(":") || [":-", ":+", ":?"].iter().any(|o| inside.contains(o));
-        let risky = inside.starts_with('!') || inside.contains(['@', '[', '=']) || !tests_only;
+        let end = inside
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && !"@*#?$!-".contains(c))
+            .unwrap_or(inside.len());
+        let named = inside
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(inside.len())
+            .max(usize::from(end > 0));
+        let operator = inside.get(named..).unwrap_or_default();
+        let tests = [":-", ":+", ":?", "-", "+", "?"].iter().any(|o| operator.starts_with(o));
+        let cuts = operator.starts_with(['#', '%']) && !operator.contains(':');
+        let risky = inside.starts_with('!') || inside.contains(['@', '[', '=']) || !(tests || cuts);
         parts.push(if risky {
             Part::Risky("an expansion that may run code")
         } else {

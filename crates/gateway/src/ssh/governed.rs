@@ -19,6 +19,9 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 const START: Duration = Duration::from_secs(10);
 /// The longest report of the shell's, in bytes.
 const LONGEST_REPORT: usize = 64 * 1024;
+/// Run before the shell leaves for good: nothing of it stays behind.
+const END_JOBS: &str = "for DOORWARD in $(\\builtin jobs -p); do \\builtin kill -HUP -- -$DOORWARD; \\builtin kill -CONT -- -$DOORWARD; \
+                        \\builtin kill -KILL -- -$DOORWARD; done 2>/dev/null\n";
 /// The end of a report.
 const END: &[u8] = b"\x01\n";
 
@@ -151,7 +154,7 @@ impl Governed {
     pub(crate) async fn leave(&mut self, permit: Arc<StreamPermit>, for_good: bool) -> Result<(), Gone> {
         if for_good || std::mem::replace(&mut self.warned, true) {
             self.state = State::Running(permit);
-            return Ok(self.control.end.data_bytes(Bytes::from_static(b"exit\nexit\n")).await?);
+            return Ok(self.control.end.data_bytes(Bytes::from([END_JOBS, "exit\nexit\n"].concat())).await?);
         }
         self.run(b"exit", permit).await?;
         self.warned = true;
@@ -221,8 +224,9 @@ impl Governed {
         true
     }
 
-    /// Ends the second channel.
+    /// Ends the second channel, and the jobs of the shell if it still reads.
     pub(crate) async fn close(&self, session: &Session) {
+        let _gone = self.control.end.data_bytes(Bytes::from([END_JOBS, "exit\nexit\n"].concat())).await;
         shut(&self.control, session).await;
     }
 }
