@@ -240,7 +240,7 @@ fn trap(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     let Some((action, signals)) = rest.unwrap_or(arguments).split_first() else { return };
     match action.as_known() {
         Some("-l" | "-p") => {}
-        Some("-") if signals.iter().all(|s| s.unknown.is_none()) => {}
+        Some("-") if !w.lives_on && signals.iter().all(|s| s.unknown.is_none()) => {}
         Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {}
         // A signal that is not heard is one that does not end it.
         Some("") if !w.lives_on => {}

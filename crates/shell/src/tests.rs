@@ -604,22 +604,16 @@ fn a_shell_that_lives_on_keeps_its_descriptors_to_itself() {
         "exec 3> f",
         "trap '' HUP",
         "trap 'ls' EXIT",
+        "trap - EXIT",
         "(sleep 9) & disown -a",
         "echo x 4>&1",
     ] {
         let all = analyse_line(line, Login::default(), Some("~")).facts.accesses;
         assert!(all.iter().any(|a| a.action == Action::Opaque), "{line}: {all:?}");
     }
-    for line in [
-        "ls 2>&1",
-        "cat f > g 2>/dev/null",
-        "echo x >&2",
-        "exec ls",
-        "test -f \"$x\"",
-        "[ \"$a\" = b ]",
-        "exit $?",
-        "trap - INT",
-    ] {
+    for line in
+        ["ls 2>&1", "cat f > g 2>/dev/null", "echo x >&2", "exec ls", "test -f \"$x\"", "[ \"$a\" = b ]", "exit $?"]
+    {
         let all = analyse_line(line, Login::default(), Some("~")).facts.accesses;
         assert!(!all.iter().any(|a| a.action == Action::Opaque), "{line}: {all:?}");
     }

@@ -101,6 +101,9 @@ impl Governed {
              PS1= PS2=; export PS1 PS2; exec bash --norc --noprofile --noediting +o history +H -P -i' '{quoted}'"
         );
         far.end.exec(true, shell.into_bytes()).await.map_err(|_| NotStarted::Odd)?;
+        // However it ends, by its input or by a signal: its jobs do, too.
+        let at_exit = format!("trap '{}' EXIT\n", END_JOBS.trim_end());
+        control.end.data_bytes(Bytes::from(at_exit)).await.map_err(|_| NotStarted::Odd)?;
         Ok(Self {
             control,
             editor: Editor::new(columns),
