@@ -123,8 +123,12 @@ fn unclear_test(name: &str, arguments: &[Value]) -> bool {
         })
     };
     (0..arguments.len().saturating_sub(close)).any(|n| {
-        let is_unknown = arguments.get(n).is_some_and(|a| a.unknown.is_some());
-        is_unknown && !binary(n.checked_add(1)) && !binary(n.checked_sub(1)) && !unary(n.checked_sub(1))
+        let Some(argument) = arguments.get(n).filter(|a| a.unknown.is_some()) else { return false };
+        // Outside quotes, and of `"$@"`, there may come several words, with operators among them.
+        let text = argument.text.as_str();
+        let one_word = text.len() > 1 && text.starts_with('"') && text.ends_with('"') && !text.contains('@');
+        let placed = binary(n.checked_add(1)) || binary(n.checked_sub(1)) || unary(n.checked_sub(1));
+        !(placed && (one_word || name == "[["))
     })
 }
 
@@ -137,7 +141,13 @@ fn read(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
         match letters {
             "-" => break,
             // With a value of their own, which is the next argument.
-            "p" | "rp" | "sp" | "t" | "rt" | "n" | "rn" | "N" | "d" | "rd" => rest = tail.get(1..).unwrap_or_default(),
+            "p" | "rp" | "sp" | "t" | "rt" | "n" | "rn" | "N" | "d" | "rd" => {
+                if tail.first().is_some_and(|value| value.unknown.is_some()) {
+                    // Outside quotes it may become several words, and options among them.
+                    w.opaque(format!("`read -{letters}` with a value that is only known when it runs"), ctx);
+                }
+                rest = tail.get(1..).unwrap_or_default();
+            }
             _ if letters.bytes().all(|b| b"rs".contains(&b)) => {}
             // `-e` opens an editor that runs what it is told to; `-a`, `-i`, `-u` and what is glued to a letter.
             _ => w.opaque(format!("`read -{letters}`"), ctx),

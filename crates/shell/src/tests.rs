@@ -707,3 +707,25 @@ fn programs_that_copy_run_no_others() {
     assert!(read("rsync ~/evil ~/.zshrc").contains("write_file ~/.zshrc"));
     assert!(read("cd /etc; scp passwd ~/stolen").contains("read_file /etc/passwd"));
 }
+
+/// What is outside quotes becomes as many words as it holds.
+#[test]
+fn a_value_may_be_several_words() {
+    for text in [
+        "x=$(cat f); [ $x = b ]",
+        "x=$(cat f); test -f $x",
+        "set -- -v a; [ \"$@\" = b ]",
+        "x=$(cat f); read -p $x y",
+        "x=$(cat f); read -t $x y",
+    ] {
+        assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
+    }
+    for text in [
+        "x=$(cat ~/f); [ \"$x\" = b ]",
+        "x=$(cat ~/f); test -f \"$x\"",
+        "read -p 'name? ' y",
+        "x=$(cat ~/f); [[ $x == b ]]",
+    ] {
+        assert!(opaque(text).is_empty(), "{text}: {:?}", opaque(text));
+    }
+}
