@@ -100,10 +100,10 @@ fn other_certificates_and_keys_do_not() {
         assert!(text(&out).contains("Permission denied"), "{}", text(&out));
     };
     // A key alone.
-    let out = certificate(&w, &w.agent(), &at("own"), &["--ttl", "2s"]);
+    let out = certificate(&w, &w.agent(), &at("own"), &["--ttl", "6s"]);
     assert!(out.status.success(), "{}", text(&out));
     assert!(text(&log_in(&at("own"))).starts_with("in\n"));
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(7));
     denied(&at("own"));
     assert!(failures(&w).contains("expired"), "{}", failures(&w));
     // Somebody else's certificate for one's own key, and one's own authority.
