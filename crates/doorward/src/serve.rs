@@ -9,20 +9,18 @@ use anyhow::{Context as _, Result};
 use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
-use doorward_gateway::{AnalysisPool, Authenticate, Registry, RejectedToken, Services, postgres, ssh, tls};
-use doorward_identity::{Verifier, oauthbearer};
-use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
+use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, postgres, ssh, tls};
+use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
+use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
 use doorward_policy::Engine;
 use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
 use doorward_store::Store;
 use std::{
     collections::BTreeMap,
     fs,
-    future::Future,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -332,15 +330,18 @@ struct Identity {
     verifier: Verifier,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is the end of a result")]
+fn rejected(error: IdentityError) -> RejectedToken {
+    RejectedToken { reason: error.to_string() }
+}
+
 impl Authenticate for Identity {
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-        now: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>> {
-        Box::pin(
-            async move { self.verifier.verify(token, now).await.map_err(|e| RejectedToken { reason: e.to_string() }) },
-        )
+    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Known<'a> {
+        Box::pin(async move { self.verifier.verify(token, now).await.map_err(rejected) })
+    }
+
+    fn verify_bound<'a>(&'a self, token: &'a str, key: CallerKey<'a>, now: Timestamp) -> Known<'a> {
+        Box::pin(async move { self.verifier.verify_bound(token, key, now).await.map_err(rejected) })
     }
 
     fn oauth_challenge(&self) -> String {

@@ -6,7 +6,7 @@ use common::{
     DOORWARD,
     ssh::{SshWorld, text},
 };
-use doorward_testkit::OpenSsh;
+use doorward_testkit::{OpenSsh, cache_dir, repo_root};
 use std::{
     fs,
     io::Read as _,
@@ -32,8 +32,17 @@ fn certificate(w: &SshWorld, token: &str, key: &Path, more: &[&str]) -> Output {
     caller(w, token, &[&["ssh-cert", "--key", key.to_str().unwrap()], more].concat())
 }
 
-fn failures(w: &SshWorld) -> String {
-    w.audit("authentication_failed").iter().map(|e| format!("{}\n", e["reason"])).collect()
+/// That a log-in failed for this reason is written down, if not at once.
+fn assert_failed_for(w: &SshWorld, why: &str) {
+    let mut failures = String::new();
+    for _ in 0..50 {
+        failures = w.audit("authentication_failed").iter().map(|e| format!("{}\n", e["reason"])).collect();
+        if failures.contains(why) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("nothing failed for {why}: {failures}");
 }
 
 #[test]
@@ -105,14 +114,14 @@ fn other_certificates_and_keys_do_not() {
     assert!(text(&log_in(&at("own"))).starts_with("in\n"));
     std::thread::sleep(Duration::from_secs(7));
     denied(&at("own"));
-    assert!(failures(&w).contains("expired"), "{}", failures(&w));
+    assert_failed_for(&w, "expired");
     // Somebody else's certificate for one's own key, and one's own authority.
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", at("ca").to_str().unwrap()]);
     let public = format!("{}.pub", at("own").display());
     let signed = run("ssh-keygen", &["-q", "-s", at("ca").to_str().unwrap(), "-I", "dev/root", "-n", "root", &public]);
     assert!(signed.status.success(), "{}", text(&signed));
     denied(&at("own"));
-    assert!(failures(&w).contains("a certificate of another authority"), "{}", failures(&w));
+    assert_failed_for(&w, "a certificate of another authority");
     fs::remove_file(format!("{}-cert.pub", at("own").display())).unwrap();
     denied(&at("own"));
     // Keys that are offered before the password do not use up the attempts for it.
@@ -124,6 +133,53 @@ fn other_certificates_and_keys_do_not() {
     }
     let out = client.key(&at("own")).ssh().unwrap().arg("echo in").output().unwrap();
     assert!(text(&out).starts_with("in\n"), "{}", text(&out));
+}
+
+/// What `opkssh login` leaves behind, with an identity token of this audience and these further claims.
+fn openpubkey(w: &SshWorld, key: &Path, kind: &str, audience: &str, claims: &[&str]) -> Output {
+    let mut play = Command::new(cache_dir().join("venv-ssh/bin/python"));
+    play.arg(repo_root().join("e2e/clients/ssh-python/openpubkey.py")).arg(key).arg(kind);
+    play.args([DOORWARD, "dev", "token", "--dir"]).arg(w.issuer.directory());
+    play.args(["--sub", "ci-bot", "--group", "agents", "--audience", audience]);
+    for claim in claims {
+        play.args(["--claim", claim]);
+    }
+    play.output().unwrap()
+}
+
+#[test]
+fn a_token_in_ones_key_opens_the_door_as_opkssh_makes_it() {
+    let w = SshWorld::start(POLICY, true);
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("id");
+    let log_in = || {
+        let client = w.client_as("anybody", "").key(&key).option("PreferredAuthentications=publickey");
+        client.ssh().unwrap().arg("echo in").output().unwrap()
+    };
+    for kind in ["P256", "ED25519"] {
+        let made = openpubkey(&w, &key, kind, "opkssh", &["nonce={nonce}"]);
+        assert!(made.status.success(), "{}", text(&made));
+        assert_eq!(text(&log_in()), "in\n[0]", "{kind}");
+    }
+    assert!(w.audit("authenticated").iter().any(|e| e["principal"]["groups"][0] == "agents"));
+    for (audience, claims, why) in [
+        ("opkssh", "nonce=other", "not bound to the caller's key"),
+        ("doorward", "nonce={nonce}", "for another audience"),
+        ("opkssh", "x=y", "no claim `nonce`"),
+    ] {
+        assert!(openpubkey(&w, &key, "P256", audience, &[claims]).status.success());
+        let out = log_in();
+        assert!(text(&out).contains("Permission denied"), "{}", text(&out));
+        assert_failed_for(&w, why);
+    }
+    // The token in the key of somebody else, who read it at another server.
+    assert!(openpubkey(&w, &key, "P256", "opkssh", &["nonce={nonce}"]).status.success());
+    let shown = run("ssh-keygen", &["-L", "-f", &format!("{}-cert.pub", key.display())]);
+    assert!(text(&shown).contains("openpubkey-pkt"), "{}", text(&shown));
+    let certificate = fs::read(format!("{}-cert.pub", key.display())).unwrap();
+    assert!(openpubkey(&w, &key, "P256", "opkssh", &["nonce=thief"]).status.success());
+    fs::write(format!("{}-cert.pub", key.display()), certificate).unwrap();
+    assert!(text(&log_in()).contains("Permission denied"));
 }
 
 #[test]

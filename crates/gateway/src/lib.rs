@@ -27,4 +27,4 @@ pub use arrivals::Arrivals;
 pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls};
 pub use doorward_postgres::Limits;
 pub use registry::{Registry, SessionSummary};
-pub use services::{Authenticate, RejectedToken, Services};
+pub use services::{Authenticate, Known, RejectedToken, Services};

@@ -2,6 +2,7 @@
 use crate::{AnalysisPool, Arrivals, Registry};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint};
+use doorward_identity::CallerKey;
 use doorward_model::{Principal, Timestamp};
 use doorward_record::RecordStore;
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
@@ -13,14 +14,15 @@ pub struct RejectedToken {
     pub reason: String,
 }
 
+/// The answer to whose a token is, when it is known.
+pub type Known<'a> = Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>>;
+
 /// Checks identity tokens.
 pub trait Authenticate: Send + Sync + fmt::Debug {
     /// Who a token stands for.
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-        now: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Principal, RejectedToken>> + Send + 'a>>;
+    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Known<'a>;
+    /// Who a token stands for that is bound to a key which the caller has shown to hold (OpenPubkey).
+    fn verify_bound<'a>(&'a self, token: &'a str, key: CallerKey<'a>, now: Timestamp) -> Known<'a>;
     /// What SASL `OAUTHBEARER` tells a client that came without a valid token (RFC 7628 §3.2.2), as JSON.
     fn oauth_challenge(&self) -> String;
 }

@@ -41,15 +41,17 @@ impl Validity {
     }
 }
 
-/// Checks verified claims against the issuer's configuration and makes a principal of them.
+/// Checks verified claims against the issuer's configuration and makes a principal of them. `audience`: whom the token
+/// may be for.
 pub(crate) fn principal(
     claims: &Claims,
     config: &IssuerConfig,
+    audience: &[String],
     now: Timestamp,
 ) -> Result<(Principal, Validity), IdentityError> {
     let validity = Validity::of(claims)?;
     validity.check(now)?;
-    check_audience(claims, config)?;
+    check_audience(claims, config, audience)?;
     let subject =
         text(claims, "sub", MAX_SUBJECT_BYTES, "claim `sub`")?.ok_or(IdentityError::MissingClaim { claim: "sub" })?;
     let principal = Principal {
@@ -90,7 +92,7 @@ fn text(claims: &Claims, name: &str, max: usize, what: &'static str) -> Result<O
     }
 }
 
-fn check_audience(claims: &Claims, config: &IssuerConfig) -> Result<(), IdentityError> {
+fn check_audience(claims: &Claims, config: &IssuerConfig, ours: &[String]) -> Result<(), IdentityError> {
     let audiences: Vec<&str> = match claims.get("aud") {
         None => return Err(IdentityError::MissingClaim { claim: "aud" }),
         Some(Value::String(one)) => vec![one],
@@ -99,7 +101,7 @@ fn check_audience(claims: &Claims, config: &IssuerConfig) -> Result<(), Identity
         }
         Some(_) => return Err(malformed("claim `aud`")),
     };
-    if !audiences.iter().any(|a| config.audience.iter().any(|ours| ours == a)) {
+    if !audiences.iter().any(|a| ours.iter().any(|ours| ours == a)) {
         return Err(IdentityError::WrongAudience);
     }
     let party = match claims.get("azp") {
@@ -107,18 +109,23 @@ fn check_audience(claims: &Claims, config: &IssuerConfig) -> Result<(), Identity
         Some(Value::String(party)) => Some(party),
         Some(_) => return Err(malformed("claim `azp`")),
     };
-    check_party(party, audiences.len(), config)
+    check_party(party, audiences.len(), config, ours)
 }
 
 /// With `authorized_parties`, `azp` must be there and among them. Without, a token for several
 /// audiences that says to whom it was issued must have been issued to one of ours; a token for
 /// us alone may have been issued to anybody, as access tokens are.
-fn check_party(party: Option<&String>, audiences: usize, config: &IssuerConfig) -> Result<(), IdentityError> {
+fn check_party(
+    party: Option<&String>,
+    audiences: usize,
+    config: &IssuerConfig,
+    ours: &[String],
+) -> Result<(), IdentityError> {
     let ok = match party {
         None if config.authorized_parties.is_empty() => true,
         None => return Err(IdentityError::MissingClaim { claim: "azp" }),
         Some(party) if !config.authorized_parties.is_empty() => config.authorized_parties.contains(party),
-        Some(party) => audiences <= 1 || config.audience.contains(party),
+        Some(party) => audiences <= 1 || ours.contains(party),
     };
     if ok { Ok(()) } else { Err(IdentityError::WrongParty) }
 }

@@ -14,8 +14,12 @@ pub struct IssuerConfig {
     pub name: String,
     /// The issuer's URL, exactly as in the tokens' `iss` (a final slash counts). `http://` on loopback only.
     pub issuer: String,
-    /// A token must be for one of these (`aud`).
+    /// A token must be for one of these (`aud`). May be empty where `openpubkey_audience` is not.
     pub audience: Vec<String>,
+    /// Whom tokens may be for that are bound to a key of the caller's (OpenPubkey over SSH): the client id of opkssh.
+    /// None of `audience`: such a token is shown to every server that it is used at, and alone must be good for nothing.
+    #[serde(default)]
+    pub openpubkey_audience: Vec<String>,
     /// The claim that lists the groups. A dotted path reaches into nested claims
     /// (`realm_access.roles`), but a claim with exactly this name comes first.
     #[serde(default = "default_groups_claim")]
@@ -99,13 +103,8 @@ impl IssuerConfig {
         if !name_ok {
             return Err(ConfigError::Name { name: self.name.clone() });
         }
-        let field = |field, problem| ConfigError::Field { name: self.name.clone(), field, problem };
-        if self.audience.is_empty() {
-            return Err(field("audience", "must name at least one audience"));
-        }
-        if self.audience.iter().any(String::is_empty) {
-            return Err(field("audience", "must not hold an empty string"));
-        }
+        let field = |field, problem| self.field_error(field, problem);
+        self.validate_audiences()?;
         if self.groups_claim.is_empty() {
             return Err(field("groups_claim", "must not be empty"));
         }
@@ -114,6 +113,26 @@ impl IssuerConfig {
         }
         if self.authorized_parties.iter().any(String::is_empty) {
             return Err(field("authorized_parties", "must not hold an empty string"));
+        }
+        Ok(())
+    }
+
+    fn field_error(&self, field: &'static str, problem: &'static str) -> ConfigError {
+        ConfigError::Field { name: self.name.clone(), field, problem }
+    }
+
+    fn validate_audiences(&self) -> Result<(), ConfigError> {
+        if self.audience.is_empty() && self.openpubkey_audience.is_empty() {
+            return Err(self.field_error("audience", "must name at least one audience"));
+        }
+        for (name, list) in [("audience", &self.audience), ("openpubkey_audience", &self.openpubkey_audience)] {
+            if list.iter().any(String::is_empty) {
+                return Err(self.field_error(name, "must not hold an empty string"));
+            }
+        }
+        if self.openpubkey_audience.iter().any(|a| self.audience.contains(a)) {
+            let problem = "must not name one of `audience`: tokens bound to a key are shown to many servers";
+            return Err(self.field_error("openpubkey_audience", problem));
         }
         Ok(())
     }

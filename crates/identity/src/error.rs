@@ -54,6 +54,9 @@ pub enum IdentityError {
     /// `azp` is not among the authorized parties.
     #[error("the token was issued to a party that is not authorized")]
     WrongParty,
+    /// The token was not made for the key that the caller holds.
+    #[error("the token is not bound to the caller's key")]
+    Unbound,
     /// A claim that must be there is not.
     #[error("the token has no claim `{claim}`")]
     MissingClaim {
@@ -81,6 +84,7 @@ impl IdentityError {
             Self::NotYetValid => "not_yet_valid",
             Self::WrongAudience => "wrong_audience",
             Self::WrongParty => "wrong_party",
+            Self::Unbound => "unbound",
             Self::MissingClaim { .. } => "missing_claim",
         }
     }

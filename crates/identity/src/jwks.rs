@@ -16,7 +16,7 @@ const MAX_RSA_BITS: usize = 8192;
 pub(crate) type KeyId = [u8; 32];
 
 /// The public key's own bytes.
-type Material = Vec<u8>;
+pub(crate) type Material = Vec<u8>;
 /// What a key may be used for, parsed for each use.
 type Uses = Vec<(Algorithm, ParsedPublicKey)>;
 
@@ -35,6 +35,11 @@ impl fmt::Debug for VerifyKey {
 }
 
 impl VerifyKey {
+    /// One key by itself (RFC 7517 section 4), and what it is made of. `None` if it is none that can check signatures.
+    pub(crate) fn of_jwk(jwk: &Value) -> Option<(Self, Material)> {
+        Jwk::deserialize(jwk).ok()?.into_key()
+    }
+
     /// Whether the key may be used with an algorithm: by its type, its curve, and its own `alg`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.uses.iter().any(|(a, _)| *a == algorithm)
@@ -69,7 +74,7 @@ impl KeySet {
         let set: RawSet = serde_json::from_slice(document).ok()?;
         let keys = set.keys.into_iter().take(MAX_KEYS).filter_map(|raw| {
             let jwk: Jwk = serde_json::from_value(raw).ok()?;
-            jwk.into_key()
+            jwk.into_key().map(|(key, _)| key)
         });
         Some(Self { keys: keys.collect() })
     }
@@ -133,7 +138,7 @@ fn b64_exact(text: Option<&String>, len: usize) -> Option<Vec<u8>> {
 }
 
 impl Jwk {
-    fn into_key(self) -> Option<VerifyKey> {
+    fn into_key(self) -> Option<(VerifyKey, Material)> {
         let for_signatures = self.usage.as_deref().is_none_or(|u| u == "sig")
             && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|o| o == "verify"));
         if !for_signatures || self.d.is_some() {
@@ -158,7 +163,7 @@ impl Jwk {
             return None;
         }
         let id = key_id(self.kid.as_deref(), self.alg.as_deref(), &material);
-        Some(VerifyKey { id, kid: self.kid, uses })
+        Some((VerifyKey { id, kid: self.kid, uses }, material))
     }
 
     fn rsa(&self) -> Option<(Material, Uses)> {

@@ -52,7 +52,7 @@ impl<'a> Unverified<'a> {
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, IdentityError> {
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, IdentityError> {
     // This engine refuses padding, other alphabets and non-zero spare bits: one token has one spelling.
     URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("base64url"))
 }

@@ -30,6 +30,7 @@ mod issuer;
 mod jwks;
 mod jwt;
 pub mod oauthbearer;
+mod openpubkey;
 mod strict_json;
 mod token_cache;
 mod verifier;
@@ -38,6 +39,7 @@ pub use config::{ConfigError, IssuerConfig};
 pub use error::{EXTERNAL_MESSAGE, IdentityError};
 pub use fetch::FetchPolicy;
 pub use jwt::MAX_TOKEN_BYTES;
+pub use openpubkey::CallerKey;
 pub use verifier::{IssuerStatus, Verifier};
 
 #[cfg(test)]

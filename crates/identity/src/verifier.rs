@@ -99,7 +99,8 @@ impl Verifier {
         let unverified = Unverified::parse(token)?;
         let (place, issuer) = self.issuer_of(&unverified)?;
         let key = verify_signature(issuer, &unverified).await?;
-        let (principal, validity) = claims::principal(&unverified.claims, &issuer.config, now)?;
+        let (principal, validity) =
+            claims::principal(&unverified.claims, &issuer.config, &issuer.config.audience, now)?;
         let verified = Verified { principal: principal.clone(), validity, issuer: place, key };
         self.cache.insert(digest, Arc::new(verified));
         Ok(principal)
@@ -125,7 +126,7 @@ impl Verifier {
         Ok(None)
     }
 
-    fn issuer_of(&self, unverified: &Unverified<'_>) -> Result<(usize, &Arc<Issuer>), IdentityError> {
+    pub(crate) fn issuer_of(&self, unverified: &Unverified<'_>) -> Result<(usize, &Arc<Issuer>), IdentityError> {
         let iss = match unverified.claims.get("iss") {
             None => return Err(IdentityError::MissingClaim { claim: "iss" }),
             Some(iss) => iss.as_str().ok_or(IdentityError::Malformed { what: "claim `iss`" })?,
@@ -140,7 +141,7 @@ fn unavailable(issuer: &Issuer) -> IdentityError {
 }
 
 /// Finds the key, looking for new ones once if the `kid` is unknown, and checks the signature with it.
-async fn verify_signature(issuer: &Arc<Issuer>, token: &Unverified<'_>) -> Result<KeyId, IdentityError> {
+pub(crate) async fn verify_signature(issuer: &Arc<Issuer>, token: &Unverified<'_>) -> Result<KeyId, IdentityError> {
     let asked = Instant::now();
     let published = issuer.keys().await.ok_or_else(|| unavailable(issuer))?;
     if let Some(verdict) = check(&published, token) {

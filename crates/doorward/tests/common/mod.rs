@@ -44,6 +44,11 @@ impl Issuer {
         Self { url: format!("http://127.0.0.1:{port}"), dev, process }
     }
 
+    /// Where its key is.
+    pub fn directory(&self) -> &Path {
+        self.dev.path()
+    }
+
     pub fn token(&self, sub: &str, groups: &[&str], extra: &[&str]) -> String {
         let mut command = Command::new(DOORWARD);
         command.args(["dev", "token", "--sub", sub, "--dir"]).arg(self.dev.path());

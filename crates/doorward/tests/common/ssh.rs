@@ -60,6 +60,7 @@ operators = ["sre"]
 name = "dev"
 issuer = "{}"
 audience = ["doorward"]
+openpubkey_audience = ["opkssh"]
 principal = "agent"
 {machines}
 [policy]

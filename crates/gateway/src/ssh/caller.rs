@@ -233,16 +233,16 @@ impl server::Handler for Caller {
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        // Of keys alone nobody is known, and of certificates only the gateway's own are.
+        // Of keys alone nobody is known: a certificate has to say who.
         let Some(certificate) = offer.certificate else { return Ok(Auth::reject()) };
-        match self.arrival.endpoint.ca.verify(certificate, now()) {
+        match self.arrival.check_certificate(certificate).await {
             Ok(_principal) => Ok(Auth::Accept),
             Err(reason) => Ok(self.enter(user, self.arrival.identified(user, Err(reason))).await),
         }
     }
 
     async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
-        let known = self.arrival.identify_certificate(user, certificate);
+        let known = self.arrival.identify_certificate(user, certificate).await;
         Ok(self.enter(user, known).await)
     }
 

@@ -1,6 +1,6 @@
 //! From a token to a session: identity, policy, the connection to the upstream.
 use super::{
-    Endpoint,
+    Endpoint, bound,
     session::Session,
     upstream::{self, Incoming},
 };
@@ -64,8 +64,21 @@ impl Arrival {
     }
 
     /// Who a certificate stands for, whose key the caller has shown to have.
-    pub(crate) fn identify_certificate(&self, user: &str, certificate: &Certificate) -> Result<Principal, NoSession> {
-        self.identified(user, self.endpoint.ca.verify(certificate, now()))
+    pub(crate) async fn identify_certificate(
+        &self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Principal, NoSession> {
+        self.identified(user, self.check_certificate(certificate).await)
+    }
+
+    /// Who a certificate stands for: one of the gateway's own, or one with a token that is bound to its key.
+    pub(crate) async fn check_certificate(&self, certificate: &Certificate) -> Result<Principal, String> {
+        if !bound::is_bound(certificate) {
+            return self.endpoint.ca.verify(certificate, now());
+        }
+        let (token, key) = bound::token_of(certificate, now())?;
+        self.endpoint.services.identity.verify_bound(token, key, now()).await.map_err(|e| e.reason)
     }
 
     pub(crate) fn identified(&self, user: &str, checked: Result<Principal, String>) -> Result<Principal, NoSession> {

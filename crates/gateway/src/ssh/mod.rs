@@ -19,6 +19,7 @@
 //!
 //! Each direction of each channel is a task of its own, and the library's two loops never wait for any: no
 //! channel waits for another, and no direction for the other.
+mod bound;
 mod ca;
 mod caller;
 mod channel;

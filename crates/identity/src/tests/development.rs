@@ -23,6 +23,7 @@ fn config(issuer: &str) -> IssuerConfig {
         name: "dev".into(),
         issuer: issuer.into(),
         audience: vec!["doorward".into()],
+        openpubkey_audience: Vec::new(),
         groups_claim: "groups".into(),
         principal: PrincipalKind::User,
         tags: [("branch".to_owned(), "ref".to_owned())].into(),

@@ -2,4 +2,4 @@
 mod corpus;
 mod development;
 mod issuers;
-mod support;
+pub(crate) mod support;

@@ -15,39 +15,39 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(super) enum Signer {
+pub(crate) enum Signer {
     Rsa(sig::RsaKeyPair),
     Ec(sig::EcdsaKeyPair, &'static str, &'static str),
     Ed(sig::Ed25519KeyPair),
 }
 
-pub(super) struct Keys {
-    pub(super) rsa: Signer,
-    pub(super) p256: Signer,
-    pub(super) p384: Signer,
-    pub(super) ed: Signer,
+pub(crate) struct Keys {
+    pub(crate) rsa: Signer,
+    pub(crate) p256: Signer,
+    pub(crate) p384: Signer,
+    pub(crate) ed: Signer,
 }
 
 /// RSA keys take their time to make: once for all tests.
-pub(super) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     rsa: Signer::Rsa(sig::RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
     p256: p256(),
     p384: Signer::Ec(sig::EcdsaKeyPair::generate(&sig::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(), "P-384", "ES384"),
     ed: Signer::Ed(sig::Ed25519KeyPair::generate().unwrap()),
 });
 
-pub(super) fn p256() -> Signer {
+pub(crate) fn p256() -> Signer {
     Signer::Ec(sig::EcdsaKeyPair::generate(&sig::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256", "ES256")
 }
 
 impl Signer {
-    pub(super) fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         let rng = SystemRandom::new();
         match self {
             Self::Rsa(key) => {
@@ -68,7 +68,7 @@ impl Signer {
         }
     }
 
-    pub(super) fn public(&self) -> Vec<u8> {
+    pub(crate) fn public(&self) -> Vec<u8> {
         match self {
             Self::Rsa(key) => key.public_key().as_ref().to_vec(),
             Self::Ec(key, ..) => key.public_key().as_ref().to_vec(),
@@ -76,7 +76,7 @@ impl Signer {
         }
     }
 
-    pub(super) fn jwk(&self, kid: &str) -> Value {
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
         let public = self.public();
         match self {
             // RSAPublicKey in DER: the modulus of 2048 bits begins after nine bytes of headers.
@@ -90,20 +90,20 @@ impl Signer {
     }
 
     /// A token with any header and any payload, however wrong.
-    pub(super) fn raw(&self, header: &str, payload: &str) -> String {
+    pub(crate) fn raw(&self, header: &str, payload: &str) -> String {
         let alg = serde_json::from_str::<Value>(header).ok().and_then(|h| Some(h.get("alg")?.as_str()?.to_owned()));
         let message = format!("{}.{}", b64(header), b64(payload));
         format!("{message}.{}", b64(self.sign(&alg.unwrap_or_default(), message.as_bytes())))
     }
 
-    pub(super) fn token(&self, alg: &str, kid: &str, claims: &Value) -> String {
+    pub(crate) fn token(&self, alg: &str, kid: &str, claims: &Value) -> String {
         self.raw(&json!({"alg": alg, "kid": kid, "typ": "JWT"}).to_string(), &claims.to_string())
     }
 }
 
 /// How the issuer behaves.
 #[derive(Clone, Debug)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Normal,
     Down,
     Stall,
@@ -115,16 +115,16 @@ pub(super) enum Mode {
     Redirect(String),
 }
 
-pub(super) struct Host {
-    pub(super) url: String,
-    pub(super) jwks: Mutex<Value>,
-    pub(super) mode: Mutex<Mode>,
-    pub(super) fetches: AtomicUsize,
+pub(crate) struct Host {
+    pub(crate) url: String,
+    pub(crate) jwks: Mutex<Value>,
+    pub(crate) mode: Mutex<Mode>,
+    pub(crate) fetches: AtomicUsize,
 }
 
 impl Host {
     /// Starts an issuer on a free loopback port; it ends with the test's runtime.
-    pub(super) async fn start(keys: &[Value]) -> Arc<Self> {
+    pub(crate) async fn start(keys: &[Value]) -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = Arc::new(Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
@@ -181,23 +181,24 @@ impl Host {
         }
     }
 
-    pub(super) fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock() = mode;
     }
 
-    pub(super) fn publish(&self, keys: &[Value]) {
+    pub(crate) fn publish(&self, keys: &[Value]) {
         *self.jwks.lock() = json!({ "keys": keys });
     }
 
-    pub(super) fn fetches(&self) -> usize {
+    pub(crate) fn fetches(&self) -> usize {
         self.fetches.load(Ordering::SeqCst)
     }
 
-    pub(super) fn config(&self, name: &str) -> IssuerConfig {
+    pub(crate) fn config(&self, name: &str) -> IssuerConfig {
         IssuerConfig {
             name: name.into(),
             issuer: self.url.clone(),
             audience: vec!["doorward".into()],
+            openpubkey_audience: vec!["opkssh".into()],
             groups_claim: "groups".into(),
             principal: PrincipalKind::Agent,
             tags: [("ref".to_owned(), "ref".to_owned())].into(),
@@ -206,7 +207,7 @@ impl Host {
     }
 
     /// Claims that are right for [`NOW`], with some replaced; null removes one.
-    pub(super) fn claims(&self, changes: Value) -> Value {
+    pub(crate) fn claims(&self, changes: Value) -> Value {
         let now = NOW.as_secs();
         let mut claims = json!({"iss": self.url, "sub": "ci-bot", "aud": "doorward", "iat": now, "nbf": now,
             "exp": now + 600, "jti": "id-1", "groups": ["agents"], "ref": "main"});
@@ -222,20 +223,20 @@ impl Host {
 }
 
 /// A host with one P-256 key `k1`, and a verifier for it.
-pub(super) async fn one_key() -> (Arc<Host>, Verifier) {
+pub(crate) async fn one_key() -> (Arc<Host>, Verifier) {
     let host = Host::start(&[KEYS.p256.jwk("k1")]).await;
     let verifier = Verifier::new(vec![host.config("ci")]).unwrap();
     (host, verifier)
 }
 
-pub(super) async fn code(verifier: &Verifier, token: &str) -> String {
+pub(crate) async fn code(verifier: &Verifier, token: &str) -> String {
     match verifier.verify(token, NOW).await {
         Ok(principal) => format!("ok {}", principal.id()),
         Err(error) => error.code().to_owned(),
     }
 }
 
-pub(super) async fn accept(verifier: &Verifier, token: &str) -> Principal {
+pub(crate) async fn accept(verifier: &Verifier, token: &str) -> Principal {
     let outcome: Result<Principal, IdentityError> = verifier.verify(token, NOW).await;
     outcome.unwrap()
 }
