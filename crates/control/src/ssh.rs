@@ -26,14 +26,18 @@ pub trait SshAccess: Send + Sync {
     /// What is wrong with the key, for who asks.
     fn issue(&self, public_key: &str, who: &Principal, longest: Duration) -> Result<SshCertificate, String>;
     /// Where a principal may connect to.
-    fn endpoints(&self, who: &Principal) -> Vec<SshAccessView>;
+    ///
+    /// # Errors
+    /// Where the gateway's host keys cannot be read.
+    fn endpoints(&self, who: &Principal) -> Result<Vec<SshAccessView>, String>;
 }
 
 pub(crate) async fn endpoints(
     State(state): State<ApiState>,
     Extension(who): Extension<Arc<Principal>>,
-) -> Json<Vec<SshAccessView>> {
-    Json(state.ssh.endpoints(&who))
+) -> Result<Json<Vec<SshAccessView>>, Problem> {
+    let endpoints = state.ssh.endpoints(&who);
+    endpoints.map(Json).map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why))
 }
 
 pub(crate) async fn issue(

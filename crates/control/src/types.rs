@@ -188,8 +188,8 @@ pub struct SshAccessView {
     pub host: Option<String>,
     /// Its TCP port.
     pub port: u16,
-    /// The gateway's host key, as in `known_hosts`.
-    pub host_key: String,
+    /// The gateway's host keys, as in `known_hosts`: the one that it shows, and the one that is to come.
+    pub host_keys: Vec<String>,
     /// The user name that asks for it where several share an address; one that begins with `+` goes behind one's own.
     pub user: Option<String>,
 }

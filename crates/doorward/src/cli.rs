@@ -47,6 +47,9 @@ pub(crate) enum Command {
     SshCert(SshCertArgs),
     /// Print what belongs into ~/.ssh/config to reach machines by their names here.
     SshConfig(SshConfigArgs),
+    /// The keys by which SSH callers know this gateway, and changing them.
+    #[command(subcommand)]
+    SshHostKey(SshHostKeyCommand),
     /// For trying and testing only: an issuer that signs whatever you ask for.
     #[command(subcommand)]
     Dev(DevCommand),
@@ -361,6 +364,16 @@ pub(crate) struct SshConfigArgs {
     pub(crate) key: SshKeyArgs,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SshHostKeyCommand {
+    /// Print the public keys: what is shown, and what comes next.
+    Show(StateArgs),
+    /// Make the next key, and announce it: clients with `UpdateHostKeys` learn it when they log in.
+    Prepare(StateArgs),
+    /// Show the next key from now on, in place of the old one.
+    Rotate(StateArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ mod sessions;
 mod sessions_ssh;
 mod ssh_access;
 mod ssh_cert;
+mod ssh_host_key;
 mod state;
 mod terminal_keys;
 mod token;
@@ -96,6 +97,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Token(args) => return token::run(&args),
         Command::SshCert(args) => ssh_cert::certificate(&args)?,
         Command::SshConfig(args) => ssh_cert::config(&args)?,
+        Command::SshHostKey(command) => ssh_host_key::run(&command)?,
         Command::Dev(command) => dev::run(command)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use doorward_model::{Access, Action, Name, Principal, Resource, SessionId, Times
 use doorward_policy::Engine;
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,7 +17,7 @@ pub(crate) struct Issuing {
     pub(crate) ca: Arc<UserCa>,
     engine: Arc<Engine>,
     connections: Vec<SshConnection>,
-    host_key: String,
+    keys: PathBuf,
 }
 
 fn now() -> Timestamp {
@@ -27,8 +27,7 @@ fn now() -> Timestamp {
 impl Issuing {
     pub(crate) fn new(keys: &Path, engine: Arc<Engine>, connections: Vec<SshConnection>) -> Result<Self> {
         let ca = Arc::new(UserCa::open(keys).context("the authority for SSH certificates")?);
-        let host_key = ssh::public_host_key(keys).context("the host key")?.trim().to_owned();
-        Ok(Self { ca, engine, connections, host_key })
+        Ok(Self { ca, engine, connections, keys: keys.to_path_buf() })
     }
 
     /// How a machine is named where it shares its address: in place of the user name, or behind it.
@@ -67,14 +66,15 @@ impl SshAccess for Issuing {
         })
     }
 
-    fn endpoints(&self, who: &Principal) -> Vec<SshAccessView> {
+    fn endpoints(&self, who: &Principal) -> Result<Vec<SshAccessView>, String> {
+        let host_keys = ssh::public_host_keys(&self.keys).map_err(|e| e.to_string())?;
         let view = |c: &SshConnection| SshAccessView {
             name: c.info.name.to_string(),
             host: (!c.listen.ip().is_unspecified()).then(|| c.listen.ip().to_string()),
             port: c.listen.port(),
-            host_key: self.host_key.clone(),
+            host_keys: host_keys.clone(),
             user: self.user_at(c),
         };
-        self.connections.iter().filter(|c| self.may_connect(who, c)).map(view).collect()
+        Ok(self.connections.iter().filter(|c| self.may_connect(who, c)).map(view).collect())
     }
 }

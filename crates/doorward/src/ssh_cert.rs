@@ -173,7 +173,8 @@ fn stanza(endpoint: &SshAccessView, files: &Files, api: &str, renew: &str) -> St
         "# Through Doorward. The certificate is renewed as it runs out, with the token in DOORWARD_TOKEN or the token file.\n\
          Match originalhost {name} exec \"{}\"\n\
          Host {name}\n    HostName {host}\n    Port {port}\n{user}    IdentityFile \"{key}\"\n    CertificateFile \"{}\"\n    \
-         IdentitiesOnly yes\n    UserKnownHostsFile \"{}\"\n    StrictHostKeyChecking yes\n\n",
+         IdentitiesOnly yes\n    UserKnownHostsFile \"{}\"\n    StrictHostKeyChecking yes\n    \
+         UpdateHostKeys yes\n\n",
         renew.replace('"', "\\\""),
         files.beside("-cert.pub").display(),
         files.known_hosts().display(),
@@ -182,10 +183,12 @@ fn stanza(endpoint: &SshAccessView, files: &Files, api: &str, renew: &str) -> St
 
 fn known_hosts(endpoints: &[SshAccessView], api: &str) -> String {
     let mut out = String::new();
-    for SshAccessView { host, port, host_key, .. } in endpoints {
+    for SshAccessView { host, port, host_keys, .. } in endpoints {
         let host = host.as_deref().unwrap_or(api);
         let name = if *port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-        let _never_fails = writeln!(out, "{name} {host_key}");
+        for key in host_keys {
+            let _never_fails = writeln!(out, "{name} {key}");
+        }
     }
     out
 }
@@ -233,10 +236,13 @@ mod tests {
             name: "web".into(),
             host: host.map(str::to_owned),
             port,
-            host_key: "ssh-ed25519 AAAA".into(),
+            host_keys: vec!["ssh-ed25519 AAAA".into(), "ssh-ed25519 BBBB".into()],
             user: None,
         };
         let text = known_hosts(&[at(Some("10.0.0.1"), 22), at(None, 2222)], "gw");
-        assert_eq!(text, "10.0.0.1 ssh-ed25519 AAAA\n[gw]:2222 ssh-ed25519 AAAA\n");
+        assert_eq!(
+            text,
+            "10.0.0.1 ssh-ed25519 AAAA\n10.0.0.1 ssh-ed25519 BBBB\n[gw]:2222 ssh-ed25519 AAAA\n[gw]:2222 ssh-ed25519 BBBB\n"
+        );
     }
 }

@@ -198,6 +198,53 @@ fn the_gateway_logs_in_with_a_certificate_for_each_session() {
 }
 
 #[test]
+fn host_keys_change_without_a_question_to_anybody() {
+    let w = SshWorld::start(POLICY, true);
+    let home = tempfile::tempdir().unwrap();
+    let known = home.path().join("known_hosts");
+    let name = format!("[127.0.0.1]:{}", w.port);
+    fs::write(&known, format!("{name} {}\n", w.host_key())).unwrap();
+    let key = home.path().join("id");
+    assert!(certificate(&w, &w.agent(), &key, &[]).status.success());
+    let (file, port) = (format!("UserKnownHostsFile={}", known.display()), format!("Port={}", w.port));
+    let log_in = |update: &str| {
+        let update = format!("UpdateHostKeys={update}");
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=none", "-o", &file, "-o", &port]);
+        ssh.args(["-o", &update, "-i", key.to_str().unwrap(), "127.0.0.1", "echo in"]).stdin(Stdio::null());
+        text(&ssh.output().unwrap())
+    };
+    let command = |what: &str| {
+        let out = Command::new(DOORWARD).args(["ssh-host-key", what, "--state-dir"]).arg(w.state()).output().unwrap();
+        assert!(out.status.success(), "{}", text(&out));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let known_keys = || fs::read_to_string(&known).unwrap().lines().filter(|l| l.contains("ssh-ed25519")).count();
+    assert_eq!(log_in("yes"), "in\n[0]");
+    assert_eq!(known_keys(), 1, "nothing to learn");
+    let early = Command::new(DOORWARD).args(["ssh-host-key", "rotate", "--state-dir"]).arg(w.state()).output().unwrap();
+    assert!(text(&early).contains("prepare"), "{}", text(&early));
+
+    let next = command("prepare");
+    assert!(command("show").contains(next.trim()));
+    assert_eq!(log_in("no"), "in\n[0]");
+    assert_eq!(known_keys(), 1);
+    // The client asks for the proof before it believes.
+    assert_eq!(log_in("yes"), "in\n[0]");
+    let text_of_file = fs::read_to_string(&known).unwrap();
+    assert!(text_of_file.contains(next.trim()) && known_keys() == 2, "{text_of_file}");
+
+    command("rotate");
+    assert_eq!(w.host_key(), next.trim());
+    assert_eq!(log_in("yes"), "in\n[0]", "shows the new key; the old one is forgotten");
+    assert_eq!(known_keys(), 1);
+    // Who was not here in between is warned, as he must be.
+    fs::write(&known, format!("{name} {}\n", w.sshd.host_key())).unwrap();
+    let refused = log_in("yes");
+    assert!(refused.contains("REMOTE HOST IDENTIFICATION HAS CHANGED"), "{refused}");
+}
+
+#[test]
 fn one_address_does_not_take_all_the_room() {
     let w = SshWorld::start(POLICY, true);
     let silent: Vec<_> = (0..256).map(|_| TcpStream::connect(w.address()).unwrap()).collect();

@@ -45,8 +45,8 @@ impl SshAccess for Words {
         })
     }
 
-    fn endpoints(&self, _: &Principal) -> Vec<SshAccessView> {
-        Vec::new()
+    fn endpoints(&self, _: &Principal) -> Result<Vec<SshAccessView>, String> {
+        Ok(Vec::new())
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn serve(listener: Arc<Listener>, socket: TcpStream, waiting: W
         refused: None,
     };
     let started = Arc::clone(&handler.started);
-    let config = Arc::clone(&endpoint.config);
+    let config = endpoint.host_identity.config();
     let deadline = tokio::time::Instant::now() + HANDSHAKE;
     let running = match tokio::time::timeout_at(deadline, server::run_stream(config, socket, handler)).await {
         Ok(Ok(running)) => running,

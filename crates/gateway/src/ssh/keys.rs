@@ -9,9 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The gateway's host key (OpenSSH's format, mode 0600).
-const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
-
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum HostKeyError {
@@ -45,36 +42,23 @@ pub enum HostKeyError {
     },
 }
 
-/// The gateway's own host key.
-pub(crate) fn host_key(dir: &Path) -> Result<PrivateKey, HostKeyError> {
-    load_or_create(dir, HOST_KEY_FILE)
-}
-
-/// The public half of the gateway's host key, as in `known_hosts`.
-///
-/// # Errors
-/// Where the key cannot be read or made.
-pub fn public_host_key(dir: &Path) -> Result<String, HostKeyError> {
-    let malformed = |source| HostKeyError::Malformed { what: "the host key".into(), source };
-    let mut key = host_key(dir)?.public_key().clone();
-    key.set_comment("");
-    key.to_openssh().map_err(malformed)
-}
-
 /// Loads a key out of `dir`, or makes one there, with its public key beside it.
 pub(crate) fn load_or_create(dir: &Path, name: &str) -> Result<PrivateKey, HostKeyError> {
     let path = dir.join(name);
-    let io = |source| HostKeyError::Io { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            if fs::metadata(&path).map_err(io)?.permissions().mode() & 0o077 != 0 {
-                return Err(HostKeyError::Exposed { path });
-            }
-            parse_private_key(&text, &path.display().to_string())
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => create(&path),
-        Err(e) => Err(io(e)),
+    match load(&path) {
+        Err(HostKeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => create(&path),
+        loaded => loaded,
     }
+}
+
+/// Loads a key that only its owner may read.
+pub(crate) fn load(path: &Path) -> Result<PrivateKey, HostKeyError> {
+    let io = |source| HostKeyError::Io { path: path.to_path_buf(), source };
+    let text = fs::read_to_string(path).map_err(io)?;
+    if fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
+        return Err(HostKeyError::Exposed { path: path.to_path_buf() });
+    }
+    parse_private_key(&text, &path.display().to_string())
 }
 
 /// A new Ed25519 key.
@@ -148,13 +132,15 @@ mod tests {
     #[test]
     fn the_gateways_key_is_made_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
-        let made = host_key(dir.path()).unwrap();
-        assert_eq!(host_key(dir.path()).unwrap().public_key(), made.public_key());
-        let path = dir.path().join(HOST_KEY_FILE);
+        const NAME: &str = "key";
+        let host_key = || load_or_create(dir.path(), NAME);
+        let made = host_key().unwrap();
+        assert_eq!(host_key().unwrap().public_key(), made.public_key());
+        let path = dir.path().join(NAME);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(host_key(dir.path()), Err(HostKeyError::Exposed { .. })));
+        assert!(matches!(host_key(), Err(HostKeyError::Exposed { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "no key").unwrap();
-        assert!(matches!(host_key(dir.path()), Err(HostKeyError::Malformed { .. })));
+        assert!(matches!(host_key(), Err(HostKeyError::Malformed { .. })));
     }
 }

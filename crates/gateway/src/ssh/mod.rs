@@ -26,6 +26,7 @@ mod channel;
 mod flow;
 mod forward;
 mod governed;
+mod host_identity;
 mod inbox;
 mod keys;
 mod lines;
@@ -45,7 +46,8 @@ use std::{borrow::Cow, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, ti
 use tokio::sync::Semaphore;
 
 pub use ca::{CertificateError, Issued, UserCa, certificate_ends, new_key_pair};
-pub use keys::{HostKeyError, parse_host_keys, parse_private_key, public_host_key};
+pub use host_identity::{prepare_host_key, public_host_keys, rotate_host_key};
+pub use keys::{HostKeyError, parse_host_keys, parse_private_key};
 pub use listener::Listener;
 
 /// How long a caller may take from the first byte to the end of log-in.
@@ -103,7 +105,7 @@ pub struct Endpoint {
     pub(crate) services: Services,
     pub(crate) ca: Arc<UserCa>,
     upstream_ca: Option<upstream_ca::UpstreamCa>,
-    config: Arc<server::Config>,
+    host_identity: host_identity::HostIdentity,
     pub(crate) slots: Arc<Semaphore>,
 }
 
@@ -118,14 +120,13 @@ impl Endpoint {
         keys: &Path,
         ca: Arc<UserCa>,
     ) -> Result<Self, HostKeyError> {
-        let host_key = keys::host_key(keys)?;
         let upstream_ca = match &connection.credential {
             Some(SshCredential::Authority) => Some(upstream_ca::UpstreamCa::open(keys)?),
             Some(SshCredential::Password(_) | SshCredential::Key(_)) | None => None,
         };
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions)),
-            config: Arc::new(server_config(host_key)),
+            host_identity: host_identity::HostIdentity::open(keys, server_config)?,
             connection,
             services,
             ca,
@@ -187,8 +188,10 @@ fn preferred() -> russh::Preferred {
     }
 }
 
-fn server_config(host_key: PrivateKey) -> server::Config {
+/// `keys`: the host key to show, and those to announce beside it.
+fn server_config(keys: Vec<PrivateKey>) -> server::Config {
     server::Config {
+        announced_host_keys: keys.clone(),
         // OpenSSH's client tells servers of its own kind alone that it reads no more (`eow@openssh.com`); without that,
         // `ssh host 'tail -f log' | head -1` never ends.
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-OpenSSH_Doorward")),
@@ -198,7 +201,7 @@ fn server_config(host_key: PrivateKey) -> server::Config {
         auth_rejection_time: Duration::from_secs(1),
         // The first attempt of OpenSSH is `none`, to learn what there is.
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: vec![host_key],
+        keys: keys.into_iter().take(1).collect(),
         window_size: WINDOW,
         manual_window: true,
         maximum_packet_size: 32 * 1024,

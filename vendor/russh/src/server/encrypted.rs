@@ -122,6 +122,7 @@ impl Session {
                     if enc.client_compression.is_deferred() {
                         enc.client_compression.init_decompress(&mut enc.decompress);
                     }
+                    self.announce_host_keys()?;
                     handler.auth_succeeded(self).await?;
                 }
                 Ok(())
@@ -144,6 +145,7 @@ impl Session {
                     if enc.client_compression.is_deferred() {
                         enc.client_compression.init_decompress(&mut enc.decompress);
                     }
+                    self.announce_host_keys()?;
                     handler.auth_succeeded(self).await
                 } else {
                     Ok(())
@@ -1193,6 +1195,15 @@ impl Session {
                         } else {
                             self.request_failure();
                         }
+                        Ok(())
+                    }
+                    // (Doorward)
+                    "hostkeys-prove-00@openssh.com" => {
+                        let mut keys = Vec::new();
+                        while !r.is_finished() {
+                            keys.push(map_err!(Bytes::decode(r))?);
+                        }
+                        self.prove_host_keys(&keys)?;
                         Ok(())
                     }
                     _ => {

@@ -75,6 +75,9 @@ pub struct Config {
     pub auth_rejection_time_initial: Option<std::time::Duration>,
     /// The server's keys. The first key pair in the client's preference order will be chosen.
     pub keys: Vec<PrivateKey>,
+    /// The host keys that are announced to clients after log-in, and proved to those that ask (`hostkeys-00@openssh.com`,
+    /// PROTOCOL of OpenSSH §2.5). None: nothing is announced. (Doorward)
+    pub announced_host_keys: Vec<PrivateKey>,
     /// The server's host certificates.
     pub certificates: Vec<Certificate>,
     /// The bytes and time limits before key re-exchange.
@@ -117,6 +120,7 @@ impl Default for Config {
             auth_rejection_time: std::time::Duration::from_secs(1),
             auth_rejection_time_initial: None,
             keys: Vec::new(),
+            announced_host_keys: Vec::new(),
             certificates: Vec::new(),
             window_size: 2097152,
             manual_window: false,

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use channels::WindowSizeRef;
 use kex::ServerKex;
+use bytes::Bytes;
 use log::debug;
+use ssh_encoding::Encode;
+use ssh_key::Signature;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::channels::{Channel, ChannelMsg, ChannelReadHalf, ChannelRef, ChannelWriteHalf};
-use crate::helpers::NameList;
+use crate::helpers::{EncodedExt, NameList};
 use crate::kex::{EXTENSION_SUPPORT_AS_CLIENT, KexCause, SessionKexState};
 use crate::{ChannelOpenFailure, map_err, msg};
 
@@ -1445,6 +1448,66 @@ impl Session {
             return Err(Error::Inconsistent);
         };
         Ok(result)
+    }
+
+    /// Tells the client which host keys this server has. (Doorward)
+    pub(crate) fn announce_host_keys(&mut self) -> Result<(), Error> {
+        if self.common.config.announced_host_keys.is_empty() {
+            return Ok(());
+        }
+        let mut blobs = Vec::new();
+        for key in &self.common.config.announced_host_keys {
+            blobs.push(key.public_key().to_bytes()?);
+        }
+        if let Some(ref mut enc) = self.common.encrypted {
+            push_packet!(enc.write, {
+                msg::GLOBAL_REQUEST.encode(&mut enc.write)?;
+                "hostkeys-00@openssh.com".encode(&mut enc.write)?;
+                0u8.encode(&mut enc.write)?;
+                for blob in &blobs {
+                    blob.as_slice().encode(&mut enc.write)?;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Proves that this server has the private halves of announced keys, or fails the request. (Doorward)
+    pub(crate) fn prove_host_keys(&mut self, blobs: &[Bytes]) -> Result<(), Error> {
+        let config = self.common.config.clone();
+        let keys: Option<Vec<_>> = blobs
+            .iter()
+            .map(|blob| {
+                let mut all = config.announced_host_keys.iter();
+                all.find(|key| key.public_key().to_bytes().is_ok_and(|own| own == blob[..]))
+            })
+            .collect();
+        let (Some(keys), true, true) = (
+            keys,
+            self.common.wants_reply,
+            (1..=config.announced_host_keys.len()).contains(&blobs.len()),
+        ) else {
+            self.request_failure();
+            return Ok(());
+        };
+        let Some(ref mut enc) = self.common.encrypted else {
+            return Err(Error::Inconsistent);
+        };
+        let mut signatures = Vec::new();
+        for (key, blob) in keys.into_iter().zip(blobs) {
+            let mut signed = CryptoVec::new();
+            "hostkeys-prove-00@openssh.com".encode(&mut signed)?;
+            enc.session_id.as_ref().encode(&mut signed)?;
+            blob.encode(&mut signed)?;
+            let signature: Signature = signature::Signer::try_sign(key, &signed)?;
+            signature.encoded()?.encode(&mut signatures)?;
+        }
+        self.common.wants_reply = false;
+        push_packet!(enc.write, {
+            enc.write.push(msg::REQUEST_SUCCESS);
+            enc.write.extend(&signatures);
+        });
+        Ok(())
     }
 
     /// Requests that the client forward connections to the given host and port.
