@@ -108,6 +108,47 @@ fn pending(w: &SshWorld, sre: &str) -> String {
 }
 
 #[test]
+fn tab_completes_names_that_policy_lets_the_caller_list() {
+    let w = world();
+    let Folder { path, below } = &w.folder("tab");
+    for name in ["notes.txt", "notes.old", "some file"] {
+        std::fs::write(path.join(name), "x\n").unwrap();
+    }
+    std::fs::create_dir(path.join("deep")).unwrap();
+    std::fs::write(path.join("deep/4111 1111 1111 1111"), "x\n").unwrap();
+    let mut t = Terminal::open(&w);
+    t.until("web:~$ ");
+    t.line(&format!("cd {below}"));
+    t.keys("cat no\t");
+    t.until("cat notes.");
+    t.keys("\t");
+    t.until("notes.old  notes.txt");
+    t.keys("t\t");
+    t.until("cat notes.txt ");
+    assert_eq!(t.line(""), "x\r\n");
+    t.keys("cat so\t");
+    t.until("cat some\\ file ");
+    assert_eq!(t.line(""), "x\r\n");
+    // Into a directory; masked as what `ls` prints.
+    t.keys("cat de\t\t");
+    t.until("cat deep/");
+    let shown = t.line("\x15echo done");
+    assert!(!shown.contains("1111 1111"), "{shown}");
+    // What may not be listed, and what cannot be read off the line, rings the bell.
+    for line in ["cat ~/.ssh/\t", "cat \"no\t", "cat nothing\t"] {
+        t.keys(line);
+        t.until("\x07");
+        t.keys("\x15");
+    }
+    let shown = t.line("echo alive");
+    assert!(shown.ends_with("alive\r\n"), "{shown}");
+    let decided = w.audit("request");
+    let refused = |e: &serde_json::Value| e["via"] == "completion" && e["outcome"] == "refuse";
+    assert!(decided.iter().any(|e| refused(e) && e.to_string().contains(".ssh")), "{decided:?}");
+    assert_eq!(t.end(), Some(0));
+}
+
+#[test]
 fn one_shell_runs_the_lines_that_are_allowed_and_no_others() {
     let w = world();
     let Folder { path, below } = &w.folder("governed");

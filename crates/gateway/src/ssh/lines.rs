@@ -97,8 +97,7 @@ impl Channel {
                 self.near.show(&self.session, Stream::Data, b"\r\n").await?;
                 self.prompt().await
             }
-            // Names of files are for the shell to know, and a question to it would have to be decided first.
-            Edited::Complete(_) => self.near.show(&self.session, Stream::Data, b"\x07").await,
+            Edited::Complete(line) => self.complete(&line).await,
         }
     }
 

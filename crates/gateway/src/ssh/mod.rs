@@ -23,6 +23,7 @@ mod bound;
 mod ca;
 mod caller;
 mod channel;
+mod completion;
 mod flow;
 mod forward;
 mod governed;

@@ -148,6 +148,14 @@ impl Filter {
     }
 }
 
+/// What a program wrote, all of it, as the caller may see it.
+pub(crate) fn masked(session: &Session, bytes: &[u8]) -> Vec<u8> {
+    let (mut filter, mut out) = (Filter::masked(session), Vec::new());
+    // Only what cannot be masked is refused.
+    let _never_refused = filter.push(bytes, &mut out).and_then(|()| filter.finish(&mut out));
+    out
+}
+
 /// What the caller may not see in files.
 pub(crate) fn contents(session: &Session) -> ContentCheck {
     let hidden: TypeSet = session.masks().into_iter().map(|(kind, _)| kind).collect();

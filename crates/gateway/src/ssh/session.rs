@@ -130,6 +130,23 @@ impl Session {
         }
     }
 
+    /// Decides a request that nobody is to be asked about: allowed as it is, or not at all.
+    pub(crate) fn decide_at_once(&self, asked: Asked<'_>) -> Option<Permit> {
+        if self.recording.health().is_err() {
+            return None;
+        }
+        let mut enforcer = self.enforcer.lock();
+        let outcome = enforcer.decide(&asked.meaning.facts, &request(&asked), now());
+        let outcome = match outcome {
+            Outcome::Hold(held) => enforcer.settle(*held, ApprovalVerdict::Withdrawn, now()),
+            decided @ (Outcome::Forward(_) | Outcome::Refuse(_)) => decided,
+        };
+        match outcome {
+            Outcome::Forward(permit) => Some(permit),
+            Outcome::Refuse(_) | Outcome::Hold(_) => None,
+        }
+    }
+
     /// Refuses what no policy could allow in this version, and writes that down.
     pub(crate) fn refuse(&self, asked: Asked<'_>, refusal: Refusal) -> Refusal {
         self.enforcer.lock().refuse(&asked.meaning.facts, &request(&asked), refusal, now())

@@ -6,6 +6,7 @@
 //! | `sftp.rs` | SFTP as a pure state machine: each operation decided |
 //! | `transfer.rs` | streams of scp, rsync, git: looked through |
 //! | `editor.rs` | the line that a caller types into a governed shell |
+//! | `completion.rs` | what Tab adds to it |
 //! | `render.rs` | outcomes → lines on standard error |
 //! | `codec.rs` | how channels stand in a recording |
 //! | `replay.rs` | a recording, readable; terminals as asciicast |
@@ -16,6 +17,7 @@
 //! Deliberately absent: the transport of RFC 4253 and its encryption, log-in, flow control: a library has
 //! them, and the gateway drives it. Known limits: `docs/protocols/ssh.md`.
 pub mod codec;
+pub mod completion;
 pub mod editor;
 pub mod facts;
 pub mod render;
