@@ -101,6 +101,42 @@ actions! {
     ForwardX11 = "forward_x11",
     /// Give the upstream's programs an environment variable. Resource: `Variable`.
     SetVariable = "set_variable",
+    /// Read an object of Kubernetes. Resource: `ApiObject`, `Pod`.
+    Get = "get",
+    /// Read all objects of a kind. Resource: `ApiObject`.
+    List = "list",
+    /// Read all objects of a kind, and be told as they change. Resource: `ApiObject`, `Pod`.
+    Watch = "watch",
+    /// Change some of an object (`PATCH`, server-side apply). Resource: `ApiObject`, `Pod`.
+    Patch = "patch",
+    /// Remove all objects of a kind. Resource: `ApiObject`, `Pod` for each that there is.
+    DeleteCollection = "deletecollection",
+    /// Run a program in a container. Resource: `Pod`.
+    Exec = "exec",
+    /// Take over the terminal of a container. Resource: `Pod`.
+    Attach = "attach",
+    /// Connect to ports of a pod. Resource: `Pod`.
+    PortForward = "portforward",
+    /// Copy files with `kubectl cp`. Resource: `Pod`.
+    Cp = "cp",
+    /// Talk HTTP to a pod, service or node through the API server. Resource: `ApiObject`, `Pod`.
+    Proxy = "proxy",
+    /// Read what a container has written. Resource: `Pod`.
+    Log = "log",
+    /// Put a container into a pod that runs. Resource: `Pod`.
+    Debug = "debug",
+    /// Have a pod leave its node. Resource: `Pod`.
+    Evict = "evict",
+    /// Change how many there are. Resource: `ApiObject`.
+    Scale = "scale",
+    /// Approve or sign a request for a certificate. Resource: `ApiObject`.
+    Approve = "approve",
+    /// Give somebody a role; put a pod onto a node. Resource: `ApiObject`, `Pod`.
+    Bind = "bind",
+    /// Change what a role allows. Resource: `ApiObject`.
+    Escalate = "escalate",
+    /// Speak in the name of somebody else; get a token of a service account. Resource: `ApiObject`.
+    Impersonate = "impersonate",
     /// Load a library into the server (`LOAD`). Resource: `File`.
     LoadLibrary = "load_library",
     /// Stream the write-ahead log. Resource: `Connection`.

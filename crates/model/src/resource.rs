@@ -1,5 +1,5 @@
 //! What a request touches.
-use crate::ConnectionName;
+use crate::{ApiObject, ConnectionName, Pod};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -151,6 +151,10 @@ pub enum Resource {
         /// Its qualified name.
         name: Name,
     },
+    /// An object of the Kubernetes API that is no pod, or a collection of any.
+    ApiObject(Arc<ApiObject>),
+    /// A pod of Kubernetes, or one that an object would make.
+    Pod(Arc<Pod>),
     /// A kind of sensitive value in text.
     DataType {
         /// Which.
@@ -181,6 +185,8 @@ impl Resource {
             Self::Variable { .. } => "Variable",
             Self::Host { .. } => "Host",
             Self::Object { .. } => "Object",
+            Self::ApiObject(_) => "ApiObject",
+            Self::Pod(_) => "Pod",
             Self::DataType { .. } => "DataType",
             Self::Opaque { .. } => "Opaque",
         }
@@ -215,6 +221,8 @@ impl Resource {
             Self::Object { kind, name } => {
                 let _infallible = write!(out, "{kind}:{name}");
             }
+            Self::ApiObject(object) => out.push_str(&object.local_id()),
+            Self::Pod(pod) => out.push_str(&pod.object.local_id()),
             Self::DataType { data_type } => out.push_str(data_type.as_str()),
             Self::Opaque { what } => out.push_str(what),
         }

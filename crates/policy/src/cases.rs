@@ -13,7 +13,7 @@
 //! access = ["reveal Column public.customers.email"]
 //! expect = "masked"                # forward | hold | refuse | clear | masked
 //! ```
-use crate::{Engine, Explanation, explain};
+use crate::{Engine, Explanation, explain, kubernetes};
 use doorward_enforce::Subject;
 use doorward_model::{
     Access, Action, ConnectionInfo, ConnectionName, DataType, Facts, Name, Principal, PrincipalKind, Resource,
@@ -297,7 +297,7 @@ fn resource_of(kind: &str, id: &str) -> Option<Resource> {
             Resource::Object { kind: kind.into(), name: name.into() }
         }
         "DataType" => Resource::DataType { data_type: *DataType::ALL.iter().find(|d| d.as_str() == id)? },
-        _ => return None,
+        kind => return kubernetes::resource_of(kind, id),
     })
 }
 

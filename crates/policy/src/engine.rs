@@ -252,6 +252,7 @@ impl SessionDecisions for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes;
     use cedar_policy::{Context, Schema};
     use doorward_enforce::Approver;
     use doorward_model::{
@@ -279,6 +280,11 @@ mod tests {
             Resource::Host { host: "10.0.0.1".into(), port: 5432 },
             Resource::Object { kind: "type".into(), name: name() },
             Resource::Opaque { what: "the statement".into() },
+            Resource::ApiObject(Arc::default()),
+            Resource::ApiObject(Arc::new(
+                kubernetes::object_of("prod/deployments.apps/web a=b namespace:c=d").unwrap(),
+            )),
+            Resource::Pod(Arc::new(kubernetes::pod_of("prod/web a=b namespace:c=d privileged host_path:/").unwrap())),
         ];
         out.extend(DataType::ALL.iter().map(|d| Resource::DataType { data_type: *d }));
         out

@@ -2,7 +2,7 @@
 //!
 //! An entity carries all its ancestors as parents, so that the entities in between need not be made for
 //! every decision: what a policy can ask is `in`, and the attributes of principal, resource, connection.
-use crate::catalogues;
+use crate::{catalogues, kubernetes};
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use doorward_enforce::Subject;
 use doorward_model::{Action, ConnectionInfo, Name, PrincipalKind, Resource};
@@ -12,7 +12,7 @@ use std::{
     sync::LazyLock,
 };
 
-const TYPES: [&str; 20] = [
+const TYPES: [&str; 23] = [
     "Agent",
     "User",
     "Group",
@@ -31,6 +31,9 @@ const TYPES: [&str; 20] = [
     "Variable",
     "Host",
     "Object",
+    "Namespace",
+    "ApiObject",
+    "Pod",
     "DataType",
     "Opaque",
 ];
@@ -42,7 +45,7 @@ static TYPE_NAMES: LazyLock<HashMap<&'static str, EntityTypeName>> =
 static ACTIONS: LazyLock<HashMap<Action, EntityUid>> =
     LazyLock::new(|| Action::ALL.iter().filter_map(|a| Some((*a, uid("Action", a.as_str())?))).collect());
 
-type Attributes = Vec<(String, RestrictedExpression)>;
+pub(crate) type Attributes = Vec<(String, RestrictedExpression)>;
 
 pub(crate) fn uid(kind: &str, id: &str) -> Option<EntityUid> {
     Some(EntityUid::from_type_name_and_id(TYPE_NAMES.get(kind)?.clone(), EntityId::new(id)))
@@ -52,16 +55,26 @@ pub(crate) fn action_uid(action: Action) -> Option<EntityUid> {
     ACTIONS.get(&action).cloned()
 }
 
-fn text(value: &str) -> RestrictedExpression {
+pub(crate) fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-fn set(values: BTreeSet<String>) -> RestrictedExpression {
+pub(crate) fn set(values: BTreeSet<String>) -> RestrictedExpression {
     RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string))
 }
 
 fn entity(uid: EntityUid, attributes: Attributes, parents: impl IntoIterator<Item = EntityUid>) -> Option<Entity> {
     Entity::new(uid, attributes.into_iter().collect(), parents.into_iter().collect()).ok()
+}
+
+/// An entity with tags.
+pub(crate) fn entity_with_tags(
+    uid: EntityUid,
+    attributes: Attributes,
+    parents: impl IntoIterator<Item = EntityUid>,
+    tags: impl IntoIterator<Item = (String, RestrictedExpression)>,
+) -> Option<Entity> {
+    Entity::new_with_tags(uid, attributes, parents, tags).ok()
 }
 
 pub(crate) fn principal_uid(subject: &Subject) -> Option<EntityUid> {
@@ -129,6 +142,8 @@ pub(crate) fn uid_of(c: &ConnectionInfo, resource: &Resource) -> Option<EntityUi
         | Resource::Variable { .. }
         | Resource::Host { .. }
         | Resource::Object { .. }
+        | Resource::ApiObject(_)
+        | Resource::Pod(_)
         | Resource::Opaque { .. } => uid(resource.entity_type(), &format!("{}/{}", c.name, resource.local_id())),
     }
 }
@@ -159,6 +174,8 @@ pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> 
         | Resource::Variable { .. }
         | Resource::Host { .. }
         | Resource::Object { .. }
+        | Resource::ApiObject(_)
+        | Resource::Pod(_)
         | Resource::DataType { .. }
         | Resource::Opaque { .. } => None,
     };
@@ -166,8 +183,8 @@ pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> 
     tags
 }
 
-/// A resource as an entity; none for the connection, which belongs to the session.
-pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Option<Entity>> {
+/// A resource as an entity, with others that it refers to; none for the connection, which belongs to the session.
+pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Vec<Entity>> {
     let connection = connection_uid(c)?;
     let mut parents = vec![connection.clone()];
     let owned = |values: &[(&str, &str)]| {
@@ -176,7 +193,7 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Opt
         out
     };
     let attributes = match resource {
-        Resource::Connection => return Some(None),
+        Resource::Connection => return Some(Vec::new()),
         Resource::Database { name }
         | Resource::Setting { name }
         | Resource::Role { name }
@@ -219,9 +236,11 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Opt
         }
         Resource::Object { kind, name } => owned(&[("kind", kind), ("name", name)]),
         Resource::DataType { data_type } => owned(&[("name", data_type.as_str())]),
+        Resource::ApiObject(object) => return kubernetes::entities(c, resource, object),
+        Resource::Pod(pod) => return kubernetes::entities(c, resource, &pod.object),
         Resource::Opaque { what } => owned(&[("what", what)]),
     };
-    Some(Some(entity(uid_of(c, resource)?, attributes, parents)?))
+    Some(vec![entity(uid_of(c, resource)?, attributes, parents)?])
 }
 
 fn database(c: &ConnectionInfo) -> Option<EntityUid> {

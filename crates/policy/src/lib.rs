@@ -29,6 +29,7 @@ mod engine;
 mod entities;
 mod explain;
 mod index;
+mod kubernetes;
 mod load;
 mod reads;
 mod source;

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-identity", 2),
     ("doorward-postgres", 2),
     ("doorward-ssh", 2),
+    ("doorward-kubernetes", 2),
     ("doorward-gateway", 3),
     ("doorward-control", 4),
     ("doorward", 5),
@@ -99,12 +100,13 @@ fn gateway_and_control_do_not_know_each_other() -> Result<()> {
 
 #[test]
 fn protocols_are_pure() -> Result<()> {
-    for protocol in ["doorward-postgres", "doorward-ssh"] {
+    for protocol in ["doorward-postgres", "doorward-ssh", "doorward-kubernetes"] {
         let used = of(protocol)?;
         for banned in BANNED_IN_PROTOCOLS {
             assert!(!used.contains(&(*banned).to_owned()), "{protocol} imports {banned}");
         }
-        let others = used.iter().filter(|d| ["doorward-postgres", "doorward-ssh"].contains(&d.as_str()));
+        let others =
+            used.iter().filter(|d| ["doorward-postgres", "doorward-ssh", "doorward-kubernetes"].contains(&d.as_str()));
         assert_eq!(others.count(), 0, "{protocol} imports another protocol");
     }
     Ok(())

@@ -1,0 +1,20 @@
+//! The Kubernetes API, but for HTTP itself: what a request means, refusals in the API's own words.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `target.rs` | method, path and query → what the API server takes them for |
+//! | `facts.rs` | a request, with what the cluster says of its object → facts |
+//! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
+//! | `render.rs` | refusals → `Status` |
+//!
+//! Invariants: no clock, no randomness, no I/O; a path has one reading, and what is forwarded is written anew from it;
+//! nothing panics on bytes of a peer.
+//!
+//! Deliberately absent: decoding what callers write. The API server does that, in a dry run, and its answer is what is
+//! decided on (ADR 9). Known limits: `docs/protocols/kubernetes.md`.
+pub mod facts;
+pub mod object;
+pub mod render;
+pub mod target;
+
+pub use target::{Malformed, ResourcePath, Target, Verb};

@@ -1,0 +1,175 @@
+//! Objects of the API, as the API server writes them in JSON: labels, and what of pods matters for safety.
+use doorward_model::{ApiObject, Labels, Name, PodSpec};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// The labels of an object.
+pub fn labels(object: &Value) -> Labels {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let text = |(name, value): (&String, &Value)| Some((name.as_str().into(), value.as_str()?.into()));
+    labels.into_iter().flatten().filter_map(text).collect()
+}
+
+/// The name of an object; none where the server made it up, as in a dry run it makes up another one.
+pub fn name(object: &Value) -> Name {
+    let of = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    let (name, generated) = (of("/metadata/name"), of("/metadata/generateName"));
+    if !generated.is_empty() && name.starts_with(generated) { "".into() } else { name.into() }
+}
+
+/// Every specification of a pod in an object: its own, those of templates, and whatever else has containers.
+///
+/// A custom resource whose controller makes pods mostly embeds the same form, and is judged alike.
+pub fn pod_specs(object: &Value) -> Vec<PodSpec> {
+    let mut found = Vec::new();
+    let mut todo = vec![object];
+    while let Some(value) = todo.pop() {
+        match value {
+            Value::Object(map) => {
+                if LISTS.iter().any(|list| map.get(*list).is_some_and(Value::is_array)) {
+                    found.push(spec(map));
+                }
+                // What was applied last, and who manages which field, is no specification.
+                todo.extend(map.iter().filter(|(name, _)| *name != "managedFields").map(|(_, value)| value));
+            }
+            Value::Array(items) => todo.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    found
+}
+
+/// Where a specification lists its containers.
+const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+fn flag(map: &Map<String, Value>, name: &str) -> bool {
+    map.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn list<'a>(map: &'a Map<String, Value>, name: &str) -> impl Iterator<Item = &'a Value> {
+    map.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn spec(map: &Map<String, Value>) -> PodSpec {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(Name::from);
+    let mut out = PodSpec {
+        host_network: flag(map, "hostNetwork"),
+        host_pid: flag(map, "hostPID"),
+        host_ipc: flag(map, "hostIPC"),
+        service_account: text(map.get("serviceAccountName"))
+            .or_else(|| text(map.get("serviceAccount")))
+            .unwrap_or_else(|| "default".into()),
+        ..PodSpec::default()
+    };
+    out.host_paths = list(map, "volumes").filter_map(|v| text(v.pointer("/hostPath/path"))).collect();
+    let whole = map.get("securityContext");
+    for container in LISTS.iter().flat_map(|name| list(map, name)) {
+        add_container(&mut out, container, whole);
+    }
+    out
+}
+
+fn add_container(out: &mut PodSpec, container: &Value, whole: Option<&Value>) {
+    let of = |field: &str| container.pointer(&format!("/securityContext/{field}"));
+    let inherited = |field: &str| of(field).or_else(|| whole.and_then(|w| w.get(field)));
+    let is_true = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or(false);
+    // On Windows `hostProcess` is what `privileged` is on Linux.
+    out.privileged |=
+        is_true(of("privileged")) || is_true(inherited("windowsOptions").and_then(|w| w.get("hostProcess")));
+    let user = inherited("runAsUser").and_then(Value::as_i64);
+    out.runs_as_root |= user.map_or(!is_true(inherited("runAsNonRoot")), |user| user == 0);
+    let added = of("capabilities/add").and_then(Value::as_array);
+    let added: BTreeSet<Name> = added.into_iter().flatten().filter_map(Value::as_str).map(capability).collect();
+    out.capabilities.extend(added);
+    let ports = container.get("ports").and_then(Value::as_array);
+    out.host_ports |= ports.into_iter().flatten().any(|p| p.get("hostPort").and_then(Value::as_u64).unwrap_or(0) > 0);
+    out.images.extend(container.get("image").and_then(Value::as_str).map(Name::from));
+}
+
+/// A capability by its plain name: `CAP_NET_ADMIN` and `net_admin` are `NET_ADMIN` to a runtime.
+fn capability(name: &str) -> Name {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).into()
+}
+
+/// An object as policies see it, from its place and from what the cluster says of it.
+pub fn described(mut place: ApiObject, object: Option<&Value>, namespace: Option<&Value>) -> ApiObject {
+    if let Some(object) = object {
+        place.labels = labels(object);
+    }
+    if let Some(namespace) = namespace {
+        place.namespace_labels = labels(namespace);
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn one(object: Value) -> PodSpec {
+        let mut all = pod_specs(&object);
+        assert_eq!(all.len(), 1, "{object}");
+        all.remove(0)
+    }
+
+    #[test]
+    fn pods_are_found_in_every_disguise() {
+        let pod = json!({"containers": [{"image": "a", "securityContext": {"privileged": true}}]});
+        for object in [
+            json!({"kind": "Pod", "spec": pod}),
+            json!({"kind": "Deployment", "spec": {"template": {"spec": pod}}}),
+            json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}),
+            json!({"kind": "Workflow", "spec": {"steps": [[{"podSpec": pod}]]}}),
+            json!({"kind": "List", "items": [{"kind": "Pod", "spec": pod}]}),
+        ] {
+            assert!(one(object).privileged);
+        }
+        let ephemeral = json!({"spec": {"containers": [{"image": "a"}],
+            "ephemeralContainers": [{"image": "b", "securityContext": {"privileged": true}}]}});
+        assert!(one(ephemeral).privileged);
+        let initial =
+            json!({"spec": {"initContainers": [{"securityContext": {"privileged": true}}], "containers": []}});
+        assert!(one(initial).privileged);
+        assert!(pod_specs(&json!({"kind": "ConfigMap", "data": {"containers": "[]"}})).is_empty());
+    }
+
+    #[test]
+    fn what_matters_is_read() {
+        let spec = one(json!({"spec": {
+            "hostNetwork": true, "hostPID": true, "serviceAccountName": "robot",
+            "volumes": [{"name": "v", "hostPath": {"path": "/var/run"}}, {"name": "w", "emptyDir": {}}],
+            "securityContext": {"runAsNonRoot": true},
+            "containers": [
+                {"image": "a:1", "ports": [{"containerPort": 80, "hostPort": 80}],
+                 "securityContext": {"capabilities": {"add": ["CAP_SYS_ADMIN", "net_raw"]}}},
+                {"image": "b:2"}]}}));
+        assert!(spec.host_network && spec.host_pid && !spec.host_ipc && spec.host_ports);
+        assert!(!spec.runs_as_root && !spec.privileged);
+        assert_eq!(&*spec.service_account, "robot");
+        assert_eq!(spec.capabilities, ["SYS_ADMIN".into(), "NET_RAW".into()].into());
+        assert_eq!(spec.host_paths, ["/var/run".into()].into());
+        assert_eq!(spec.images, ["a:1".into(), "b:2".into()].into());
+    }
+
+    #[test]
+    fn root_is_what_nothing_rules_out() {
+        let root = |whole: Value, own: Value| {
+            one(json!({"securityContext": whole, "containers": [{"securityContext": own}]})).runs_as_root
+        };
+        assert!(root(json!({}), json!({})));
+        assert!(!root(json!({"runAsUser": 1000}), json!({})));
+        assert!(root(json!({"runAsUser": 1000}), json!({"runAsUser": 0})));
+        assert!(!root(json!({}), json!({"runAsNonRoot": true})));
+        assert!(root(json!({"runAsNonRoot": true}), json!({"runAsNonRoot": false})));
+    }
+
+    #[test]
+    fn made_up_names_are_none() {
+        assert_eq!(&*name(&json!({"metadata": {"name": "a-x7z", "generateName": "a-"}})), "");
+        assert_eq!(&*name(&json!({"metadata": {"name": "a"}})), "a");
+        let all = labels(&json!({"metadata": {"labels": {"a": "b", "c": 1}}}));
+        assert_eq!(all, [("a".into(), "b".into())].into());
+    }
+}
