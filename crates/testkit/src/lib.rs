@@ -1,7 +1,8 @@
 //! Real servers on free loopback ports, for tests only.
 //!
 //! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
-//! here is a mock: PostgreSQL is PostgreSQL, sshd is OpenSSH's, the OIDC provider is the OpenID-certified
+//! here is a mock: PostgreSQL is PostgreSQL, sshd is OpenSSH's, a Kubernetes cluster is etcd, the API server, its
+//! controllers, the scheduler and a kubelet whose containers are processes of this machine, the OIDC provider is the OpenID-certified
 //! `oidc-provider` of npm, and the gateway is the `doorward` binary.
 //!
 //! Invariants
@@ -21,6 +22,8 @@ mod client_matrix;
 mod dev_token;
 mod gateway;
 mod http;
+mod kubernetes;
+mod kubernetes_matrix;
 mod oidc;
 mod openssh;
 mod paths;
@@ -34,6 +37,8 @@ pub use client_matrix::{ClientMatrix, MatrixReport};
 pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpReply, http_get, http_post_form};
+pub use kubernetes::{Cluster, ClusterOptions, Kubectl, KubectlRelease};
+pub use kubernetes_matrix::KubernetesMatrix;
 pub use oidc::{OidcClient, OidcOptions, OidcProvider};
 pub use openssh::{OpenSsh, OpenSshOptions, SshClient, SshKey};
 pub use paths::{Unavailable, cache_dir, repo_root};

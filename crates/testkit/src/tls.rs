@@ -69,6 +69,15 @@ impl Authority {
         self.issue(&format!("client-{user}"), user, "extendedKeyUsage=clientAuth\n")
     }
 
+    /// A client certificate of `user` as a member of `group`, as Kubernetes reads them: common name and organization.
+    ///
+    /// # Errors
+    /// When `openssl` fails.
+    pub fn member(&self, user: &str, group: &str) -> Result<Identity> {
+        let name = format!("client-{}", user.replace([':', '/'], "-"));
+        self.issue(&name, &format!("{user}/O={group}"), "extendedKeyUsage=clientAuth\n")
+    }
+
     fn issue(&self, name: &str, common_name: &str, extensions: &str) -> Result<Identity> {
         let file = |suffix: &str| self.directory.join(format!("{name}.{suffix}"));
         let identity = Identity { cert: file("crt"), key: file("key") };
