@@ -2,6 +2,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
     ClientAuth, Connection, Upstream, UpstreamTls,
+    kubernetes::KubernetesConnection,
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
 };
 use doorward_identity::IssuerConfig;
@@ -149,6 +150,7 @@ impl std::fmt::Debug for Credential {
 pub(crate) enum Backend {
     Postgres(Box<Connection>),
     Ssh(Box<SshConnection>),
+    Kubernetes(Box<KubernetesConnection>),
 }
 
 impl Backend {
@@ -157,6 +159,7 @@ impl Backend {
         match self {
             Self::Postgres(c) => (c.info.name.clone(), c.listen),
             Self::Ssh(c) => (c.info.name.clone(), c.listen),
+            Self::Kubernetes(c) => (c.info.name.clone(), c.listen),
         }
     }
 
@@ -165,6 +168,7 @@ impl Backend {
         match self {
             Self::Postgres(c) => format!("{}:{}", c.upstream.host, c.upstream.port),
             Self::Ssh(c) => format!("{}:{}", c.host, c.port),
+            Self::Kubernetes(c) => format!("{}:{}", c.upstream.host, c.upstream.port),
         }
     }
 }
@@ -176,6 +180,17 @@ impl ConnectionConfig {
             upstream.rsplit_once(':').ok_or_else(|| anyhow!("upstream `{upstream}` is not host:port"))?;
         let port = port.parse().map_err(|_| anyhow!("upstream `{upstream}`: `{port}` is not a port"))?;
         Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+    }
+
+    fn for_kubernetes(&self) -> Result<()> {
+        self.without(&[
+            ("host_keys", self.host_keys.is_some()),
+            ("known_hosts", self.known_hosts.is_some()),
+            ("trust_on_first_use", self.trust_on_first_use),
+            ("database", self.database.is_some()),
+            ("user", self.user.is_some()),
+            ("auth", self.auth.is_some()),
+        ])
     }
 
     fn for_postgres(&self) -> Result<()> {
@@ -271,32 +286,22 @@ impl Config {
         let built = match c.kind.as_str() {
             "postgres" => c.for_postgres().and_then(|()| self.postgres(c)).map(|p| Backend::Postgres(Box::new(p))),
             "ssh" => c.for_ssh().and_then(|()| self.ssh(c)).map(|s| Backend::Ssh(Box::new(s))),
-            kind => Err(anyhow!("kind `{kind}` is not supported by this version: use \"postgres\" or \"ssh\"")),
+            "kubernetes" => {
+                c.for_kubernetes().and_then(|()| self.kubernetes(c)).map(|k| Backend::Kubernetes(Box::new(k)))
+            }
+            kind => Err(anyhow!(
+                "kind `{kind}` is not supported by this version: use \"postgres\", \"ssh\" or \"kubernetes\""
+            )),
         };
         built.map_err(|e| anyhow!("connection `{}`: {e:#}", c.name))
     }
 
     fn postgres(&self, c: &ConnectionConfig) -> Result<Connection> {
         let (host, port) = c.host_and_port()?;
-        let tls: UpstreamTls = c.tls.as_deref().unwrap_or("verify-full").parse().map_err(|e: String| anyhow!(e))?;
-        let tls_client = match (&c.tls_cert, &c.tls_key) {
-            (Some(cert), Some(key)) => Some((self.path(cert), self.path(key))),
-            (None, None) => None,
-            _ => bail!("tls_cert and tls_key go together"),
-        };
-        let upstream = Upstream {
-            host,
-            port,
-            user: c.user.clone(),
-            password: self.secret(c)?,
-            tls,
-            tls_ca: c.tls_ca.as_ref().map(|p| self.path(p)),
-            tls_client,
-        };
         Ok(Connection {
             info: self.info(c),
             listen: c.listen,
-            upstream,
+            upstream: self.upstream(c, host, port)?,
             database: c.database.clone(),
             client_auth: match c.auth {
                 None | Some(Auth::Password) => ClientAuth::Password,
@@ -305,6 +310,35 @@ impl Config {
             strict_audit: c.audit == Audit::Strict,
             max_sessions: c.max_sessions,
             limits: doorward_gateway::Limits::default(),
+        })
+    }
+
+    fn upstream(&self, c: &ConnectionConfig, host: String, port: u16) -> Result<Upstream> {
+        let tls: UpstreamTls = c.tls.as_deref().unwrap_or("verify-full").parse().map_err(|e: String| anyhow!(e))?;
+        let tls_client = match (&c.tls_cert, &c.tls_key) {
+            (Some(cert), Some(key)) => Some((self.path(cert), self.path(key))),
+            (None, None) => None,
+            _ => bail!("tls_cert and tls_key go together"),
+        };
+        Ok(Upstream {
+            host,
+            port,
+            user: c.user.clone(),
+            password: self.secret(c)?,
+            tls,
+            tls_ca: c.tls_ca.as_ref().map(|p| self.path(p)),
+            tls_client,
+        })
+    }
+
+    fn kubernetes(&self, c: &ConnectionConfig) -> Result<KubernetesConnection> {
+        let (host, port) = c.host_and_port()?;
+        Ok(KubernetesConnection {
+            info: self.info(c),
+            listen: c.listen,
+            upstream: self.upstream(c, host, port)?,
+            strict_audit: c.audit == Audit::Strict,
+            max_sessions: c.max_sessions,
         })
     }
 

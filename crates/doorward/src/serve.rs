@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result};
 use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
-use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, postgres, ssh, tls};
+use doorward_gateway::{
+    AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, kubernetes, postgres, ssh, tls,
+};
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
 use doorward_policy::Engine;
@@ -197,11 +199,20 @@ impl Running {
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("connection `{name}`: cannot listen on {address}"))?;
-            if let Backend::Postgres(connection) = backend {
-                let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
-                    .with_context(context)
-                    .context(BadConfiguration)?;
-                tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
+            match backend {
+                Backend::Postgres(connection) => {
+                    let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
+                        .with_context(context)
+                        .context(BadConfiguration)?;
+                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
+                }
+                Backend::Kubernetes(connection) => {
+                    let endpoint = kubernetes::Endpoint::new(*connection, services.clone(), &server)
+                        .with_context(context)
+                        .context(BadConfiguration)?;
+                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
+                }
+                Backend::Ssh(_) => {}
             }
             tracing::info!("connection `{name}` on {address}");
         }

@@ -15,6 +15,7 @@ mod accept;
 mod analysis;
 mod arrivals;
 mod connection;
+pub mod kubernetes;
 pub mod postgres;
 mod registry;
 mod services;

@@ -253,7 +253,7 @@ impl Reader<'_> {
     fn statement(&self, action: Action) -> String {
         let path = self.path;
         let mut out = format!("{action} {}", place(path).kind());
-        if let Some(part) = &path.subresource {
+        if let (Some(part), Road::Object) = (&path.subresource, road(path, self.target.verb)) {
             out.push_str(&format!("/{part}"));
         }
         if let Some(namespace) = &path.namespace {
@@ -322,31 +322,23 @@ mod tests {
             ("GET", "/api/v1/pods", "list pods: list on ApiObject `-/pods/*`"),
             ("GET", pod, "get pods a/x: get on Pod `a/pods/x`"),
             ("DELETE", pod, "delete pods a/x: delete on Pod `a/pods/x`"),
-            ("GET", &format!("{pod}/log?container=c"), "log pods/log a/x -c c: log on Pod `a/pods/x`"),
-            ("GET", &format!("{pod}/attach"), "attach pods/attach a/x: attach on Pod `a/pods/x`"),
-            ("POST", &format!("{pod}/portforward"), "portforward pods/portforward a/x: portforward on Pod `a/pods/x`"),
-            ("POST", &format!("{pod}/eviction"), "evict pods/eviction a/x: evict on Pod `a/pods/x`"),
-            (
-                "PATCH",
-                &format!("{pod}/ephemeralcontainers"),
-                "debug pods/ephemeralcontainers a/x: debug on Pod `a/pods/x`",
-            ),
-            ("GET", &format!("{pod}/proxy/m"), "proxy pods/proxy a/x /m: proxy on Pod `a/pods/x`"),
+            ("GET", &format!("{pod}/log?container=c"), "log pods a/x -c c: log on Pod `a/pods/x`"),
+            ("GET", &format!("{pod}/attach"), "attach pods a/x: attach on Pod `a/pods/x`"),
+            ("POST", &format!("{pod}/portforward"), "portforward pods a/x: portforward on Pod `a/pods/x`"),
+            ("POST", &format!("{pod}/eviction"), "evict pods a/x: evict on Pod `a/pods/x`"),
+            ("PATCH", &format!("{pod}/ephemeralcontainers"), "debug pods a/x: debug on Pod `a/pods/x`"),
+            ("GET", &format!("{pod}/proxy/m"), "proxy pods a/x /m: proxy on Pod `a/pods/x`"),
             ("PUT", &format!("{pod}/status"), "update pods/status a/x: update on ApiObject `a/pods/status/x`"),
-            (
-                "GET",
-                "/api/v1/nodes/n/proxy/exec/a/b/c",
-                "proxy nodes/proxy n /exec/a/b/c: proxy on ApiObject `-/nodes/n`",
-            ),
+            ("GET", "/api/v1/nodes/n/proxy/exec/a/b/c", "proxy nodes n /exec/a/b/c: proxy on ApiObject `-/nodes/n`"),
             (
                 "POST",
                 "/api/v1/namespaces/a/serviceaccounts/s/token",
-                "impersonate serviceaccounts/token a/s: impersonate on ApiObject `a/serviceaccounts/s`",
+                "impersonate serviceaccounts a/s: impersonate on ApiObject `a/serviceaccounts/s`",
             ),
             (
                 "PATCH",
                 "/apis/apps/v1/namespaces/a/deployments/d/scale",
-                "scale deployments.apps/scale a/d: scale on ApiObject `a/deployments.apps/d`",
+                "scale deployments.apps a/d: scale on ApiObject `a/deployments.apps/d`",
             ),
             (
                 "PUT",

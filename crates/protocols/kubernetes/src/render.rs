@@ -32,6 +32,10 @@ pub fn refusal(refusal: &Refusal) -> Answer {
         RefusalKind::Unavailable => (503, "ServiceUnavailable"),
     };
     let mut message = format!("doorward: {}", refusal.message);
+    // kubectl shows no details: what an approver said belongs into the message.
+    if let (RefusalKind::Denied, Some(detail)) = (refusal.kind, &refusal.detail) {
+        message.push_str(&format!(": {detail}"));
+    }
     if let Some(hint) = &refusal.hint {
         message.push_str(&format!(" ({hint})"));
     }
@@ -41,6 +45,17 @@ pub fn refusal(refusal: &Refusal) -> Answer {
         body.insert("details".to_owned(), causes);
     }
     answer
+}
+
+/// A line for standard error: the request waits.
+pub fn held(approval: &ApprovalRequest, link: &str, minutes: u64) -> String {
+    let who: Vec<String> = approval.requirements.iter().map(|r| r.groups.join(" or ")).collect();
+    let why = approval.requirements.iter().find_map(|r| r.reason.clone());
+    let mut all = vec![format!("held for approval by {} (at most {minutes} min)", who.join(" and "))];
+    all.extend(why.map(|why| format!("reason: {why}")));
+    all.push(format!("approval {}: {link}", approval.id));
+    let plain = |text: &str| text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
+    all.iter().map(|line| format!("doorward: {}\n", plain(line))).collect()
 }
 
 /// A path, query or method that means nothing.

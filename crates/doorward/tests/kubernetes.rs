@@ -1,0 +1,316 @@
+//! Kubernetes end to end: kubectl through the gateway to a real API server, whose node runs real commands.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod common;
+
+use common::kubernetes::KubernetesWorld;
+use doorward_testkit::Kubectl;
+use std::{
+    io::Read as _,
+    process::{Child, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const POLICY: &str = include_str!("../../../policies/examples/kubernetes.cedar");
+
+const PODS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: dev, namespace: shop, labels: { environment: dev } }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: main, image: "example.com/dev:1", command: [sh, -c, "echo card 4111 1111 1111 1111; sleep 9999"] }]
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: prod, namespace: shop, labels: { environment: prod } }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: main, image: "example.com/prod:1", command: [sleep, infinity] }]
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: root, namespace: shop, labels: { environment: dev } }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: main, image: "example.com/root:1", command: [sleep, infinity], securityContext: { privileged: true } }]
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: key, namespace: shop }
+stringData: { password: hunter2 }
+"#;
+
+fn text(out: &Output) -> String {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}[{}]", said(&out.stdout), said(&out.stderr), out.status.code().unwrap_or(-1))
+}
+
+fn world() -> KubernetesWorld {
+    let w = KubernetesWorld::start(POLICY);
+    let admin = w.cluster.kubectl().unwrap();
+    admin.apply(PODS).unwrap();
+    admin.run(&["wait", "-n", "shop", "--for=condition=Ready", "pod", "--all", "--timeout=60s"]).unwrap();
+    w
+}
+
+fn said(kubectl: &Kubectl, args: &[&str]) -> String {
+    text(&kubectl.output(args).unwrap())
+}
+
+fn applied(kubectl: &Kubectl, manifest: &str) -> String {
+    text(&kubectl.output_with(&["apply", "-f", "-"], manifest.as_bytes()).unwrap())
+}
+
+#[track_caller]
+fn assert_said(said: &str, wanted: &[&str]) {
+    for part in wanted {
+        assert!(said.contains(part), "no {part:?} in: {said}");
+    }
+}
+
+/// What an agent is there for works as it does without the gateway.
+fn reads_and_writes(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let admin = w.cluster.kubectl().unwrap();
+    for args in [
+        &["get", "pods", "-n", "shop", "-o", "name"][..],
+        &["get", "pods", "-n", "shop", "-l", "environment=dev", "-o", "jsonpath={.items[*].metadata.name}"],
+        &["get", "pod", "dev", "-n", "shop", "-o", "jsonpath={.spec.containers[0].image}"],
+        &["get", "namespaces", "-o", "name"],
+        &["get", "--raw", "/version"],
+        &["api-resources", "--no-headers", "-o", "name", "--sort-by=name"],
+        &["explain", "pod.spec.hostNetwork"],
+    ] {
+        assert_eq!(said(&agent, args), said(&admin, args), "{args:?}");
+    }
+    assert_said(&said(&agent, &["get", "pods", "-n", "shop"]), &["NAME", "dev", "Running"]);
+    let config = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: shop}, data: {x: '1'}}";
+    assert_eq!(applied(&agent, config), "configmap/a created\n[0]");
+    assert_eq!(applied(&agent, &config.replace("'1'", "'2'")), "configmap/a configured\n[0]");
+    let server_side = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let out = agent.output_with(&server_side, config.replace("'1'", "'3'").as_bytes()).unwrap();
+    assert_eq!(text(&out), "configmap/a serverside-applied\n[0]");
+    let value = ["get", "configmap", "a", "-n", "shop", "-o", "jsonpath={.data.x}"];
+    assert_eq!(said(&admin, &value), "3[0]");
+    assert_said(&said(&agent, &["label", "configmap", "a", "-n", "shop", "k=v"]), &["labeled", "[0]"]);
+    assert_said(&said(&agent, &["delete", "configmap", "a", "-n", "shop"]), &["deleted", "[0]"]);
+    assert_said(&said(&agent, &["get", "configmap", "a", "-n", "shop"]), &["(NotFound)", "[1]"]);
+    let invalid = "{apiVersion: v1, kind: ConfigMap, metadata: {name: A_b, namespace: shop}}";
+    assert_said(&applied(&agent, invalid), &["is invalid", "[1]"]);
+}
+
+/// What policy refuses, in words that kubectl prints.
+fn refusals(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    for args in [
+        &["get", "secrets", "-A"][..],
+        &["get", "secret", "key", "-n", "shop", "-o", "yaml"],
+        &["get", "--raw", "/api/v1/namespaces/shop/secrets/key"],
+        &["get", "--raw", "/api/v1/namespaces/shop/secrets?watch=true"],
+        &["describe", "secret", "key", "-n", "shop"],
+    ] {
+        assert_said(&said(&agent, args), &["Error from server (Forbidden)", "`no-secrets`", "[1]"]);
+    }
+    let encoded = said(&agent, &["get", "--raw", "/api/v1/namespaces/shop/%73ecrets/key"]);
+    assert_said(&encoded, &["`no-secrets`"]);
+    // What kubectl would tidy up before it sends it.
+    let curl = |path: &str| {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "--path-as-is", "--cacert"]).arg(w.ca());
+        curl.args(["-H", &format!("Authorization: Bearer {}", w.token("ci-bot", "agents"))]);
+        text(&curl.arg(format!("https://127.0.0.1:{}{path}", w.port)).output().unwrap())
+    };
+    assert_said(&curl("/api/v1/namespaces/shop/pods/..%2fsecrets/key"), &["BadRequest", "encoded slash"]);
+    assert_said(&curl("/api/v1/namespaces/shop/pods/../secrets/key"), &["`.` or `..`"]);
+    assert_said(&curl("//api/v1/namespaces/shop/secrets"), &["empty segment"]);
+    assert_said(&curl("/api/v1/namespaces/shop/secrets/key?x=1;y"), &["semicolon"]);
+    assert_said(&said(&agent, &["get", "pods", "-n", "shop", "--as=system:admin"]), &["impersonate-user"]);
+    assert_said(&said(&agent, &["get", "--raw", "/metrics"]), &["no policy allows opaque", "/metrics"]);
+    assert_said(&said(&agent, &["create", "token", "default", "-n", "shop"]), &["impersonate", "[1]"]);
+    let binding = ["create", "clusterrolebinding", "x", "--clusterrole=cluster-admin", "--user=me"];
+    assert_said(&said(&agent, &binding), &["no policy allows bind"]);
+    let stranger = w.kubectl("eve", "visitors");
+    assert_said(&said(&stranger, &["get", "pods", "-n", "shop"]), &["no policy allows connect"]);
+    let forged = w.kubectl_with(doorward_testkit::KubectlRelease::Current, "forged");
+    assert_said(&said(&forged, &["get", "pods"]), &["You must be logged in", "[1]"]);
+}
+
+/// A pod that owns its node, in any disguise.
+fn disguises(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let pod = "containers: [{name: c, image: x, securityContext: {privileged: true}}]";
+    let meta = "metadata: {name: evil, namespace: shop}";
+    let template =
+        format!("selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}}}, spec: {{{pod}}}}}");
+    let job = format!("template: {{spec: {{restartPolicy: Never, {pod}}}}}");
+    for manifest in [
+        format!("{{apiVersion: v1, kind: Pod, {meta}, spec: {{{pod}}}}}"),
+        format!("{{apiVersion: v1, kind: Pod, {meta}, spec: {{hostPID: true, containers: [{{name: c, image: x}}]}}}}"),
+        format!(
+            "{{apiVersion: v1, kind: Pod, {meta}, spec: {{containers: [{{name: c, image: x}}], \
+             volumes: [{{name: v, hostPath: {{path: /}}}}]}}}}"
+        ),
+        format!("{{apiVersion: apps/v1, kind: Deployment, {meta}, spec: {{{template}}}}}"),
+        format!("{{apiVersion: apps/v1, kind: DaemonSet, {meta}, spec: {{{template}}}}}"),
+        format!("{{apiVersion: batch/v1, kind: Job, {meta}, spec: {{{job}}}}}"),
+        format!(
+            "{{apiVersion: batch/v1, kind: CronJob, {meta}, spec: {{schedule: '* * * * *', jobTemplate: {{spec: {{{job}}}}}}}}}"
+        ),
+    ] {
+        assert_said(&applied(&agent, &manifest), &["Forbidden", "`no-nodes-through-pods`", "owns its node"]);
+    }
+    let good = template.replace("privileged: true", "privileged: false");
+    let good = format!("{{apiVersion: apps/v1, kind: Deployment, {meta}, spec: {{replicas: 0, {good}}}}}");
+    assert_said(&applied(&agent, &good), &["created", "[0]"]);
+    for (kind, patch) in [
+        (
+            "merge",
+            r#"{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x","securityContext":{"privileged":true}}]}}}}"#,
+        ),
+        (
+            "json",
+            r#"[{"op":"replace","path":"/spec/template/spec/containers/0/securityContext/privileged","value":true}]"#,
+        ),
+        ("strategic", r#"{"spec":{"template":{"spec":{"hostNetwork":true}}}}"#),
+    ] {
+        let out = said(&agent, &["patch", "deployment", "evil", "-n", "shop", "--type", kind, "-p", patch]);
+        assert_said(&out, &["Forbidden", "`no-nodes-through-pods`"]);
+    }
+    let debug = ["debug", "dev", "-n", "shop", "--image=x", "--profile=sysadmin", "-c", "dbg"];
+    assert_said(&said(&agent, &debug), &["`no-nodes-through-pods`"]);
+    let left = said(&w.cluster.kubectl().unwrap(), &["get", "all", "-n", "shop", "-o", "name"]);
+    assert!(!left.contains("pod/evil") && !left.contains("job") && left.contains("deployment.apps/evil"), "{left}");
+}
+
+/// Commands in containers: run, masked, refused.
+fn exec(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let exec = |words: &[&str]| said(&agent, &[&["exec", "-n", "shop", "dev", "--"], words].concat());
+    assert_eq!(exec(&["echo", "hi"]), "hi\n[0]");
+    let out = exec(&["sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_said(&out, &["out\n", "err\n", "exit code 7", "[7]"]);
+    assert_eq!(exec(&["sh", "-c", "printf '4111 1111 '; sleep 0.3; echo 1111 1111"]), "[credit_card]\n[0]");
+    let piped =
+        agent.output_with(&["exec", "-i", "-n", "shop", "dev", "--", "wc", "-c"], &vec![b'x'; 300_000]).unwrap();
+    assert_eq!(text(&piped), "300000\n[0]");
+    let log = said(&agent, &["logs", "-n", "shop", "dev"]);
+    assert_eq!(log, "card [credit_card]\n[0]");
+    let root = said(&agent, &["exec", "-n", "shop", "root", "--", "id"]);
+    assert_said(&root, &["`no-nodes-through-pods`", "[1]"]);
+    let spdy = said(&agent.clone().over_spdy(), &["exec", "-n", "shop", "dev", "--", "id"]);
+    assert_said(&spdy, &["WebSocket", "[1]"]);
+    let none = said(&agent, &["exec", "-n", "shop", "none", "--", "id"]);
+    assert_said(&none, &["(NotFound)", "[1]"]);
+}
+
+fn pending(w: &KubernetesWorld, sre: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        let (_, said) = w.doorward(sre, &["approvals", "list", "--output", "json"]);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap_or_default();
+        if let Some(first) = all.first() {
+            return first["id"].as_str().unwrap().to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("nothing is held")
+}
+
+fn started(kubectl: &Kubectl, args: &[&str]) -> Child {
+    kubectl.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The mission's own example: held, approved, and it runs in the same kubectl.
+fn held(w: &KubernetesWorld) {
+    let (agent, sre) = (w.kubectl("ci-bot", "agents"), w.token("anna", "sre"));
+    let held = ["exec", "-n", "shop", "prod", "--", "echo", "in production"];
+    let child = started(&agent, &held);
+    let id = pending(w, &sre);
+    let (ok, said) = w.doorward(&sre, &["approvals", "show", &id]);
+    assert!(ok && said.contains("exec pods shop/prod -c main -- echo 'in production'"), "{said}");
+    assert!(w.doorward(&sre, &["approvals", "approve", &id]).0);
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "in production\n");
+    assert_said(&text(&out), &["held for approval by sre", "doorward: approved", "[0]"]);
+    // Denied, and withdrawn by leaving.
+    let child = started(&agent, &held);
+    let id = pending(w, &sre);
+    assert!(w.doorward(&sre, &["approvals", "deny", &id, "--comment", "not today"]).0);
+    assert_said(&text(&child.wait_with_output().unwrap()), &["not today", "[1]"]);
+    let mut child = started(&agent, &held);
+    let id = pending(w, &sre);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (_, said) = w.doorward(&sre, &["approvals", "list", "--output", "json"]);
+        if !said.contains(&id) {
+            break;
+        }
+        assert!(Instant::now() < end, "still waits: {said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A pod of the same name that is another one by then.
+    let child = started(&agent, &held);
+    let id = pending(w, &sre);
+    let admin = w.cluster.kubectl().unwrap();
+    admin.run(&["label", "pod", "prod", "-n", "shop", "tier=other"]).unwrap();
+    assert!(w.doorward(&sre, &["approvals", "approve", &id]).0);
+    assert_said(&text(&child.wait_with_output().unwrap()), &["has changed", "[1]"]);
+}
+
+/// Long answers go on, and end when policy says so.
+fn streams(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let admin = w.cluster.kubectl().unwrap();
+    let mut watch = started(&agent, &["get", "configmaps", "-n", "shop", "-w", "-o", "name"]);
+    let mut shown = watch.stdout.take().unwrap();
+    std::thread::sleep(Duration::from_millis(800));
+    admin.run(&["create", "configmap", "seen", "-n", "shop"]).unwrap();
+    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+    while !seen.contains("configmap/seen") {
+        let n = shown.read(&mut buffer).unwrap();
+        assert!(n > 0, "the watch ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(buffer.get(..n).unwrap()));
+    }
+    let mut shell = started(&agent, &["exec", "-i", "-n", "shop", "dev", "--", "sleep", "100"]);
+    std::thread::sleep(Duration::from_millis(800));
+    let policy = w.gateway.directory().join("policy.cedar");
+    let forbid = "@id(\"closed\") forbid (principal, action in [Action::\"exec\", Action::\"watch\"], resource);\n";
+    std::fs::write(&policy, format!("{POLICY}{forbid}")).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while shell.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "the command goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_said(&text(&shell.wait_with_output().unwrap()), &["ended: ", "`closed`"]);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    std::fs::write(&policy, POLICY).unwrap();
+}
+
+/// All of it is written down.
+fn written_down(w: &KubernetesWorld) {
+    let requests = w.audit("request");
+    let statement = |e: &serde_json::Value| e["statement"].as_str().unwrap_or_default().to_owned();
+    assert!(requests.iter().any(|e| statement(e) == "exec pods shop/dev -c main -- echo hi"), "{requests:#?}");
+    assert!(requests.iter().any(|e| statement(e).contains("get secrets shop/key") && e["outcome"] == "refuse"));
+    let (ok, verified) = w.doorward("", &["audit", "verify"]);
+    assert!(ok, "{verified}");
+}
+
+#[test]
+fn agents_use_a_cluster_through_the_gateway() {
+    let w = world();
+    reads_and_writes(&w);
+    refusals(&w);
+    disguises(&w);
+    exec(&w);
+    held(&w);
+    streams(&w);
+    written_down(&w);
+}

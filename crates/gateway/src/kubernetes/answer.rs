@@ -1,0 +1,197 @@
+//! Answers: the gateway's own, and those of the cluster on their way to the caller.
+use super::{
+    cluster::http_body,
+    session::{Part, Session},
+};
+use bytes::Bytes;
+use doorward_detect::StreamMasker;
+use doorward_enforce::StreamPermit;
+use doorward_kubernetes::render;
+use doorward_record::Direction;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, channel::Channel, combinators::BoxBody};
+use std::{io, sync::Arc, time::Duration};
+
+/// An answer to a caller.
+pub(crate) type Answered = Response<BoxBody<Bytes, io::Error>>;
+
+/// How long a begun line may wait for the rest of it, and how long the beginning of a value.
+pub(crate) const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(500)];
+
+/// Headers that belong to one hop (RFC 9110 §7.6.1), and those that no longer say the truth.
+const DROPPED: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::UPGRADE,
+    header::TRAILER,
+    header::TE,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+];
+
+fn boxed(bytes: impl Into<Bytes>) -> BoxBody<Bytes, io::Error> {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// No body.
+pub(crate) fn empty() -> BoxBody<Bytes, io::Error> {
+    boxed(Bytes::new())
+}
+
+/// An answer of the gateway's own.
+pub(crate) fn own(answer: &render::Answer) -> Answered {
+    json(StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &answer.body)
+}
+
+/// A body that is JSON.
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answered {
+    let mut response = Response::new(boxed(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// The head of an answer, for the recording.
+fn head(status: StatusCode, headers: &HeaderMap) -> String {
+    let mut out = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers {
+        out.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
+    }
+    out + "\r\n"
+}
+
+/// Passes the cluster's answer on while it comes: recorded, masked, and ended when it is no longer allowed.
+pub(crate) async fn pass(
+    session: Arc<Session>,
+    request: u32,
+    permit: StreamPermit,
+    answer: reqwest::Response,
+) -> Answered {
+    let status = answer.status();
+    let mut headers = HeaderMap::new();
+    for (name, value) in answer.headers().iter().filter(|(name, _)| !DROPPED.contains(name)) {
+        headers.append(name.clone(), value.clone());
+    }
+    let filter = masker(&session);
+    if filter.is_some() && !is_text(&headers) {
+        let why = "doorward: refused: the answer is in a form in which nothing can be masked; ask for JSON";
+        return own(&render::status(406, "NotAcceptable", why));
+    }
+    session.keep(request, Part::Message, Direction::Upstream, head(status, &headers).as_bytes()).await;
+    let (sender, body) = Channel::<Bytes, io::Error>::new(1);
+    tokio::spawn(async move {
+        let mut flow = Flow { session, request, sender, filter, quiet: 0 };
+        flow.run(permit, http_body(answer)).await;
+    });
+    let mut response = Response::new(body.boxed());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Whether an answer is text, in which a value can be replaced by another of another length.
+fn is_text(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return true };
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.starts_with("text/") || kind.ends_with("json") || kind.ends_with("yaml")
+}
+
+/// What masks a stream for this caller; nothing where nothing is hidden.
+pub(crate) fn masker(session: &Session) -> Option<Box<StreamMasker>> {
+    let rules: Vec<_> = session.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
+    let services = &session.endpoint.services;
+    (!rules.is_empty()).then(|| {
+        Box::new(StreamMasker::new(Arc::clone(&services.detector), Arc::clone(&services.masker), rules.into()))
+    })
+}
+
+struct Flow {
+    session: Arc<Session>,
+    request: u32,
+    sender: http_body_util::channel::Sender<Bytes, io::Error>,
+    filter: Option<Box<StreamMasker>>,
+    /// Which of the pauses comes next, while nothing else does.
+    quiet: usize,
+}
+
+impl Flow {
+    async fn run(&mut self, permit: StreamPermit, mut body: reqwest::Body) {
+        let session = Arc::clone(&self.session);
+        let revoked = session.revoked(&permit);
+        let mut revoked = std::pin::pin!(revoked);
+        loop {
+            let held_back = self.filter.as_ref().is_some_and(|f| f.hold_back() > 0);
+            let pause = PAUSES.get(self.quiet).copied().filter(|_| held_back);
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
+                    if !self.flush().await {
+                        return;
+                    }
+                    continue;
+                }
+                refusal = &mut revoked => {
+                    session.note_revoked(self.request, &refusal);
+                    return self.abort("this is no longer allowed");
+                }
+                () = session.ended() => return self.abort("the session has ended"),
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    if !self.give(&bytes).await {
+                        return;
+                    }
+                }
+                Some(Err(e)) => return self.abort(&format!("the API server broke off: {e}")),
+                None => {
+                    self.finish().await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn abort(&mut self, why: &str) {
+        let (sender, _) = Channel::<Bytes, io::Error>::new(1);
+        std::mem::replace(&mut self.sender, sender).abort(io::Error::other(why.to_owned()));
+    }
+
+    /// What may go of these bytes. False once nobody listens.
+    async fn give(&mut self, bytes: &Bytes) -> bool {
+        self.quiet = 0;
+        let Some(filter) = &mut self.filter else { return self.send(bytes.clone()).await };
+        let mut out = Vec::with_capacity(bytes.len());
+        filter.push(bytes, &mut out);
+        self.send(out.into()).await
+    }
+
+    async fn flush(&mut self) -> bool {
+        let mut out = Vec::new();
+        if let Some(filter) = &mut self.filter {
+            if self.quiet == 0 { filter.flush(&mut out) } else { filter.force(&mut out) }
+        }
+        self.quiet += 1;
+        self.send(out.into()).await
+    }
+
+    async fn finish(&mut self) {
+        let mut out = Vec::new();
+        if let Some(filter) = &mut self.filter {
+            filter.finish(&mut out);
+        }
+        self.send(out.into()).await;
+    }
+
+    async fn send(&mut self, bytes: Bytes) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        self.session.keep(self.request, Part::Message, Direction::Upstream, &bytes).await;
+        self.sender.send_data(bytes).await.is_ok()
+    }
+}

@@ -1,0 +1,114 @@
+//! The API server, with the gateway's credential. Nothing of the caller's headers gets here but what `message.rs` lists.
+use super::{EndpointError, message::Message};
+use crate::connection::Upstream;
+use doorward_model::Secret;
+use http_body_util::{BodyExt as _, Limited};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+};
+use rustls::ClientConfig;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+
+/// How long the API server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long it may take to answer what the gateway asks for a decision.
+const INQUIRY: Duration = Duration::from_secs(15);
+/// The largest object, in bytes; etcd takes 1.5 MiB.
+const LARGEST_OBJECT: usize = 8 << 20;
+
+/// Why the API server did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClusterError {
+    #[error("the API server cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("the API server did not answer in time")]
+    Slow,
+    #[error("the API server's answer was not understood: {0}")]
+    Odd(String),
+}
+
+/// An answer that was read whole.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+/// A client of one API server.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    client: reqwest::Client,
+    base: String,
+    token: Option<Secret<String>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(upstream: &Upstream, tls: Option<Arc<ClientConfig>>) -> Result<Self, EndpointError> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true);
+        if let Some(tls) = tls {
+            let mut tls = (*tls).clone();
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            builder = builder.tls_backend_preconfigured(tls);
+        }
+        let client = builder.build().map_err(|e| EndpointError::Client(e.to_string()))?;
+        Ok(Self { client, base: format!("{scheme}://{host}:{}", upstream.port), token: upstream.password.clone() })
+    }
+
+    fn request(&self, method: Method, target: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{target}", self.base));
+        match &self.token {
+            Some(token) => match HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    request.header(AUTHORIZATION, value)
+                }
+                Err(_) => request,
+            },
+            None => request,
+        }
+    }
+
+    /// Sends a message that was allowed.
+    pub(crate) async fn send(&self, message: &Message) -> Result<Response, ClusterError> {
+        let request = self.request(message.method.clone(), &message.target).headers(message.headers.clone());
+        let request = if message.body.is_empty() { request } else { request.body(message.body.clone()) };
+        request.send().await.map_err(ClusterError::Unreachable)
+    }
+
+    /// Sends a message as a question, and reads the answer whole, as JSON.
+    pub(crate) async fn ask(&self, message: &Message) -> Result<Whole, ClusterError> {
+        let asked = async { read(self.send(message).await?).await };
+        tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
+    }
+
+    /// Reads an object, or a list; none where it is not there.
+    pub(crate) async fn get(&self, target: &str) -> Result<Whole, ClusterError> {
+        let asked = async {
+            let request = self.request(Method::GET, target).header(ACCEPT, "application/json");
+            read(request.send().await.map_err(ClusterError::Unreachable)?).await
+        };
+        tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
+    }
+}
+
+async fn read(response: Response) -> Result<Whole, ClusterError> {
+    let status = response.status();
+    let body = http_body(response);
+    let bytes = Limited::new(body, LARGEST_OBJECT).collect().await.map_err(|e| ClusterError::Odd(e.to_string()))?;
+    let body = serde_json::from_slice(&bytes.to_bytes()).map_err(|e| ClusterError::Odd(e.to_string()))?;
+    Ok(Whole { status, body })
+}
+
+/// The body of an answer, as it comes.
+pub(crate) fn http_body(response: Response) -> reqwest::Body {
+    http::Response::<reqwest::Body>::from(response).into_body()
+}

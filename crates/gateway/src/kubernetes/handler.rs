@@ -1,0 +1,186 @@
+//! A request, from its head to its answer.
+use super::{
+    answer::{self, Answered},
+    cluster::ClusterError,
+    inquiry::{self, Found},
+    message::Message,
+    session::{Part, Session},
+    stream::{self, Upgrade},
+};
+use bytes::Bytes;
+use doorward_enforce::{ApprovalVerdict, Held, Outcome, Permit};
+use doorward_kubernetes::{
+    Target,
+    facts::{self, Meaning, Road},
+    render,
+};
+use doorward_model::AuditKind;
+use doorward_record::Direction;
+use http::{HeaderValue, Request, header, request::Parts};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The largest body, in bytes: the API server takes 3 MiB.
+const LARGEST_BODY: usize = 4 << 20;
+
+/// Answers a request.
+pub(crate) async fn handle(session: &Arc<Session>, request: Request<Incoming>) -> Answered {
+    let mut handling = Handling { session, number: session.next_request() };
+    match handling.run(request).await {
+        Ok(answered) => answered,
+        Err(refused) => {
+            let what = json!({ "code": refused.code, "message": refused.body.get("message") });
+            session.event(handling.number, "refused", what);
+            answer::own(&refused)
+        }
+    }
+}
+
+/// A request that is understood.
+pub(crate) struct Understood {
+    pub(crate) target: Target,
+    pub(crate) message: Message,
+    pub(crate) found: Found,
+    pub(crate) meaning: Meaning,
+}
+
+pub(crate) struct Handling<'a> {
+    session: &'a Arc<Session>,
+    number: u32,
+}
+
+impl Handling<'_> {
+    async fn run(&mut self, request: Request<Incoming>) -> Result<Answered, render::Answer> {
+        let (mut parts, body) = request.into_parts();
+        let read = self.read(&mut parts, body).await;
+        let (target, message, upgrade) = read.inspect_err(|refused| self.not_understood(refused))?;
+        let bytes = message.bytes();
+        self.session.keep(self.number, Part::Message, Direction::Client, &bytes).await;
+        let understood = self.understand(target, message).await;
+        let statement = &understood.meaning.statement;
+        self.session.event(self.number, "request", json!({ "statement": &**statement }));
+        // Clients that were refused over WebSocket try again over SPDY, and show what they hear then.
+        if let Some(why) = upgrade.as_ref().and_then(Upgrade::not_spoken)
+            && !self.session.would_refuse(&understood.meaning)
+        {
+            let refused = render::malformed(why);
+            self.not_understood(&refused);
+            return Err(refused);
+        }
+        match self.session.decide("request", &understood.meaning, &bytes) {
+            Outcome::Forward(permit) => self.forward(permit, understood, upgrade, None).await,
+            Outcome::Refuse(refusal) => Err(render::refusal(&refusal)),
+            Outcome::Hold(held) => self.hold(*held, understood, upgrade).await,
+        }
+    }
+
+    /// What cannot be understood is written down, too.
+    fn not_understood(&self, refused: &render::Answer) {
+        let what = refused.body.get("message").and_then(|m| m.as_str()).unwrap_or_default().to_owned();
+        self.session.note(AuditKind::Fault { at_fault: "client".into(), what });
+    }
+
+    /// Reads the request whole.
+    async fn read(
+        &self,
+        parts: &mut Parts,
+        body: Incoming,
+    ) -> Result<(Target, Message, Option<Upgrade>), render::Answer> {
+        let text = parts.uri.path_and_query().map_or("/", |t| t.as_str());
+        let target = Target::parse(parts.method.as_str(), text).map_err(|e| render::malformed(&e.0))?;
+        let upgrade = Upgrade::of(parts, &target)?;
+        let too_large = |_| render::status(413, "RequestEntityTooLarge", "doorward: refused: the body is too large");
+        let body: Bytes = match &upgrade {
+            // What follows is the stream's.
+            Some(_) => Bytes::new(),
+            None => Limited::new(body, LARGEST_BODY).collect().await.map_err(too_large)?.to_bytes(),
+        };
+        if parts.method == http::Method::GET && !body.is_empty() {
+            return Err(render::malformed("a GET with a body"));
+        }
+        let message = Message::new(&parts.method, &target, &parts.headers, body);
+        let mut message = message.map_err(|e| render::malformed(&e.0))?;
+        if !self.session.masks().is_empty() {
+            message.ask_for_text();
+        }
+        Ok((target, message, upgrade))
+    }
+
+    async fn understand(&self, target: Target, message: Message) -> Understood {
+        let found = inquiry::look(&self.session.endpoint.cluster, &target, &message).await;
+        let meaning = facts::of(&target, &found.known);
+        Understood { target, message, found, meaning }
+    }
+
+    /// Waits for people. A stream to a container tells of it on its standard error.
+    async fn hold(
+        &self,
+        held: Held,
+        understood: Understood,
+        upgrade: Option<Upgrade>,
+    ) -> Result<Answered, render::Answer> {
+        let approval = held.approval().clone();
+        let link = self.session.link(&approval);
+        self.session.event(self.number, "held", json!({ "approval": approval.id.to_string(), "link": link }));
+        if let Some(upgrade) = upgrade.as_ref().filter(|u| u.can_tell())
+            && understood.found.in_vain.is_none()
+        {
+            return stream::held(self.session, self.number, held, understood, upgrade.clone());
+        }
+        let verdict = self.session.wait_for_people(&approval, std::future::pending()).await;
+        let was_approved = matches!(verdict, ApprovalVerdict::Approved { .. });
+        let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
+        let understood = still_the_same(self.session, understood).await?;
+        let warning = was_approved.then(|| render::approved(&approval));
+        self.forward(permit, understood, upgrade, warning).await
+    }
+
+    async fn forward(
+        &self,
+        permit: Permit,
+        understood: Understood,
+        upgrade: Option<Upgrade>,
+        warning: Option<String>,
+    ) -> Result<Answered, render::Answer> {
+        let stream = permit.stream();
+        let bytes = understood.message.bytes();
+        self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;
+        if let Some(in_vain) = understood.found.in_vain {
+            return Ok(answer::json(in_vain.status, &in_vain.body));
+        }
+        if let Some(upgrade) = upgrade {
+            return stream::open(self.session, self.number, stream, &understood.message, upgrade).await;
+        }
+        let sent = self.session.endpoint.cluster.send(&understood.message).await;
+        let answered = sent.map_err(|e| unreachable(&e))?;
+        let mut response = answer::pass(Arc::clone(self.session), self.number, stream, answered).await;
+        if let Some(value) = warning.and_then(|w| HeaderValue::from_str(&w).ok()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+        Ok(response)
+    }
+}
+
+/// What was approved has to be what there is: a pod may have made way for another one of its name.
+pub(crate) async fn still_the_same(session: &Session, before: Understood) -> Result<Understood, render::Answer> {
+    let Understood { target, message, meaning, .. } = before;
+    let found = inquiry::look(&session.endpoint.cluster, &target, &message).await;
+    let now = facts::of(&target, &found.known);
+    if now.facts != meaning.facts {
+        let what = "doorward: refused: what the request is about has changed while it waited for approval; ask again";
+        return Err(render::status(409, "Conflict", what));
+    }
+    Ok(Understood { target, message, found, meaning })
+}
+
+pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {
+    tracing::warn!("{e}");
+    render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
+}
+
+/// Whether a target is one that streams are for.
+pub(crate) fn is_stream(target: &Target) -> bool {
+    target.resource().is_some_and(|path| matches!(facts::road(path, target.verb), Road::Stream(_)))
+}

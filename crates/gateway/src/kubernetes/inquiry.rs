@@ -1,0 +1,107 @@
+//! What is looked up for a decision: the object, its namespace, what a write would leave behind.
+use super::{
+    cluster::{Cluster, ClusterError, Whole},
+    message::Message,
+};
+use doorward_kubernetes::{
+    ResourcePath, Target, Verb,
+    facts::{self, Known},
+    target::path_of,
+};
+use http::Method;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+/// The most objects that may be removed at once.
+const MOST_ITEMS: usize = 500;
+
+/// What the cluster said.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) known: Known,
+    /// The cluster's own answer where the request cannot succeed: nobody need be asked for good. Shown to who may ask.
+    pub(crate) in_vain: Option<Whole>,
+}
+
+/// Looks up what the decision on a request needs.
+pub(crate) async fn look(cluster: &Cluster, target: &Target, message: &Message) -> Found {
+    let Some(path) = target.resource() else { return Found::default() };
+    let mut found = Found::default();
+    if let Some(namespace) = &path.namespace {
+        let at = path_of(["api", "v1", "namespaces", namespace].into_iter());
+        match object(cluster, &at).await {
+            Ok(Ok(namespace)) => found.known.namespace = Some(namespace),
+            // A namespace that is not there has no labels.
+            Ok(Err(_)) => {}
+            Err(e) => found.known.unknown.push(format!("the namespace `{namespace}`: {e}")),
+        }
+    }
+    if path.name.is_some() {
+        of_object(cluster, path, &mut found).await;
+    }
+    if facts::has_outcome(target) {
+        outcome(cluster, target, message, &mut found).await;
+    }
+    if target.verb == Verb::DeleteCollection {
+        items(cluster, target, &mut found).await;
+    }
+    found
+}
+
+/// An object; or the answer of the cluster, where there is none.
+async fn object(cluster: &Cluster, at: &str) -> Result<Result<Value, Whole>, ClusterError> {
+    let whole = cluster.get(at).await?;
+    match whole.status {
+        StatusCode::OK => Ok(Ok(whole.body)),
+        StatusCode::NOT_FOUND => Ok(Err(whole)),
+        other => Err(ClusterError::Odd(format!("{other}"))),
+    }
+}
+
+async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
+    // The port of a proxied pod or service stands in its name: `https:web:443`.
+    let name = path.name.as_deref().map(|name| match path.subresource.as_deref() {
+        Some("proxy") => name.split(':').nth(usize::from(name.matches(':').count() > 1)).unwrap_or(name).to_owned(),
+        _ => name.to_owned(),
+    });
+    let bare = ResourcePath { name, ..path.clone() };
+    match object(cluster, &bare.object()).await {
+        Ok(Ok(object)) => found.known.object = Some(object),
+        Ok(Err(not_there)) => found.in_vain = Some(not_there),
+        Err(e) => found.known.unknown.push(format!("the object `{}`: {e}", bare.object())),
+    }
+}
+
+/// What a write would leave behind.
+async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+    match cluster.ask(&message.dry(target)).await {
+        Ok(whole) if whole.status.is_success() => {
+            found.known.outcome = Some(whole.body);
+            // Server-side apply makes what is not there.
+            found.in_vain = None;
+        }
+        Ok(refused) => found.in_vain = Some(refused),
+        Err(e) => found.known.unknown.push(format!("what the request would do: {e}")),
+    }
+}
+
+/// What a collection has that is to be removed.
+async fn items(cluster: &Cluster, target: &Target, found: &mut Found) {
+    let Some(path) = target.resource() else { return };
+    let limit = (MOST_ITEMS + 1).to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    for name in ["labelSelector", "fieldSelector"] {
+        query.extend(target.parameter(name).map(|value| (name, value)));
+    }
+    let Ok(list) = Target::parse(Method::GET.as_str(), &path.object()) else { return };
+    let whole = cluster.get(&list.canonical_with(&query)).await;
+    let listed = whole.ok().filter(|w| w.status.is_success()).and_then(|w| match w.body {
+        Value::Object(mut list) => list.remove("items"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    });
+    match listed {
+        Some(Value::Array(items)) if items.len() <= MOST_ITEMS => found.known.items = items,
+        Some(Value::Array(_)) => found.known.unknown.push(format!("more than {MOST_ITEMS} objects at once")),
+        _ => found.known.unknown.push("the objects that would be removed".into()),
+    }
+}

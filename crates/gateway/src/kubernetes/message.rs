@@ -1,0 +1,138 @@
+//! A request as it is decided and sent.
+use bytes::Bytes;
+use doorward_kubernetes::{Malformed, Target};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use std::fmt::Write as _;
+
+/// Headers of callers that go on. All others are dropped: credentials, `Impersonate-*`, `X-Remote-*`, `X-Forwarded-*`, and
+/// whatever else nobody thought of.
+const PASSED: [HeaderName; 8] = [
+    header::ACCEPT,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    HeaderName::from_static("kubectl-command"),
+    HeaderName::from_static("kubectl-session"),
+    HeaderName::from_static("traceparent"),
+];
+
+/// Headers that ask for something that this version does not do. To drop them would change what the request means.
+const REFUSED: [(&str, &str); 2] = [
+    ("impersonate-", "speaking in the name of somebody else (`--as`) is not offered: the token says who you are"),
+    ("content-encoding", "compressed bodies are not taken: the API server takes them as they are"),
+];
+
+/// A request: method, path and query, headers, body.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Message {
+    /// A caller's request, as it goes on.
+    pub(crate) fn new(method: &Method, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Self, Malformed> {
+        let mut passed = HeaderMap::new();
+        for (name, value) in headers {
+            let refused = REFUSED.iter().find(|(prefix, _)| name.as_str().starts_with(prefix));
+            if let Some((_, why)) = refused {
+                return Err(Malformed(format!("the header `{name}`: {why}")));
+            }
+            if PASSED.contains(name) {
+                if name == header::CONTENT_TYPE && passed.contains_key(name) {
+                    return Err(Malformed("two headers say of what type the body is".into()));
+                }
+                passed.append(name.clone(), value.clone());
+            }
+        }
+        Ok(Self { method: method.clone(), target: target.canonical(), headers: passed, body })
+    }
+
+    /// The same as a question: what would come of it.
+    pub(crate) fn dry(&self, target: &Target) -> Self {
+        let dry = target.parameters("dryRun").any(|v| v == "All");
+        let mut out = self.clone();
+        if !dry {
+            out.target = target.canonical_with(&[("dryRun", "All")]);
+        }
+        out.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        out
+    }
+
+    /// Asks for text alone, in which values can be masked.
+    pub(crate) fn ask_for_text(&mut self) {
+        // Where nothing is asked for, the API server answers in JSON, and streams as they are.
+        let Some(accept) = self.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()) else { return };
+        let is_text = |range: &&str| !range.contains("protobuf") && !range.contains("cbor");
+        let kept: Vec<&str> = accept.split(',').map(str::trim).filter(is_text).filter(|r| !r.is_empty()).collect();
+        let text = if kept.is_empty() { "application/json".to_owned() } else { kept.join(",") };
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            self.headers.insert(header::ACCEPT, value);
+        }
+    }
+
+    /// What is decided, hashed and recorded: head and body as they are sent, but for the credential.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut out = self.head().into_bytes();
+        out.extend_from_slice(&self.body);
+        out
+    }
+
+    fn head(&self) -> String {
+        let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        for (name, value) in &self.headers {
+            let _never_fails = write!(out, "{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()));
+        }
+        out.push_str("\r\n");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(headers: &[(&str, &str)]) -> Result<Message, Malformed> {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        let target = Target::parse("POST", "/api/v1/namespaces/a/pods").unwrap();
+        Message::new(&Method::POST, &target, &all, Bytes::from_static(b"{}"))
+    }
+
+    #[test]
+    fn headers_that_speak_for_others_do_not_go_on() {
+        let m = message(&[
+            ("authorization", "Bearer x"),
+            ("x-remote-user", "root"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("cookie", "a=b"),
+            ("accept-encoding", "gzip"),
+            ("accept", "application/json"),
+            ("content-type", "application/json"),
+        ]);
+        let text = String::from_utf8(m.unwrap().bytes()).unwrap();
+        assert_eq!(
+            text,
+            "POST /api/v1/namespaces/a/pods HTTP/1.1\r\naccept: application/json\r\ncontent-type: application/json\r\n\r\n{}"
+        );
+        for name in ["impersonate-user", "Impersonate-Group", "Impersonate-Extra-scopes", "content-encoding"] {
+            assert!(message(&[(name, "x")]).is_err(), "{name}");
+        }
+        assert!(message(&[("content-type", "a"), ("content-type", "b")]).is_err());
+    }
+
+    #[test]
+    fn a_dry_run_asks_for_json_once() {
+        let target = Target::parse("POST", "/api/v1/namespaces/a/pods?dryRun=All&fieldManager=k").unwrap();
+        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), Bytes::new()).unwrap();
+        assert_eq!(m.dry(&target).target, m.target);
+        let target = Target::parse("POST", "/api/v1/namespaces/a/pods?fieldManager=k").unwrap();
+        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), Bytes::new()).unwrap();
+        assert_eq!(m.dry(&target).target, "/api/v1/namespaces/a/pods?fieldManager=k&dryRun=All");
+    }
+}

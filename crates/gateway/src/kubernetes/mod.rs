@@ -1,0 +1,122 @@
+//! Kubernetes: an HTTPS endpoint that clients use as a cluster's API server.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `connection.rs` | a caller's TCP connection: TLS, HTTP/1.1 and HTTP/2, who each request is of |
+//! | `session.rs` | an identity on a connection: decisions, recording, its end |
+//! | `handler.rs` | a request, from its head to its answer |
+//! | `inquiry.rs` | what is looked up for a decision |
+//! | `cluster.rs` | the API server, with the gateway's credential |
+//! | `message.rs` | a request as it is decided and sent: these bytes and no others |
+//! | `stream.rs` | exec, attach, port-forward over WebSocket |
+//! | `answer.rs` | bodies on their way back: recorded, masked, ended when policy says so |
+mod answer;
+mod cluster;
+mod connection;
+mod handler;
+mod inquiry;
+mod message;
+mod session;
+mod stream;
+
+use crate::{
+    Arrivals, Services,
+    accept::{self, Door, Full},
+    arrivals::Waiting,
+    connection::Upstream,
+    tls::{self, TlsError},
+};
+use cluster::Cluster;
+use doorward_model::ConnectionInfo;
+use rustls::ServerConfig;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+/// A registered cluster.
+#[derive(Clone, Debug)]
+pub struct KubernetesConnection {
+    /// What policy knows of it.
+    pub info: Arc<ConnectionInfo>,
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// Its API server; the password is a bearer token.
+    pub upstream: Upstream,
+    /// Whether requests wait until their audit entry is durable.
+    pub strict_audit: bool,
+    /// How many connections of callers may be open at once.
+    pub max_sessions: usize,
+}
+
+/// Why there is no endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The client of the API server cannot be set up.
+    #[error("the client of the API server: {0}")]
+    Client(String),
+}
+
+/// One cluster's endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) connection: KubernetesConnection,
+    pub(crate) services: Services,
+    pub(crate) cluster: Cluster,
+    tls: Arc<ServerConfig>,
+    slots: Arc<Semaphore>,
+}
+
+impl Endpoint {
+    /// An endpoint for a cluster.
+    ///
+    /// # Errors
+    /// Where TLS towards the API server cannot be set up.
+    pub fn new(
+        connection: KubernetesConnection,
+        services: Services,
+        server: &ServerConfig,
+    ) -> Result<Self, EndpointError> {
+        let mut server = server.clone();
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self {
+            slots: Arc::new(Semaphore::new(connection.max_sessions.min(Semaphore::MAX_PERMITS))),
+            cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?)?,
+            tls: Arc::new(server),
+            connection,
+            services,
+        })
+    }
+
+    /// Accepts callers until told to stop. Sessions that live go on.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        accept::serve(self, listener, stop).await;
+    }
+}
+
+impl Door for Endpoint {
+    fn name(&self) -> &str {
+        self.connection.info.name.as_str()
+    }
+
+    fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.services.arrivals
+    }
+
+    async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
+        connection::serve(self, socket, waiting).await;
+    }
+
+    async fn turn_away(_: TcpStream, _: Full) -> io::Result<()> {
+        // Before TLS there is no way to say anything that a client would read.
+        Ok(())
+    }
+}

@@ -1,0 +1,402 @@
+//! An identity on a caller's connection: its decisions, its recording, its end.
+use super::Endpoint;
+use crate::{
+    registry::{Control, SessionSummary},
+    services::now,
+};
+use doorward_enforce::{
+    ApprovalRequest, ApprovalVerdict, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal, Request,
+    Reveal, StreamPermit, Subject, UpstreamQueue,
+};
+use doorward_kubernetes::facts::Meaning;
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, Resource, SessionId};
+use doorward_record::{Direction, Recording, RecordingMeta};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// How often it is asked whether what lasts may go on, where a policy reads the clock.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What stands before bytes in a recording: the request they are of, and which of its streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Head and body of the request, head and body of the answer.
+    Message = 0,
+    /// A channel of `exec`, `attach`: the byte that stands before it on the wire is kept.
+    Channel = 1,
+    /// A tunnel: `portforward`.
+    Tunnel = 2,
+}
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) id: SessionId,
+    pub(crate) enforcer: Mutex<Enforcer>,
+    pub(crate) recording: Recording,
+    turn: tokio::sync::Mutex<()>,
+    requests: AtomicU32,
+    looks: watch::Sender<u64>,
+    client_bytes: AtomicU64,
+    upstream_bytes: AtomicU64,
+    ending: watch::Sender<Option<String>>,
+    /// Streams that go on when the HTTP connection that they came on is no more.
+    streams: watch::Sender<usize>,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) enum NoSession {
+    Refused(Refusal),
+    Unavailable(String),
+}
+
+impl Session {
+    /// A session of a principal: it may begin where a policy allows `connect`.
+    pub(crate) async fn begin(
+        endpoint: Arc<Endpoint>,
+        principal: Principal,
+        peer: SocketAddr,
+    ) -> Result<Arc<Self>, NoSession> {
+        let id = SessionId::from_uuid(Uuid::now_v7());
+        let name = endpoint.connection.info.name.clone();
+        let note = |kind| {
+            let event = AuditEvent { time: now(), session: Some(id), kind };
+            endpoint.services.audit.append(&event).map_err(|e| NoSession::Unavailable(e.to_string()))
+        };
+        note(AuditKind::SessionOpened { connection: name.clone(), client: peer.to_string() })?;
+        note(AuditKind::Authenticated { principal: principal.clone(), user: String::new() })?;
+        let who = principal.id();
+        let recording = endpoint.services.recordings.start(RecordingMeta {
+            session: id.to_string(),
+            connection: name.to_string(),
+            protocol: "kubernetes".into(),
+            started: now(),
+            client: peer.to_string(),
+            more: json!({ "principal": who }),
+        });
+        let subject = Subject {
+            session: id,
+            principal,
+            connection: (*endpoint.connection.info).clone(),
+            client_ip: peer.ip(),
+            tls: true,
+        };
+        let enforcer = Enforcer::new(EnforcerParts {
+            subject: Arc::new(subject),
+            pdp: Arc::clone(&endpoint.services.pdp),
+            audit: Arc::clone(&endpoint.services.audit),
+            strict_audit: endpoint.connection.strict_audit,
+            new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
+        });
+        let (to_self, control) = mpsc::unbounded_channel();
+        let session = Arc::new(Self {
+            id,
+            enforcer: Mutex::new(enforcer),
+            recording,
+            turn: tokio::sync::Mutex::default(),
+            requests: 0.into(),
+            looks: watch::Sender::new(0),
+            client_bytes: 0.into(),
+            upstream_bytes: 0.into(),
+            ending: watch::Sender::new(None),
+            streams: watch::Sender::new(0),
+            endpoint,
+        });
+        if let Err(refusal) = session.decide_start().await {
+            session.close(&format!("no session: {}", refusal.message));
+            return Err(NoSession::Refused(refusal));
+        }
+        let summary = SessionSummary {
+            id,
+            connection: name.to_string(),
+            principal: who,
+            client: peer.to_string(),
+            started: now(),
+        };
+        session.endpoint.services.registry.add(summary, to_self);
+        tokio::spawn(Arc::clone(&session).watch(control));
+        Ok(session)
+    }
+
+    async fn decide_start(&self) -> Result<(), Refusal> {
+        let facts = Arc::clone(self.enforcer.lock().connect_facts());
+        let meaning = Meaning { facts, statement: "connect".into() };
+        let decided = self.decide("connect", &meaning, b"");
+        let permit = match decided {
+            Outcome::Forward(permit) => permit,
+            Outcome::Refuse(refusal) => return Err(refusal),
+            Outcome::Hold(held) => self.settle(*held, ApprovalVerdict::Withdrawn)?,
+        };
+        self.redeem(permit, b"").await
+    }
+
+    /// A number for the next request.
+    pub(crate) fn next_request(&self) -> u32 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Decides a request.
+    pub(crate) fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Outcome {
+        let health = self.recording.health();
+        let mut enforcer = self.enforcer.lock();
+        enforcer.suspend(health.err().map(|why| format!("the recording cannot be written: {why}")));
+        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
+        enforcer.decide(&meaning.facts, &request, now())
+    }
+
+    /// Whether a request would be refused, as far as policies go.
+    pub(crate) fn would_refuse(&self, meaning: &Meaning) -> bool {
+        self.enforcer.lock().would_refuse(&meaning.facts, now())
+    }
+
+    /// Waits for people's verdict on a held request; until then it is the caller's to withdraw, by leaving.
+    pub(crate) async fn wait_for_people(
+        &self,
+        approval: &ApprovalRequest,
+        gone: impl Future<Output = ()>,
+    ) -> ApprovalVerdict {
+        let desk = &self.endpoint.services.approvals;
+        let (tell, answer) = oneshot::channel();
+        desk.submit(
+            approval.clone(),
+            Box::new(move |verdict| {
+                let _gone = tell.send(verdict);
+            }),
+        );
+        let mut withdrawn = Withdrawal { session: self, approval: Some(approval.id) };
+        let why = tokio::select! {
+            verdict = answer => {
+                withdrawn.approval = None;
+                let lost = || ApprovalVerdict::Unavailable { reason: "the approval was lost".into() };
+                return verdict.unwrap_or_else(|_| lost());
+            }
+            () = gone => "the caller left",
+            () = self.ended() => "the session ended",
+        };
+        withdrawn.approval = None;
+        desk.withdraw(approval.id, why);
+        ApprovalVerdict::Withdrawn
+    }
+
+    /// Settles a held request by its verdict.
+    pub(crate) fn settle(&self, held: Held, verdict: ApprovalVerdict) -> Result<Permit, Refusal> {
+        match self.enforcer.lock().settle(held, verdict, now()) {
+            Outcome::Forward(permit) => Ok(permit),
+            Outcome::Refuse(refusal) => Err(refusal),
+            Outcome::Hold(again) => Err(never_held_twice(again.approval())),
+        }
+    }
+
+    /// What an approver is linked to.
+    pub(crate) fn link(&self, approval: &ApprovalRequest) -> String {
+        self.endpoint.services.approvals.link(approval.id)
+    }
+
+    /// Uses up a permit, once its audit entry is durable.
+    pub(crate) async fn redeem(&self, permit: Permit, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut queue = UpstreamQueue::new();
+        queue.push(permit, bytes).map_err(|e| unavailable(&e.to_string()))?;
+        let audit = &self.endpoint.services.audit;
+        while let Some(ticket) = queue.waits_for(audit.committed()) {
+            poll_fn(|cx| audit.poll_committed(ticket, cx)).await.map_err(|e| unavailable(&e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Records bytes as they went, once there is room for them.
+    pub(crate) async fn keep(&self, request: u32, part: Part, direction: Direction, bytes: &[u8]) {
+        let counter = match direction {
+            Direction::Client => &self.client_bytes,
+            Direction::Upstream => &self.upstream_bytes,
+        };
+        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let mut head = request.to_be_bytes().to_vec();
+        head.push(part as u8);
+        let _turn = self.turn.lock().await;
+        for piece in bytes.chunks(32 * 1024) {
+            poll_fn(|cx| self.recording.poll_ready(cx)).await;
+            self.recording.frame(direction, now(), &[head.as_slice(), piece].concat());
+        }
+    }
+
+    /// Writes into the recording what happened.
+    pub(crate) fn event(&self, request: u32, what: &str, details: Value) {
+        self.recording.meta(now(), &json!({ "request": request, "what": what, "details": details }));
+    }
+
+    /// The kinds of values that the caller may not see, and how they are masked.
+    pub(crate) fn masks(&self) -> Vec<(DataType, Arc<MaskRule>)> {
+        let mut enforcer = self.enforcer.lock();
+        let rule = |&data_type| match enforcer.reveal(&Resource::DataType { data_type }, now()) {
+            Reveal::Clear => None,
+            Reveal::Masked(rule) => Some((data_type, rule)),
+        };
+        DataType::ALL.iter().filter_map(rule).collect()
+    }
+
+    /// Resolves when what was allowed, and goes on, no longer is.
+    pub(crate) async fn revoked(&self, permit: &StreamPermit) -> Refusal {
+        let mut looks = self.looks.subscribe();
+        loop {
+            let lasting = {
+                let mut enforcer = self.enforcer.lock();
+                if let Err(refusal) = enforcer.still_allows(permit, now()) {
+                    return refusal;
+                }
+                enforcer.is_lasting(permit)
+            };
+            tokio::select! {
+                _changed = looks.changed() => {}
+                () = tokio::time::sleep(LOOK), if !lasting => {}
+            }
+        }
+    }
+
+    /// Writes down that something was ended that had been allowed.
+    pub(crate) fn note_revoked(&self, request: u32, refusal: &Refusal) {
+        self.event(request, "ended", json!({ "reason": refusal.message }));
+        self.note(AuditKind::Fault { at_fault: "policy".into(), what: format!("ended: {}", refusal.message) });
+    }
+
+    /// Writes an entry into the audit log that nothing waits for.
+    pub(crate) fn note(&self, kind: AuditKind) {
+        if let Err(refusal) = self.enforcer.lock().note(kind, now()) {
+            tracing::error!(session = %self.id, "an entry is not in the audit log: {}", refusal.message);
+        }
+    }
+
+    /// Ends the session with a reason. The first one counts.
+    pub(crate) fn end(&self, reason: &str) {
+        self.ending.send_if_modified(|ending| {
+            let first = ending.is_none();
+            if first {
+                *ending = Some(reason.to_owned());
+            }
+            first
+        });
+    }
+
+    /// Resolves when the session ends.
+    pub(crate) async fn ended(&self) {
+        let mut ending = self.ending.subscribe();
+        let _ended = ending.wait_for(Option::is_some).await;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.ending.borrow().is_some()
+    }
+
+    /// One more stream, for as long as what is given back lives.
+    pub(crate) fn stream(self: &Arc<Self>) -> LiveStream {
+        self.streams.send_modify(|n| *n += 1);
+        LiveStream(Arc::clone(self))
+    }
+
+    /// Resolves when there is no stream, or the session is over.
+    pub(crate) async fn streams_end(&self) {
+        let mut streams = self.streams.subscribe();
+        tokio::select! {
+            _none = streams.wait_for(|n| *n == 0) => {}
+            () = self.ended() => {}
+        }
+    }
+
+    /// Watches over the session: what reaches it from elsewhere, and whether it may go on.
+    async fn watch(self: Arc<Self>, mut control: mpsc::UnboundedReceiver<Control>) {
+        let reason = loop {
+            let goodbye = tokio::select! {
+                () = self.ended() => break self.ending.borrow().clone().unwrap_or_default(),
+                () = tokio::time::sleep(self.next_look()) => self.unwelcome(),
+                message = control.recv() => match message {
+                    Some(Control::Shut(message)) => Some(message),
+                    Some(Control::CheckWelcome) => {
+                        self.looks.send_modify(|n| *n = n.wrapping_add(1));
+                        self.unwelcome()
+                    }
+                    // Of other protocols.
+                    Some(
+                        Control::Verdict(..) | Control::Analysis(_) | Control::Catalogue(_) | Control::Cancel,
+                    ) => None,
+                    None => Some("the gateway forgot this session".to_owned()),
+                },
+            };
+            if let Some(message) = goodbye {
+                break message;
+            }
+        };
+        self.end(&reason);
+    }
+
+    fn next_look(&self) -> Duration {
+        let enforcer = self.enforcer.lock();
+        let left = enforcer.subject().principal.expires_at.since(now());
+        if enforcer.is_welcome_lasting() { left.max(Duration::from_millis(1)) } else { LOOK.min(left) }
+    }
+
+    fn unwelcome(&self) -> Option<String> {
+        self.enforcer.lock().still_welcome(now()).err().map(|refusal| refusal.message)
+    }
+
+    /// The session is over: its end is written down.
+    pub(crate) fn close(&self, reason: &str) {
+        self.end(reason);
+        let reason = self.ending.borrow().clone().unwrap_or_default();
+        self.note(AuditKind::SessionEnded {
+            reason: reason.clone(),
+            client_bytes: self.client_bytes.load(Ordering::Relaxed),
+            upstream_bytes: self.upstream_bytes.load(Ordering::Relaxed),
+        });
+        self.recording.end(now(), &reason);
+        self.endpoint.services.registry.remove(self.id, None);
+    }
+}
+
+/// A stream of a session.
+pub(crate) struct LiveStream(Arc<Session>);
+
+impl Drop for LiveStream {
+    fn drop(&mut self) {
+        self.0.streams.send_modify(|n| *n -= 1);
+    }
+}
+
+/// A request whose caller has gone (its future is dropped) is not left for people to decide.
+struct Withdrawal<'a> {
+    session: &'a Session,
+    approval: Option<ApprovalId>,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.approval {
+            self.session.endpoint.services.approvals.withdraw(id, "the caller left");
+            self.session.note(AuditKind::ApprovalEnded { approval: id, reason: "withdrawn: the caller left".into() });
+        }
+    }
+}
+
+pub(crate) fn unavailable(why: &str) -> Refusal {
+    Refusal {
+        kind: doorward_enforce::RefusalKind::Unavailable,
+        message: format!("refused: {why}"),
+        detail: None,
+        hint: Some("nothing was sent to the cluster; tell the operator of this gateway, then try again".into()),
+    }
+}
+
+fn never_held_twice(approval: &ApprovalRequest) -> Refusal {
+    unavailable(&format!("the approval {} was asked for twice", approval.id))
+}
