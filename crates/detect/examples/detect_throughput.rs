@@ -1,6 +1,6 @@
 //! Prints how fast the recognizers run over rows as the PostgreSQL relay sees them:
 //! `cargo run --release -p doorward-detect --example detect_throughput`;
-//! with `-- streams`, those of terminals and programs through a `StreamMasker`.
+//! with `-- streams`, streams of terminals and programs through a `StreamMasker`; `-- streams NAME_OR_FILE…` takes these alone.
 #![allow(
     clippy::print_stdout,
     clippy::indexing_slicing,
@@ -153,32 +153,20 @@ fn main() {
 
 /// Streams as programs write them, in chunks of an SSH channel.
 fn streams() {
-    let lines = |line: &dyn Fn(u64) -> String| (0..20_000).map(line).collect::<String>().into_bytes();
-    let samples = [
-        ("text, lines", lines(&|n| format!("{} {}\n", words(n), words(n + 9)))),
-        ("terminal, lines", lines(&|n| format!("{} {}\r\n", words(n), words(n + 9)))),
-        (
-            "ls -l",
-            lines(&|n| {
-                format!("-rw-r--r-- 1 root root {:>8} May {:>2} 10:22 {}.rs\n", mix(n) % 1_000_000, n % 28, md5(n))
-            }),
-        ),
-        ("log with times and UUIDs", lines(&|n| format!("{} INFO {} {}\n", stamp(n), uuid(n), words(n)))),
-        (
-            "log with an address a line",
-            lines(&|n| format!("10.1.{}.{} - - {} {}\n", n % 256, mix(n) % 256, stamp(n), words(n))),
-        ),
-        ("colours", lines(&|n| format!("\x1b[01;34m{}\x1b[0m  {}\r\n", words(n), words(n + 9)))),
-        ("one line", lines(&|n| format!("{} ", words(n)))),
-        ("base64, one line", lines(&md5)),
-        ("binary", (0..200_000).flat_map(|n| mix(n).to_be_bytes()).collect()),
-    ];
+    let mut samples: Vec<(String, Vec<u8>)> = text_samples();
+    let json = samples.iter().find(|(name, _)| name == "JSON lines").map(|(_, data)| data.clone());
+    samples.extend(json.and_then(|data| gzip(&data)).map(|data| ("gzip".to_owned(), data)));
+    let asked: Vec<String> = std::env::args().skip_while(|a| a != "streams").skip(1).collect();
+    // Long enough for a profiler where one is asked for.
+    let rounds = if asked.is_empty() { 7 } else { 100 };
+    samples.retain(|(name, _)| asked.is_empty() || asked.contains(name));
+    samples.extend(asked.into_iter().filter_map(|path| std::fs::read(&path).ok().map(|data| (path, data))));
     let (detector, masker) = (Arc::new(Detector::new()), Arc::new(Masker::new([7; 32])));
     let rules: Arc<[_]> = DataType::ALL.iter().map(|t| (*t, Operator::Redact)).collect();
     for (name, data) in &samples {
         let mut out = Vec::new();
         let mut best = f64::MAX;
-        for _ in 0..5 {
+        for _ in 0..rounds {
             let start = Instant::now();
             let mut stream = StreamMasker::new(Arc::clone(&detector), Arc::clone(&masker), Arc::clone(&rules));
             for chunk in data.chunks(32 * 1024) {
@@ -190,6 +178,80 @@ fn streams() {
         }
         println!("stream: {name:32} {:7.0} MB/s", data.len() as f64 / best / 1e6);
     }
+}
+
+fn text_samples() -> Vec<(String, Vec<u8>)> {
+    let lines = |line: &dyn Fn(u64) -> String| (0..20_000).map(line).collect::<String>().into_bytes();
+    let log = |n| format!("{} INFO {} {}\n", stamp(n), uuid(n), words(n));
+    let value = |n: u64| match n % 6 {
+        0 => format!("user{n}@example.com"),
+        1 => "4111 1111 1111 1111".to_owned(),
+        2 => format!("10.1.{}.{}", n % 256, mix(n) % 256),
+        3 => "DE89 3704 0044 0532 0130 00".to_owned(),
+        4 => "+44 20 7183 8750".to_owned(),
+        _ => format!("AKIA{:016X}", mix(n)),
+    };
+    let with_value = |n| format!("{} {} {}\n", stamp(n), value(n), words(n));
+    let code = |n| format!("function {}(e,t){{var n=e.{}||[];return t?n[{}]:null}}", word(n), word(n + 3), n % 10);
+    [
+        ("text", lines(&|n| format!("{} {}\n", words(n), words(n + 9)))),
+        ("text, line ends of a terminal", lines(&|n| format!("{} {}\r\n", words(n), words(n + 9)))),
+        (
+            "ls -l",
+            lines(&|n| {
+                format!("-rw-r--r-- 1 root root {:>8} May {:>2} 10:22 {}.rs\n", mix(n) % 999_999, n % 28, md5(n))
+            }),
+        ),
+        ("log with times and UUIDs", lines(&log)),
+        (
+            "log, an IP address each line",
+            lines(&|n| format!("10.1.{}.{} - - {} {}\n", n % 256, mix(n) % 256, stamp(n), words(n))),
+        ),
+        ("log, a value each line", lines(&with_value)),
+        ("log, a value each 50 lines", lines(&|n| if n % 50 == 0 { with_value(n) } else { log(n) })),
+        ("colours", lines(&|n| format!("\x1b[01;34m{}\x1b[0m  {}\r\n", words(n), words(n + 9)))),
+        ("colours, a value each line", lines(&|n| format!("\x1b[01;34m{}\x1b[0m  {}\r\n", words(n), value(n)))),
+        ("random bytes", (0..200_000).flat_map(|n| mix(n).to_be_bytes()).collect()),
+        ("base64, lines of 76", lines(&|n| format!("{:.76}\n", base64(n)))),
+        ("base64, one line", lines(&base64)),
+        ("hexadecimal, one line", lines(&md5)),
+        (
+            "JSON lines",
+            lines(&|n| {
+                format!(
+                    "{{\"time\":\"{}\",\"level\":\"info\",\"id\":\"{}\",\"message\":\"{}\",\"took\":{}}}\n",
+                    stamp(n),
+                    uuid(n),
+                    words(n),
+                    n % 997
+                )
+            }),
+        ),
+        ("minified code, one line", lines(&code)),
+        ("words, one line", lines(&|n| format!("{} ", words(n)))),
+    ]
+    .map(|(name, data)| (name.to_owned(), data))
+    .into()
+}
+
+/// A name of six letters.
+fn word(n: u64) -> String {
+    (0..6).map(|i| char::from(b'a' + (mix(n) >> (i * 8)) as u8 % 26)).collect()
+}
+
+/// Of 60 random bytes.
+fn base64(n: u64) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (0..80).map(|i| char::from(DIGITS[(mix(n * 80 + i) % 64) as usize])).collect()
+}
+
+/// What `gzip` makes of it, where there is one.
+fn gzip(data: &[u8]) -> Option<Vec<u8>> {
+    let path = std::env::temp_dir().join(format!("detect_throughput.{}", std::process::id()));
+    std::fs::write(&path, data).ok()?;
+    let output = std::process::Command::new("gzip").arg("-c").arg(&path).output();
+    std::fs::remove_file(&path).ok()?;
+    output.ok().filter(|o| o.status.success()).map(|o| o.stdout)
 }
 
 /// What each kind of value costs.
