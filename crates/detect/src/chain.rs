@@ -86,6 +86,15 @@ pub(crate) fn digit_at(bytes: &[u8], candidate: usize) -> Option<usize> {
     [candidate, candidate + 1].into_iter().chain((candidate.saturating_sub(8)..candidate).rev()).find(digit)
 }
 
+/// All of the chain around a digit.
+pub(crate) fn extent(bytes: &[u8], digit: usize) -> std::ops::Range<usize> {
+    let mut chain = Chain::around(bytes, digit);
+    let start = chain.at;
+    chain.group();
+    while chain.next().is_some() {}
+    start..chain.at
+}
+
 /// The bytes between two groups.
 fn between(bytes: &[u8], a: Group, b: Group) -> &[u8] {
     bytes.get(a.end..b.start).unwrap_or_default()

@@ -45,12 +45,26 @@ const AROUND: usize = 64;
 /// Fewer bytes that are no text say nothing.
 const LEAST_NOISE: usize = 8;
 
+/// Controls that are not in texts.
+const fn is_strange(b: u8) -> bool {
+    b.is_ascii_control() && !matches!(b, 0 | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether all bytes are text: nothing in them, and nothing in the middle of them, is noise.
+pub(crate) fn is_clean(bytes: &[u8]) -> bool {
+    // Without a way out, this takes many bytes at a time.
+    bytes.chunks(256).all(|part| !part.iter().fold(false, |any, b| any | !b.is_ascii() | is_strange(*b)))
+}
+
 /// Whether at least a third of what stands around a place is no text: in random bytes, six in ten are none.
 /// Zeroes are taken for text, since databases and documents have them beside it.
 fn amid_noise(bytes: &[u8], range: &Range<usize>) -> bool {
     let before = bytes.get(range.start.saturating_sub(AROUND)..range.start).unwrap_or_default();
     let after = bytes.get(range.end..bytes.len().min(range.end + AROUND)).unwrap_or_default();
-    let is_strange = |b: &&u8| b.is_ascii_control() && !matches!(b, 0 | b'\t' | b'\n' | b'\r');
+    if is_clean(before) && is_clean(after) {
+        return false;
+    }
+    let is_strange = |b: &&u8| is_strange(**b);
     let strange = |part: &[u8]| {
         let broken: usize = part.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
         broken + part.iter().filter(is_strange).count()

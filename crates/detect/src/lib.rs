@@ -49,6 +49,7 @@ mod mask;
 mod recognizers;
 mod secrets;
 mod shape;
+mod spots;
 mod stream;
 mod text;
 mod types;

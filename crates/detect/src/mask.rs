@@ -105,10 +105,17 @@ impl Masker {
         for f in findings {
             out.extend_from_slice(text.get(from..f.range.start).unwrap_or_default());
             let value = text.get(f.range.clone()).unwrap_or_default();
-            match self.apply(operator_of(f.data_type), f.data_type.as_str(), value, ValueShape::Text) {
-                Masked::Bytes(bytes) => out.extend_from_slice(&bytes),
-                // In the middle of a text there is no null.
-                Masked::Null => out.extend_from_slice(b"[masked]"),
+            let (operator, label) = (operator_of(f.data_type), f.data_type.as_str());
+            match operator {
+                // As `apply` would, without a text of its own.
+                Operator::Redact => [b"[", label.as_bytes(), b"]"].iter().for_each(|part| out.extend_from_slice(part)),
+                Operator::Partial(_) | Operator::Hash | Operator::Null | Operator::Fixed(_) | Operator::Date(_) => {
+                    match self.apply(operator, label, value, ValueShape::Text) {
+                        Masked::Bytes(bytes) => out.extend_from_slice(&bytes),
+                        // In the middle of a text there is no null.
+                        Masked::Null => out.extend_from_slice(b"[masked]"),
+                    }
+                }
             }
             from = f.range.end;
         }

@@ -84,6 +84,11 @@ impl Seen {
         self.start
     }
 
+    /// The same in a text that begins at `base` of this one.
+    pub(crate) const fn moved(self, base: usize) -> Self {
+        Self { start: self.start - base, end: self.end - base, ..self }
+    }
+
     /// From where to look for the next.
     pub(crate) const fn next(&self) -> usize {
         self.start + 1

@@ -9,25 +9,29 @@
 //! [`StreamMasker::push`] and [`StreamMasker::finish`] alone, no value of a line is shown even in part, but for
 //! single values longer than half a segment.
 mod context;
+mod controls;
 mod hold;
 mod key;
+mod reading;
 mod screen;
+mod skim;
 mod spans;
 
-use crate::{Detector, Finding, Hint, Masker, TypeSet, secrets};
+use crate::{Detector, Finding, Hint, Masker, TypeSet, chance, secrets, spots::Spot};
 use context::Context;
 use doorward_model::{DataType, Operator};
 use key::KeyBlock;
 use screen::{Screen, is_plain};
-use spans::Spans;
+use skim::{Line, Skim};
+use spans::{Spans, Value};
 use std::sync::Arc;
 
 /// The longest segment, in raw bytes, and thus the most that is kept back.
 const LONGEST_SEGMENT: usize = 8 * 1024;
 /// Of a segment that is cut, what is behind the cut at least: the longest number or IBAN.
 const BEHIND_CUT: usize = 64;
-/// What is looked at as a whole where something is in a chunk.
-const BLOCK: usize = 2 * 1024;
+/// What is looked at as a whole, of whole lines: what is worked on stays in the caches of a core.
+const BLOCK: usize = 8 * 1024;
 
 /// Why a segment ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +92,10 @@ pub struct StreamMasker {
     after_mask: bool,
     /// What went out last was a token that may go on.
     token: Option<DataType>,
+    skim: Skim,
     screen: Screen,
     spans: Spans,
+    spots: Vec<Spot>,
     found: Vec<Finding>,
 }
 
@@ -126,8 +132,10 @@ impl StreamMasker {
             lapsing: 0,
             after_mask: false,
             token: None,
+            skim: Skim::default(),
             screen: Screen::default(),
             spans: Spans::default(),
+            spots: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -170,40 +178,71 @@ impl StreamMasker {
         (self.key, self.lapsing, self.after_mask, self.token) = (None, 0, false, None);
     }
 
-    /// Lines, at the start of one: all at once where nothing is in them.
+    /// Whole lines, at the start of one.
     fn lines(&mut self, lines: &[u8], out: &mut Vec<u8>) {
-        if self.pass_clean(lines, out) {
-            return;
-        }
         let mut rest = lines;
         while !rest.is_empty() {
             let window = rest.get(..BLOCK).unwrap_or(rest);
             let end = memchr::memrchr(b'\n', window).or_else(|| memchr::memchr(b'\n', rest));
             let (block, after) = rest.split_at(end.map_or(rest.len(), |i| i + 1));
-            if !self.pass_clean(block, out) {
-                for line in block.split_inclusive(|b| *b == b'\n') {
-                    self.segment(line, End::Closed, out);
-                }
-            }
+            let mut skim = std::mem::take(&mut self.skim);
+            let hint = Hint { ssn: self.wanted.contains(DataType::UsSsn) && self.context.speaks_of_ssn() };
+            skim.look(&self.detector, block, hint, self.wanted);
+            self.skimmed(block, &skim, out);
+            self.skim = skim;
             rest = after;
         }
     }
 
-    /// Lets whole lines pass in which nothing can be; says whether.
-    fn pass_clean(&mut self, lines: &[u8], out: &mut Vec<u8>) -> bool {
-        let hint = Hint { ssn: self.wanted.contains(DataType::UsSsn) && self.context.speaks_of_ssn() };
-        let clean = self.key.is_none()
-            && self.lapsing == 0
-            && self.token.is_none()
-            && self.context.at_line_start()
-            && is_plain(lines)
-            && !self.detector.may_contain_hinted(lines, hint, self.wanted);
-        if clean && !lines.is_empty() {
-            out.extend_from_slice(lines);
-            self.context.remember(lines);
-            self.after_mask = false;
+    /// Lines that were looked at: those that are marked one by one, what is between as it is.
+    fn skimmed(&mut self, block: &[u8], skim: &Skim, out: &mut Vec<u8>) {
+        let text = skim.text(block);
+        let mut at = Line::default();
+        while at.raw < block.len() {
+            let marked = skim.marked(at.raw).unwrap_or(Line { raw: block.len(), text: text.len() });
+            if marked.raw > at.raw && self.at_rest() {
+                out.extend_from_slice(block.get(at.raw..marked.raw).unwrap_or_default());
+                self.context.remember(text.get(at.text..marked.text).unwrap_or_default());
+                self.after_mask = false;
+                at = marked;
+                continue;
+            }
+            let next = at.next(block, text);
+            let line = block.get(at.raw..next.raw).unwrap_or_default();
+            let spots = skim.plain_spots(at.raw..next.raw);
+            if !spots.is_some_and(|spots| self.plain_line(line, at.raw, spots, out)) {
+                self.segment(line, End::Closed, out);
+            }
+            at = next;
         }
-        clean
+    }
+
+    /// Whether nothing that went out before bears on a line but words.
+    fn at_rest(&self) -> bool {
+        self.key.is_none() && self.lapsing == 0 && self.token.is_none() && self.context.at_line_start()
+    }
+
+    /// A line that is read as it stands, `base` bytes after where its spots are counted from; says whether it could
+    /// be dealt with.
+    fn plain_line(&mut self, line: &[u8], base: usize, spots: &[Spot], out: &mut Vec<u8>) -> bool {
+        let words = self.wanted.contains(DataType::UsSsn) && spots.iter().any(Spot::is_number);
+        if !self.at_rest() || spots.iter().any(Spot::is_private_key) || (words && self.context.speaks_of_ssn()) {
+            return false;
+        }
+        self.spots.clear();
+        self.spots.extend(spots.iter().map(|s| s.moved(base)));
+        self.detector.scan_spots(line, &self.spots, &Hint::default(), self.wanted, &mut self.found);
+        self.drop_chances(line);
+        let mut from = 0;
+        for finding in &self.found {
+            out.extend_from_slice(line.get(from..finding.range.start).unwrap_or_default());
+            self.replace(finding.data_type, line.get(finding.range.clone()), out);
+            from = finding.range.end;
+        }
+        out.extend_from_slice(line.get(from..).unwrap_or_default());
+        self.after_mask = false;
+        self.context.remember(line);
+        true
     }
 
     /// Adds to the pending segment; deals with it when it is whole. Returns what is left.
@@ -278,19 +317,12 @@ impl StreamMasker {
     /// A segment outside private keys.
     fn text(&mut self, raw: &[u8], end: End, out: &mut Vec<u8>) -> usize {
         let context = self.context.before(self.wanted.contains(DataType::UsSsn));
-        let simple = context.is_empty() && self.token.is_none() && self.lapsing == 0 && end == End::Closed;
-        if simple && is_plain(raw) && !self.detector.may_contain_hinted(raw, Hint::default(), self.wanted) {
-            out.extend_from_slice(raw);
-            self.context.remember(raw);
-            self.after_mask = false;
-            return raw.len();
-        }
         let mut screen = std::mem::take(&mut self.screen);
         let mut spans = std::mem::take(&mut self.spans);
         screen.read(&context, raw, end == End::Closed);
         self.look(&screen, raw, &mut spans);
         let mut until = screen.open.unwrap_or(raw.len());
-        let opens_key = self.opens_key(&screen, &spans) || self.resumes_key(&screen, &mut spans);
+        let opens_key = self.opens_key(&screen, raw, &spans) || self.resumes_key(&screen, &mut spans);
         match end {
             End::Closed | End::Overdue => {}
             End::Full => until = spans.cut(&screen, until),
@@ -308,11 +340,16 @@ impl StreamMasker {
         until
     }
 
-    /// Whether a private key begins and does not end.
-    fn opens_key(&self, screen: &Screen, spans: &Spans) -> bool {
+    /// Whether a private key begins and does not end. One that ends in this segment, after a pause within its last
+    /// line, is taken for open for a line more.
+    fn opens_key(&self, screen: &Screen, raw: &[u8], spans: &Spans) -> bool {
+        let (joined, pieces) = (&screen.joined, &screen.pieces);
+        let before = || joined.text.get(..joined.known).unwrap_or_default();
         self.wanted.contains(DataType::PrivateKey)
             && !spans.is_empty()
-            && (secrets::is_pem_open(&screen.joined.text) || secrets::is_pem_open(&screen.pieces.text))
+            && (secrets::is_pem_open(&joined.text)
+                || (screen.differ && secrets::is_pem_open(&pieces.text))
+                || (!screen.differ && joined.known > 0 && is_plain(raw) && secrets::is_pem_open(before())))
     }
 
     /// Whether a key goes on that another line has broken off: the status line of a terminal, a message.
@@ -321,7 +358,7 @@ impl StreamMasker {
         let new = joined.known..joined.text.len();
         let resumes = self.lapsing > 0 && KeyBlock::is_body(joined.text.get(new.clone()).unwrap_or_default());
         if resumes {
-            spans.add(joined, &Finding { data_type: DataType::PrivateKey, range: new });
+            spans.add(joined, &Finding { data_type: DataType::PrivateKey, range: new }, Value::Joined);
             spans.merge();
         }
         resumes
@@ -334,15 +371,15 @@ impl StreamMasker {
             spans.add_token(&screen.joined, token);
         }
         self.find(&screen.joined.text);
-        self.found.drain(..).for_each(|f| spans.add(&screen.joined, &f));
+        self.found.drain(..).for_each(|f| spans.add(&screen.joined, &f, Value::Joined));
         if screen.differ {
             self.find(&screen.pieces.text);
-            self.found.drain(..).for_each(|f| spans.add(&screen.pieces, &f));
+            self.found.drain(..).for_each(|f| spans.add(&screen.pieces, &f, Value::Pieces));
         }
         for payload in screen.sequences.iter().filter_map(|s| s.payload.clone()) {
             let text = raw.get(payload.clone()).unwrap_or_default();
             self.find(text);
-            self.found.drain(..).for_each(|f| spans.add_raw(text, payload.start, &f));
+            self.found.drain(..).for_each(|f| spans.add_raw(payload.start, &f));
         }
         spans.merge();
     }
@@ -350,14 +387,20 @@ impl StreamMasker {
     /// The values in a text, but for those that random bytes make.
     fn find(&mut self, text: &[u8]) {
         self.detector.scan_into(text, &Hint::default(), self.wanted, &mut self.found);
-        if self.found.iter().any(|f| f.is_often_chance()) {
-            // A line of noise may be too short to tell by itself.
-            let before = self.context.recent();
-            let all = [before, text].concat();
-            let shifted =
-                |f: &Finding| Finding { range: f.range.start + before.len()..f.range.end + before.len(), ..f.clone() };
-            self.found.retain(|f| !self.detector.is_chance(&all, &shifted(f), self.wanted));
+        self.drop_chances(text);
+    }
+
+    /// Drops from what was found in a text what random bytes make.
+    fn drop_chances(&mut self, text: &[u8]) {
+        let before = self.context.recent();
+        if !self.found.iter().any(|f| f.is_often_chance()) || (chance::is_clean(before) && chance::is_clean(text)) {
+            return;
         }
+        // A line of noise may be too short to tell by itself.
+        let all = [before, text].concat();
+        let shifted =
+            |f: &Finding| Finding { range: f.range.start + before.len()..f.range.end + before.len(), ..f.clone() };
+        self.found.retain(|f| !self.detector.is_chance(&all, &shifted(f), self.wanted));
     }
 
     /// Up to where a segment goes out at a pause.

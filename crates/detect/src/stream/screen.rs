@@ -3,6 +3,7 @@
 //! The same bytes are read in two ways, because a program that moves the cursor may put together or set
 //! apart what it writes: *joined* is what was printed one after the other, without sequences and with
 //! backspaces obeyed; in *pieces*, each movement stands as a space. What either reading shows is masked.
+use super::{controls::Controls, reading::Reading};
 use std::ops::Range;
 
 /// The longest control sequence; what is longer is text.
@@ -12,105 +13,12 @@ pub(super) const LONGEST_STRING: usize = 1024;
 /// Repetitions of a character that are looked at (REP, ECMA-48 §8.3.103).
 const MOST_REPEATED: usize = 40;
 
-const BACKSPACE: u8 = 0x08;
+pub(super) const BACKSPACE: u8 = 0x08;
 const BEL: u8 = 0x07;
 const CAN: u8 = 0x18;
 const SUB: u8 = 0x1a;
-const ESC: u8 = 0x1b;
+pub(super) const ESC: u8 = 0x1b;
 const DEL: u8 = 0x7f;
-
-/// Where in the raw bytes a byte of a text comes from.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    start: u32,
-    end: u32,
-}
-
-impl Cell {
-    /// Segments are of some KiB.
-    const fn new(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
-    }
-
-    const fn start(self) -> usize {
-        self.start as usize
-    }
-
-    const fn end(self) -> usize {
-        self.end as usize
-    }
-}
-
-/// A text, and where its bytes come from. Its first bytes may be known from before.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) text: Vec<u8>,
-    cells: Vec<Cell>,
-    /// How many bytes at its beginning are from before.
-    pub(super) known: usize,
-    /// Where what is written next begins: where that began which it overwrites.
-    over: Option<usize>,
-}
-
-impl Reading {
-    fn begin(&mut self, context: &[u8]) {
-        self.text.clear();
-        self.text.extend_from_slice(context);
-        self.cells.clear();
-        self.cells.resize(context.len(), Cell::new(0, 0));
-        self.known = context.len();
-        self.over = None;
-    }
-
-    fn push_run(&mut self, bytes: &[u8], at: usize) {
-        let first = self.cells.len();
-        self.text.extend_from_slice(bytes);
-        self.cells.extend((at..at + bytes.len()).map(|i| Cell::new(i, i + 1)));
-        if let (Some(start), Some(cell)) = (self.over.take(), self.cells.get_mut(first)) {
-            *cell = Cell::new(start, cell.end());
-        }
-    }
-
-    fn push(&mut self, byte: u8, start: usize, end: usize) {
-        self.text.push(byte);
-        self.cells.push(Cell::new(self.over.take().unwrap_or(start), end));
-    }
-
-    /// Takes the last character back.
-    fn pop(&mut self) {
-        for _ in 0..4 {
-            let (Some(byte), Some(cell)) = (self.text.pop(), self.cells.pop()) else { return };
-            if self.text.len() < self.known {
-                self.known = self.text.len();
-            } else {
-                self.over = Some(self.over.map_or(cell.start(), |o| o.min(cell.start())));
-            }
-            if !(0x80..0xc0).contains(&byte) {
-                return;
-            }
-        }
-    }
-
-    /// Where in the raw bytes a byte begins; `None` at the end.
-    pub(super) fn start_of(&self, index: usize) -> Option<usize> {
-        self.cells.get(index).map(|c| c.start())
-    }
-
-    /// Where in the raw bytes the text before `index` ends.
-    pub(super) fn end_before(&self, index: usize) -> usize {
-        index.checked_sub(1).and_then(|i| self.cells.get(i)).map_or(0, |c| c.end())
-    }
-
-    /// The first byte that begins at or after a place of the raw bytes and is not from before.
-    pub(super) fn index_at(&self, raw: usize) -> usize {
-        self.cells.partition_point(|c| c.start() < raw).max(self.known)
-    }
-
-    /// How much of the text is from before a place of the raw bytes.
-    pub(super) fn before(&self, raw: usize) -> usize {
-        self.cells.partition_point(|c| c.end() <= raw)
-    }
-}
 
 /// A sequence within the raw bytes.
 #[derive(Clone, Debug)]
@@ -124,8 +32,8 @@ pub(super) struct Sequence {
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     pub(super) joined: Reading,
+    /// Of a use only where the readings differ.
     pub(super) pieces: Reading,
-    /// Whether the readings differ.
     pub(super) differ: bool,
     pub(super) sequences: Vec<Sequence>,
     /// Where a sequence begins that is not complete.
@@ -135,7 +43,7 @@ pub(super) struct Screen {
 }
 
 /// What an escape character begins.
-enum Step {
+pub(super) enum Step {
     /// A sequence of so many bytes.
     Control { length: usize, moves: bool, absolute: bool, repeats: usize },
     /// A string of so many bytes, with its text.
@@ -159,35 +67,29 @@ pub(super) fn is_plain(bytes: &[u8]) -> bool {
     clean && memchr::memchr_iter(b'\r', bytes).all(|i| bytes.get(i + 1) == Some(&b'\n'))
 }
 
-const fn is_visible(b: u8) -> bool {
-    (b >= 0x20 && b != DEL) || matches!(b, b'\t' | b'\n')
-}
-
 impl Screen {
     /// Reads a segment that follows `context` (visible bytes). `closed`: nothing follows that would complete a
     /// sequence.
     pub(super) fn read(&mut self, context: &[u8], raw: &[u8], closed: bool) {
         self.joined.begin(context);
-        self.pieces.begin(context);
         self.sequences.clear();
         (self.open, self.moved_on) = (None, false);
         self.differ = false;
-        if is_plain(raw) {
-            self.joined.push_run(raw, 0);
-            return;
-        }
+        let mut controls = Controls::new(raw);
         let mut at = 0;
-        while let Some(rest) = raw.get(at..).filter(|r| !r.is_empty()) {
-            let run = rest.iter().position(|b| !is_visible(*b)).unwrap_or(rest.len());
-            if run > 0 {
-                let visible = rest.get(..run).unwrap_or_default();
+        while at < raw.len() {
+            let next = controls.next_from(at).unwrap_or(raw.len());
+            if next > at {
+                let visible = raw.get(at..next).unwrap_or_default();
                 self.joined.push_run(visible, at);
-                self.pieces.push_run(visible, at);
+                if self.differ {
+                    self.pieces.push_run(visible, at);
+                }
                 self.moved_on = false;
-                at += run;
+                at = next;
                 continue;
             }
-            match self.control(rest, at, closed) {
+            match self.control(raw.get(at..).unwrap_or_default(), at, closed) {
                 Some(length) => at += length,
                 None => {
                     self.open = Some(at);
@@ -204,15 +106,17 @@ impl Screen {
             [ESC, ..] => return self.escape(rest, at, closed),
             [b'\r', b'\n', ..] => {
                 self.joined.push(b'\r', at, at + 1);
-                self.pieces.push(b'\r', at, at + 1);
+                if self.differ {
+                    self.pieces.push(b'\r', at, at + 1);
+                }
             }
             [b'\r', ..] => {
                 self.apart(b' ', at, 1);
                 self.moved_on = true;
             }
             [BACKSPACE, ..] => {
-                self.joined.pop();
                 self.apart(b' ', at, 1);
+                self.joined.pop();
             }
             [other, ..] => self.apart(*other, at, 1),
             [] => {}
@@ -222,7 +126,10 @@ impl Screen {
 
     /// What is in the pieces alone.
     fn apart(&mut self, byte: u8, at: usize, length: usize) {
-        self.differ = true;
+        if !self.differ {
+            self.differ = true;
+            self.pieces.copy(&self.joined);
+        }
         self.pieces.push(byte, at, at + length);
     }
 
@@ -235,8 +142,9 @@ impl Screen {
                 }
                 self.moved_on |= absolute;
                 if let Some(byte) = self.joined.text.last().copied() {
-                    for reading in [&mut self.joined, &mut self.pieces] {
-                        (0..repeats).for_each(|_| reading.push(byte, at, at + length));
+                    (0..repeats).for_each(|_| self.joined.push(byte, at, at + length));
+                    if self.differ {
+                        (0..repeats).for_each(|_| self.pieces.push(byte, at, at + length));
                     }
                     // What is printed again is text, not a sequence to be kept.
                     if repeats > 0 {
@@ -256,7 +164,7 @@ impl Screen {
     }
 }
 
-fn step(rest: &[u8], closed: bool) -> Step {
+pub(super) fn step(rest: &[u8], closed: bool) -> Step {
     let more = || if closed { Step::Broken { length: 1 } } else { Step::Open };
     match rest.get(1) {
         None => more(),
@@ -335,7 +243,8 @@ mod tests {
         let mut screen = Screen::default();
         screen.read(b"", raw.as_bytes(), false);
         let text = |r: &Reading| String::from_utf8_lossy(&r.text).into_owned();
-        (text(&screen.joined), text(&screen.pieces), screen.open)
+        let pieces = if screen.differ { &screen.pieces } else { &screen.joined };
+        (text(&screen.joined), text(pieces), screen.open)
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! What of a segment is replaced, in its raw bytes.
-use super::{
-    BEHIND_CUT, LONGEST_SEGMENT,
-    screen::{Reading, Screen},
-};
+use super::{BEHIND_CUT, LONGEST_SEGMENT, reading::Reading, screen::Screen};
 use crate::Finding;
 use doorward_model::DataType;
 use std::ops::Range;
@@ -13,7 +10,26 @@ struct Span {
     range: Range<usize>,
     data_type: DataType,
     /// The value; `None` where its beginning was shown before.
-    value: Option<Vec<u8>>,
+    value: Option<Value>,
+}
+
+/// Where a value stands.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Joined(Range<usize>),
+    Pieces(Range<usize>),
+    Raw(Range<usize>),
+}
+
+impl Value {
+    fn bytes<'a>(&self, screen: &'a Screen, raw: &'a [u8]) -> &'a [u8] {
+        let (text, range) = match self {
+            Self::Joined(range) => (screen.joined.text.as_slice(), range),
+            Self::Pieces(range) => (screen.pieces.text.as_slice(), range),
+            Self::Raw(range) => (raw, range),
+        };
+        text.get(range.clone()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,21 +53,20 @@ impl Spans {
     }
 
     /// Adds what was found in a reading, if it reaches beyond what was known.
-    pub(super) fn add(&mut self, reading: &Reading, found: &Finding) {
+    pub(super) fn add(&mut self, reading: &Reading, found: &Finding, value: fn(Range<usize>) -> Value) {
         let (from, to) = (found.range.start, found.range.end);
         if to <= reading.known {
             return;
         }
-        let value = (from >= reading.known).then(|| reading.text.get(from..to).unwrap_or_default().to_vec());
+        let value = (from >= reading.known).then(|| value(from..to));
         let start = reading.start_of(from).unwrap_or(0);
         self.0.push(Span { range: start..reading.end_before(to), data_type: found.data_type, value });
     }
 
     /// Adds what was found in a part of the raw bytes.
-    pub(super) fn add_raw(&mut self, text: &[u8], at: usize, found: &Finding) {
-        let value = text.get(found.range.clone()).map(<[u8]>::to_vec);
+    pub(super) fn add_raw(&mut self, at: usize, found: &Finding) {
         let range = found.range.start + at..found.range.end + at;
-        self.0.push(Span { range, data_type: found.data_type, value });
+        self.0.push(Span { range: range.clone(), data_type: found.data_type, value: Some(Value::Raw(range)) });
     }
 
     /// A token goes on that was masked.
@@ -127,7 +142,7 @@ impl Spans {
             out.extend_from_slice(raw.get(from..span.range.start).unwrap_or_default());
             // What goes on with a value that was replaced is gone without a further word.
             if span.value.is_some() || !after_mask {
-                replace(span.data_type, span.value.as_deref(), out);
+                replace(span.data_type, span.value.as_ref().map(|v| v.bytes(screen, raw)), out);
             }
             screen.sequences_within(raw, span.range.clone(), out);
             from = span.range.end;
