@@ -70,11 +70,11 @@ impl<'a> Chain<'a> {
 
     /// The next group, if no more than two separators are before it.
     fn next(&mut self) -> Option<Group> {
-        let after = self.bytes.get(self.at..).unwrap_or_default();
-        let gap = after.iter().take(3).take_while(|b| is_separator(**b)).count();
-        if gap == 0 || gap > 2 || !after.get(gap).is_some_and(u8::is_ascii_digit) {
-            return None;
-        }
+        let gap = match self.bytes.get(self.at..)? {
+            [a, digit, ..] if is_separator(*a) && digit.is_ascii_digit() => 1,
+            [a, b, digit, ..] if is_separator(*a) && is_separator(*b) && digit.is_ascii_digit() => 2,
+            _ => return None,
+        };
         self.at += gap;
         Some(self.group())
     }
@@ -117,6 +117,11 @@ struct CardWindow {
 
 impl CardWindow {
     fn push(&mut self, digits: &[u8]) -> bool {
+        if let Some(slots) = self.digits.get_mut(self.n..self.n + digits.len()) {
+            slots.iter_mut().zip(digits).for_each(|(slot, d)| *slot = d.wrapping_sub(b'0'));
+            self.n += digits.len();
+            return false;
+        }
         for d in digits {
             if self.n == self.digits.len() {
                 if self.holds_card() {
@@ -259,17 +264,24 @@ impl Plus {
     }
 }
 
+/// Digits that values have at least.
+const LEAST_DIGITS: [(DataType, usize); 4] =
+    [(DataType::CreditCard, 13), (DataType::UsSsn, 9), (DataType::Phone, 8), (DataType::IpAddress, 4)];
+
 /// Finds what is in the chain around a digit of a value, and says where the chain ends.
 pub(crate) fn exact(bytes: &[u8], digit: usize, wanted: TypeSet, bare_ssn: bool, found: &mut Vec<Finding>) -> usize {
     let mut chain = Chain::around(bytes, digit);
-    let mut groups = vec![chain.group()];
+    // More than most chains have.
+    let mut groups = Vec::with_capacity(16);
+    groups.push(chain.group());
     while let Some(g) = chain.next() {
         groups.push(g);
     }
+    let digits: usize = groups.iter().map(|g| g.len()).sum();
     let exact = Exact { bytes, groups: &groups, bare_ssn };
-    for data_type in [DataType::CreditCard, DataType::UsSsn, DataType::Phone, DataType::IpAddress] {
+    for (data_type, least) in LEAST_DIGITS {
         let mut i = 0;
-        while wanted.contains(data_type) && i < groups.len() {
+        while wanted.contains(data_type) && digits >= least && i < groups.len() {
             i = match exact.at_group(data_type, i) {
                 Some((range, next)) => {
                     found.push(Finding { data_type, range });
@@ -465,13 +477,15 @@ impl Exact<'_> {
     fn ipv4(&self, i: usize) -> Found {
         let groups = [self.at(i)?, self.at(i + 1)?, self.at(i + 2)?, self.at(i + 3)?];
         let [a, b, c, d] = groups;
-        let dotted = (1..4).all(|n| self.gap(i + n) == b".") && self.gap(i) != b"." && self.gap(i + 4) != b".";
+        if !(1..4).all(|n| self.gap(i + n) == b".") || self.gap(i) == b"." || self.gap(i + 4) == b"." {
+            return None;
+        }
         let octet = |g: Group| {
             g.len() <= 3 && g.number(self.bytes, 0, g.len()) < 256 && (g.len() == 1 || g.number(self.bytes, 0, 1) != 0)
         };
         // `120.0.0.0` is a network or a version, nobody's address.
         let network = [b, c, d].iter().all(|g| g.number(self.bytes, 0, g.len()) == 0);
         let alone = !text::word_before(self.bytes, a.start) && !text::word_at(self.bytes, d.end);
-        (dotted && groups.iter().all(|g| octet(*g)) && !network && alone).then_some((a.start..d.end, i + 4))
+        (groups.iter().all(|g| octet(*g)) && !network && alone).then_some((a.start..d.end, i + 4))
     }
 }

@@ -159,13 +159,22 @@ impl Detector {
         for to in found.iter().map(|f| f.range.clone()).chain(std::iter::once(text.len()..text.len())) {
             // Chains do not overlap each other: of those that begin before the part, the last alone can reach it.
             while let Some(spot) = spots.get(next).filter(|s| s.start < from) {
-                chain = if spot.is_number() { spot.end } else { chain };
+                if spot.is_number() {
+                    chain = spot.end;
+                }
                 next += 1;
             }
-            let possible = chain > from || spots.get(next).is_some_and(|s| s.start < to.start);
-            if possible && to.start.saturating_sub(from) >= SHORTEST {
-                let part = self.scan_once(text.get(from..to.start).unwrap_or_default(), hint, wanted);
-                more.extend(part.into_iter().map(|f| Finding { range: f.range.start + from..f.range.end + from, ..f }));
+            let part = text.get(from..to.start).unwrap_or_default();
+            let inside = spots.get(next..).unwrap_or_default().iter().take_while(|s| s.start < to.start);
+            let possible =
+                |s: &Spot| s.end <= to.start || !s.is_number() || rest_holds(part, s.start - from, hint, wanted);
+            if part.len() >= SHORTEST
+                && ((chain > from && rest_holds(part, 0, hint, wanted)) || inside.clone().any(possible))
+            {
+                let found = self.scan_once(part, hint, wanted);
+                more.extend(
+                    found.into_iter().map(|f| Finding { range: f.range.start + from..f.range.end + from, ..f }),
+                );
             }
             from = to.end;
         }
@@ -179,6 +188,13 @@ impl Detector {
         verify(text, &spots, hint, wanted, &mut found);
         found
     }
+}
+
+/// Whether what is left of a chain, at `from` in a part, can hold a value by itself.
+fn rest_holds(part: &[u8], from: usize, hint: &Hint, wanted: TypeSet) -> bool {
+    let rest = part.get(from..).unwrap_or_default();
+    let Some(digit) = rest.iter().position(u8::is_ascii_digit) else { return false };
+    chain::loose(part, from + digit, wanted, hint.ssn).0
 }
 
 /// What is at the spots, in order.

@@ -95,7 +95,10 @@ pub struct StreamMasker {
     skim: Skim,
     screen: Screen,
     spans: Spans,
+    /// Of the line that is being looked at.
     spots: Vec<Spot>,
+    /// The spots of the segment to come are known.
+    spotted: bool,
     found: Vec<Finding>,
 }
 
@@ -136,6 +139,7 @@ impl StreamMasker {
             screen: Screen::default(),
             spans: Spans::default(),
             spots: Vec::new(),
+            spotted: false,
             found: Vec::new(),
         }
     }
@@ -209,8 +213,12 @@ impl StreamMasker {
             }
             let next = at.next(block, text);
             let line = block.get(at.raw..next.raw).unwrap_or_default();
-            let spots = skim.plain_spots(at.raw..next.raw);
-            if !spots.is_some_and(|spots| self.plain_line(line, at.raw, spots, out)) {
+            self.spots.clear();
+            self.spots.extend(skim.spots(at.text..next.text).iter().map(|s| s.moved(at.text)));
+            if !self.at_rest() {
+                self.segment(line, End::Closed, out);
+            } else if !skim.is_plain() || !self.plain_line(line, out) {
+                self.spotted = true;
                 self.segment(line, End::Closed, out);
             }
             at = next;
@@ -222,15 +230,12 @@ impl StreamMasker {
         self.key.is_none() && self.lapsing == 0 && self.token.is_none() && self.context.at_line_start()
     }
 
-    /// A line that is read as it stands, `base` bytes after where its spots are counted from; says whether it could
-    /// be dealt with.
-    fn plain_line(&mut self, line: &[u8], base: usize, spots: &[Spot], out: &mut Vec<u8>) -> bool {
-        let words = self.wanted.contains(DataType::UsSsn) && spots.iter().any(Spot::is_number);
-        if !self.at_rest() || spots.iter().any(Spot::is_private_key) || (words && self.context.speaks_of_ssn()) {
+    /// A line that is read as it stands and has the spots; says whether it could be dealt with.
+    fn plain_line(&mut self, line: &[u8], out: &mut Vec<u8>) -> bool {
+        let words = self.wanted.contains(DataType::UsSsn) && self.spots.iter().any(Spot::is_number);
+        if self.spots.iter().any(Spot::is_private_key) || (words && self.context.speaks_of_ssn()) {
             return false;
         }
-        self.spots.clear();
-        self.spots.extend(spots.iter().map(|s| s.moved(base)));
         self.detector.scan_spots(line, &self.spots, &Hint::default(), self.wanted, &mut self.found);
         self.drop_chances(line);
         let mut from = 0;
@@ -320,9 +325,10 @@ impl StreamMasker {
         let mut screen = std::mem::take(&mut self.screen);
         let mut spans = std::mem::take(&mut self.spans);
         screen.read(&context, raw, end == End::Closed);
-        self.look(&screen, raw, &mut spans);
+        let spotted = std::mem::take(&mut self.spotted) && context.is_empty();
+        self.look(&screen, raw, spotted, &mut spans);
         let mut until = screen.open.unwrap_or(raw.len());
-        let opens_key = self.opens_key(&screen, raw, &spans) || self.resumes_key(&screen, &mut spans);
+        let opens_key = self.opens_key(&screen, raw, &spans, spotted) || self.resumes_key(&screen, &mut spans);
         match end {
             End::Closed | End::Overdue => {}
             End::Full => until = spans.cut(&screen, until),
@@ -342,11 +348,12 @@ impl StreamMasker {
 
     /// Whether a private key begins and does not end. One that ends in this segment, after a pause within its last
     /// line, is taken for open for a line more.
-    fn opens_key(&self, screen: &Screen, raw: &[u8], spans: &Spans) -> bool {
+    fn opens_key(&self, screen: &Screen, raw: &[u8], spans: &Spans, spotted: bool) -> bool {
         let (joined, pieces) = (&screen.joined, &screen.pieces);
         let before = || joined.text.get(..joined.known).unwrap_or_default();
         self.wanted.contains(DataType::PrivateKey)
             && !spans.is_empty()
+            && (!spotted || screen.differ || self.spots.iter().any(Spot::is_private_key))
             && (secrets::is_pem_open(&joined.text)
                 || (screen.differ && secrets::is_pem_open(&pieces.text))
                 || (!screen.differ && joined.known > 0 && is_plain(raw) && secrets::is_pem_open(before())))
@@ -364,13 +371,19 @@ impl StreamMasker {
         resumes
     }
 
-    /// Finds all that has to be masked.
-    fn look(&mut self, screen: &Screen, raw: &[u8], spans: &mut Spans) {
+    /// Finds all that has to be masked. `spotted`: the spots of what is joined are known.
+    fn look(&mut self, screen: &Screen, raw: &[u8], spotted: bool, spans: &mut Spans) {
         spans.clear();
         if let Some(token) = self.token {
             spans.add_token(&screen.joined, token);
         }
-        self.find(&screen.joined.text);
+        let joined = &screen.joined.text;
+        if spotted {
+            self.detector.scan_spots(joined, &self.spots, &Hint::default(), self.wanted, &mut self.found);
+            self.drop_chances(joined);
+        } else {
+            self.find(joined);
+        }
         self.found.drain(..).for_each(|f| spans.add(&screen.joined, &f, Value::Joined));
         if screen.differ {
             self.find(&screen.pieces.text);
@@ -454,3 +467,7 @@ impl StreamMasker {
 #[cfg(test)]
 #[path = "stream/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "stream/equal_tests.rs"]
+mod equal_tests;

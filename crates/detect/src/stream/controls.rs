@@ -51,6 +51,7 @@ impl<'a> Controls<'a> {
     }
 
     /// The first at or after a place; places do not go back.
+    #[inline]
     pub(super) fn next_from(&mut self, at: usize) -> Option<usize> {
         let ahead = at.saturating_sub(self.base);
         if ahead >= BLOCK {

@@ -9,7 +9,7 @@ use super::{
     controls::Controls,
     screen::{BACKSPACE, ESC, Step, is_plain, step},
 };
-use crate::{Detector, Hint, TypeSet, spots::Spot};
+use crate::{Detector, Hint, TypeSet, email, spots::Spot};
 use std::ops::Range;
 
 /// How far around a movement is looked: bytes.
@@ -19,6 +19,9 @@ const FAR: usize = 64;
 /// The shortest value but for e-mail addresses, in ASCII characters; words that tell what a number is are longer,
 /// but for `ssn`.
 const SHORTEST: usize = 5;
+
+/// Most runs of visible bytes in binary data are no longer: bytes.
+const SHORT: usize = 16;
 
 /// A line: where it begins in the raw bytes, and in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,11 +104,16 @@ impl Skim {
         self.marked.get(self.marked.partition_point(|l| l.raw < raw)).copied()
     }
 
-    /// The spots in plain lines.
-    pub(super) fn plain_spots(&self, lines: Range<usize>) -> Option<&[Spot]> {
+    /// The spots in lines of the text.
+    pub(super) fn spots(&self, lines: Range<usize>) -> &[Spot] {
         let first = self.spots.partition_point(|s| s.start() < lines.start);
-        let rest = self.spots.get(first..).filter(|_| self.plain)?;
-        rest.get(..rest.partition_point(|s| s.start() < lines.end))
+        let rest = self.spots.get(first..).unwrap_or_default();
+        rest.get(..rest.partition_point(|s| s.start() < lines.end)).unwrap_or_default()
+    }
+
+    /// Whether the lines are read as they stand.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.plain
     }
 }
 
@@ -136,10 +144,25 @@ impl Reader<'_> {
         let mut controls = Controls::new(self.raw);
         let mut at = 0;
         while let Some(next) = controls.next_from(at) {
-            self.text.extend_from_slice(self.raw.get(at..next).unwrap_or_default());
+            self.copy(at, next);
             at = next + self.control(next);
         }
-        self.text.extend_from_slice(self.raw.get(at..).unwrap_or_default());
+        self.copy(at, self.raw.len());
+    }
+
+    /// Takes visible bytes over.
+    #[inline]
+    fn copy(&mut self, from: usize, to: usize) {
+        let rest = self.raw.get(from..).unwrap_or_default();
+        match rest.first_chunk::<SHORT>() {
+            // A copy of a known length is one instruction.
+            Some(short) if to - from <= SHORT => {
+                let length = self.text.len() + (to - from);
+                self.text.extend_from_slice(short);
+                self.text.truncate(length);
+            }
+            _ => self.text.extend_from_slice(rest.get(..to - from).unwrap_or_default()),
+        }
     }
 
     fn mark(&mut self, at: usize) {
@@ -149,12 +172,13 @@ impl Reader<'_> {
         }
     }
 
+    #[inline]
     fn control(&mut self, at: usize) -> usize {
-        match self.raw.get(at..) {
-            Some([ESC, ..]) => return self.escape(at),
-            Some([b'\r', b'\n', ..]) => self.text.push(b'\r'),
-            Some([b'\r', ..]) => self.movement(at, 1),
-            Some([BACKSPACE, ..]) => self.backspace(at),
+        match self.raw.get(at) {
+            Some(&ESC) => return self.escape(at),
+            Some(b'\r') if self.raw.get(at + 1) == Some(&b'\n') => self.text.push(b'\r'),
+            Some(b'\r') => self.movement(at, 1),
+            Some(&BACKSPACE) => self.backspace(at),
             _ => {}
         }
         1
@@ -218,19 +242,26 @@ impl Reader<'_> {
         self.text.truncate(self.text.len().saturating_sub(popped));
     }
 
-    /// How many bytes a backspace takes away, where neither these nor what is before them can be of a value.
+    /// How many bytes a backspace takes away, where no run of visible bytes that they are of can hold a value.
     fn harmless_pop(&self, at: usize) -> Option<usize> {
-        let near = at.saturating_sub(NEAR);
-        let window = self.raw.get(near..at)?;
-        let end = near + window.iter().rposition(|b| is_visible(*b) || *b == b'\n')? + 1;
-        let far = end.saturating_sub(FAR);
-        let run = self.raw.get(far..end)?;
-        let length = run.iter().rev().take_while(|b| is_visible(**b)).count();
-        let run = run.get(run.len() - length..)?;
-        let continued = run.iter().rev().take(3).take_while(|b| is_continuation(**b)).count();
+        let continued = self.text.iter().rev().take(3).take_while(|b| is_continuation(**b)).count();
         let popped = continued + 1;
-        let alone = length < FAR && self.sequence_end < end - length.min(end) && !window.contains(&BACKSPACE);
-        (alone && popped <= length && !may_hold(run)).then_some(popped)
+        let (mut left, mut end) = (popped, at);
+        while left > 0 {
+            let before = self.raw.get(end.saturating_sub(FAR)..end)?;
+            let skipped = before.iter().rev().take_while(|b| !is_visible(**b) && !is_edge(**b)).count();
+            let before = before.get(..before.len() - skipped)?;
+            let length = before.iter().rev().take_while(|b| is_visible(**b)).count();
+            let run = before.get(before.len() - length..)?;
+            end -= skipped + length;
+            // What is before a sequence goes on after it.
+            let whole = (1..before.len()).contains(&length) && self.sequence_end < end;
+            if !whole || may_hold(run) {
+                return None;
+            }
+            left = left.saturating_sub(length);
+        }
+        Some(popped)
     }
 
     /// Takes the last character of the line back, as a [`Reading`](super::reading::Reading) does.
@@ -253,13 +284,20 @@ const fn is_continuation(b: u8) -> bool {
     matches!(b, 0x80..0xc0)
 }
 
+/// Where the way back from a backspace ends.
+const fn is_edge(b: u8) -> bool {
+    matches!(b, b'\n' | BACKSPACE)
+}
+
 /// Whether a run of visible bytes can hold a value or a word that tells what a number is.
 fn may_hold(run: &[u8]) -> bool {
     let mut ascii = 0;
-    run.iter().any(|b| {
+    let long = run.iter().any(|b| {
         ascii = if b.is_ascii() { ascii + 1 } else { 0 };
-        ascii >= SHORTEST || *b == b'@'
-    }) || run.windows(3).any(|w| w.eq_ignore_ascii_case(b"ssn"))
+        ascii >= SHORTEST
+    });
+    long || memchr::memchr_iter(b'@', run).any(|i| email::loose(run, i))
+        || run.windows(3).any(|w| w.eq_ignore_ascii_case(b"ssn"))
 }
 
 /// Whether a space between the two can be in a value or in words: numbers have digits on both sides of it with at

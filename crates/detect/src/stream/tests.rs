@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::select};
 
 const CARD: &str = "4111 1111 1111 1111";
 
-fn masker_with(operator: &str, types: &[DataType]) -> StreamMasker {
+pub(super) fn masker_with(operator: &str, types: &[DataType]) -> StreamMasker {
     static DETECTOR: std::sync::OnceLock<Arc<Detector>> = std::sync::OnceLock::new();
     let detector = Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new())));
     let rules = types.iter().map(|t| (*t, operator.parse().unwrap())).collect();
