@@ -387,8 +387,11 @@ impl Exact<'_> {
             let found = valid(n(0, 3), n(3, 2), n(5, 4)) && self.ssn_in_words(a.start, a.end);
             return found.then_some((a.start..a.end, i + 1));
         }
+        if a.len() != 3 {
+            return None;
+        }
         let (b, c) = (self.at(i + 1)?, self.at(i + 2)?);
-        if (a.len(), b.len(), c.len()) != (3, 2, 4) || !self.stands_alone(i, i + 3) {
+        if (b.len(), c.len()) != (2, 4) || !self.stands_alone(i, i + 3) {
             return None;
         }
         let n = |g: Group| g.number(self.bytes, 0, g.len());
@@ -443,6 +446,9 @@ impl Exact<'_> {
 
     fn national(&self, i: usize) -> Found {
         let (a, b) = (self.at(i)?, self.at(i + 1)?);
+        if a.len() != 3 {
+            return None;
+        }
         let gap = self.gap(i + 1);
         // A parenthesis that closes elsewhere is around the whole number.
         let closed = gap.first() == Some(&b')');
@@ -456,7 +462,7 @@ impl Exact<'_> {
             Some(_) => matches!(gap, b")" | b") " | b")-" | b")."),
             None => matches!(gap, b"-" | b"." | b" ") && self.gap(i + 2) == gap,
         };
-        let valid = a.len() == 3 && checks::nanp(a.number(self.bytes, 0, 3), b.number(self.bytes, 0, 3));
+        let valid = checks::nanp(a.number(self.bytes, 0, 3), b.number(self.bytes, 0, 3));
         if !written || !valid {
             return None;
         }
@@ -475,6 +481,9 @@ impl Exact<'_> {
     }
 
     fn ipv4(&self, i: usize) -> Found {
+        if self.gap(i + 1) != b"." {
+            return None;
+        }
         let groups = [self.at(i)?, self.at(i + 1)?, self.at(i + 2)?, self.at(i + 3)?];
         let [a, b, c, d] = groups;
         if !(1..4).all(|n| self.gap(i + n) == b".") || self.gap(i) == b"." || self.gap(i + 4) == b"." {

@@ -237,7 +237,10 @@ impl StreamMasker {
             return false;
         }
         self.detector.scan_spots(line, &self.spots, &Hint::default(), self.wanted, &mut self.found);
-        self.drop_chances(line);
+        // Without control characters, ASCII is no noise.
+        if !(line.is_ascii() && self.context.recent().is_ascii()) {
+            self.drop_chances(line);
+        }
         let mut from = 0;
         for finding in &self.found {
             out.extend_from_slice(line.get(from..finding.range.start).unwrap_or_default());
@@ -406,7 +409,9 @@ impl StreamMasker {
     /// Drops from what was found in a text what random bytes make.
     fn drop_chances(&mut self, text: &[u8]) {
         let before = self.context.recent();
-        if !self.found.iter().any(|f| f.is_often_chance()) || (chance::is_clean(before) && chance::is_clean(text)) {
+        // What was remembered was visible.
+        let clean = || before.is_ascii() && text.is_ascii() && chance::is_clean(text);
+        if !self.found.iter().any(|f| f.is_often_chance()) || clean() {
             return;
         }
         // A line of noise may be too short to tell by itself.
