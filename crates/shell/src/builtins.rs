@@ -1,11 +1,12 @@
 //! Commands that the shell runs itself (POSIX.1-2024 §2.15; bash's manual, "Shell Builtin Commands").
 use crate::{
+    files,
     parser::is_name,
     programs,
     scope::{Scope, Value},
     walk::{Context, Stdin, Walker, note_variable},
 };
-use doorward_model::Action;
+use doorward_model::{Action, Resource};
 
 /// Those that change nothing but the shell's own course.
 const HARMLESS: [&str; 33] = [
@@ -84,6 +85,9 @@ fn harmless(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scop
     if !tests && !ANY_ARGUMENT.contains(&name) && arguments.iter().any(|a| a.unknown.is_some()) {
         w.opaque(format!("`{name}` with an argument that is only known when it runs"), ctx);
     }
+    if tests {
+        files::tests(w, arguments, ctx, scope);
+    }
     match name {
         "getopts" | "unset" => {
             for argument in arguments {
@@ -134,6 +138,9 @@ fn unclear_test(name: &str, arguments: &[Value]) -> bool {
 
 /// `read`: into names that are known, with options that are.
 fn read(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
+    if ctx.stdin == Stdin::Commands {
+        w.opaque("`read` of the commands that follow it", ctx);
+    }
     let mut rest = arguments;
     while let Some((first, tail)) = rest.split_first() {
         let Some(letters) = first.as_known().and_then(|t| t.strip_prefix('-')).filter(|l| !l.is_empty()) else { break };
@@ -169,10 +176,11 @@ fn declare(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope
     if name == "local" && !scope.in_function {
         return w.opaque("`local` outside of a function", ctx);
     }
-    let mut freezes = name == "readonly";
+    let (mut freezes, mut exports) = (name == "readonly", name == "export");
     for argument in arguments {
         if argument.text.starts_with('-') || argument.text.starts_with('+') {
             freezes |= argument.text.contains('r');
+            exports |= argument.text.contains('x');
             // Others change what is done with a value, or name functions and arrays.
             let plain = matches!(argument.text.as_str(), "-x" | "-r" | "-rx" | "-xr" | "-g" | "--")
                 || (name == "export" && argument.text == "-n");
@@ -190,6 +198,9 @@ fn declare(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope
             continue;
         }
         note_variable(w, variable, ctx);
+        if exports {
+            w.add(Action::SetVariable, Resource::Variable { name: variable.into() }, ctx);
+        }
         if freezes {
             scope.freeze(variable);
         } else if argument.text.contains('=') {
@@ -221,7 +232,7 @@ fn set(w: &mut Walker, arguments: &[Value], ctx: &Context) {
     let mut named = false;
     for argument in arguments {
         let text = argument.text.as_str();
-        let plain = text.strip_prefix(['-', '+']).is_some_and(|f| f.bytes().all(|b| b"euxovfCab".contains(&b)));
+        let plain = text.strip_prefix(['-', '+']).is_some_and(|f| f.bytes().all(|b| b"euxovfCb".contains(&b)));
         let option = matches!(text, "pipefail" | "errexit" | "nounset" | "xtrace" | "verbose" | "noglob" | "noclobber");
         if text == "--" {
             return;

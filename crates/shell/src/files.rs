@@ -1,183 +1,130 @@
-//! Files that well-known programs read, write, remove; for all others, whatever looks like a path is read.
+//! Files that programs read, write, remove: by the table of their options (`options.rs`, `table.txt`); of programs that are
+//! not in it, whatever may be the name of a file is read.
 use crate::{
+    copies, fetch, git,
+    options::{self, Arguments, Program},
     scope::{Scope, Value},
+    transfer::place,
     walk::{Context, Walker},
 };
 use doorward_model::{Action, Resource};
 
-const READ: &[Action] = &[Action::ReadFile];
-const WRITE: &[Action] = &[Action::WriteFile];
+pub(crate) const READ: &[Action] = &[Action::ReadFile];
+pub(crate) const WRITE: &[Action] = &[Action::WriteFile];
+pub(crate) const BOTH: &[Action] = &[Action::ReadFile, Action::WriteFile];
 const REMOVE: &[Action] = &[Action::RemoveFile];
 const ALTER: &[Action] = &[Action::AlterFile];
 const LIST: &[Action] = &[Action::ListFiles];
-const MOVE: &[Action] = &[Action::ReadFile, Action::RemoveFile];
+/// What going through a directory does.
+const SEARCH: &[Action] = &[Action::ReadFile, Action::ListFiles];
 
 /// Notes the files that a program's arguments name.
 pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
     match name {
-        "cat" | "tac" | "less" | "more" | "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum"
-        | "strings" | "od" | "hexdump" | "base64" | "nl" | "rev" | "paste" | "comm" | "diff" | "cmp" | "fold"
-        | "zcat" | "bzcat" | "xzcat" | "jq" | "column" | "cut" => {
-            each(w, READ, operands(arguments), ctx, scope);
-            long_options(w, arguments, ctx, scope);
-        }
-        "head" | "tail" => {
-            each(w, READ, operands(&without_counts(arguments)), ctx, scope);
-            long_options(w, arguments, ctx, scope);
-        }
-        "sort" => sort(w, arguments, ctx, scope),
-        // What comes second is written.
-        "uniq" | "xxd" => {
-            let files = operands(arguments);
-            each(w, WRITE, files.iter().skip(1).copied().collect(), ctx, scope);
-            each(w, READ, files, ctx, scope);
-            long_options(w, arguments, ctx, scope);
-        }
-        "ls" | "dir" | "stat" | "file" | "du" | "df" | "readlink" | "realpath" | "tree" => {
-            let files = operands(arguments);
-            let here = [Value::known(".")];
-            if files.is_empty() && name != "df" {
-                each(w, LIST, here.iter().collect(), ctx, scope);
-            }
-            each(w, LIST, files, ctx, scope);
-            long_options(w, arguments, ctx, scope);
-            // Lists of names, exclusions, output: `file -f`, `du -X`, `tree -o`.
-            if matches!(name, "file" | "du" | "tree")
-                && arguments.iter().any(|a| is_cluster_with(a, &['f', 'X', 'o', 'm']))
-            {
-                each(w, &[Action::ReadFile, Action::WriteFile], operands(arguments), ctx, scope);
-            }
-        }
-        "grep" | "egrep" | "fgrep" | "rg" | "zgrep" => grep(w, arguments, ctx, scope),
-        "rm" | "rmdir" | "unlink" | "shred" => each(w, REMOVE, operands(arguments), ctx, scope),
-        "touch" | "mkdir" | "tee" | "truncate" | "mkfifo" | "mknod" | "fallocate" => {
-            each(w, WRITE, operands(arguments), ctx, scope);
-        }
-        "chmod" | "chown" | "chgrp" | "chattr" | "setfacl" | "setcap" | "chcon" => {
-            each(w, ALTER, operands(arguments).into_iter().skip(1).collect(), ctx, scope);
-        }
-        "cp" | "mv" | "ln" | "install" => copy(w, name, arguments, ctx, scope),
         "dd" => dd(w, arguments, ctx, scope),
-        "ssh" | "sftp" | "telnet" | "nc" | "ncat" | "netcat" | "socat" => elsewhere(w, name, arguments, ctx),
-        "git" | "tar" | "zip" | "rsync" | "scp" | "curl" | "wget" => {
-            runs_by_option(w, name, arguments, ctx);
-            only_known(w, name, arguments, ctx);
-            paths(w, arguments, ctx, scope);
-            if matches!(name, "scp" | "rsync") {
-                let local = |a: &&Value| !a.text.split('/').next().unwrap_or_default().contains(':');
-                let files = operands(arguments);
-                each(w, WRITE, files.last().copied().filter(local).into_iter().collect(), ctx, scope);
-                each(w, READ, files.iter().rev().skip(1).copied().filter(local).collect(), ctx, scope);
+        "jq" => jq(w, arguments, ctx, scope),
+        "git" => git::run(w, arguments, ctx, scope),
+        "ssh" | "sftp" | "telnet" | "nc" | "ncat" | "netcat" | "socat" => fetch::elsewhere(w, name, arguments, ctx),
+        "zip" | "rsync" | "scp" => fetch::copies(w, name, arguments, ctx, scope),
+        _ => match options::program(name) {
+            Some(program) if program.operands == "paths" => {
+                paths(w, arguments, ctx, scope);
+                behind_options(w, arguments, ctx, scope);
             }
-        }
-        "date" if arguments.iter().any(|a| a.text.starts_with("-f") || a.text.starts_with("--f")) => {
-            w.opaque("`date` of a file", ctx);
-        }
-        _ => paths(w, arguments, ctx, scope),
+            Some(program) => by_table(w, name, program, arguments, ctx, scope),
+            None => names(w, arguments, ctx, scope),
+        },
     }
 }
 
-/// Arguments that are no options. An option's value may be among them: that asks for more, not for less.
-fn operands(arguments: &[Value]) -> Vec<&Value> {
-    let end = arguments.iter().position(|a| a.text == "--").unwrap_or(arguments.len());
-    let option = |n: usize, a: &Value| n < end && a.text.starts_with('-');
-    arguments.iter().enumerate().filter(|(n, a)| *n != end && !option(*n, a)).map(|(_, a)| a).collect()
-}
-
-/// The arguments of `head` and `tail` without numbers that follow `-n` and `-c`: they are no files.
-fn without_counts(arguments: &[Value]) -> Vec<Value> {
-    let is_number = |text: &str| {
-        let digits = text.strip_prefix(['+', '-']).unwrap_or(text).trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+fn by_table(w: &mut Walker, name: &str, program: &Program, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let args = match program.read(arguments) {
+        Ok(args) => args,
+        Err(option) => {
+            w.opaque(format!("an option of `{name}` that is not known: `{option}`"), ctx);
+            return paths(w, arguments, ctx, scope);
+        }
     };
-    let counts = |n: usize| {
-        let before = n.checked_sub(1).and_then(|n| arguments.get(n)).map(|a| a.text.as_str());
-        matches!(before, Some("-n" | "-c" | "--lines" | "--bytes"))
-    };
-    let kept = arguments.iter().enumerate().filter(|(n, a)| !(counts(*n) && is_number(&a.text)));
-    kept.map(|(_, a)| a.clone()).collect()
+    values(w, name, &args, ctx, scope);
+    let below = program.goes_below() || args.has('*');
+    let first_is_none = program.operands.starts_with('1') && !args.has('^');
+    let mut operands: Vec<Value> = args.operands.iter().skip(usize::from(first_is_none)).cloned().collect();
+    if operands.is_empty() && program.is_about_here() && (program.operands == "list" || below) {
+        operands.push(Value::known("."));
+    }
+    match program.operands.trim_start_matches('1') {
+        "none" => {}
+        _ if args.has('0') => {}
+        "read" => each(w, if below { SEARCH } else { READ }, &operands, below, ctx, scope),
+        "list" => each(w, LIST, &operands, below, ctx, scope),
+        "write" => each(w, WRITE, &operands, false, ctx, scope),
+        "remove" => each(w, REMOVE, &operands, below, ctx, scope),
+        "alter" => each(w, ALTER, &operands, below, ctx, scope),
+        "shred" => each(w, &[Action::RemoveFile, Action::WriteFile], &operands, false, ctx, scope),
+        "test" => tests(w, &operands, ctx, scope),
+        // What comes second is written.
+        "inout" => {
+            each(w, READ, &operands, false, ctx, scope);
+            each(w, WRITE, operands.get(1..).unwrap_or_default(), false, ctx, scope);
+        }
+        "copy" | "move" | "link" | "install" => copies::run(w, program.operands, &args, ctx, scope),
+        "gzip" | "xz" | "unpack" => copies::packed(w, program, &operands, &args, ctx, scope),
+        "tar" => copies::tar(w, &args, ctx, scope),
+        "split" | "mktemp" | "unzip" => copies::beside(w, program.operands, &args, ctx, scope),
+        "curl" => fetch::curl(w, &args, ctx, scope),
+        "wget" => fetch::wget(w, &args, ctx, scope),
+        other => w.opaque(format!("`{name}`, whose arguments are `{other}`"), ctx),
+    }
 }
 
-/// Whether an argument is short options in one, with one of these among them.
-fn is_cluster_with(argument: &Value, options: &[char]) -> bool {
-    argument.text.starts_with('-') && !argument.text.starts_with("--") && argument.text.contains(options)
-}
-
-/// Long options with values that are no files. Of any other (`--files0-from=F`, `--output=F`, also shortened), the
-/// value is taken for a file that is read and written.
-const NO_FILES: &str = " --lines --bytes --key --field-separator --delimiter --fields --characters --output-delimiter \
-    --color --colour --sort --time --time-style --format --printf --block-size --width --max-depth --threshold --hide \
-    --ignore --quoting-style --indicator-style --tabsize --wrap --skip-fields --skip-chars --check-chars --group \
-    --all-repeated --parallel --buffer-size --pid --sleep-interval --max-unchanged-stats --follow --check --unified \
-    --context --label --type --exclude --exclude-type --total ";
-
-fn long_options(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    for argument in arguments {
-        let Some((name, value)) = argument.text.split_once('=').filter(|(name, _)| name.starts_with("--")) else {
-            continue;
-        };
-        if name.contains("prog") || name.starts_with("--co") {
-            w.opaque(format!("an option that runs a program: `{}`", argument.text), ctx);
-        } else if !NO_FILES.contains(&format!(" {name} ")) {
-            each(w, &[Action::ReadFile, Action::WriteFile], vec![&Value::known(value)], ctx, scope);
+/// The files that are values of options.
+fn values(w: &mut Walker, name: &str, args: &Arguments, ctx: &Context, scope: &Scope) {
+    for (role, value) in &args.values {
+        let value = std::slice::from_ref(value);
+        match role {
+            'r' => each(w, READ, value, false, ctx, scope),
+            'w' => each(w, WRITE, value, false, ctx, scope),
+            'b' => each(w, BOTH, value, false, ctx, scope),
+            'l' => each(w, LIST, value, false, ctx, scope),
+            'D' => each(w, WRITE, value, true, ctx, scope),
+            'R' => each(w, READ, value, true, ctx, scope),
+            'n' => {
+                each(w, READ, value, false, ctx, scope);
+                w.opaque(format!("`{name}` with a list of files"), ctx);
+            }
+            'x' => w.opaque(format!("an option by which `{name}` runs programs"), ctx),
+            'o' if !matches!(name, "curl" | "wget") => {
+                w.opaque(format!("an option of `{name}` by which files get other names"), ctx);
+            }
+            _ => {}
         }
     }
 }
 
-fn sort(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    let files = operands(arguments);
-    // `-o FILE` may be among other letters, and its file may stand in the next argument, which is an operand to us.
-    if arguments.iter().any(|a| is_cluster_with(a, &['o', 'T']) || a.text.starts_with("--o")) {
-        each(w, WRITE, files.clone(), ctx, scope);
-        let glued = arguments.iter().filter(|a| is_cluster_with(a, &['o', 'T']));
-        let values: Vec<Value> =
-            glued.filter_map(|a| a.text.split_once(['o', 'T'])).map(|(_, file)| Value::known(file)).collect();
-        each(w, WRITE, values.iter().filter(|v| !v.text.is_empty()).collect(), ctx, scope);
-    }
-    each(w, READ, files, ctx, scope);
-    long_options(w, arguments, ctx, scope);
-    if arguments.iter().any(|a| a.text.starts_with("--co")) {
-        w.opaque("`sort` with an option that runs a program", ctx);
-    }
-}
-
-fn each(w: &mut Walker, actions: &[Action], files: Vec<&Value>, ctx: &Context, scope: &Scope) {
-    for file in files.into_iter().filter(|f| f.text != "-") {
+/// Notes files; `below` where what is in directories of that name is meant as well.
+pub(crate) fn each(w: &mut Walker, actions: &[Action], files: &[Value], below: bool, ctx: &Context, scope: &Scope) {
+    for file in files.iter().filter(|f| f.text != "-") {
         // A pattern or a variable is opaque already; its text may still meet a policy.
         if file.unknown.is_none() {
-            w.file(actions, file, ctx, scope);
+            place(w, actions, file, below, ctx, scope);
         } else if file.text.starts_with('/') {
-            w.file(actions, &Value::known(file.text.clone()), ctx, scope);
+            place(w, actions, &Value::known(file.text.clone()), below, ctx, scope);
         }
     }
 }
 
-fn grep(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    let has_pattern = arguments.iter().any(|a| a.text.starts_with("-e") || a.text.starts_with("--regexp"));
-    let files = operands(arguments);
-    each(w, READ, files.into_iter().skip(usize::from(!has_pattern)).collect(), ctx, scope);
-    if arguments.iter().any(|a| a.text.starts_with("-f") || a.text.starts_with("--pre")) {
-        w.opaque("`grep` with an option that reads or runs something else", ctx);
-    }
-}
-
-fn copy(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    let source: &[Action] = if name == "mv" { MOVE } else { READ };
-    let into = arguments.iter().position(|a| matches!(a.text.as_str(), "-t" | "--target-directory"));
-    let mut files = operands(arguments);
-    if let Some(target) = arguments.iter().find_map(|a| a.text.strip_prefix("--target-directory=")) {
-        each(w, WRITE, vec![&Value::known(target)], ctx, scope);
-        return each(w, source, files, ctx, scope);
-    }
-    let target = match into {
-        Some(n) => arguments.get(n + 1),
-        None => files.pop(),
-    };
-    each(w, WRITE, target.into_iter().collect(), ctx, scope);
-    each(w, source, files, ctx, scope);
-    if name == "ln" {
-        // Through the link, what it leads to can be written.
-        each(w, WRITE, operands(arguments), ctx, scope);
+/// What `test` asks of files: whether they are there. One that is only known when it runs is not noted.
+pub(crate) fn tests(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let known = |n: Option<usize>| n.and_then(|n| arguments.get(n)).and_then(Value::as_known).unwrap_or_default();
+    for (n, argument) in arguments.iter().enumerate().filter(|(_, a)| a.unknown.is_none()) {
+        let unary = known(n.checked_sub(1))
+            .strip_prefix('-')
+            .is_some_and(|o| o.len() == 1 && o.bytes().all(|b| b"abcdefghkprsuwxGLNOS".contains(&b)));
+        let compares = |text: &str| matches!(text, "-nt" | "-ot" | "-ef");
+        let compared = compares(known(n.checked_sub(1))) || compares(known(n.checked_add(1)));
+        if (unary || compared) && scope.resolve(&argument.text).is_ok() {
+            each(w, LIST, std::slice::from_ref(argument), false, ctx, scope);
+        }
     }
 }
 
@@ -194,175 +141,118 @@ fn dd(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
     }
 }
 
-/// Programs that reach other machines: what happens there is out of sight.
-fn elsewhere(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
-    if arguments.iter().any(|a| a.text.starts_with("-o") || a.text.starts_with("-e") || a.text.starts_with("-c")) {
-        w.opaque(format!("`{name}` with an option that may run programs"), ctx);
-    }
-    let host = operands(arguments).into_iter().find(|a| a.unknown.is_none() && !a.text.contains('/'));
-    match host {
-        Some(host) if name == "ssh" || name == "sftp" => {
-            let host = host.text.rsplit('@').next().unwrap_or_default().to_lowercase();
-            w.add(Action::Forward, Resource::Host { host: host.into(), port: 22 }, ctx);
-        }
-        _ => {}
-    }
-    w.opaque(format!("`{name}`, which reaches other machines"), ctx);
-}
-
-/// Options by which programs that copy run others.
-fn runs_by_option(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
-    let options: &[&str] = match name {
-        "git" => &[
-            "-c",
-            "--config-env",
-            "--exec",
-            "--upload-pack",
-            "--receive-pack",
-            "-u",
-            "--exec-path",
-            "-O",
-            "--ext-diff",
-        ],
-        "tar" => &[
-            "--checkpoint-action",
-            "--to-command",
-            "-I",
-            "--use-compress-program",
-            "-F",
-            "--info-script",
-            "--new-volume-script",
-            "--rsh-command",
-            "--rmt-command",
-        ],
-        "zip" => &["-TT", "--unzip-command"],
-        "rsync" => &["-e", "--rsh", "--rsync-path"],
-        "scp" => &["-S", "-o", "-J"],
-        "wget" => &["--use-askpass", "-e", "--execute", "--config"],
-        "curl" => &["-K", "--config"],
-        _ => &[],
-    };
-    let clustered = |text: &str| name == "tar" && !text.starts_with("--") && text.contains(['I', 'F']);
-    for argument in arguments {
-        if options.iter().any(|o| argument.text.starts_with(o)) || clustered(&argument.text) {
-            w.opaque(format!("an option by which `{name}` runs programs: `{}`", argument.text), ctx);
-        }
-    }
-}
-
-/// Programs with options that run others, in clusters and abbreviations: what is not known of them is opaque.
-fn only_known(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
-    const GIT: [&str; 36] = [
-        "status",
-        "log",
-        "diff",
-        "show",
-        "fetch",
-        "pull",
-        "push",
-        "clone",
-        "init",
-        "add",
-        "commit",
-        "checkout",
-        "switch",
-        "branch",
-        "tag",
-        "merge",
-        "rev-parse",
-        "ls-files",
-        "ls-remote",
-        "remote",
-        "describe",
-        "blame",
-        "shortlog",
-        "reset",
-        "restore",
-        "stash",
-        "rm",
-        "mv",
-        "cat-file",
-        "rev-list",
-        "count-objects",
-        "fsck",
-        "gc",
-        "help",
-        "version",
-        "ls-tree",
-    ];
-    const RSYNC: [&str; 22] = [
-        "--archive",
-        "--verbose",
-        "--delete",
-        "--dry-run",
-        "--recursive",
-        "--times",
-        "--perms",
-        "--stats",
-        "--progress",
-        "--partial",
-        "--human-readable",
-        "--checksum",
-        "--update",
-        "--inplace",
-        "--size-only",
-        "--ignore-existing",
-        "--links",
-        "--coress",
-        "--quiet",
+/// jq 1.6 reads its options itself; `import` and `include` read files.
+fn jq(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    const FLAGS: [&str; 16] = [
+        "--null-input",
+        "--raw-input",
+        "--slurp",
+        "--compact-output",
+        "--raw-output",
+        "--join-output",
+        "--sort-keys",
+        "--color-output",
+        "--monochrome-output",
+        "--ascii-output",
+        "--tab",
+        "--exit-status",
+        "--stream",
+        "--seq",
+        "--unbuffered",
         "--version",
-        "--help",
-        "--itemize-changes",
     ];
-    let clusters = |known: &str| {
-        let known = known.to_owned();
-        move |text: &str| text.strip_prefix('-').is_some_and(|o| !o.is_empty() && o.chars().all(|c| known.contains(c)))
-    };
-    let unknown = match name {
-        "scp" => {
-            let plain = clusters("346ABCpqrTv");
-            arguments.iter().find(|a| a.text.starts_with('-') && a.text != "--" && !plain(&a.text))
-        }
-        "rsync" => {
-            let plain = clusters("avrtpogDnzhPucHAXSWxLKkOJiq");
-            let long = |t: &str| RSYNC.contains(&t) || t.starts_with("--exclude=") || t.starts_with("--include=");
-            arguments.iter().find(|a| a.text.starts_with('-') && a.text != "--" && !plain(&a.text) && !long(&a.text))
-        }
-        "git" => {
-            let mut rest = arguments;
-            while let Some((first, tail)) = rest.split_first() {
-                match first.text.as_str() {
-                    "--no-pager" => rest = tail,
-                    "-C" => rest = tail.get(1..).unwrap_or_default(),
-                    _ => break,
-                }
+    let (mut rest, mut operands) = (arguments, Vec::new());
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        match first.text.as_str() {
+            "--arg" | "--argjson" => rest = tail.get(2..).unwrap_or_default(),
+            "--slurpfile" | "--rawfile" => {
+                each(w, READ, tail.get(1..2).unwrap_or_default(), false, ctx, scope);
+                rest = tail.get(2..).unwrap_or_default();
             }
-            let plain = |a: &Value| GIT.contains(&a.text.as_str()) || matches!(a.text.as_str(), "--version" | "--help");
-            let odd = |a: &&Value| a.text == "--no-index" || a.text.contains("::");
-            rest.first().filter(|a| !plain(a)).or_else(|| rest.iter().find(odd))
+            "--indent" => rest = tail.get(1..).unwrap_or_default(),
+            text if FLAGS.contains(&text) => {}
+            text if text.strip_prefix('-').is_some_and(|l| l.bytes().all(|b| b"nRscrjSCMae".contains(&b))) => {}
+            text if text.starts_with('-') => {
+                w.opaque(format!("an option of `jq` that is not known: `{text}`"), ctx);
+                return names(w, arguments, ctx, scope);
+            }
+            _ => operands.push(first.clone()),
         }
-        _ => None,
+    }
+    if operands.first().is_some_and(|f| f.text.contains("import") || f.text.contains("include")) {
+        w.opaque("code for `jq` that reads modules", ctx);
+    }
+    each(w, READ, operands.get(1..).unwrap_or_default(), false, ctx, scope);
+}
+
+/// A path in an argument, if there is one that looks like it.
+fn path_in(text: &str) -> Option<&str> {
+    let value = match text.strip_prefix('-') {
+        Some(option) => match text.split_once('=') {
+            Some((_, value)) => value,
+            None => option.find('/').and_then(|n| option.get(n..)).unwrap_or_default(),
+        },
+        None => text.split_once('=').map_or(text, |(_, v)| v),
     };
-    if let Some(argument) = unknown {
-        w.opaque(format!("`{name} {}`, which may run programs or read elsewhere", argument.text), ctx);
+    let value = value.trim_start_matches('@');
+    let scheme = value.split_once("://");
+    match scheme {
+        Some((scheme, path)) if scheme.eq_ignore_ascii_case("file") => Some(path),
+        Some(_) => None,
+        None => (value.contains('/') || value.starts_with('~') || matches!(value, "." | "..")).then_some(value),
     }
 }
 
 /// Whatever looks like a path is taken to be read.
 pub(crate) fn paths(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
-    for argument in arguments.iter().filter(|a| a.unknown.is_none()) {
+    for path in arguments.iter().filter(|a| a.unknown.is_none()).filter_map(|a| path_in(&a.text)) {
+        w.file(READ, &Value::known(path), ctx, scope);
+    }
+}
+
+/// Of a program that nothing is known of, every word that is no option may be a file.
+pub(crate) fn names(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    paths(w, arguments, ctx, scope);
+    for argument in arguments.iter().filter(|a| a.unknown.is_none() && path_in(&a.text).is_none()) {
         let text = argument.text.as_str();
-        let value = match text.strip_prefix('-') {
-            Some(option) => match text.split_once('=') {
-                Some((_, value)) => value,
-                None => option.find('/').and_then(|n| option.get(n..)).unwrap_or_default(),
-            },
-            None => text.split_once('=').map_or(text, |(_, v)| v),
+        let value = match text.split_once('=') {
+            Some((_, value)) if text.starts_with("--") => value,
+            _ => text,
         };
-        let value = value.trim_start_matches('@');
         let is_url = value.contains("://");
-        if !is_url && (value.contains('/') || value.starts_with('~') || matches!(value, "." | "..")) {
+        if !value.is_empty() && !value.starts_with('-') && !is_url {
             w.file(READ, &Value::known(value), ctx, scope);
         }
     }
+}
+
+/// Of programs whose words are no files, values of options that often name one: `-f x`, `-fx`, `--file=x`, `--config x`.
+fn behind_options(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let mut expected = false;
+    for argument in arguments.iter().filter(|a| a.unknown.is_none()) {
+        let text = argument.text.as_str();
+        let long = text.strip_prefix("--").map(|l| l.split_once('=').unwrap_or((l, "")));
+        let short = text.strip_prefix('-').filter(|l| !l.starts_with('-'));
+        let found = match (long, short) {
+            (Some((_, value)), _) => value,
+            (None, Some(letters)) => letters.strip_prefix(['f', 'F']).unwrap_or_default(),
+            (None, None) if expected => text,
+            (None, None) => "",
+        };
+        let named = |l: &str| ["file", "conf", "batch", "input", "from"].iter().any(|n| l.contains(n));
+        let is_file = long.is_none_or(|(name, _)| named(name));
+        if is_file && !found.is_empty() && path_in(text).is_none() && !found.contains("://") {
+            w.file(READ, &Value::known(found), ctx, scope);
+        }
+        expected = match long {
+            Some((name, value)) => value.is_empty() && named(name),
+            None => short.is_some_and(|l| l.ends_with(['f', 'F'])),
+        };
+    }
+}
+
+/// A program that reaches another machine.
+pub(crate) fn reaches(w: &mut Walker, host: &str, port: u16, ctx: &Context) {
+    w.add(Action::Forward, Resource::Host { host: host.to_lowercase().into(), port }, ctx);
 }

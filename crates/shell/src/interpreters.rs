@@ -1,5 +1,6 @@
 //! Shells and other programs that run code: from an argument, from standard input, from a file.
 use crate::{
+    parser::is_name,
     programs,
     scope::{Scope, Value},
     walk::{Context, Stdin, Walker},
@@ -105,9 +106,12 @@ fn shell(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: 
         Some(_) | None => match &ctx.stdin {
             Stdin::Text(text) => {
                 let mut own = Scope::in_directories(scope.directories.clone());
-                w.text(&text.clone(), &ctx.with_stdin(Stdin::Elsewhere), &mut own);
+                // It is read line by line, by the commands in it too.
+                let one_line = text.lines().filter(|l| !l.trim().is_empty()).count() < 2;
+                let stdin = if one_line { Stdin::Elsewhere } else { Stdin::Commands };
+                w.text(&text.clone(), &ctx.with_stdin(stdin), &mut own);
             }
-            Stdin::Caller | Stdin::Elsewhere => wrappers::shell(w, ctx),
+            Stdin::Caller | Stdin::Elsewhere | Stdin::Commands => wrappers::shell(w, ctx),
         },
     }
 }
@@ -157,12 +161,14 @@ fn awk(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &m
     }
     let Some((program, files)) = rest.split_first() else { return };
     let plain = program.as_known().is_some_and(|p| {
-        !["system", "getline", "|", "@", "fflush", "close"].iter().any(|word| p.contains(word)) && !writes(p)
+        !["system", "getline", "|", "@", "fflush", "close", "ARG", "SYMTAB"].iter().any(|word| p.contains(word))
+            && !writes(p)
     });
     if !plain {
         w.opaque(format!("code for `{name}`"), ctx);
     }
-    for file in files.iter().filter(|f| !f.text.contains('=')) {
+    let sets = |f: &Value| f.text.split_once('=').is_some_and(|(name, _)| is_name(name));
+    for file in files.iter().filter(|f| !sets(f)) {
         w.file(&[Action::ReadFile], file, ctx, scope);
     }
 }
@@ -174,7 +180,7 @@ fn writes(program: &str) -> bool {
 
 /// A sed script of substitutions, deletions and prints is plain; `e`, `w`, `r` and all that is longer are not.
 fn sed(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
-    let (mut in_place, mut script) = (false, None);
+    let (mut in_place, mut script) = (None, None);
     let mut rest = arguments;
     let mut files: Vec<&Value> = Vec::new();
     while let Some((first, tail)) = rest.split_first() {
@@ -185,7 +191,15 @@ fn sed(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
                 script = tail.first();
                 rest = tail.get(1..).unwrap_or_default();
             }
-            text if text.starts_with("-i") || text.starts_with("--in-place") => in_place = true,
+            "-i" | "--in-place" => in_place = Some(""),
+            text if text.starts_with("-i") || text.starts_with("--in-place=") => {
+                let ending =
+                    text.strip_prefix("-i").or_else(|| text.split_once('=').map(|(_, e)| e)).unwrap_or_default();
+                if ending.contains(['/', '*']) {
+                    return w.opaque("`sed` with a copy of another name", ctx);
+                }
+                in_place = Some(ending);
+            }
             text if text.starts_with('-') && text != "-" => {
                 return w.opaque(format!("an option of `sed`: `{text}`"), ctx);
             }
@@ -196,9 +210,14 @@ fn sed(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     if script.is_some_and(|s| !s.as_known().is_some_and(is_plain_sed)) {
         w.opaque("code for `sed`", ctx);
     }
-    let actions: &[Action] = if in_place { &[Action::ReadFile, Action::WriteFile] } else { &[Action::ReadFile] };
-    for file in files {
+    let actions: &[Action] =
+        if in_place.is_some() { &[Action::ReadFile, Action::WriteFile] } else { &[Action::ReadFile] };
+    for file in files.into_iter().filter(|f| f.text != "-") {
         w.file(actions, file, ctx, scope);
+        if let Some(ending) = in_place.filter(|e| !e.is_empty()) {
+            let kept = Value { text: format!("{}{ending}", file.text), ..file.clone() };
+            w.file(&[Action::WriteFile], &kept, ctx, scope);
+        }
     }
 }
 

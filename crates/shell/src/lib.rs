@@ -4,7 +4,8 @@
 //! through in the order in which a shell would run it (`walk.rs`): pipes, lists, subshells, substitutions,
 //! loops, functions, here-documents, builtins (`builtins.rs`), programs that run others (`wrappers.rs`:
 //! `sudo`, `env`, `xargs`, `find -exec`, …), shells and interpreters (`interpreters.rs`), the far ends of file
-//! transfers (`transfer.rs`), and files in the arguments of well-known programs (`files.rs`).
+//! transfers (`transfer.rs`), and files in the arguments of programs (`files.rs`, `copies.rs`, `fetch.rs`, `find.rs`,
+//! `git.rs`), by a table of their options (`options.rs`, `table.txt`).
 //!
 //! Invariants:
 //! - What is not understood is an `opaque` access that says what it was; nothing is left out. That holds for
@@ -19,8 +20,13 @@
 //! shells other than bash, dash, ash, ksh and zsh in its sh-like use read texts by grammars of their own.
 mod ast;
 mod builtins;
+mod copies;
+mod fetch;
 mod files;
+mod find;
+mod git;
 mod interpreters;
+mod options;
 mod parser;
 mod path;
 mod programs;

@@ -3,7 +3,7 @@ use crate::{
     files, interpreters, path,
     scope::{Scope, Value},
     transfer,
-    walk::{Context, Walker},
+    walk::{Context, Stdin, Walker},
     wrappers,
 };
 use doorward_model::{Action, Name, Resource};
@@ -19,6 +19,9 @@ pub(crate) fn run(w: &mut Walker, written: &str, arguments: &[Value], ctx: &Cont
     }
     let name = name_of(written, ctx, scope, w);
     note(w, &name, written, arguments, ctx);
+    if ctx.stdin == Stdin::Commands && !leaves_input(&name, arguments) {
+        w.opaque(format!("`{name}`, which may read the commands that follow it"), ctx);
+    }
     if transfer::run(w, &name, arguments, ctx, scope) {
         return;
     }
@@ -33,6 +36,39 @@ pub(crate) fn run(w: &mut Walker, written: &str, arguments: &[Value], ctx: &Cont
     if !wrappers::run(w, &name, arguments, ctx, scope) && !interpreters::run(w, &name, arguments, ctx, scope) {
         files::run(w, &name, arguments, ctx, scope);
     }
+}
+
+/// Whether a program reads nothing of its standard input.
+fn leaves_input(name: &str, arguments: &[Value]) -> bool {
+    const NEVER: [&str; 26] = [
+        "ls",
+        "rm",
+        "mkdir",
+        "touch",
+        "cp",
+        "mv",
+        "ln",
+        "chmod",
+        "chown",
+        "date",
+        "id",
+        "uname",
+        "hostname",
+        "whoami",
+        "df",
+        "du",
+        "ps",
+        "rmdir",
+        "stat",
+        "sleep",
+        "systemctl",
+        "uptime",
+        "free",
+        "env",
+        "nproc",
+        "find",
+    ];
+    NEVER.contains(&name) && !arguments.iter().any(|a| a.text.starts_with('-') && a.text.contains(['i', 'I', 'o']))
 }
 
 fn name_of(written: &str, ctx: &Context, scope: &Scope, w: &mut Walker) -> String {

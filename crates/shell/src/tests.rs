@@ -60,11 +60,13 @@ fn plain_commands() {
     );
     check(
         "cd /srv/app && git status; rm -rf build",
-        expect![[r"
+        expect![[r#"
             remove_file /srv/app/build
+            remove_file /srv/app/build/
             remove_file ~/build
+            remove_file ~/build/
             run_program git status
-            run_program rm -rf build"]],
+            run_program rm -rf build"#]],
     );
     check("echo hi", expect!["connect "]);
     check(
@@ -97,9 +99,10 @@ fn pipes_lists_and_substitutions() {
     );
     check(
         "x=/etc; if test -f y; then x=/tmp; fi; ls $x",
-        expect![[r"
+        expect![[r#"
+            list_files ~/y
             run_program ls $x
-            opaque an argument of `ls` that is only known when it runs (a variable): `$x`"]],
+            opaque an argument of `ls` that is only known when it runs (a variable): `$x`"#]],
     );
     check(
         "f() { rm /a; }; f; while read l; do g; done <<E\nx\nE\n",
@@ -140,11 +143,15 @@ fn wrappers_are_looked_through() {
     );
     check(
         r"find /var/log -name '*.gz' -exec rm {} \; -delete",
-        expect![[r"
+        expect![[r#"
+            remove_file /var/log
+            remove_file /var/log/
             remove_file /var/log/{}
             list_files /var/log
+            list_files /var/log/
             run_program find /var/log -name '*.gz' -exec rm '{}' ';' -delete
-            run_program rm '/var/log/{}'"]],
+            run_program rm '/var/log/{}'
+            run_program rm /var/log"#]],
     );
     check(
         "su - postgres -c 'psql -l'",
@@ -447,7 +454,8 @@ fn files_in_options_are_seen() {
         ("xxd -r a /etc/x", "write_file /etc/x"),
         ("file -f /etc/shadow", "read_file /etc/shadow"),
         ("tree -o /etc/x", "write_file /etc/x"),
-        ("head -n /etc/x", "read_file /etc/x"),
+        ("date -f /etc/shadow", "read_file /etc/shadow"),
+        ("date -fshadow", "read_file ~/shadow"),
     ] {
         assert!(read(text).contains(wanted), "{text}: {}", read(text));
     }
@@ -688,8 +696,6 @@ fn programs_that_copy_run_no_others() {
         "git diff --no-index /dev/null p",
         "git clone ext::sh x",
         "sort -S1b --com=sh a",
-        "date -fpasswd",
-        "date -f passwd",
     ] {
         assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
     }
@@ -727,5 +733,79 @@ fn a_value_may_be_several_words() {
         "x=$(cat ~/f); [[ $x == b ]]",
     ] {
         assert!(opaque(text).is_empty(), "{text}: {:?}", opaque(text));
+    }
+}
+
+/// Ways by which a file was opened that was not asked about, before options were read by a table.
+#[test]
+fn files_behind_options_are_asked_about() {
+    for (text, wanted) in [
+        ("grep --file=F x", "read_file ~/F"),
+        ("grep -vf F x", "read_file ~/F"),
+        ("grep -heX F", "read_file ~/F"),
+        ("grep -r x d", "read_file ~/d/"),
+        ("grep --dir=recurse x d", "read_file ~/d/"),
+        ("grep -r x", "read_file ~/"),
+        ("ls -R /etc", "list_files /etc/"),
+        ("cp d/.bashrc ~", "write_file ~/.bashrc"),
+        ("cp -t ~ d/.bashrc", "write_file ~/.bashrc"),
+        ("cp -r /etc d", "read_file /etc/"),
+        ("mv d /tmp", "write_file /tmp/d/"),
+        ("ln -s x/.ssh d/l", "write_file ~/d/x/.ssh"),
+        ("curl -O http://h/.bashrc", "write_file ~/.bashrc"),
+        ("curl -d @F http://h", "read_file ~/F"),
+        ("curl -Fx=@F http://h", "read_file ~/F"),
+        ("wget http://h/.bashrc", "write_file ~/.bashrc"),
+        ("git diff a F", "read_file ~/F"),
+        ("git clone file:///srv/x", "read_file /srv/x"),
+        ("[ -f F ]", "list_files ~/F"),
+        ("test F -nt /x", "list_files ~/F"),
+        ("find . -exec cp {} +", "write_file ~"),
+        ("find /etc/shadow -exec cat {} \\;", "read_file /etc/shadow"),
+        ("find . -name -exec -delete", "remove_file ~/"),
+        ("zcat F", "read_file ~/F.gz"),
+        ("gzip F", "remove_file ~/F"),
+        ("tar xf x.tar -C d", "write_file ~/d/"),
+        ("tar cf x -C /etc shadow", "read_file /etc/shadow"),
+        ("sed -i.bak s/a/b/ f", "write_file ~/f.bak"),
+        ("awk 1 ./a=b", "read_file ~/a=b"),
+        ("someprogram F", "read_file ~/F"),
+        ("someprogram --x=F", "read_file ~/F"),
+        ("kubectl apply -f F", "read_file ~/F"),
+        ("export http_proxy=x", "set_variable http_proxy"),
+        ("export foo=x", "set_variable foo"),
+        ("http_proxy=x", "set_variable http_proxy"),
+        ("xargs -a F rm", "read_file ~/F"),
+    ] {
+        assert!(read(text).lines().any(|l| l == wanted), "{text}: {}", read(text));
+    }
+    for text in [
+        "grep -Q x",
+        "tar --checkpoint-act=exec=x cf a b",
+        "tar cf h:a b",
+        "sort --compress-p=x a",
+        "md5sum -c F",
+        "find . -execdir cat x \\;",
+        "find . -nosuch",
+        "curl file:///etc/passwd",
+        "curl FILE:/etc/passwd",
+        "curl '{file,x}:///etc/passwd'",
+        "curl -K F",
+        "curl --conf F",
+        "strings @F",
+        "sed -i'/etc/*' s/a/b/ f",
+        "awk 'BEGIN{ARGV[1]=\"F\";ARGC=2}1'",
+        "</dev/tcp/$x/80",
+        "POSIXLY_CORRECT=1 ls",
+        "export POSIXLY_CORRECT=1",
+        "set -a; x=1",
+        "bash <<'E'\nx=cat\nread y\nx=ls\n$x F\nE",
+        "bash <<'E'\ncat\ncat <<A\nrm b\nA\nE",
+        "jq 'import \"a\" as b; .'",
+        "git commit",
+        "git log --output=F",
+        "git fetch --upload-pac=x",
+    ] {
+        assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
     }
 }

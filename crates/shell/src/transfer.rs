@@ -87,7 +87,7 @@ fn scp(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) -> Opt
 }
 
 /// A path, and where directories are meant, also what is below it.
-fn place(w: &mut Walker, actions: &[Action], path: &Value, below: bool, ctx: &Context, scope: &Scope) {
+pub(crate) fn place(w: &mut Walker, actions: &[Action], path: &Value, below: bool, ctx: &Context, scope: &Scope) {
     w.file(actions, path, ctx, scope);
     let Some(text) = path.as_known().filter(|_| below) else { return };
     for path in scope.resolve(text).unwrap_or_default() {

@@ -22,6 +22,8 @@ pub(crate) enum Stdin {
     Text(String),
     /// A file, a pipe.
     Elsewhere,
+    /// The commands that follow it, of which it may read some.
+    Commands,
 }
 
 /// Under which circumstances a command runs.
@@ -284,7 +286,7 @@ impl Walker {
     fn redirect_file(&mut self, actions: &[Action], value: &Value, ctx: &Context, scope: &Scope) {
         // bash connects to these itself.
         let network = value.text.strip_prefix("/dev/tcp/").or_else(|| value.text.strip_prefix("/dev/udp/"));
-        match network.and_then(|rest| rest.split_once('/')) {
+        match network.filter(|_| value.unknown.is_none()).and_then(|rest| rest.split_once('/')) {
             Some((host, port)) => match port.parse() {
                 Ok(port) => self.add(Action::Forward, Resource::Host { host: host.to_lowercase().into(), port }, ctx),
                 Err(_) => self.opaque(format!("a connection to `{}`", value.text), ctx),
@@ -361,7 +363,12 @@ pub(crate) fn note_variable(walker: &mut Walker, name: &str, ctx: &Context) {
     if name == "IFS" {
         walker.opaque("`IFS` is changed: words are no longer what they seem", ctx);
     }
-    if name.len() > 1 && !name.bytes().any(|b| b.is_ascii_lowercase()) {
+    if matches!(name, "POSIXLY_CORRECT" | "_POSIX2_VERSION") {
+        walker.opaque(format!("`{name}` is set: options are read by other rules"), ctx);
+    }
+    // Those that are small and still heard: curl(1), wget(1).
+    let proxy = matches!(name, "http_proxy" | "https_proxy" | "ftp_proxy" | "all_proxy" | "no_proxy");
+    if proxy || name.len() > 1 && !name.bytes().any(|b| b.is_ascii_lowercase()) {
         walker.add(Action::SetVariable, Resource::Variable { name: name.into() }, ctx);
     }
 }

@@ -1,6 +1,6 @@
 //! Programs that run others: what is run is gone through as if it had been called itself.
 use crate::{
-    programs,
+    find, programs,
     scope::{Scope, Value},
     walk::{Context, Stdin, Walker, note_variable},
 };
@@ -210,7 +210,7 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
             return true;
         }
         "find" => {
-            find(w, arguments, ctx, scope);
+            find::run(w, arguments, ctx, scope);
             return true;
         }
         "watch" => {
@@ -276,6 +276,12 @@ fn inner(w: &mut Walker, name: &str, read: &Read<'_>, ctx: &Context, scope: &mut
     if matches!(name, "sudo" | "doas") && (read.has(&["i", "s", "login", "shell"])) {
         return login_shell(w, read.command, &ctx, scope);
     }
+    if name == "xargs" && read.has(&["a", "arg-file"]) {
+        match read.value(&["a", "arg-file"]) {
+            Ok(Some(file)) => w.file(&[Action::ReadFile], &Value::known(file), &ctx, scope),
+            Ok(None) | Err(()) => w.opaque("`xargs` of a file that is only known when it runs", &ctx),
+        }
+    }
     if name == "time" && read.has(&["o"]) {
         w.opaque("`time -o` into a file", &ctx);
     }
@@ -340,7 +346,7 @@ fn login_shell(w: &mut Walker, command: &[Value], ctx: &Context, scope: &mut Sco
 pub(crate) fn shell(w: &mut Walker, ctx: &Context) {
     match &ctx.stdin {
         Stdin::Caller => w.add(Action::Shell, Resource::Connection, ctx),
-        Stdin::Text(_) | Stdin::Elsewhere => w.opaque("a text that is read by a shell", ctx),
+        Stdin::Text(_) | Stdin::Elsewhere | Stdin::Commands => w.opaque("a text that is read by a shell", ctx),
     }
 }
 
@@ -434,65 +440,5 @@ fn watch(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) 
         Ok(read) if read.has(&["x", "exec"]) => programs::words(w, read.command, &ctx.inner(), scope),
         Ok(read) => texts(w, read.command, ctx, scope),
         Err(what) => w.opaque(format!("an option of `watch` that is not known: `{what}`"), ctx),
-    }
-}
-
-fn find(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
-    let options = arguments.iter().take_while(|a| matches!(a.text.as_str(), "-H" | "-L" | "-P")).count();
-    let arguments = arguments.get(options..).unwrap_or_default();
-    let starts = arguments.iter().take_while(|a| !a.text.starts_with(['-', '(', '!'])).count();
-    let (starts, mut rest) = arguments.split_at_checked(starts).unwrap_or_default();
-    let here = [Value::known(".")];
-    let starts = if starts.is_empty() { &here } else { starts };
-    for start in starts {
-        w.file(&[Action::ListFiles], start, ctx, scope);
-    }
-    while let Some((test, tail)) = rest.split_first() {
-        rest = tail;
-        match test.text.as_str() {
-            "-delete" => {
-                for start in starts {
-                    w.file(&[Action::RemoveFile], &below(start), ctx, scope);
-                }
-            }
-            "-fprint" | "-fprint0" | "-fls" | "-fprintf" => {
-                if let Some(file) = tail.first() {
-                    w.file(&[Action::WriteFile], file, ctx, scope);
-                }
-            }
-            "-files0-from" => w.opaque("`find` with a list of files", ctx),
-            "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                let end = tail.iter().position(|a| matches!(a.text.as_str(), ";" | "+")).unwrap_or(tail.len());
-                let command = tail.get(..end).unwrap_or_default();
-                rest = tail.get(end + 1..).unwrap_or_default();
-                found(w, command, starts, ctx, scope);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Something below a directory.
-fn below(start: &Value) -> Value {
-    Value { text: format!("{}/{{}}", start.text.trim_end_matches('/')), unknown: start.unknown.clone() }
-}
-
-/// A command that is run for what is found: `{}` stands for a file below one of the starts.
-fn found(w: &mut Walker, command: &[Value], starts: &[Value], ctx: &Context, scope: &mut Scope) {
-    for start in starts {
-        let place = below(start);
-        let words: Vec<Value> = command
-            .iter()
-            .map(|word| match word.text.as_str() {
-                "{}" => place.clone(),
-                text if text.contains("{}") => Value::unknown(text, "a name that is found"),
-                _ => word.clone(),
-            })
-            .collect();
-        if command.first().is_some_and(|c| c.text.contains("{}")) {
-            w.opaque("`find` that runs what it finds", ctx);
-        } else {
-            programs::words(w, &words, &ctx.with_stdin(Stdin::Elsewhere), scope);
-        }
     }
 }
