@@ -281,10 +281,13 @@ fn trap(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
 fn exec(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     let mut rest = arguments;
     while let Some((first, tail)) = rest.split_first() {
-        match first.text.as_str() {
-            "-c" | "-l" | "-cl" | "--" => rest = tail,
-            "-a" => rest = tail.get(1..).unwrap_or_default(),
-            _ => break,
+        let Some(letters) = first.as_known().and_then(|t| t.strip_prefix('-')).filter(|l| !l.is_empty()) else { break };
+        rest = tail;
+        match letters.trim_start_matches(['c', 'l']) {
+            "" => {}
+            "-" if letters == "-" => break,
+            "a" => rest = tail.get(1..).unwrap_or_default(),
+            _ => return w.opaque(format!("an option of `exec` that is not known: `-{letters}`"), ctx),
         }
     }
     if let Some((name, arguments)) = rest.split_first() {
@@ -297,10 +300,21 @@ fn exec(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
 
 /// `command` and `builtin` run what follows, but no function of that name.
 fn prefix(w: &mut Walker, by: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
-    let rest = arguments.iter().position(|a| !matches!(a.text.as_str(), "-p" | "--"));
-    let Some((name, arguments)) = rest.and_then(|n| arguments.get(n..)).and_then(<[_]>::split_first) else { return };
+    let mut rest = arguments;
+    while let Some((first, tail)) = rest.split_first() {
+        let Some(letters) = first.as_known().and_then(|t| t.strip_prefix('-')).filter(|l| !l.is_empty()) else { break };
+        rest = tail;
+        let says = by == "command" && letters.bytes().all(|b| b"pvV".contains(&b));
+        match letters {
+            "-" => break,
+            // What would run is told, not run.
+            _ if says && letters.contains(['v', 'V']) => return,
+            _ if says => {}
+            _ => return w.opaque(format!("an option of `{by}` that is not known: `-{letters}`"), ctx),
+        }
+    }
+    let Some((name, arguments)) = rest.split_first() else { return };
     match name.as_known() {
-        Some("-v" | "-V") if by == "command" => {}
         Some(known) if run(w, known, arguments, ctx, scope) => {}
         Some(_) if by == "builtin" => {}
         Some(known) => programs::run(w, known, arguments, ctx, scope),

@@ -105,7 +105,9 @@ pub(crate) fn packed(
     let reads = program.operands.ends_with("unpack") || args.has('k');
     let below = args.has('*');
     let mut others = Vec::new();
-    for file in files.iter().filter(|f| f.text != "-") {
+    for file in files {
+        // What bunzip2 makes of a name without an ending.
+        others.push(Value { text: format!("{}.out", file.text), ..file.clone() });
         for (ending, instead) in ENDINGS {
             // One that is not there is looked for with an ending.
             let fits = |e: &str| match program.operands {
@@ -118,7 +120,6 @@ pub(crate) fn packed(
             }
             if let Some(stem) = file.text.strip_suffix(ending) {
                 others.push(Value { text: format!("{stem}{instead}"), ..file.clone() });
-                others.push(Value { text: format!("{}.out", file.text), ..file.clone() });
             }
         }
     }
@@ -132,7 +133,7 @@ pub(crate) fn packed(
 
 /// `tar`: what is put into an archive is read, what comes out of it may be anything below a directory.
 pub(crate) fn tar(w: &mut Walker, args: &Arguments, ctx: &Context, scope: &Scope) {
-    if args.values.iter().any(|(role, v)| *role == 'b' && v.text.contains(':')) {
+    if args.values.iter().any(|(role, v)| *role == 'f' && v.text.contains(':')) {
         w.opaque("`tar` with an archive on another machine", ctx);
     }
     let mut places = vec![scope.clone()];
@@ -148,9 +149,11 @@ pub(crate) fn tar(w: &mut Walker, args: &Arguments, ctx: &Context, scope: &Scope
         }
     }
     if args.has('x') && !args.has('k') {
-        // The last directory counts; without one, that is where it runs.
-        let place = places.last().unwrap_or(scope);
-        each(w, &[Action::WriteFile, Action::RemoveFile], &[Value::known(".")], true, ctx, place);
+        // The last directory counts, or for members the one before them; without one, that is where it runs.
+        let all = if args.operands.is_empty() { places.len() - 1 } else { usize::from(places.len() > 1) };
+        for place in places.iter().skip(all) {
+            each(w, &[Action::WriteFile, Action::RemoveFile], &[Value::known(".")], true, ctx, place);
+        }
     }
     if !args.has('c') && !args.has('x') && !args.has('t') && !args.operands.is_empty() {
         w.opaque("`tar` without saying what to do", ctx);
@@ -166,14 +169,31 @@ pub(crate) fn beside(w: &mut Walker, kind: &str, args: &Arguments, ctx: &Context
             each(w, READ, args.operands.get(..1).unwrap_or_default(), false, ctx, scope);
             each(w, WRITE, &[operand(1).map_or(here, parent)], true, ctx, scope);
         }
+        "csplit" => {
+            each(w, READ, args.operands.get(..1).unwrap_or_default(), false, ctx, scope);
+            each(w, WRITE, &[here], true, ctx, scope);
+        }
+        // What it changes is in what it reads; never above where it runs.
+        "patch" => {
+            let mut place = scope.clone();
+            if let Some(directory) = args.of('C').last() {
+                place.enter(directory.as_known());
+            }
+            for place in [scope, &place] {
+                each(w, REPLACE, &args.operands, false, ctx, place);
+            }
+            each(w, REPLACE, &[here], true, ctx, &place);
+        }
         "mktemp" if operand(0).is_some() => {
             let place = args.operands.get(..1).unwrap_or_default();
             each(w, WRITE, &place.iter().map(parent).collect::<Vec<_>>(), true, ctx, scope);
         }
         "unzip" => {
-            each(w, READ, args.operands.get(..1).unwrap_or_default(), false, ctx, scope);
-            if let Some(archive) = operand(0) {
-                each(w, READ, &[Value { text: format!("{}.zip", archive.text), ..archive.clone() }], false, ctx, scope);
+            for archive in args.operands.iter().filter(|o| o.text != "-").take(1) {
+                for ending in ["", ".zip", ".ZIP"] {
+                    let file = Value { text: format!("{}{ending}", archive.text), ..archive.clone() };
+                    each(w, READ, &[file], false, ctx, scope);
+                }
             }
             if args.of('D').next().is_none() {
                 each(w, WRITE, &[here], true, ctx, scope);

@@ -40,7 +40,9 @@ pub(crate) fn curl(w: &mut Walker, args: &Arguments, ctx: &Context, scope: &Scop
             }
             let joined = Value { text: format!("{}/{}", directory.text, out.text), ..out.clone() };
             let whole = if out.text.starts_with(['/', '~']) || out.text == "-" { out.clone() } else { joined };
-            each(w, WRITE, &[whole], false, ctx, scope);
+            if whole.text != "-" {
+                each(w, WRITE, &[whole], false, ctx, scope);
+            }
         }
     }
     for (role, value) in &args.values {
@@ -54,7 +56,10 @@ fn curl_value(w: &mut Walker, role: char, value: &Value, ctx: &Context, scope: &
     let file = match role {
         '@' if text.contains("%output") => return w.opaque("`curl -w` that writes files", ctx),
         '@' => text.strip_prefix('@'),
-        '&' => text.split_once('@').map(|(_, file)| file).or_else(|| text.split_once('<').map(|(_, file)| file)),
+        '&' => match text.split_once('=') {
+            Some((_, content)) if content.starts_with(['@', '<']) => content.get(1..),
+            _ => text.split_once('@').map(|(_, file)| file),
+        },
         ';' if !text.contains('=') => Some(text),
         'r' if text.contains(['{', '[', ':']) => return w.opaque("`curl` with a file that is named by a pattern", ctx),
         _ => None,
@@ -74,7 +79,7 @@ fn is_plain_url(text: &str) -> bool {
     let bare = lower.starts_with(|c: char| c.is_ascii_alphanumeric())
         && !lower.contains(['{', '[', '\\'])
         && !lower.contains("://")
-        && !lower.starts_with("file");
+        && !lower.starts_with("file:");
     schemed || bare
 }
 
@@ -90,7 +95,7 @@ pub(crate) fn wget(w: &mut Walker, args: &Arguments, ctx: &Context, scope: &Scop
         w.opaque(format!("`wget` of a URL that is not followed: `{}`", url.text), ctx);
     }
     let outputs: Vec<Value> = args.of('o').cloned().collect();
-    each(w, WRITE, &outputs, false, ctx, scope);
+    each(w, WRITE, &outputs.iter().filter(|o| o.text != "-").cloned().collect::<Vec<_>>(), false, ctx, scope);
     if outputs.is_empty() && !args.has('k') {
         let directory = args.of('D').next().cloned().unwrap_or_else(|| Value::known("."));
         let files: Vec<Value> = args.operands.iter().map(|u| saved(&directory, &u.text)).collect();
@@ -106,7 +111,16 @@ pub(crate) fn copies(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Cont
     paths(w, arguments, ctx, scope);
     let files: Vec<Value> = arguments.iter().filter(|a| !a.text.starts_with('-')).cloned().collect();
     if name == "zip" {
-        each(w, BOTH, files.get(..1).unwrap_or_default(), false, ctx, scope);
+        if let Some(archive) = files.first() {
+            each(
+                w,
+                BOTH,
+                &[archive.clone(), Value { text: format!("{}.zip", archive.text), ..archive.clone() }],
+                false,
+                ctx,
+                scope,
+            );
+        }
         return each(w, READ, files.get(1..).unwrap_or_default(), true, ctx, scope);
     }
     let local = |a: &&Value| !a.text.split('/').next().unwrap_or_default().contains(':');

@@ -28,6 +28,7 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
         "zip" | "rsync" | "scp" => fetch::copies(w, name, arguments, ctx, scope),
         _ => match options::program(name) {
             Some(program) if program.operands == "paths" => {
+                runs_by_words(w, name, arguments, ctx);
                 paths(w, arguments, ctx, scope);
                 behind_options(w, arguments, ctx, scope);
             }
@@ -49,7 +50,13 @@ fn by_table(w: &mut Walker, name: &str, program: &Program, arguments: &[Value], 
     let below = program.goes_below() || args.has('*');
     let first_is_none = program.operands.starts_with('1') && !args.has('^');
     let mut operands: Vec<Value> = args.operands.iter().skip(usize::from(first_is_none)).cloned().collect();
-    if operands.is_empty() && program.is_about_here() && (program.operands == "list" || below) {
+    if matches!(program.operands.trim_start_matches('1'), "read" | "unpack" | "gzip" | "xz") && !opens_dash(name) {
+        operands.retain(|o| o.text != "-");
+    }
+    if args.operands.len() <= usize::from(first_is_none)
+        && program.is_about_here()
+        && (program.operands == "list" || below)
+    {
         operands.push(Value::known("."));
     }
     match program.operands.trim_start_matches('1') {
@@ -64,27 +71,36 @@ fn by_table(w: &mut Walker, name: &str, program: &Program, arguments: &[Value], 
         "test" => tests(w, &operands, ctx, scope),
         // What comes second is written.
         "inout" => {
-            each(w, READ, &operands, false, ctx, scope);
-            each(w, WRITE, operands.get(1..).unwrap_or_default(), false, ctx, scope);
+            // `uniq +3 in out` has another first one.
+            for (n, file) in operands.iter().enumerate().filter(|(_, f)| f.text != "-") {
+                let actions = if n == 0 { READ } else { BOTH };
+                each(w, actions, std::slice::from_ref(file), false, ctx, scope);
+            }
         }
         "copy" | "move" | "link" | "install" => copies::run(w, program.operands, &args, ctx, scope),
         "gzip" | "xz" | "unpack" => copies::packed(w, program, &operands, &args, ctx, scope),
         "tar" => copies::tar(w, &args, ctx, scope),
-        "split" | "mktemp" | "unzip" => copies::beside(w, program.operands, &args, ctx, scope),
+        "split" | "csplit" | "mktemp" | "unzip" | "patch" => copies::beside(w, program.operands, &args, ctx, scope),
         "curl" => fetch::curl(w, &args, ctx, scope),
         "wget" => fetch::wget(w, &args, ctx, scope),
         other => w.opaque(format!("`{name}`, whose arguments are `{other}`"), ctx),
     }
 }
 
+/// Programs to which `-` is a file of that name, and not standard input.
+fn opens_dash(name: &str) -> bool {
+    matches!(name, "rev" | "column" | "hexdump" | "more" | "strings" | "shuf" | "tsort" | "lsattr")
+}
+
 /// The files that are values of options.
 fn values(w: &mut Walker, name: &str, args: &Arguments, ctx: &Context, scope: &Scope) {
     for (role, value) in &args.values {
-        let value = std::slice::from_ref(value);
+        let standard = value.text == "-" && (matches!(role, 'r' | 'n' | 'f') || matches!(name, "curl" | "wget"));
+        let value = if standard { &[] } else { std::slice::from_ref(value) };
         match role {
             'r' => each(w, READ, value, false, ctx, scope),
             'w' => each(w, WRITE, value, false, ctx, scope),
-            'b' => each(w, BOTH, value, false, ctx, scope),
+            'b' | 'f' => each(w, BOTH, value, false, ctx, scope),
             'l' => each(w, LIST, value, false, ctx, scope),
             'D' => each(w, WRITE, value, true, ctx, scope),
             'R' => each(w, READ, value, true, ctx, scope),
@@ -103,7 +119,7 @@ fn values(w: &mut Walker, name: &str, args: &Arguments, ctx: &Context, scope: &S
 
 /// Notes files; `below` where what is in directories of that name is meant as well.
 pub(crate) fn each(w: &mut Walker, actions: &[Action], files: &[Value], below: bool, ctx: &Context, scope: &Scope) {
-    for file in files.iter().filter(|f| f.text != "-") {
+    for file in files {
         // A pattern or a variable is opaque already; its text may still meet a policy.
         if file.unknown.is_none() {
             place(w, actions, file, below, ctx, scope);
@@ -224,6 +240,19 @@ pub(crate) fn names(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &
         if !value.is_empty() && !value.starts_with('-') && !is_url {
             w.file(READ, &Value::known(value), ctx, scope);
         }
+    }
+}
+
+/// Words and options by which programs of that kind run others.
+fn runs_by_words(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
+    let runs = |text: &str| match name {
+        "ip" => text == "exec" || matches!(text, "-b" | "--b") || ["-ba", "--ba"].iter().any(|b| text.starts_with(b)),
+        "apt" | "apt-get" | "apt-cache" => ["-o", "-c", "--option", "--config"].iter().any(|o| text.starts_with(o)),
+        "yum" | "dnf" => ["-c", "--config", "--setopt"].iter().any(|o| text.starts_with(o)),
+        _ => false,
+    };
+    if let Some(argument) = arguments.iter().find(|a| runs(&a.text)) {
+        w.opaque(format!("an option by which `{name}` runs programs: `{}`", argument.text), ctx);
     }
 }
 

@@ -148,11 +148,12 @@ fn command(w: &mut Walker, words: &[Value], starts: &[Value], ctx: &Context, sco
     let many = |n: usize| text(n) == Some("+") && n.checked_sub(1).and_then(text) == Some("{}");
     let end = (0..words.len()).find(|n| text(*n) == Some(";") || many(*n)).unwrap_or(words.len());
     let mut command = words.get(..end).unwrap_or_default().to_vec();
+    found(w, &command, starts, ctx, scope);
     if many(end) {
         // As many as there are: what comes last may be written, what comes first be no file.
         command.extend([Value::known("{}"), Value::known("{}")]);
+        found(w, &command, starts, ctx, scope);
     }
-    found(w, &command, starts, ctx, scope);
     end + 1
 }
 

@@ -57,6 +57,8 @@ pub(crate) fn run(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Sc
             each(w, WRITE, &args.operands, true, ctx, &place);
         }
         "clone" => {
+            let local: Vec<Value> = args.operands.iter().take(1).filter(|o| !o.text.contains(':')).cloned().collect();
+            each(w, READ, &local, true, ctx, &place);
             paths(w, &args.operands, ctx, &place);
             let into = args.operands.get(1).map(|d| d.text.as_str());
             let name = args.operands.first().map(|u| u.text.trim_end_matches('/').trim_end_matches(".git"));

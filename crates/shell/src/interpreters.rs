@@ -1,7 +1,7 @@
 //! Shells and other programs that run code: from an argument, from standard input, from a file.
 use crate::{
     parser::is_name,
-    programs,
+    path, programs,
     scope::{Scope, Value},
     walk::{Context, Stdin, Walker},
     wrappers,
@@ -100,6 +100,7 @@ fn shell(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: 
         },
         None if command => w.opaque(format!("`{name} -c` without a text"), ctx),
         Some((file, arguments)) if !stdin => {
+            code_file(w, name, file, ctx, scope);
             w.file(&[Action::ReadFile], file, ctx, scope);
             programs::words(w, &std::iter::once(file).chain(arguments).cloned().collect::<Vec<_>>(), ctx, scope);
         }
@@ -113,6 +114,13 @@ fn shell(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: 
             }
             Stdin::Caller | Stdin::Elsewhere | Stdin::Commands => wrappers::shell(w, ctx),
         },
+    }
+}
+
+/// A file of code that is standard input under another name.
+fn code_file(w: &mut Walker, name: &str, file: &Value, ctx: &Context, scope: &Scope) {
+    if scope.resolve(&file.text).is_ok_and(|paths| paths.iter().any(|p| path::is_input(p))) {
+        w.opaque(format!("code that `{name}` reads from standard input"), ctx);
     }
 }
 
@@ -140,6 +148,7 @@ fn code_of(
     }
     match rest.first() {
         Some(file) if file.text != "-" => {
+            code_file(w, name, file, ctx, scope);
             w.file(&[Action::ReadFile], file, ctx, scope);
             programs::note(w, &file.text, &file.text, rest.get(1..).unwrap_or_default(), ctx);
             crate::files::paths(w, rest.get(1..).unwrap_or_default(), ctx, scope);

@@ -43,6 +43,11 @@ pub(crate) fn is_standard(path: &str) -> bool {
     matches!(path, "/dev/null" | "/dev/stdin" | "/dev/stdout" | "/dev/stderr" | "/dev/tty" | "/dev/zero" | "/dev/full")
 }
 
+/// Whether a file of code is what is read as standard input.
+pub(crate) fn is_input(path: &str) -> bool {
+    matches!(path, "/dev/stdin" | "/dev/tty" | "/dev/stdout" | "/dev/stderr")
+}
+
 /// Directories whose programs are known by their name alone.
 const STANDARD: [&str; 6] = ["/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/"];
 

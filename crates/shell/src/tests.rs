@@ -809,3 +809,43 @@ fn files_behind_options_are_asked_about() {
         assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
     }
 }
+
+/// Found by running texts under strace (`tests/traced`).
+#[test]
+fn what_was_seen_to_run_or_open_is_foreseen() {
+    for (text, wanted) in [
+        ("xxd f -b", "write_file ~/-b"),
+        ("uniq +1 a b", "write_file ~/b"),
+        ("uniq - b", "write_file ~/b"),
+        ("ln -s a -", "write_file ~/-"),
+        ("tee - < a", "write_file ~/-"),
+        ("bunzip2 a", "write_file ~/a.out"),
+        ("zip d/x a", "write_file ~/d/x.zip"),
+        ("find a -exec grep -r x {} +", "read_file ~/a"),
+        ("find a -exec egrep -rx {} +", "read_file ~/"),
+        ("find d -exec cat {} +", "read_file ~/d/"),
+        ("exec -ca x cat a", "read_file ~/a"),
+        ("command -pp cat a", "read_file ~/a"),
+        ("patch < a", "write_file ~/"),
+        ("csplit a 2", "write_file ~/"),
+        ("tar xf x -C d a -C e b", "write_file ~/d/e/"),
+        ("curl -F x=@F http://h", "read_file ~/F"),
+    ] {
+        assert!(read(text).lines().any(|l| l == wanted), "{text}: {}", read(text));
+    }
+    for text in [
+        "sort -y F",
+        "cp -S .o a b",
+        "env - cat a",
+        "file -m F a",
+        "CDPATH=d; cd s; cat f",
+        "bash /dev/stdin <<E\ncat a\nE",
+        "python3 /dev/stdin <<E\n1\nE",
+        "exec -x cat a",
+        "builtin -x cat a",
+        "ip netns exec a id",
+        "apt-get -o APT::Update::Pre-Invoke::=id update",
+    ] {
+        assert!(!opaque(text).is_empty(), "{text}: {}", read(text));
+    }
+}

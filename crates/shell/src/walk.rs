@@ -82,6 +82,12 @@ impl Walker {
         match scope.resolve(path) {
             Ok(paths) => {
                 for path in paths.into_iter().filter(|p| !path::is_standard(p)) {
+                    // What `find` puts there is anything below.
+                    if let Some(start) = path.strip_suffix("{}").filter(|s| s.ends_with('/')) {
+                        for action in actions {
+                            self.add(*action, Resource::File { path: start.into() }, ctx);
+                        }
+                    }
                     for action in actions {
                         self.add(*action, Resource::File { path: path.as_str().into() }, ctx);
                     }
@@ -362,6 +368,9 @@ impl Walker {
 pub(crate) fn note_variable(walker: &mut Walker, name: &str, ctx: &Context) {
     if name == "IFS" {
         walker.opaque("`IFS` is changed: words are no longer what they seem", ctx);
+    }
+    if name == "CDPATH" {
+        walker.opaque("`CDPATH` is set: `cd` goes elsewhere", ctx);
     }
     if matches!(name, "POSIXLY_CORRECT" | "_POSIX2_VERSION") {
         walker.opaque(format!("`{name}` is set: options are read by other rules"), ctx);

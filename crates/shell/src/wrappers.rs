@@ -143,6 +143,10 @@ fn read<'a>(options: &Options, arguments: &'a [Value]) -> Result<Read<'a>, Strin
     let mut rest = arguments;
     while let Some((first, tail)) = rest.split_first() {
         let text = first.as_known().ok_or_else(|| first.text.clone())?;
+        // `env -` is `env -i`.
+        if text == "-" {
+            return Err(text.to_owned());
+        }
         if text == "--" {
             rest = tail;
             break;
