@@ -1,7 +1,7 @@
 //! Commands that the shell runs itself (POSIX.1-2024 §2.15; bash's manual, "Shell Builtin Commands").
 use crate::{
     files,
-    parser::is_name,
+    parser::{DEEPEST, is_name},
     programs,
     scope::{Scope, Value},
     walk::{Context, Stdin, Walker, note_variable},
@@ -314,8 +314,18 @@ fn prefix(w: &mut Walker, by: &str, arguments: &[Value], ctx: &Context, scope: &
         }
     }
     let Some((name, arguments)) = rest.split_first() else { return };
+    w.nested += 1;
+    let done = match name.as_known() {
+        _ if w.nested > DEEPEST => {
+            w.opaque("more commands that run others than can be gone through", ctx);
+            true
+        }
+        Some(known) => run(w, known, arguments, ctx, scope),
+        None => false,
+    };
+    w.nested -= 1;
     match name.as_known() {
-        Some(known) if run(w, known, arguments, ctx, scope) => {}
+        _ if done => {}
         Some(_) if by == "builtin" => {}
         Some(known) => programs::run(w, known, arguments, ctx, scope),
         None => w.opaque(format!("a program whose name is only known when it runs: `{}`", name.text), ctx),

@@ -1,12 +1,17 @@
 //! Programs: what is noted of each, and which of them run others.
 use crate::{
-    files, interpreters, path,
+    files, interpreters,
+    parser::DEEPEST,
+    path,
     scope::{Scope, Value},
     transfer,
-    walk::{Context, Stdin, Walker},
+    walk::{Context, MOST, Stdin, Walker},
     wrappers,
 };
 use doorward_model::{Action, Name, Resource};
+
+/// How long the commands of a command line may be together: each may be noted with all its arguments.
+const HEAVIEST: usize = 8 * crate::LONGEST;
 
 /// How many programs the command of a request is named by.
 const NAMED: usize = 8;
@@ -14,6 +19,16 @@ const NAMED: usize = 8;
 /// Notes a program and what it does with its arguments.
 pub(crate) fn run(w: &mut Walker, written: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     w.steps += 1;
+    w.weight += written.len() + arguments.iter().map(|a| a.text.len() + 1).sum::<usize>();
+    if w.steps > MOST || w.nested >= DEEPEST || w.weight > HEAVIEST {
+        return w.opaque("more programs that run others than can be gone through", ctx);
+    }
+    w.nested += 1;
+    runs(w, written, arguments, ctx, scope);
+    w.nested -= 1;
+}
+
+fn runs(w: &mut Walker, written: &str, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     if written.is_empty() || written.contains('\0') {
         return w.opaque("a program without a name", ctx);
     }

@@ -409,6 +409,20 @@ fn nesting_is_bounded_and_linear() {
         let text = unit.repeat(120_000 / unit.len());
         let _decided = read(&text);
     }
+    for unit in [
+        "env ",
+        "find -exec ",
+        "find . -exec find {} -exec ",
+        "nice env ",
+        "xargs ",
+        "busybox ",
+        "command ",
+        "sudo ",
+        "eval ",
+    ] {
+        let text = format!("{} cat {{}} +", unit.repeat(60_000 / unit.len()));
+        assert!(!opaque(&text).is_empty(), "{unit}");
+    }
     let nested = (0..15).fold("rm /a".to_owned(), |inner, _| format!("$({inner})"));
     assert!(programs_of(&format!("echo {nested}")).contains(&"rm".to_owned()));
 }

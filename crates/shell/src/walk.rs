@@ -9,7 +9,7 @@ use doorward_model::{Access, Action, Resource};
 use std::collections::BTreeSet;
 
 /// How many commands are gone through, and how many rights a command line may ask for.
-const MOST: usize = 4000;
+pub(crate) const MOST: usize = 4000;
 /// Loops over no more words than this are gone through word by word.
 const UNROLLED: usize = 16;
 
@@ -55,6 +55,10 @@ pub(crate) struct Walker {
     pub(crate) programs: Vec<String>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) steps: usize,
+    /// How many programs that run others it is in.
+    pub(crate) nested: u32,
+    /// How long the commands gone through were together.
+    pub(crate) weight: usize,
     /// More lines follow in the same shell, which are read on their own.
     pub(crate) lives_on: bool,
 }
