@@ -186,7 +186,7 @@ fn only_known(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context) {
     };
     let unknown = match name {
         "scp" => odd(&clusters("346ABCpqrTv")),
-        "zip" => odd(&clusters("rqj0123456789yuvmXD")),
+        "zip" => odd(&clusters("rqj0123456789yuvXD")),
         "rsync" => {
             let plain = clusters("avrtpogDnzhPucHAXSWxLKkOJiq");
             let long = |t: &str| RSYNC.contains(&t) || t.starts_with("--exclude=") || t.starts_with("--include=");

@@ -64,7 +64,12 @@ fn by_table(w: &mut Walker, name: &str, program: &Program, arguments: &[Value], 
         _ if args.has('0') => {}
         "read" => each(w, if below { SEARCH } else { READ }, &operands, below, ctx, scope),
         "list" => each(w, LIST, &operands, below, ctx, scope),
-        "write" => each(w, WRITE, &operands, false, ctx, scope),
+        "write" => {
+            each(w, WRITE, &operands, false, ctx, scope);
+            if args.has('p') {
+                each(w, WRITE, &left_again(&operands), false, ctx, scope);
+            }
+        }
         "remove" => each(w, REMOVE, &operands, below, ctx, scope),
         "alter" => each(w, ALTER, &operands, below, ctx, scope),
         "shred" => each(w, &[Action::RemoveFile, Action::WriteFile], &operands, false, ctx, scope),
@@ -85,6 +90,16 @@ fn by_table(w: &mut Walker, name: &str, program: &Program, arguments: &[Value], 
         "wget" => fetch::wget(w, &args, ctx, scope),
         other => w.opaque(format!("`{name}`, whose arguments are `{other}`"), ctx),
     }
+}
+
+/// Directories that a path goes into and leaves again by `..`: `mkdir -p` makes them.
+fn left_again(paths: &[Value]) -> Vec<Value> {
+    let known = paths.iter().filter(|p| p.unknown.is_none());
+    let before = |path: &Value| -> Vec<Value> {
+        let text = path.text.as_str();
+        text.match_indices("/..").filter_map(|(at, _)| text.get(..at)).map(Value::known).collect()
+    };
+    known.flat_map(before).collect()
 }
 
 /// Programs to which `-` is a file of that name, and not standard input.

@@ -3,7 +3,7 @@ use crate::{
     programs,
     scope::{Scope, Value},
     transfer::place,
-    walk::{Context, Stdin, Walker},
+    walk::{Context, Walker},
 };
 use doorward_model::Action;
 
@@ -162,7 +162,8 @@ fn found(w: &mut Walker, command: &[Value], starts: &[Value], ctx: &Context, sco
     if command.first().is_some_and(|c| c.text.contains("{}")) {
         return w.opaque("`find` that runs what it finds", ctx);
     }
-    let ctx = ctx.with_stdin(Stdin::Elsewhere);
+    // They have its standard input.
+    let ctx = ctx.within();
     for start in starts {
         let below =
             Value { text: format!("{}/{{}}", start.text.trim_end_matches('/')), unknown: start.unknown.clone() };

@@ -110,7 +110,9 @@ fn shell(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: 
                 // It is read line by line, by the commands in it too.
                 let one_line = text.lines().filter(|l| !l.trim().is_empty()).count() < 2;
                 let stdin = if one_line { Stdin::Elsewhere } else { Stdin::Commands };
+                let before = std::mem::replace(&mut w.by_input, true);
                 w.text(&text.clone(), &ctx.with_stdin(stdin), &mut own);
+                w.by_input = before;
             }
             Stdin::Caller | Stdin::Elsewhere | Stdin::Commands => wrappers::shell(w, ctx),
         },

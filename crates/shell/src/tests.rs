@@ -842,6 +842,7 @@ fn what_was_seen_to_run_or_open_is_foreseen() {
         ("command -pp cat a", "read_file ~/a"),
         ("patch < a", "write_file ~/"),
         ("csplit a 2", "write_file ~/"),
+        ("flock f --command 'cat F'", "read_file ~/F"),
         ("tar xf x -C d a -C e b", "write_file ~/d/e/"),
         ("curl -F x=@F http://h", "read_file ~/F"),
     ] {
@@ -849,6 +850,11 @@ fn what_was_seen_to_run_or_open_is_foreseen() {
     }
     for text in [
         "sort -y F",
+        "zip -m x a",
+        "bash <<'E'\nx=$(cat)\ny=1\nE",
+        "bash <<'E'\nfind . -exec cat \\;\nx=1\nE",
+        "bash <<< 'exec <b'",
+        "bash <<'E'\ncommand exec 0<b\nls\nE",
         "cp -S .o a b",
         "env - cat a",
         "file -m F a",

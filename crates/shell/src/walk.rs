@@ -43,6 +43,11 @@ impl Context {
         Self { alone: false, ..self.clone() }
     }
 
+    /// For what runs in the course of a command, and has the same standard input.
+    pub(crate) fn within(&self) -> Self {
+        if self.stdin == Stdin::Commands { self.inner() } else { self.with_stdin(Stdin::Elsewhere) }
+    }
+
     pub(crate) fn with_stdin(&self, stdin: Stdin) -> Self {
         Self { stdin, ..self.inner() }
     }
@@ -61,6 +66,8 @@ pub(crate) struct Walker {
     pub(crate) weight: usize,
     /// More lines follow in the same shell, which are read on their own.
     pub(crate) lives_on: bool,
+    /// The commands at hand come by the standard input of their shell.
+    pub(crate) by_input: bool,
 }
 
 impl Walker {
@@ -241,7 +248,7 @@ impl Walker {
         for part in parts {
             match part {
                 Part::Command(script) => {
-                    self.script(script, &ctx.with_stdin(Stdin::Elsewhere), &mut scope.clone());
+                    self.script(script, &ctx.within(), &mut scope.clone());
                 }
                 Part::Risky(why) => self.opaque(*why, ctx),
                 Part::Text(_)
@@ -324,6 +331,9 @@ impl Walker {
         let values: Vec<Value> = simple.words.iter().map(|w| scope.value(w)).collect();
         if self.lives_on && !simple.redirects.is_empty() && values.first().is_some_and(|v| v.text == "exec") {
             self.opaque("`exec` that redirects the shell itself", &ctx);
+        }
+        if self.by_input && simple.redirects.iter().any(|r| r.stdin) && values.iter().any(|v| v.text == "exec") {
+            self.opaque("`exec` by which a shell reads other commands", &ctx);
         }
         if let Some((name, arguments)) = values.split_first() {
             self.command(name, arguments, &ctx, scope);

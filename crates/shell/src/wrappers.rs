@@ -286,6 +286,12 @@ fn inner(w: &mut Walker, name: &str, read: &Read<'_>, ctx: &Context, scope: &mut
             Ok(None) | Err(()) => w.opaque("`xargs` of a file that is only known when it runs", &ctx),
         }
     }
+    // At a terminal, it writes what the program says.
+    if name == "nohup" && w.lives_on && scope.resolve("nohup.out").is_ok() {
+        for place in ["nohup.out", "~/nohup.out"] {
+            w.file(&[Action::WriteFile], &Value::known(place), &ctx, scope);
+        }
+    }
     if name == "time" && read.has(&["o"]) {
         w.opaque("`time -o` into a file", &ctx);
     }
@@ -400,7 +406,7 @@ fn su(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &mu
 fn flock(w: &mut Walker, read: &Read<'_>, ctx: &Context, scope: &mut Scope) {
     let operand = read.operands.first();
     match (operand, read.command.split_first()) {
-        (Some(file), Some((dash_c, command))) if dash_c.text == "-c" => {
+        (Some(file), Some((dash_c, command))) if matches!(dash_c.text.as_str(), "-c" | "--command") => {
             w.file(&[Action::WriteFile], file, ctx, scope);
             texts(w, command, ctx, scope);
         }

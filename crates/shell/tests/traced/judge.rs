@@ -52,7 +52,8 @@ pub(crate) fn compare(text: &str, log: &str) -> Vec<String> {
 }
 
 /// Programs that run these by themselves.
-const HELPERS: [(&str, &str); 9] = [
+const HELPERS: [(&str, &str); 10] = [
+    ("diff3", "diff"),
     ("zcat", "gzip"),
     ("gunzip", "gzip"),
     ("egrep", "grep"),
@@ -70,7 +71,8 @@ fn runs(event: &Event, programs: &[String]) -> bool {
         _ => event.path.clone(),
     };
     programs.contains(&name)
-        || HELPERS.iter().any(|(by, them)| *by == event.program && them.split(' ').any(|t| t == name))
+        // Whose child it is may be lost where the time was over.
+        || HELPERS.iter().any(|(by, them)| (*by == event.program || event.program.is_empty()) && them.split(' ').any(|t| t == name))
 }
 
 fn opens(event: &Event, files: &[(Action, String)]) -> bool {

@@ -481,7 +481,26 @@ impl Maker {
     }
 
     pub(crate) fn text(&mut self) -> String {
-        self.frame(2)
+        let mut text = self.frame(2);
+        if self.chance(15) {
+            self.spoil(&mut text);
+        }
+        text
+    }
+
+    /// Takes a character away, or puts one in.
+    fn spoil(&mut self, text: &mut String) {
+        let places: Vec<usize> = text.char_indices().map(|(n, _)| n).collect();
+        let at = places[self.below(places.len())];
+        if self.chance(50) {
+            text.remove(at);
+        } else {
+            let more = self.of(&[
+                "'", "\"", "\\", "$", "`", " ", "\n", ";", "&", "|", "(", ")", "{", "}", "<", ">", "#", "~", "*", "!",
+                "=", "-", "F",
+            ]);
+            text.insert_str(at, more);
+        }
     }
 
     fn frame(&mut self, depth: u32) -> String {
