@@ -23,6 +23,7 @@ pub(crate) fn run(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context
     match name {
         "dd" => dd(w, arguments, ctx, scope),
         "jq" => jq(w, arguments, ctx, scope),
+        "chattr" | "setfacl" | "setcap" => attributes(w, name, arguments, ctx, scope),
         "git" => git::run(w, arguments, ctx, scope),
         "ssh" | "sftp" | "telnet" | "nc" | "ncat" | "netcat" | "socat" => fetch::elsewhere(w, name, arguments, ctx),
         "zip" | "rsync" | "scp" => fetch::copies(w, name, arguments, ctx, scope),
@@ -170,6 +171,21 @@ fn dd(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &Scope) {
             w.file(WRITE, &file, ctx, scope);
         }
     }
+}
+
+/// Programs whose first word, or option, may be what is changed: every word is taken for a file.
+fn attributes(w: &mut Walker, name: &str, arguments: &[Value], ctx: &Context, scope: &Scope) {
+    let options = arguments.iter().filter(|a| a.text.starts_with('-'));
+    let lists = options.clone().any(|a| {
+        ["--restore", "--modify-", "--remove-f", "--set-f"].iter().any(|o| a.text.starts_with(o))
+            || (name == "setfacl" && !a.text.starts_with("--") && a.text.contains(['M', 'X']))
+    });
+    if lists {
+        w.opaque(format!("`{name}` with a list that is in a file"), ctx);
+    }
+    let below = options.clone().any(|a| a.text.contains('R') || a.text.starts_with("--r"));
+    let files: Vec<Value> = arguments.iter().filter(|a| !a.text.starts_with('-')).cloned().collect();
+    each(w, ALTER, &files, below, ctx, scope);
 }
 
 /// jq 1.6 reads its options itself; `import` and `include` read files.

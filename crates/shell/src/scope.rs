@@ -92,8 +92,7 @@ impl Scope {
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
-        // The last argument of the last command.
-        if name == "_" {
+        if is_set_by_shells(name) {
             return None;
         }
         self.variables.get(name)?.as_deref()
@@ -168,6 +167,41 @@ impl Scope {
             Part::Unknown(why) | Part::Risky(why) => unknown(out, why),
         }
     }
+}
+
+/// Variables that shells set themselves, whatever was put into them (bash's manual, "Bash Variables").
+fn is_set_by_shells(name: &str) -> bool {
+    const OWN: [&str; 28] = [
+        "_",
+        "PWD",
+        "OLDPWD",
+        "RANDOM",
+        "SRANDOM",
+        "SECONDS",
+        "EPOCHSECONDS",
+        "EPOCHREALTIME",
+        "LINENO",
+        "PPID",
+        "UID",
+        "EUID",
+        "FUNCNAME",
+        "GROUPS",
+        "DIRSTACK",
+        "HISTCMD",
+        "PIPESTATUS",
+        "REPLY",
+        "OPTARG",
+        "OPTIND",
+        "MAPFILE",
+        "COPROC",
+        "COLUMNS",
+        "LINES",
+        "SHELLOPTS",
+        "SHLVL",
+        "MACHTYPE",
+        "HOSTTYPE",
+    ];
+    OWN.contains(&name) || ["BASH", "COMP_", "READLINE_"].iter().any(|p| name.starts_with(p))
 }
 
 /// Whether an unquoted variable of this value stays the one word it is.

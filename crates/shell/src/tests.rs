@@ -842,6 +842,8 @@ fn what_was_seen_to_run_or_open_is_foreseen() {
         ("command -pp cat a", "read_file ~/a"),
         ("patch < a", "write_file ~/"),
         ("csplit a 2", "write_file ~/"),
+        ("chattr -i f", "alter_file ~/f"),
+        ("setfacl -R -m u:a:r d", "alter_file ~/d/"),
         ("flock f --command 'cat F'", "read_file ~/F"),
         ("tar xf x -C d a -C e b", "write_file ~/d/e/"),
         ("curl -F x=@F http://h", "read_file ~/F"),
@@ -850,6 +852,9 @@ fn what_was_seen_to_run_or_open_is_foreseen() {
     }
     for text in [
         "sort -y F",
+        "BASH_REMATCH=a; [[ b =~ b ]]; rm $BASH_REMATCH",
+        "PWD=/x; cd d; rm $PWD/f",
+        "RANDOM=1; rm $RANDOM",
         "zip -m x a",
         "bash <<'E'\nx=$(cat)\ny=1\nE",
         "bash <<'E'\nfind . -exec cat \\;\nx=1\nE",
