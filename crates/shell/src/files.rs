@@ -263,13 +263,13 @@ pub(crate) fn names(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &
     paths(w, arguments, ctx, scope);
     for argument in arguments.iter().filter(|a| a.unknown.is_none() && path_in(&a.text).is_none()) {
         let text = argument.text.as_str();
-        let value = match text.split_once('=') {
-            Some((_, value)) if text.starts_with("--") => value,
-            _ => text,
-        };
-        let is_url = value.contains("://");
-        if !value.is_empty() && !value.starts_with('-') && !is_url {
-            w.file(READ, &Value::known(value), ctx, scope);
+        // `--option=FILE`, `name=FILE`, `@FILE`: the word itself, and what is behind the sign.
+        let behind = text.split_once('=').map(|(_, value)| value).or_else(|| text.strip_prefix('@'));
+        for value in std::iter::once(text).chain(behind) {
+            let is_url = value.contains("://");
+            if !value.is_empty() && !value.starts_with('-') && !is_url {
+                w.file(READ, &Value::known(value), ctx, scope);
+            }
         }
     }
 }

@@ -785,6 +785,8 @@ fn files_behind_options_are_asked_about() {
         ("awk 1 ./a=b", "read_file ~/a=b"),
         ("someprogram F", "read_file ~/F"),
         ("someprogram --x=F", "read_file ~/F"),
+        ("someprogram if=F", "read_file ~/F"),
+        ("someprogram @F", "read_file ~/F"),
         ("kubectl apply -f F", "read_file ~/F"),
         ("export http_proxy=x", "set_variable http_proxy"),
         ("export foo=x", "set_variable foo"),

@@ -90,7 +90,10 @@ fn opens(event: &Event, files: &[(Action, String)]) -> bool {
         "sed" => name.len() == 9 && name.starts_with("sed"),
         "zip" => name.len() == 8 && name.starts_with("zi"),
         "ln" | "cp" | "mv" => name.len() == 8 && name.starts_with("Cu"),
-        "curl" => name.ends_with(".tmp"),
+        "curl" => name.ends_with(".tmp") || name.ends_with("curlrc"),
+        // What they read as they start.
+        "wget" => name.starts_with(".wget"),
+        "jq" => name == ".jq",
         "shred" => name.chars().all(|c| c == '0'),
         _ => false,
     };
@@ -103,7 +106,8 @@ fn opens(event: &Event, files: &[(Action, String)]) -> bool {
         Kind::Read => has(&[Action::ReadFile]) || looks && listed(&has) || is_directory(path),
         // Names that the shell itself looks for: `echo *`.
         Kind::List => listed(&has) || event.program == "bash" || event.program == "sh",
-        Kind::Write => has(&[Action::WriteFile]),
+        // sync opens what it cannot read to write, and writes nothing.
+        Kind::Write => has(&[Action::WriteFile]) || event.program == "sync" && listed(&has),
         Kind::Remove => has(&[Action::RemoveFile, Action::WriteFile]),
         Kind::Alter => has(&[Action::AlterFile, Action::WriteFile]),
         Kind::MakeDirectory => has(&[Action::WriteFile]) || above(),

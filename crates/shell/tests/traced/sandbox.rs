@@ -15,7 +15,8 @@ const PROGRAMS: &str = "awk b2sum base32 base64 basename bash bunzip2 bzcat bzip
     install join jq link ln ls mawk md5sum mkdir mktemp mv nice nl nohup numfmt od paste pr printenv printf ptx readlink \
     realpath rev rm rmdir sdiff sed seq sh sha256sum shred shuf sort split stat stdbuf strings sum sync tac tail tar tee \
     test timeout touch tr tree true truncate tsort uname unexpand uniq unlink unxz unzip vdir wc xargs xxd xz xzcat zcat \
-    zgrep zip zstd curl wget lsattr";
+    zgrep zip zstd curl wget lsattr chown chgrp diff3 patch findmnt lsblk last who users w pgrep mountpoint hostname pathchk \
+    nproc more sha1sum lscpu fallocate dmesg chcon";
 
 /// What strace writes down.
 const CALLS: &str = "trace=execve,execveat,openat,open,openat2,creat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,\
@@ -37,20 +38,26 @@ impl Sandbox {
     pub(crate) fn prepare() -> Option<Self> {
         let root = std::env::temp_dir().join(format!("doorward-traced-{}", std::process::id()));
         let sandbox = Self { root };
-        fs::create_dir_all(sandbox.bin()).ok()?;
-        fs::set_permissions(&sandbox.root, fs::Permissions::from_mode(0o755)).ok()?;
+        match sandbox.fill() {
+            Ok(()) if sandbox.run("cat a").contains("/bin/cat\"") => Some(sandbox),
+            other => {
+                eprintln!("SKIPPED: this needs root, strace with the right to trace, unshare and setpriv ({other:?})");
+                None
+            }
+        }
+    }
+
+    fn fill(&self) -> std::io::Result<()> {
+        fs::create_dir_all(self.bin())?;
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o755))?;
         for name in PROGRAMS.split_whitespace() {
             let place = ["/usr/bin", "/bin"].iter().map(|d| Path::new(d).join(name)).find(|p| p.exists());
             if let Some(place) = place {
-                symlink(place, sandbox.bin().join(name)).ok()?;
+                symlink(place, self.bin().join(name))?;
             }
         }
-        let seen = if chown(sandbox.bin(), Some(0), Some(0)).is_ok() { sandbox.run("cat a") } else { String::new() };
-        if seen.contains("/bin/cat\"") {
-            return Some(sandbox);
-        }
-        eprintln!("SKIPPED: this needs root, strace with the right to trace, unshare and setpriv");
-        None
+        // Only root may hand what it made to nobody.
+        tree(&self.root.join("home"))
     }
 
     fn bin(&self) -> PathBuf {
@@ -63,7 +70,7 @@ impl Sandbox {
         let home = self.root.join("home");
         let log = self.root.join("log");
         let _old = (fs::remove_dir_all(&home), fs::remove_dir_all(&log));
-        tree(&home);
+        tree(&home).unwrap();
         fs::create_dir_all(&log).unwrap();
         chown(&log, Some(NOBODY), Some(NOBODY)).unwrap();
         let trace = log.join("trace");
@@ -102,23 +109,24 @@ impl Sandbox {
 }
 
 /// Small files, and directories with some in them.
-fn tree(home: &Path) {
+fn tree(home: &Path) -> std::io::Result<()> {
     for directory in ["", "d", "d/s", "e", "g"] {
-        fs::create_dir_all(home.join(directory)).unwrap();
+        fs::create_dir_all(home.join(directory))?;
     }
     for file in ["a", "b", "c", "d/a", "d/f", "d/s/f", "e/b", "e/h", "k.txt", "m.log"] {
-        fs::write(home.join(file), format!("x {file}\n1 2 3\na\nb\nd/f\n")).unwrap();
+        fs::write(home.join(file), format!("x {file}\n1 2 3\na\nb\nd/f\n"))?;
     }
-    fs::write(home.join("n.json"), "{\"a\": [1, 2]}\n").unwrap();
-    fs::write(home.join("r.sh"), "#!/bin/sh\ntrue\n").unwrap();
-    fs::set_permissions(home.join("r.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-    own(home);
+    fs::write(home.join("n.json"), "{\"a\": [1, 2]}\n")?;
+    fs::write(home.join("r.sh"), "#!/bin/sh\ntrue\n")?;
+    fs::set_permissions(home.join("r.sh"), fs::Permissions::from_mode(0o755))?;
+    own(home)
 }
 
-fn own(place: &Path) {
-    chown(place, Some(NOBODY), Some(NOBODY)).unwrap();
-    for entry in fs::read_dir(place).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { own(&path) } else { chown(&path, Some(NOBODY), Some(NOBODY)).unwrap() }
+fn own(place: &Path) -> std::io::Result<()> {
+    chown(place, Some(NOBODY), Some(NOBODY))?;
+    for entry in fs::read_dir(place)? {
+        let path = entry?.path();
+        if path.is_dir() { own(&path)? } else { chown(&path, Some(NOBODY), Some(NOBODY))? }
     }
+    Ok(())
 }

@@ -84,7 +84,9 @@ fn log_word(line: &str) -> Option<&str> {
 fn call(process: &mut Process, line: &str, out: &mut Vec<Event>) {
     let Some((name, rest)) = line.split_once('(') else { return };
     let Some(result) = log_word(line) else { return };
-    if result.starts_with('-') || result == "?" {
+    // What is not there was asked for all the same.
+    let missing = line.contains(" ENOENT ") && !name.starts_with("exec") && !name.ends_with("chdir");
+    if (result.starts_with('-') && !missing) || result == "?" {
         return;
     }
     let texts = strings(rest);
