@@ -111,7 +111,8 @@ fn opens_dash(name: &str) -> bool {
 /// The files that are values of options.
 fn values(w: &mut Walker, name: &str, args: &Arguments, ctx: &Context, scope: &Scope) {
     for (role, value) in &args.values {
-        let standard = value.text == "-" && (matches!(role, 'r' | 'n' | 'f') || matches!(name, "curl" | "wget"));
+        let reads = matches!(role, 'r' | 'n' | 'f') && (name, *role) != ("wget", 'r');
+        let standard = value.text == "-" && (reads || name == "curl");
         let value = if standard { &[] } else { std::slice::from_ref(value) };
         match role {
             'r' => each(w, READ, value, false, ctx, scope),

@@ -223,7 +223,7 @@ fn sed(w: &mut Walker, arguments: &[Value], ctx: &Context, scope: &mut Scope) {
     }
     let actions: &[Action] =
         if in_place.is_some() { &[Action::ReadFile, Action::WriteFile] } else { &[Action::ReadFile] };
-    for file in files.into_iter().filter(|f| f.text != "-") {
+    for file in files.into_iter().filter(|f| f.text != "-" || in_place.is_some()) {
         w.file(actions, file, ctx, scope);
         if let Some(ending) = in_place.filter(|e| !e.is_empty()) {
             let kept = Value { text: format!("{}{ending}", file.text), ..file.clone() };

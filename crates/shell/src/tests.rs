@@ -844,6 +844,8 @@ fn what_was_seen_to_run_or_open_is_foreseen() {
         ("command -pp cat a", "read_file ~/a"),
         ("patch < a", "write_file ~/"),
         ("csplit a 2", "write_file ~/"),
+        ("sed -i s/a/b/ -", "write_file ~/-"),
+        ("wget --post-file=- http://h", "read_file ~/-"),
         ("chattr -i f", "alter_file ~/f"),
         ("setfacl -R -m u:a:r d", "alter_file ~/d/"),
         ("flock f --command 'cat F'", "read_file ~/F"),

@@ -1,8 +1,9 @@
 //! A real bash as judge, watched by strace: what it runs and opens was foreseen, or the text was called opaque.
 //!
 //! Texts are made up (`texts.rs`) and run in a scratch directory of their own (`sandbox.rs`): as `nobody`, without a
-//! network, with a few programs on the path, for two seconds at most. What strace saw is read by `trace.rs` and compared
-//! with the facts (`judge.rs`). A longer search: `TRACED_CASES=5000 TRACED_SEED=7 cargo test -p doorward-shell --test traced`.
+//! network, with a few programs on the path, for a second at most. What strace saw is read by `trace.rs` and compared
+//! with the facts (`judge.rs`). A longer search, and texts that were tried by hand:
+//! `TRACED_CASES=5000 TRACED_SEED=7 TRACED_TEXTS=tests/traced/tried.txt cargo test -p doorward-shell --test traced`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -49,7 +50,7 @@ fn what_runs_and_opens_was_foreseen() {
     let cases = number("TRACED_CASES", 180);
     let (mut opaque, mut found) = (0, Vec::new());
     let made_up = (0..cases).map(|_| made.text());
-    // Lines of a file, tried by hand: `\n` in them is a newline.
+    // Lines of a file, tried by hand (those of tried.txt, which take a minute): `\n` in them is a newline.
     let tried = std::env::var("TRACED_TEXTS").ok().map(|file| std::fs::read_to_string(file).unwrap());
     let tried = tried.iter().flat_map(|t| t.lines()).map(|l| l.replace("\\n", "\n"));
     for text in BY_HAND.iter().map(|t| (*t).to_owned()).chain(tried).chain(made_up) {
