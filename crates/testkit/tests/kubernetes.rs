@@ -249,3 +249,16 @@ fn processes(command_line: &str) -> Vec<Pid> {
         entries.filter(|entry| fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|is| is == command_line));
     matching.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
+
+/// `cargo test -p doorward-testkit --test kubernetes -- --ignored --nocapture`; ends with the test, by Ctrl-C for one.
+#[test]
+#[ignore = "for trying things by hand; runs for an hour"]
+fn a_cluster_to_try_by_hand() -> Result<()> {
+    let cluster = Cluster::start()?;
+    println!("export KUBECONFIG={}", cluster.admin_kubeconfig().display());
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    while Instant::now() < deadline && !cluster.directory().join("stop").exists() {
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}

@@ -85,9 +85,8 @@ func (s *settings) run(ctx context.Context) error {
 	if err := kubeletapp.RunKubelet(ctx, server, deps); err != nil {
 		return err
 	}
-	<-ctx.Done()
-	runtime.killAll()
-	return nil
+	// Containers end with this process, by the kernel.
+	select {}
 }
 
 func (s *settings) kubeletServer() (*options.KubeletServer, error) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -102,15 +101,6 @@ func (r *processRuntime) of(sandboxID string) []*container {
 		}
 	}
 	return found
-}
-
-func (r *processRuntime) killAll() {
-	r.mutex.Lock()
-	all := maps.Clone(r.containers)
-	r.mutex.Unlock()
-	for _, c := range all {
-		c.stop(0)
-	}
 }
 
 func (r *processRuntime) Version(context.Context, string) (*runtimeapi.VersionResponse, error) {
