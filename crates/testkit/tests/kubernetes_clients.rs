@@ -22,7 +22,7 @@ fn every_client_passes_without_a_gateway() -> Result<()> {
     let reader = cluster.service_account_token("e2e", "reader", "view")?;
     let quick = ["client-go", "helm"];
     for token in [reader.as_str(), "wrong"] {
-        let report = matrix(token).clients(&quick).run()?;
+        let report = matrix(token).clients(&quick).env("E2E_TIMEOUT", "10").run()?;
         assert_eq!(report.output.matches("  FAILED").count(), quick.len(), "{}", report.output);
     }
     assert!(!matrix(&token).clients(&["no-such-client"]).run()?.passed);

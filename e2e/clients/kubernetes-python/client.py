@@ -1,8 +1,8 @@
 """The Python client `kubernetes` through the gateway.
 
-Behind the scenes: HTTP/1.1 and JSON alone, with kept connections. `stream` speaks WebSocket with the subprotocol
-`v4.channel.k8s.io`; port-forward is the older protocol over WebSocket, a data and an error channel a port, without a
-subprotocol version to choose. Watches are GETs whose body is read line by line.
+Behind the scenes: HTTP/1.1 and JSON alone, with kept connections. Exec, attach and port-forward are
+WebSockets that offer `v5.channel.k8s.io` and `v4.channel.k8s.io`; port-forward is a data and an error channel for each port
+and gets `v4`. Watches are GETs whose body is read line by line.
 """
 
 import os
@@ -145,8 +145,10 @@ def run(command, data=None):
     """What a command prints on both streams, and its status."""
     socket = stream(CORE.connect_get_namespaced_pod_exec, POD, NAMESPACE, command=["sh", "-c", command], stderr=True,
                     stdin=data is not None, stdout=True, tty=False, _preload_content=False)
+    expect("v5.channel.k8s.io", socket.subprotocol)
     if data is not None:
         socket.write_stdin(data)
+        socket.close_channel(0)
     socket.run_forever(timeout=LIMIT)
     out, err = socket.read_stdout(), socket.read_stderr()
     return out, err, socket.returncode
@@ -158,9 +160,9 @@ def exec_():
 
 
 def exec_stdin():
-    # v4 has no way to say that the input ends.
+    # That the input ends is a message of v5.
     data = "".join(f"line {number}\n" for number in range(5000))
-    expect((data, "", 0), run("head -n 5000", data))
+    expect((data, "", 0), run("cat", data))
 
 
 def big_output():
