@@ -143,6 +143,9 @@ impl Parts {
             "--secure-port=0".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             "--node-monitor-period=1s".to_owned(),
+            // By default it would wait for seconds before its controllers have their accounts.
+            "--kube-api-qps=500".to_owned(),
+            "--kube-api-burst=1000".to_owned(),
         ]))
     }
 
