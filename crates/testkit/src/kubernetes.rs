@@ -36,6 +36,7 @@ const NODE: &str = "node-1";
 pub struct ClusterOptions {
     api_flags: Vec<String>,
     folder: Option<PathBuf>,
+    emulated: Option<String>,
 }
 
 impl ClusterOptions {
@@ -46,10 +47,12 @@ impl ClusterOptions {
         self
     }
 
-    /// Another version's programs than the one in the cache, such as an older API server built by hand.
+    /// Other programs than the ones in the cache, such as an older API server (see `e2e/kubernetes/build`): controllers and
+    /// scheduler then take themselves for this version, such as `1.34`, and use no API that it does not have.
     #[must_use]
-    pub fn programs(mut self, folder: impl Into<PathBuf>) -> Self {
+    pub fn programs(mut self, folder: impl Into<PathBuf>, version: &str) -> Self {
         self.folder = Some(folder.into());
+        self.emulated = Some(format!("--emulated-version={version}"));
         self
     }
 
@@ -72,8 +75,8 @@ impl ClusterOptions {
         let mut api = parts.start("kube-apiserver", parts.api(&self.api_flags)?)?;
         wait_until_it_listens(&mut api, parts.ports.api)?;
         let admin = parts.kubeconfig("admin", &parts.certificates.admin)?;
-        let controllers = parts.start("kube-controller-manager", parts.controllers()?)?;
-        let scheduler = parts.start("kube-scheduler", parts.scheduler()?)?;
+        let controllers = parts.start("kube-controller-manager", parts.controllers()?.args(&self.emulated))?;
+        let scheduler = parts.start("kube-scheduler", parts.scheduler()?.args(&self.emulated))?;
         let node = parts.start("kubelet", parts.node()?)?;
         let Certificates { authority, admin: admin_identity, .. } = parts.certificates;
         let mut cluster = Cluster {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use doorward_testkit::{Cluster, Kubectl, KubectlRelease};
+use doorward_testkit::{Cluster, Kubectl, KubectlRelease, cache_dir};
 use rustix::process::{Pid, Signal};
 
 const NAMESPACE: &str = "first";
@@ -199,8 +199,18 @@ fn a_token_may_what_its_role_may(cluster: &Cluster) -> Result<()> {
 #[test]
 fn a_cluster_runs_real_commands() -> Result<()> {
     let begun = Instant::now();
-    let mut cluster = Cluster::start()?;
+    let cluster = Cluster::start()?;
     println!("the cluster was ready after {:?}", begun.elapsed());
+    runs_real_commands(cluster)
+}
+
+#[test]
+#[ignore = "needs `e2e/kubernetes/build .cache/kubernetes .cache/kubernetes-older`"]
+fn an_older_api_server_does_too() -> Result<()> {
+    runs_real_commands(Cluster::options().programs(cache_dir().join("kubernetes-older"), "1.34").start()?)
+}
+
+fn runs_real_commands(mut cluster: Cluster) -> Result<()> {
     let kubectl = cluster.kubectl()?;
     kubectl.run(&["create", "namespace", NAMESPACE])?;
     // The controllers make it, a moment later.
@@ -209,7 +219,6 @@ fn a_cluster_runs_real_commands() -> Result<()> {
     fs::write(&manifest, PODS)?;
     kubectl.run(&["apply", "-n", NAMESPACE, "-f", manifest.to_str().unwrap()])?;
     kubectl.run(&["wait", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=60s", "pod", "--all"])?;
-    println!("pods ran after {:?}", begun.elapsed());
 
     logs(&kubectl)?;
     everything(&cluster, &kubectl, "websocket")?;
@@ -218,7 +227,6 @@ fn a_cluster_runs_real_commands() -> Result<()> {
     debug(&kubectl)?;
     watch_and_scale(&kubectl)?;
     a_token_may_what_its_role_may(&cluster)?;
-    println!("done after {:?}", begun.elapsed());
 
     kubectl.run(&[
         "exec",
