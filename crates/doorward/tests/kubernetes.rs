@@ -3,7 +3,7 @@
 mod common;
 
 use common::kubernetes::KubernetesWorld;
-use doorward_testkit::Kubectl;
+use doorward_testkit::{Kubectl, KubernetesMatrix};
 use std::{
     io::Read as _,
     process::{Child, Output, Stdio},
@@ -313,4 +313,16 @@ fn agents_use_a_cluster_through_the_gateway() {
     held(&w);
     streams(&w);
     written_down(&w);
+}
+
+/// With a policy that allows everything and hides nothing, clients see what they would without a gateway.
+#[test]
+fn every_client_works_unchanged() {
+    let w = KubernetesWorld::start("@id(\"all\") permit (principal, action, resource);");
+    let server = format!("https://127.0.0.1:{}", w.port);
+    let matrix = KubernetesMatrix::new(&server, &w.ca(), &w.token("ci-bot", "agents"));
+    w.cluster.service_account_token("e2e", "clients", "view").unwrap();
+    let report = matrix.namespace("e2e").clients(&["kubectl", "client-go", "python", "node", "helm"]).run().unwrap();
+    let failed: Vec<&str> = report.output.lines().filter(|l| l.contains(" FAIL ") && !l.contains("-spdy: ")).collect();
+    assert!(failed.is_empty() && report.output.contains("kubectl  "), "{}", report.output);
 }

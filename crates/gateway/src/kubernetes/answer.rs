@@ -9,8 +9,16 @@ use doorward_enforce::StreamPermit;
 use doorward_kubernetes::render;
 use doorward_record::Direction;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, channel::Channel, combinators::BoxBody};
-use std::{io, sync::Arc, time::Duration};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::sync::mpsc;
 
 /// An answer to a caller.
 pub(crate) type Answered = Response<BoxBody<Bytes, io::Error>>;
@@ -82,12 +90,12 @@ pub(crate) async fn pass(
         return own(&render::status(406, "NotAcceptable", why));
     }
     session.keep(request, Part::Message, Direction::Upstream, head(status, &headers).as_bytes()).await;
-    let (sender, body) = Channel::<Bytes, io::Error>::new(1);
+    let (sender, frames) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut flow = Flow { session, request, sender, filter, quiet: 0 };
         flow.run(permit, http_body(answer)).await;
     });
-    let mut response = Response::new(body.boxed());
+    let mut response = Response::new(Passing(frames).boxed());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -109,10 +117,22 @@ pub(crate) fn masker(session: &Session) -> Option<Box<StreamMasker>> {
     })
 }
 
+/// A body that comes from a task. The one of `http-body-util` (0.1.5) can lose the last frame when its sender is dropped.
+struct Passing(mpsc::Receiver<Result<Bytes, io::Error>>);
+
+impl Body for Passing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+    }
+}
+
 struct Flow {
     session: Arc<Session>,
     request: u32,
-    sender: http_body_util::channel::Sender<Bytes, io::Error>,
+    sender: mpsc::Sender<Result<Bytes, io::Error>>,
     filter: Option<Box<StreamMasker>>,
     /// Which of the pauses comes next, while nothing else does.
     quiet: usize,
@@ -136,9 +156,9 @@ impl Flow {
                 }
                 refusal = &mut revoked => {
                     session.note_revoked(self.request, &refusal);
-                    return self.abort("this is no longer allowed");
+                    return self.abort("this is no longer allowed").await;
                 }
-                () = session.ended() => return self.abort("the session has ended"),
+                () = session.ended() => return self.abort("the session has ended").await,
             };
             match frame {
                 Some(Ok(frame)) => {
@@ -147,7 +167,7 @@ impl Flow {
                         return;
                     }
                 }
-                Some(Err(e)) => return self.abort(&format!("the API server broke off: {e}")),
+                Some(Err(e)) => return self.abort(&format!("the API server broke off: {e}")).await,
                 None => {
                     self.finish().await;
                     return;
@@ -156,9 +176,9 @@ impl Flow {
         }
     }
 
-    fn abort(&mut self, why: &str) {
-        let (sender, _) = Channel::<Bytes, io::Error>::new(1);
-        std::mem::replace(&mut self.sender, sender).abort(io::Error::other(why.to_owned()));
+    /// Ends the answer so that the caller knows that something is missing.
+    async fn abort(&self, why: &str) {
+        let _gone = self.sender.send(Err(io::Error::other(why.to_owned()))).await;
     }
 
     /// What may go of these bytes. False once nobody listens.
@@ -192,6 +212,6 @@ impl Flow {
             return true;
         }
         self.session.keep(self.request, Part::Message, Direction::Upstream, &bytes).await;
-        self.sender.send_data(bytes).await.is_ok()
+        self.sender.send(Ok(bytes)).await.is_ok()
     }
 }

@@ -1,5 +1,5 @@
 //! Streams to containers over WebSocket: `exec`, `attach` (`v4.channel.k8s.io`, `v5.channel.k8s.io`), `portforward`
-//! (`SPDY/3.1+portforward.k8s.io`).
+//! (`SPDY/3.1+portforward.k8s.io`, `v4.channel.k8s.io` with two channels a port).
 //!
 //! Each message of `exec` and `attach` begins with the number of its channel: 0 standard input, 1 output, 2 error, 3 how
 //! it ended, 4 the terminal's size, 255 the end of a channel (v5).
@@ -29,12 +29,12 @@ use tokio_tungstenite::{
     },
 };
 
-/// The longest message, in bytes: those of the API server are of 32 KiB.
-const LONGEST: usize = 1 << 20;
+/// The longest message, in bytes. Those of the API server are of 32 KiB, callers send as much as they read at once.
+const LONGEST: usize = 16 << 20;
 /// Protocols of messages with channels, the newest first.
 const CHANNELS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-/// The protocol of tunnels.
-const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// Protocols of tunnels to ports.
+const TUNNELS: [&str; 2] = ["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"];
 
 type Caller = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 type Upstream = WebSocketStream<reqwest::Upgraded>;
@@ -46,6 +46,8 @@ pub(crate) struct Upgrade {
     /// The protocols that the caller offers and that are known here, in his order.
     protocols: Vec<&'static str>,
     on: Option<OnUpgrade>,
+    /// Whether it is to ports, whose bytes are nobody's to read.
+    is_tunnel: bool,
     /// Where a message can be shown: the channel of standard error, or of the terminal.
     tells_on: Option<u8>,
 }
@@ -71,6 +73,7 @@ impl Upgrade {
                 key: HeaderValue::from_static(""),
                 protocols: Vec::new(),
                 on: None,
+                is_tunnel: false,
                 tells_on: None,
             }));
         }
@@ -82,7 +85,7 @@ impl Upgrade {
             return Err(render::malformed("an upgrade to WebSocket that does not follow RFC 6455"));
         };
         let offered = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|v| v.to_str().ok());
-        let known: &[&'static str] = if action == Action::PortForward { &[TUNNEL] } else { &CHANNELS };
+        let known: &[&'static str] = if action == Action::PortForward { &TUNNELS } else { &CHANNELS };
         let protocols: Vec<_> = offered
             .flat_map(|list| list.split(','))
             .filter_map(|name| known.iter().copied().find(|k| *k == name.trim()))
@@ -96,8 +99,9 @@ impl Upgrade {
         let is_set = |name| matches!(target.parameter(name), Some("true" | "1"));
         let channels = [(2, is_set("stderr")), (1, is_set("stdout"))];
         let shown = channels.into_iter().find(|(_, is_set)| *is_set).map(|(channel, _)| channel);
-        let tells_on = shown.filter(|_| action != Action::PortForward);
-        Ok(Some(Self { key, protocols, on: parts.extensions.remove::<OnUpgrade>(), tells_on }))
+        let is_tunnel = action == Action::PortForward;
+        let tells_on = shown.filter(|_| !is_tunnel);
+        Ok(Some(Self { key, protocols, on: parts.extensions.remove::<OnUpgrade>(), is_tunnel, tells_on }))
     }
 
     /// What is said where it is one that is not spoken here; policy has its say before.
@@ -197,8 +201,9 @@ pub(crate) async fn open(
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;
+        let is_tunnel = upgrade.is_tunnel;
         let Some(caller) = caller(&session, upgrade).await else { return };
-        Relay::new(session, number, protocol).run(caller, *upstream, permit).await;
+        Relay { session, number, is_tunnel }.run(caller, *upstream, permit).await;
     });
     Ok(response)
 }
@@ -232,7 +237,8 @@ pub(crate) fn held(
         let waiting = Waiting { session: &session, number, tells_on };
         match waiting.opened(&mut caller, held, understood, protocol).await {
             Ok((upstream, permit)) => {
-                Relay::new(Arc::clone(&session), number, protocol).run(caller, upstream, permit).await
+                let relay = Relay { session: Arc::clone(&session), number, is_tunnel: false };
+                relay.run(caller, upstream, permit).await;
             }
             Err(refused) => waiting.refuse(&mut caller, &refused).await,
         }
@@ -313,22 +319,17 @@ async fn left(caller: &mut Caller) {
 struct Relay {
     session: Arc<Session>,
     number: u32,
-    protocol: &'static str,
+    is_tunnel: bool,
 }
 
 impl Relay {
-    const fn new(session: Arc<Session>, number: u32, protocol: &'static str) -> Self {
-        Self { session, number, protocol }
-    }
-
     async fn run(&self, caller: Caller, upstream: Upstream, permit: StreamPermit) {
         let (to_caller, from_caller) = caller.split();
         let (to_upstream, from_upstream) = upstream.split();
-        let is_tunnel = self.protocol == TUNNEL;
         let mut output = Output {
             relay: self,
             to: to_caller,
-            filters: (!is_tunnel).then(|| [masker(&self.session), masker(&self.session)]),
+            filters: (!self.is_tunnel).then(|| [masker(&self.session), masker(&self.session)]),
             quiet: 0,
         };
         let end = tokio::select! {
@@ -343,22 +344,23 @@ impl Relay {
         output.close(end).await;
     }
 
-    fn part(&self) -> Part {
-        if self.protocol == TUNNEL { Part::Tunnel } else { Part::Channel }
+    const fn part(&self) -> Part {
+        if self.is_tunnel { Part::Tunnel } else { Part::Channel }
     }
 
     async fn input(&self, mut from: SplitStream<Caller>, mut to: SplitSink<Upstream, Frame>) {
         while let Some(Ok(frame)) = from.next().await {
-            match frame {
-                Frame::Binary(bytes) => {
-                    self.session.keep(self.number, self.part(), Direction::Client, &bytes).await;
-                    if to.send(Frame::Binary(bytes)).await.is_err() {
-                        break;
-                    }
-                }
+            let bytes = match &frame {
+                Frame::Binary(bytes) => bytes.clone(),
+                // Some clients send what is text as such; to the API server it is the same.
+                Frame::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
                 Frame::Close(_) => break,
-                // Pings are answered by each side of the gateway; text has no meaning in these protocols.
-                Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
+                // Pings are answered by each side of the gateway.
+                Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => continue,
+            };
+            self.session.keep(self.number, self.part(), Direction::Client, &bytes).await;
+            if to.send(Frame::Binary(bytes)).await.is_err() {
+                break;
             }
         }
         let _gone = tokio::time::timeout(Duration::from_secs(2), to.close()).await;
@@ -392,8 +394,9 @@ impl Output<'_> {
             };
             let given = match next {
                 Some(Ok(Frame::Binary(bytes))) => self.give(bytes).await,
+                Some(Ok(Frame::Text(text))) => self.give(Bytes::copy_from_slice(text.as_bytes())).await,
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => return,
-                Some(Ok(Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => Ok(()),
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => Ok(()),
             };
             if given.is_err() {
                 return;
