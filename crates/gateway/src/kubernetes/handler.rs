@@ -5,16 +5,17 @@ use super::{
     inquiry::{self, Found},
     message::Message,
     session::{Part, Session},
-    stream::{self, Upgrade},
+    stream,
+    upgrade::{self, Upgrade},
 };
 use bytes::Bytes;
 use doorward_enforce::{ApprovalVerdict, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target,
-    facts::{self, Meaning, Road},
+    facts::{self, Meaning},
     render,
 };
-use doorward_model::AuditKind;
+use doorward_model::{Action, AuditKind};
 use doorward_record::Direction;
 use http::{HeaderValue, Request, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
@@ -62,7 +63,8 @@ impl Handling<'_> {
         let statement = &understood.meaning.statement;
         self.session.event(self.number, "request", json!({ "statement": &**statement }));
         // Clients that were refused over WebSocket try again over SPDY, and show what they hear then.
-        if let Some(why) = upgrade.as_ref().and_then(Upgrade::not_spoken)
+        if let Some(why) = upgrade.as_ref().and_then(Upgrade::cannot_mask)
+            && !self.session.masks().is_empty()
             && !self.session.would_refuse(&understood.meaning)
         {
             let refused = render::malformed(why);
@@ -180,7 +182,7 @@ pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {
     render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
 }
 
-/// Whether a target is one that streams are for.
-pub(crate) fn is_stream(target: &Target) -> bool {
-    target.resource().is_some_and(|path| matches!(facts::road(path, target.verb), Road::Stream(_)))
+/// The right that a stream of a target needs; none where it has none.
+pub(crate) fn stream_of(target: &Target) -> Option<Action> {
+    upgrade::action_of(facts::road(target.resource()?, target.verb))
 }

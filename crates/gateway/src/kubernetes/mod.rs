@@ -8,7 +8,9 @@
 //! | `inquiry.rs` | what is looked up for a decision |
 //! | `cluster.rs` | the API server, with the gateway's credential |
 //! | `message.rs` | a request as it is decided and sent: these bytes and no others |
+//! | `upgrade.rs` | a wish for a stream, and the answer that grants it |
 //! | `stream.rs` | exec, attach, port-forward over WebSocket |
+//! | `spdy.rs` | the same over SPDY, passed as it is |
 //! | `answer.rs` | bodies on their way back: recorded, masked, ended when policy says so |
 mod answer;
 mod cluster;
@@ -17,7 +19,9 @@ mod handler;
 mod inquiry;
 mod message;
 mod session;
+mod spdy;
 mod stream;
+mod upgrade;
 
 use crate::{
     Arrivals, Services,

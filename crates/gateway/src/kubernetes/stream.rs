@@ -8,16 +8,16 @@ use super::{
     handler::{self, Understood},
     message::Message,
     session::{Part, Session},
+    spdy,
+    upgrade::{Upgrade, Wire},
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use doorward_detect::StreamMasker;
 use doorward_enforce::{ApprovalVerdict, Held, StreamPermit};
-use doorward_kubernetes::{Target, facts::Road, render};
-use doorward_model::Action;
+use doorward_kubernetes::render;
 use doorward_record::Direction;
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink, stream::SplitStream};
-use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
 use tokio_tungstenite::{
@@ -31,108 +31,8 @@ use tokio_tungstenite::{
 
 /// The longest message, in bytes. Those of the API server are of 32 KiB, callers send as much as they read at once.
 const LONGEST: usize = 16 << 20;
-/// Protocols of messages with channels, the newest first.
-const CHANNELS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-/// Protocols of tunnels to ports.
-const TUNNELS: [&str; 2] = ["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"];
-
 type Caller = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 type Upstream = WebSocketStream<reqwest::Upgraded>;
-
-/// A caller's wish for a stream.
-#[derive(Clone, Debug)]
-pub(crate) struct Upgrade {
-    key: HeaderValue,
-    /// The protocols that the caller offers and that are known here, in his order.
-    protocols: Vec<&'static str>,
-    on: Option<OnUpgrade>,
-    /// Whether it is to ports, whose bytes are nobody's to read.
-    is_tunnel: bool,
-    /// Where a message can be shown: the channel of standard error, or of the terminal.
-    tells_on: Option<u8>,
-}
-
-impl Upgrade {
-    /// Whether a request asks for one.
-    pub(crate) fn of(parts: &mut Parts, target: &Target) -> Result<Option<Self>, render::Answer> {
-        let Some(wanted) = parts.headers.get(header::UPGRADE) else { return Ok(None) };
-        let wanted = wanted.to_str().unwrap_or_default().to_ascii_lowercase();
-        if !handler::is_stream(target) {
-            return Err(render::malformed("an upgrade of a request that has no stream"));
-        }
-        let Some(Road::Stream(action)) =
-            target.resource().map(|path| doorward_kubernetes::facts::road(path, target.verb))
-        else {
-            return Err(render::malformed("an upgrade of a request that has no stream"));
-        };
-        if action == Action::Proxy {
-            return Err(render::malformed("an upgrade through `proxy` is not offered"));
-        }
-        if wanted != "websocket" {
-            return Ok(Some(Self {
-                key: HeaderValue::from_static(""),
-                protocols: Vec::new(),
-                on: None,
-                is_tunnel: false,
-                tells_on: None,
-            }));
-        }
-        let text = |name| parts.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default();
-        let fits = parts.version == Version::HTTP_11
-            && parts.method == Method::GET
-            && text(header::SEC_WEBSOCKET_VERSION) == "13";
-        let Some(key) = parts.headers.get(header::SEC_WEBSOCKET_KEY).cloned().filter(|_| fits) else {
-            return Err(render::malformed("an upgrade to WebSocket that does not follow RFC 6455"));
-        };
-        let offered = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|v| v.to_str().ok());
-        let known: &[&'static str] = if action == Action::PortForward { &TUNNELS } else { &CHANNELS };
-        let protocols: Vec<_> = offered
-            .flat_map(|list| list.split(','))
-            .filter_map(|name| known.iter().copied().find(|k| *k == name.trim()))
-            .collect();
-        if protocols.is_empty() {
-            return Err(render::malformed(&format!(
-                "none of the protocols offered is spoken here: {}",
-                known.join(", ")
-            )));
-        }
-        let is_set = |name| matches!(target.parameter(name), Some("true" | "1"));
-        let channels = [(2, is_set("stderr")), (1, is_set("stdout"))];
-        let shown = channels.into_iter().find(|(_, is_set)| *is_set).map(|(channel, _)| channel);
-        let is_tunnel = action == Action::PortForward;
-        let tells_on = shown.filter(|_| !is_tunnel);
-        Ok(Some(Self { key, protocols, on: parts.extensions.remove::<OnUpgrade>(), is_tunnel, tells_on }))
-    }
-
-    /// What is said where it is one that is not spoken here; policy has its say before.
-    pub(crate) fn not_spoken(&self) -> Option<&'static str> {
-        self.protocols.is_empty().then_some(
-            "this version speaks WebSocket for streams, not SPDY: use kubectl 1.30 or later, without \
-             KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false and KUBECTL_PORT_FORWARD_WEBSOCKETS=false",
-        )
-    }
-
-    /// Whether the caller can be told something while he waits.
-    pub(crate) const fn can_tell(&self) -> bool {
-        self.tells_on.is_some()
-    }
-
-    /// `101 Switching Protocols` with this protocol.
-    fn accept(&self, protocol: &str) -> Answered {
-        let mut response = answer::json(StatusCode::SWITCHING_PROTOCOLS, &serde_json::Value::Null);
-        *response.body_mut() = answer::empty();
-        let headers = response.headers_mut();
-        headers.clear();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        let accepted = HeaderValue::from_str(&derive_accept_key(self.key.as_bytes()));
-        if let (Ok(key), Ok(protocol)) = (accepted, HeaderValue::from_str(protocol)) {
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
-        response
-    }
-}
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST))
@@ -192,6 +92,9 @@ pub(crate) async fn open(
     message: &Message,
     upgrade: Upgrade,
 ) -> Result<Answered, render::Answer> {
+    if upgrade.wire == Wire::Spdy {
+        return spdy::open(session, number, permit, message, upgrade).await;
+    }
     let (upstream, protocol) = match dial(session, message, &upgrade.protocols).await? {
         Opened::Stream(upstream, protocol) => (upstream, protocol),
         Opened::Not(response) => return Ok(answer::pass(Arc::clone(session), number, permit, response).await),
