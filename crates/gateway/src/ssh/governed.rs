@@ -19,15 +19,21 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 const START: Duration = Duration::from_secs(10);
 /// The longest report of the shell's, in bytes.
 const LONGEST_REPORT: usize = 64 * 1024;
-/// Run before the shell leaves for good: nothing of it stays behind.
-const END_JOBS: &str = "for DOORWARD in $(\\builtin jobs -p); do \\builtin kill -HUP -- -$DOORWARD; \\builtin kill -CONT -- -$DOORWARD; \
+/// Run before the shell leaves for good: nothing of it stays behind. A hang-up that comes in the middle would end the shell
+/// before it is through, as bash passes hang-ups on to its jobs only while it reads commands.
+const END_JOBS: &str = "\\builtin trap \"\" HUP TERM PIPE; for DOORWARD in $(\\builtin jobs -p); do \\builtin kill -HUP -- -$DOORWARD; \\builtin kill -CONT -- -$DOORWARD; \
                         \\builtin kill -KILL -- -$DOORWARD; done 2>/dev/null\n";
 /// The end of a report.
 const END: &[u8] = b"\x01\n";
 
-/// Run on the second channel: makes the pipes, says where they are, and passes bytes between them and the channel.
+/// Run on the second channel: makes the pipes, says where they are, and passes bytes between them and the channel. When
+/// that ends, so does all that is left of the shell's session (of Linux): a shell that is killed in its last moments leaves
+/// its jobs to nobody.
 const PIPES: &str = "exec sh -c 'command -v bash >/dev/null || { echo no-bash; exit 1; }; umask 077; d=$(mktemp -d) && \
-                     mkfifo \"$d/c\" \"$d/r\" && printf \"%s\\n%s\\n\" \"$d\" \"$(cd 2>/dev/null && pwd -P)\" && { cat <\"$d/r\" & exec cat >\"$d/c\"; }'";
+                     mkfifo \"$d/c\" \"$d/r\" \"$d/p\" && printf \"%s\\n%s\\n\" \"$d\" \"$(cd 2>/dev/null && pwd -P)\" && \
+                     { cat <\"$d/r\" & read -r p <\"$d/p\"; cat >\"$d/c\"; for k in HUP KILL; do \
+                     for f in /proc/[0-9]*/stat; do { read -r s <\"$f\"; } 2>/dev/null || continue; set -- ${s##*) }; \
+                     n=${f#/proc/}; [ \"$4\" = \"$p\" ] && kill -$k \"${n%/stat}\"; done; sleep 1; done; }'";
 
 /// Why there is no governed shell.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +103,7 @@ impl Governed {
         };
         let quoted = directory.replace('\'', "'\\''");
         let shell = format!(
-            "exec sh -c 'exec 4>\"$0/r\" <\"$0/c\"; rm -r \"$0\"; unset ENV BASH_ENV PROMPT_COMMAND PS0 CDPATH GLOBIGNORE HISTFILE MAIL MAILCHECK; \
+            "exec sh -c 'echo $$ >\"$0/p\"; exec 4>\"$0/r\" <\"$0/c\"; rm -r \"$0\"; unset ENV BASH_ENV PROMPT_COMMAND PS0 CDPATH GLOBIGNORE HISTFILE MAIL MAILCHECK; \
              PS1= PS2=; export PS1 PS2; exec bash --norc --noprofile --noediting +o history +H -P -i' '{quoted}'"
         );
         far.end.exec(true, shell.into_bytes()).await.map_err(|_| NotStarted::Odd)?;
