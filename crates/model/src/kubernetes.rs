@@ -57,6 +57,8 @@ pub struct PodSpec {
     pub runs_as_root: bool,
     /// The service account whose rights it has.
     pub service_account: Name,
+    /// Secrets whose values it gets: in variables, or in files.
+    pub secrets: BTreeSet<Name>,
     /// The images of its containers.
     pub images: BTreeSet<Name>,
 }

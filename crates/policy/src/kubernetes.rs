@@ -47,7 +47,12 @@ fn of_spec(spec: &PodSpec) -> Attributes {
         ("host_ports", spec.host_ports),
         ("runs_as_root", spec.runs_as_root),
     ];
-    let sets = [("host_paths", &spec.host_paths), ("capabilities", &spec.capabilities), ("images", &spec.images)];
+    let sets = [
+        ("secrets", &spec.secrets),
+        ("host_paths", &spec.host_paths),
+        ("capabilities", &spec.capabilities),
+        ("images", &spec.images),
+    ];
     let mut out: Attributes =
         flags.map(|(name, value)| (name.to_owned(), RestrictedExpression::new_bool(value))).into();
     out.extend(sets.map(|(name, names)| (name.to_owned(), set(names.iter().map(ToString::to_string).collect()))));
@@ -89,6 +94,7 @@ pub(crate) fn pod_of(text: &str) -> Option<Pod> {
             }
             Some(("host_path", path)) => drop(spec.host_paths.insert(path.into())),
             Some(("capability", name)) => drop(spec.capabilities.insert(name.into())),
+            Some(("secret", name)) => drop(spec.secrets.insert(name.into())),
             Some(("image", name)) => drop(spec.images.insert(name.into())),
             Some(("service_account", name)) => spec.service_account = name.into(),
             _ if word.contains('=') => rest.push(word.to_owned()),

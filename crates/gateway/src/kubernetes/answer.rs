@@ -11,6 +11,7 @@ use doorward_record::Direction;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use parking_lot::Mutex;
 use std::{
     io,
     pin::Pin,
@@ -63,6 +64,26 @@ pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answered {
     response
 }
 
+/// An answer of the cluster's that was read whole: masked and recorded like any other.
+pub(crate) async fn whole(session: &Session, request: u32, status: StatusCode, body: &serde_json::Value) -> Answered {
+    let text = body.to_string();
+    let shown = match masker(session) {
+        None => text.into_bytes(),
+        Some(mut filter) => {
+            let mut out = Vec::with_capacity(text.len());
+            filter.push(text.as_bytes(), &mut out);
+            filter.finish(&mut out);
+            out
+        }
+    };
+    let mut response = Response::new(boxed(shown.clone()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    session.keep(request, Part::Message, Direction::Upstream, head(status, response.headers()).as_bytes()).await;
+    session.keep(request, Part::Message, Direction::Upstream, &shown).await;
+    response
+}
+
 /// The head of an answer, for the recording.
 fn head(status: StatusCode, headers: &HeaderMap) -> String {
     let mut out = format!("HTTP/1.1 {status}\r\n");
@@ -80,6 +101,14 @@ pub(crate) async fn pass(
     answer: reqwest::Response,
 ) -> Answered {
     let status = answer.status();
+    // Nothing here asks for compression, follows another address, or speaks another protocol.
+    let odd = answer.headers().contains_key(header::CONTENT_ENCODING)
+        || status == StatusCode::SWITCHING_PROTOCOLS
+        || (status.is_redirection() && status != StatusCode::NOT_MODIFIED);
+    if odd {
+        let what = format!("doorward: refused: the API server answered {status} in a way that nobody asked for");
+        return own(&render::status(502, "BadGateway", &what));
+    }
     let mut headers = HeaderMap::new();
     for (name, value) in answer.headers().iter().filter(|(name, _)| !DROPPED.contains(name)) {
         headers.append(name.clone(), value.clone());
@@ -91,11 +120,13 @@ pub(crate) async fn pass(
     }
     session.keep(request, Part::Message, Direction::Upstream, head(status, &headers).as_bytes()).await;
     let (sender, frames) = mpsc::channel(1);
+    let cut = Cut::default();
+    let passing = Passing { frames, cut: Arc::clone(&cut) };
     tokio::spawn(async move {
-        let mut flow = Flow { session, request, sender, filter, quiet: 0 };
+        let mut flow = Flow { session, request, sender, cut, filter, quiet: 0 };
         flow.run(permit, http_body(answer)).await;
     });
-    let mut response = Response::new(Passing(frames).boxed());
+    let mut response = Response::new(passing.boxed());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -117,72 +148,79 @@ pub(crate) fn masker(session: &Session) -> Option<Box<StreamMasker>> {
     })
 }
 
+/// Why a body ends before its end.
+type Cut = Arc<Mutex<Option<String>>>;
+
 /// A body that comes from a task. The one of `http-body-util` (0.1.5) can lose the last frame when its sender is dropped.
-struct Passing(mpsc::Receiver<Result<Bytes, io::Error>>);
+struct Passing {
+    frames: mpsc::Receiver<Bytes>,
+    cut: Cut,
+}
 
 impl Body for Passing {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+        let next = std::task::ready!(self.frames.poll_recv(cx));
+        let cut = || self.cut.lock().take().map(|why| Err(io::Error::other(why)));
+        Poll::Ready(next.map_or_else(cut, |bytes| Some(Ok(Frame::data(bytes)))))
     }
 }
 
 struct Flow {
     session: Arc<Session>,
     request: u32,
-    sender: mpsc::Sender<Result<Bytes, io::Error>>,
+    sender: mpsc::Sender<Bytes>,
+    cut: Cut,
     filter: Option<Box<StreamMasker>>,
     /// Which of the pauses comes next, while nothing else does.
     quiet: usize,
 }
 
 impl Flow {
-    async fn run(&mut self, permit: StreamPermit, mut body: reqwest::Body) {
+    /// Passes a body on until it ends, or may no longer go on: whether anybody reads it or not.
+    async fn run(&mut self, permit: StreamPermit, body: reqwest::Body) {
         let session = Arc::clone(&self.session);
-        let revoked = session.revoked(&permit);
-        let mut revoked = std::pin::pin!(revoked);
+        let cut = Arc::clone(&self.cut);
+        let why = tokio::select! {
+            done = self.all(body) => done,
+            refusal = session.revoked(&permit) => {
+                session.note_revoked(self.request, &refusal);
+                Err("this is no longer allowed".to_owned())
+            }
+            () = session.ended() => Err("the session has ended".to_owned()),
+        };
+        // Before the sender goes: a body that ends because of this is not taken for whole.
+        if let Err(why) = why {
+            *cut.lock() = Some(why);
+        }
+    }
+
+    async fn all(&mut self, mut body: reqwest::Body) -> Result<(), String> {
         loop {
             let held_back = self.filter.as_ref().is_some_and(|f| f.hold_back() > 0);
             let pause = PAUSES.get(self.quiet).copied().filter(|_| held_back);
             let frame = tokio::select! {
                 frame = body.frame() => frame,
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
-                    if !self.flush().await {
-                        return;
-                    }
+                    self.flush().await?;
                     continue;
                 }
-                refusal = &mut revoked => {
-                    session.note_revoked(self.request, &refusal);
-                    return self.abort("this is no longer allowed").await;
-                }
-                () = session.ended() => return self.abort("the session has ended").await,
             };
             match frame {
                 Some(Ok(frame)) => {
                     let Ok(bytes) = frame.into_data() else { continue };
-                    if !self.give(&bytes).await {
-                        return;
-                    }
+                    self.give(&bytes).await?;
                 }
-                Some(Err(e)) => return self.abort(&format!("the API server broke off: {e}")).await,
-                None => {
-                    self.finish().await;
-                    return;
-                }
+                Some(Err(e)) => return Err(format!("the API server broke off: {e}")),
+                None => return self.finish().await,
             }
         }
     }
 
-    /// Ends the answer so that the caller knows that something is missing.
-    async fn abort(&self, why: &str) {
-        let _gone = self.sender.send(Err(io::Error::other(why.to_owned()))).await;
-    }
-
-    /// What may go of these bytes. False once nobody listens.
-    async fn give(&mut self, bytes: &Bytes) -> bool {
+    /// What may go of these bytes.
+    async fn give(&mut self, bytes: &Bytes) -> Result<(), String> {
         self.quiet = 0;
         let Some(filter) = &mut self.filter else { return self.send(bytes.clone()).await };
         let mut out = Vec::with_capacity(bytes.len());
@@ -190,7 +228,7 @@ impl Flow {
         self.send(out.into()).await
     }
 
-    async fn flush(&mut self) -> bool {
+    async fn flush(&mut self) -> Result<(), String> {
         let mut out = Vec::new();
         if let Some(filter) = &mut self.filter {
             if self.quiet == 0 { filter.flush(&mut out) } else { filter.force(&mut out) }
@@ -199,19 +237,19 @@ impl Flow {
         self.send(out.into()).await
     }
 
-    async fn finish(&mut self) {
+    async fn finish(&mut self) -> Result<(), String> {
         let mut out = Vec::new();
         if let Some(filter) = &mut self.filter {
             filter.finish(&mut out);
         }
-        self.send(out.into()).await;
+        self.send(out.into()).await
     }
 
-    async fn send(&mut self, bytes: Bytes) -> bool {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), String> {
         if bytes.is_empty() {
-            return true;
+            return Ok(());
         }
         self.session.keep(self.request, Part::Message, Direction::Upstream, &bytes).await;
-        self.sender.send(Ok(bytes)).await.is_ok()
+        self.sender.send(bytes).await.map_err(|_| "the caller left".to_owned())
     }
 }

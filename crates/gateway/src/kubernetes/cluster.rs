@@ -102,6 +102,10 @@ impl Cluster {
 
 async fn read(response: Response) -> Result<Whole, ClusterError> {
     let status = response.status();
+    // It has no time: that says nothing of what was asked for.
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        return Err(ClusterError::Odd(format!("{status}")));
+    }
     let body = http_body(response);
     let bytes = Limited::new(body, LARGEST_OBJECT).collect().await.map_err(|e| ClusterError::Odd(e.to_string()))?;
     let body = serde_json::from_slice(&bytes.to_bytes()).map_err(|e| ClusterError::Odd(e.to_string()))?;

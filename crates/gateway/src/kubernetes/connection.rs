@@ -95,12 +95,13 @@ impl Caller {
         }
     }
 
-    /// Resolves when a session of this connection was ended from elsewhere: its caller is not to go on as if nothing
-    /// had been.
+    /// Resolves when the sessions of this connection were ended from elsewhere, all of them: nobody is to go on as if
+    /// nothing had been. Where some go on, requests of the others are refused one by one.
     async fn shown_out(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            if self.sessions.lock().await.values().any(|s| s.is_over()) {
+            let sessions = self.sessions.lock().await;
+            if !sessions.is_empty() && sessions.values().all(|s| s.is_over()) {
                 return;
             }
         }

@@ -18,25 +18,33 @@ use doorward_kubernetes::{
 use doorward_model::{Action, AuditKind};
 use doorward_record::Direction;
 use http::{HeaderValue, Request, header, request::Parts};
-use http_body_util::{BodyExt as _, Limited};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The largest body, in bytes: the API server takes 3 MiB.
 const LARGEST_BODY: usize = 4 << 20;
+/// How long it may take to come, with the wait for room.
+const BODY: Duration = Duration::from_secs(30);
 
 /// Answers a request.
 pub(crate) async fn handle(session: &Arc<Session>, request: Request<Incoming>) -> Answered {
     let mut handling = Handling { session, number: session.next_request() };
-    match handling.run(request).await {
+    let is_head = request.method() == http::Method::HEAD;
+    let mut answered = match handling.run(request).await {
         Ok(answered) => answered,
         Err(refused) => {
             let what = json!({ "code": refused.code, "message": refused.body.get("message") });
             session.event(handling.number, "refused", what);
             answer::own(&refused)
         }
+    };
+    if is_head {
+        *answered.body_mut() = answer::empty();
     }
+    answered
 }
 
 /// A request that is understood.
@@ -59,7 +67,7 @@ impl Handling<'_> {
         let (target, message, upgrade) = read.inspect_err(|refused| self.not_understood(refused))?;
         let bytes = message.bytes();
         self.session.keep(self.number, Part::Message, Direction::Client, &bytes).await;
-        let understood = self.understand(target, message).await;
+        let understood = self.understand(target, message).await?;
         let statement = &understood.meaning.statement;
         self.session.event(self.number, "request", json!({ "statement": &**statement }));
         // Clients that were refused over WebSocket try again over SPDY, and show what they hear then.
@@ -93,27 +101,50 @@ impl Handling<'_> {
         let text = parts.uri.path_and_query().map_or("/", |t| t.as_str());
         let target = Target::parse(parts.method.as_str(), text).map_err(|e| render::malformed(&e.0))?;
         let upgrade = Upgrade::of(parts, &target)?;
-        let too_large = |_| render::status(413, "RequestEntityTooLarge", "doorward: refused: the body is too large");
         let body: Bytes = match &upgrade {
             // What follows is the stream's.
             Some(_) => Bytes::new(),
-            None => Limited::new(body, LARGEST_BODY).collect().await.map_err(too_large)?.to_bytes(),
+            None => self.body(body).await?,
         };
         if parts.method == http::Method::GET && !body.is_empty() {
             return Err(render::malformed("a GET with a body"));
         }
         let message = Message::new(&parts.method, &target, &parts.headers, body);
         let mut message = message.map_err(|e| render::malformed(&e.0))?;
-        if !self.session.masks().is_empty() {
+        let masks = self.session.masks();
+        if !masks.is_empty() {
             message.ask_for_text();
+        }
+        let written = masks.iter().map(|(_, rule)| format!("[{}]", rule.label));
+        if let Some(mask) = written.filter(|_| target.verb.is_write()).find(|mask| message.holds(mask)) {
+            let what =
+                format!("the body holds `{mask}`, which stands for a value that you may not see: it would be lost");
+            return Err(render::malformed(&what));
         }
         Ok((target, message, upgrade))
     }
 
-    async fn understand(&self, target: Target, message: Message) -> Understood {
-        let found = inquiry::look(&self.session.endpoint.cluster, &target, &message).await;
-        let meaning = facts::of(&target, &found.known);
-        Understood { target, message, found, meaning }
+    /// Reads a body whole: there is room for so many at once, and so much time for each.
+    async fn body(&self, body: Incoming) -> Result<Bytes, render::Answer> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let slow = |_| render::status(408, "Timeout", "doorward: refused: the body did not come in time");
+        let read = async {
+            let _place = self.session.endpoint.bodies.acquire().await;
+            Limited::new(body, LARGEST_BODY).collect().await
+        };
+        match tokio::time::timeout(BODY, read).await.map_err(slow)? {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(e) if e.is::<LengthLimitError>() => {
+                Err(render::status(413, "RequestEntityTooLarge", "doorward: refused: the body is too large"))
+            }
+            Err(_) => Err(render::malformed("a body that broke off")),
+        }
+    }
+
+    async fn understand(&self, target: Target, message: Message) -> Result<Understood, render::Answer> {
+        understand(self.session, target, message).await.inspect_err(|refused| self.not_understood(refused))
     }
 
     /// Waits for people. A stream to a container tells of it on its standard error.
@@ -150,7 +181,8 @@ impl Handling<'_> {
         let bytes = understood.message.bytes();
         self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;
         if let Some(in_vain) = understood.found.in_vain {
-            return Ok(answer::json(in_vain.status, &in_vain.body));
+            self.session.event(self.number, "in vain", json!({ "code": in_vain.status.as_u16() }));
+            return Ok(answer::whole(self.session, self.number, in_vain.status, &in_vain.body).await);
         }
         if let Some(upgrade) = upgrade {
             return stream::open(self.session, self.number, stream, &understood.message, upgrade).await;
@@ -165,16 +197,31 @@ impl Handling<'_> {
     }
 }
 
+/// Finds out what a request is about, and what would come of it; the latter where policy allows it as far as the path
+/// says, because a dry run already has effects (webhooks).
+async fn understand(session: &Session, target: Target, message: Message) -> Result<Understood, render::Answer> {
+    let cluster = &session.endpoint.cluster;
+    let mut found = inquiry::look(cluster, &target).await;
+    let mut meaning = facts::of(&target, &found.known);
+    if found.failed.is_none() && facts::has_outcome(&target) && !session.would_refuse(&meaning) {
+        inquiry::outcome(cluster, &target, &message, &mut found).await;
+        meaning = facts::of(&target, &found.known);
+    }
+    match &found.failed {
+        Some(what) => Err(render::status(503, "ServiceUnavailable", &format!("doorward: {what}; try again"))),
+        None => Ok(Understood { target, message, found, meaning }),
+    }
+}
+
 /// What was approved has to be what there is: a pod may have made way for another one of its name.
 pub(crate) async fn still_the_same(session: &Session, before: Understood) -> Result<Understood, render::Answer> {
-    let Understood { target, message, meaning, .. } = before;
-    let found = inquiry::look(&session.endpoint.cluster, &target, &message).await;
-    let now = facts::of(&target, &found.known);
-    if now.facts != meaning.facts {
+    let Understood { target, message, meaning, found } = before;
+    let now = understand(session, target, message).await?;
+    if now.meaning.facts != meaning.facts || now.found.uid() != found.uid() {
         let what = "doorward: refused: what the request is about has changed while it waited for approval; ask again";
         return Err(render::status(409, "Conflict", what));
     }
-    Ok(Understood { target, message, found, meaning })
+    Ok(now)
 }
 
 pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {

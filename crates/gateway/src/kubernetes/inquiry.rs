@@ -21,10 +21,24 @@ pub(crate) struct Found {
     pub(crate) known: Known,
     /// The cluster's own answer where the request cannot succeed: nobody need be asked for good. Shown to who may ask.
     pub(crate) in_vain: Option<Whole>,
+    /// What could not be looked up: nothing can be decided.
+    pub(crate) failed: Option<String>,
 }
 
-/// Looks up what the decision on a request needs.
-pub(crate) async fn look(cluster: &Cluster, target: &Target, message: &Message) -> Found {
+impl Found {
+    /// What tells the object from another one of its name.
+    pub(crate) fn uid(&self) -> Option<&str> {
+        self.known.object.as_ref()?.pointer("/metadata/uid")?.as_str()
+    }
+
+    fn fail(&mut self, what: &str, e: &ClusterError) {
+        tracing::warn!("{what} could not be looked up: {e}");
+        self.failed.get_or_insert_with(|| format!("{what} could not be looked up: {e}"));
+    }
+}
+
+/// Looks up what there is, for the decision on a request.
+pub(crate) async fn look(cluster: &Cluster, target: &Target) -> Found {
     let Some(path) = target.resource() else { return Found::default() };
     let mut found = Found::default();
     if let Some(namespace) = &path.namespace {
@@ -33,14 +47,11 @@ pub(crate) async fn look(cluster: &Cluster, target: &Target, message: &Message) 
             Ok(Ok(namespace)) => found.known.namespace = Some(namespace),
             // A namespace that is not there has no labels.
             Ok(Err(_)) => {}
-            Err(e) => found.known.unknown.push(format!("the namespace `{namespace}`: {e}")),
+            Err(e) => found.fail(&format!("the namespace `{namespace}`"), &e),
         }
     }
     if path.name.is_some() {
         of_object(cluster, path, &mut found).await;
-    }
-    if facts::has_outcome(target) {
-        outcome(cluster, target, message, &mut found).await;
     }
     if target.verb == Verb::DeleteCollection {
         items(cluster, target, &mut found).await;
@@ -68,12 +79,16 @@ async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
     match object(cluster, &bare.object()).await {
         Ok(Ok(object)) => found.known.object = Some(object),
         Ok(Err(not_there)) => found.in_vain = Some(not_there),
-        Err(e) => found.known.unknown.push(format!("the object `{}`: {e}", bare.object())),
+        Err(e) => found.fail(&format!("the object `{}`", bare.object()), &e),
     }
 }
 
-/// What a write would leave behind.
-async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+/// Looks up what a write would leave behind. It runs the cluster's webhooks: only for who may write there as far as the
+/// path says.
+pub(crate) async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+    if !facts::has_outcome(target) {
+        return;
+    }
     match cluster.ask(&message.dry(target)).await {
         Ok(whole) if whole.status.is_success() => {
             found.known.outcome = Some(whole.body);
@@ -81,7 +96,7 @@ async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &
             found.in_vain = None;
         }
         Ok(refused) => found.in_vain = Some(refused),
-        Err(e) => found.known.unknown.push(format!("what the request would do: {e}")),
+        Err(e) => found.fail("what the request would do", &e),
     }
 }
 

@@ -74,6 +74,11 @@ impl Message {
         }
     }
 
+    /// Whether this text is in the body.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        memchr::memmem::find(&self.body, text.as_bytes()).is_some()
+    }
+
     /// What is decided, hashed and recorded: head and body as they are sent, but for the credential.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = self.head().into_bytes();

@@ -39,6 +39,9 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
+/// Bodies of requests that are read at once, of all callers; each is of 4 MiB at most.
+const MOST_BODIES: usize = 32;
+
 /// A registered cluster.
 #[derive(Clone, Debug)]
 pub struct KubernetesConnection {
@@ -71,6 +74,8 @@ pub struct Endpoint {
     pub(crate) connection: KubernetesConnection,
     pub(crate) services: Services,
     pub(crate) cluster: Cluster,
+    /// Room for bodies that are being read.
+    pub(crate) bodies: Semaphore,
     tls: Arc<ServerConfig>,
     slots: Arc<Semaphore>,
 }
@@ -90,6 +95,7 @@ impl Endpoint {
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions.min(Semaphore::MAX_PERMITS))),
             cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?)?,
+            bodies: Semaphore::new(MOST_BODIES),
             tls: Arc::new(server),
             connection,
             services,

@@ -22,11 +22,14 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// How often it is asked whether what lasts may go on, where a policy reads the clock.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Requests of a session that may wait for people at once.
+const MOST_HELD: usize = 16;
 
 /// What stands before bytes in a recording: the request they are of, and which of its streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(crate) struct Session {
     ending: watch::Sender<Option<String>>,
     /// Streams that go on when the HTTP connection that they came on is no more.
     streams: watch::Sender<usize>,
+    /// Room for requests that wait for people.
+    held: Semaphore,
 }
 
 /// Why there is no session.
@@ -113,6 +118,7 @@ impl Session {
             upstream_bytes: 0.into(),
             ending: watch::Sender::new(None),
             streams: watch::Sender::new(0),
+            held: Semaphore::new(MOST_HELD),
             endpoint,
         });
         if let Err(refusal) = session.decide_start().await {
@@ -168,6 +174,11 @@ impl Session {
         approval: &ApprovalRequest,
         gone: impl Future<Output = ()>,
     ) -> ApprovalVerdict {
+        let Ok(_place) = self.held.try_acquire() else {
+            return ApprovalVerdict::Unavailable {
+                reason: format!("more than {MOST_HELD} of your requests wait already"),
+            };
+        };
         let desk = &self.endpoint.services.approvals;
         let (tell, answer) = oneshot::channel();
         desk.submit(

@@ -318,7 +318,10 @@ impl Output<'_> {
                 self.flush(StreamMasker::finish).await?;
                 None
             }
-            _ => None,
+            // The end of a channel (v5).
+            255 => None,
+            // There are no others towards the caller.
+            _ => return Ok(()),
         };
         match filter {
             None => self.send(bytes).await,

@@ -170,10 +170,18 @@ impl Reader<'_> {
             (Some(part), Action::Get | Action::Create | Action::Update | Action::Patch | Action::Delete) => Some(part),
             _ => None,
         };
-        if let Some(part) = part {
-            own.resource = format!("{}/{part}", own.resource).into();
-        }
         let is_pod = own.group.is_empty() && &*own.resource == "pods" && !own.name.is_empty();
+        if let Some(part) = part {
+            let whole = Resource::ApiObject(Arc::new(ApiObject {
+                resource: format!("{}/{part}", own.resource).into(),
+                ..object::described(own.clone(), known.object.as_ref(), namespace)
+            }));
+            self.push(action, whole);
+            // What changes a part of a pod changes the pod, its labels too.
+            if !is_pod {
+                return self.items(action);
+            }
+        }
         let states: Vec<Option<&Value>> = match (&known.object, &known.outcome) {
             (None, None) => vec![None],
             (before, after) => [before.as_ref(), after.as_ref()].into_iter().flatten().map(Some).collect(),
@@ -257,13 +265,14 @@ impl Reader<'_> {
             out.push_str(&format!("/{part}"));
         }
         if let Some(namespace) = &path.namespace {
-            out.push_str(&format!(" {namespace}/{}", path.name.as_deref().unwrap_or("*")));
+            let name = path.name.as_deref().map_or_else(|| "*".to_owned(), quoted);
+            out.push_str(&format!(" {}/{name}", quoted(namespace)));
         } else if let Some(name) = &path.name {
-            out.push_str(&format!(" {name}"));
+            out.push_str(&format!(" {}", quoted(name)));
         }
         for (name, value) in [("container", "-c"), ("labelSelector", "-l"), ("fieldSelector", "--field-selector")] {
             if let Some(given) = self.target.parameter(name).filter(|given| !given.is_empty()) {
-                out.push_str(&format!(" {value} {}", given.escape_debug()));
+                out.push_str(&format!(" {value} {}", quoted(given)));
             }
         }
         let words: Vec<String> = self.target.parameters("command").map(quoted).collect();
@@ -271,19 +280,23 @@ impl Reader<'_> {
             out.push_str(&format!(" -- {}", words.join(" ")));
         }
         if !path.tail.is_empty() {
-            out.push_str(&format!(" /{}", path.tail.join("/")));
+            out.push_str(&format!(" {}", quoted(&format!("/{}", path.tail.join("/")))));
         }
         out
     }
 }
 
-/// A word as a shell would want it.
+/// A word as a shell would want it. What would change how people see the rest is not shown.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ':' | ',' | '+' | '@' | '%');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ':' | ',' | '+' | '@' | '%');
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    format!("'{}'", word.replace('\'', "'\\''")).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    };
+    format!("'{}'", word.replace('\'', "'\\''")).chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The far ends of `kubectl cp` (`tar cf - PATH`, `tar -xmf - -C DIR`; `kubectl/pkg/cmd/cp`).
@@ -328,7 +341,11 @@ mod tests {
             ("POST", &format!("{pod}/eviction"), "evict pods a/x: evict on Pod `a/pods/x`"),
             ("PATCH", &format!("{pod}/ephemeralcontainers"), "debug pods a/x: debug on Pod `a/pods/x`"),
             ("GET", &format!("{pod}/proxy/m"), "proxy pods a/x /m: proxy on Pod `a/pods/x`"),
-            ("PUT", &format!("{pod}/status"), "update pods/status a/x: update on ApiObject `a/pods/status/x`"),
+            (
+                "PUT",
+                &format!("{pod}/status"),
+                "update pods/status a/x: update on ApiObject `a/pods/status/x`, update on Pod `a/pods/x`",
+            ),
             ("GET", "/api/v1/nodes/n/proxy/exec/a/b/c", "proxy nodes n /exec/a/b/c: proxy on ApiObject `-/nodes/n`"),
             (
                 "POST",

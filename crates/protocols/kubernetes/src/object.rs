@@ -26,7 +26,7 @@ pub fn pod_specs(object: &Value) -> Vec<PodSpec> {
     while let Some(value) = todo.pop() {
         match value {
             Value::Object(map) => {
-                if LISTS.iter().any(|list| map.get(*list).is_some_and(Value::is_array)) {
+                if is_spec(map) {
                     found.push(spec(map));
                 }
                 // What was applied last, and who manages which field, is no specification.
@@ -41,6 +41,13 @@ pub fn pod_specs(object: &Value) -> Vec<PodSpec> {
 
 /// Where a specification lists its containers.
 const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// What else of a specification says that it is one, where the containers are elsewhere: a revision, a patch in an object.
+const SIGNS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
+
+fn is_spec(map: &Map<String, Value>) -> bool {
+    let lists = LISTS.iter().chain(&["volumes"]).any(|list| map.get(*list).is_some_and(Value::is_array));
+    lists || SIGNS.iter().any(|sign| map.contains_key(*sign))
+}
 
 fn flag(map: &Map<String, Value>, name: &str) -> bool {
     map.get(name).and_then(Value::as_bool).unwrap_or(false)
@@ -62,11 +69,37 @@ fn spec(map: &Map<String, Value>) -> PodSpec {
         ..PodSpec::default()
     };
     out.host_paths = list(map, "volumes").filter_map(|v| text(v.pointer("/hostPath/path"))).collect();
+    out.secrets = secrets(map);
     let whole = map.get("securityContext");
     for container in LISTS.iter().flat_map(|name| list(map, name)) {
         add_container(&mut out, container, whole);
     }
     out
+}
+
+/// Names of secrets that a specification refers to: volumes, projected or not, variables of containers. Those for
+/// pulling images are the node's.
+fn secrets(spec: &Map<String, Value>) -> BTreeSet<Name> {
+    let (mut found, mut todo) = (BTreeSet::new(), Vec::new());
+    todo.extend(spec.iter().filter(|(name, _)| LISTS.contains(&name.as_str()) || *name == "volumes").map(|(_, v)| v));
+    while let Some(value) = todo.pop() {
+        match value {
+            Value::Object(map) => {
+                for (name, value) in map {
+                    let named = match name.as_str() {
+                        "secret" => value.get("secretName").or_else(|| value.get("name")),
+                        "secretKeyRef" | "secretRef" => value.get("name"),
+                        _ => None,
+                    };
+                    found.extend(named.and_then(Value::as_str).map(Name::from));
+                    todo.push(value);
+                }
+            }
+            Value::Array(items) => todo.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    found
 }
 
 fn add_container(out: &mut PodSpec, container: &Value, whole: Option<&Value>) {
@@ -151,6 +184,21 @@ mod tests {
         assert_eq!(spec.capabilities, ["SYS_ADMIN".into(), "NET_RAW".into()].into());
         assert_eq!(spec.host_paths, ["/var/run".into()].into());
         assert_eq!(spec.images, ["a:1".into(), "b:2".into()].into());
+    }
+
+    #[test]
+    fn secrets_that_it_gets_are_named() {
+        let spec = one(json!({"spec": {
+            "volumes": [{"secret": {"secretName": "a"}}, {"projected": {"sources": [{"secret": {"name": "b"}}]}}],
+            "imagePullSecrets": [{"name": "pull"}],
+            "containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "c", "key": "k"}}}],
+                            "envFrom": [{"secretRef": {"name": "d"}}]}]}}));
+        assert_eq!(spec.secrets, ["a".into(), "b".into(), "c".into(), "d".into()].into());
+        // A revision, or anything else that holds but a part.
+        let part = one(json!({"data": {"spec": {"template": {"spec": {"hostPID": true}}}}}));
+        assert!(part.host_pid);
+        let part = one(json!({"data": {"spec": {"volumes": [{"$patch": "replace"}, {"hostPath": {"path": "/"}}]}}}));
+        assert_eq!(part.host_paths, ["/".into()].into());
     }
 
     #[test]

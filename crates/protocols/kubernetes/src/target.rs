@@ -144,8 +144,9 @@ impl Target {
             return if verb == Verb::Get { Ok(verb) } else { malformed("this path can only be read") };
         };
         let watches = match self.parameter("watch") {
-            None | Some("false" | "0" | "") => false,
+            None | Some("false" | "0") => false,
             Some("true" | "1") => true,
+            // The API server takes `?watch=` for true.
             Some(_) => return malformed("the parameter `watch` is neither true nor false"),
         };
         Ok(match (verb, &path.name) {
@@ -402,6 +403,8 @@ mod tests {
             ("GET", "/api/v1/proxy/namespaces/a/pods/x"),
             ("GET", "/api/v1/pods?watch=true&watch=false"),
             ("GET", "/api/v1/pods?watch=TRUE"),
+            ("GET", "/api/v1/pods?watch"),
+            ("GET", "/api/v1/pods?watch="),
             ("GET", "/api/v1/pods?a=1;watch=true"),
             ("GET", "/api/v1/pods?watch=%zz"),
             ("GET", "/api/v1/namespaces/a/pods/x?watch=true"),
