@@ -5,7 +5,7 @@ mod common;
 use common::ssh::{SshWorld, text};
 use doorward_testkit::{OpenSsh, SshClient, free_port};
 use std::{
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Output, Stdio},
@@ -15,7 +15,7 @@ use std::{
 const POLICY: &str = include_str!("../../../policies/examples/ssh.cedar");
 const MORE: &str = "@id(\"more\") permit (principal, action == Action::\"run_program\", resource)\n\
     when { [\"sleep\", \"exit\"].contains(resource.name) };\n\
-    @id(\"back\") permit (principal, action == Action::\"forward_remote\", resource);\n";
+    @id(\"back\") permit (principal, action in [Action::\"forward_remote\", Action::\"forward\"], resource);\n";
 
 fn world() -> SshWorld {
     SshWorld::start(&format!("{POLICY}{MORE}"), true)
@@ -98,6 +98,36 @@ fn a_remote_forward_takes_the_first_connection() {
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting).unwrap();
         assert_eq!(&greeting, b"SSH-", "round {round}");
+    }
+}
+
+/// What the far end has sent before it shuts down arrives whole, whether the caller has shut down his side or not.
+#[test]
+fn a_forward_carries_all_that_was_sent() {
+    let (w, folder) = (world(), tempfile::tempdir().unwrap());
+    let client = w.client();
+    for (round, shuts) in [(0, false), (1, true), (2, false), (3, true)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&vec![b'x'; 485_760]).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut rest = Vec::new();
+            let _reset = stream.read_to_end(&mut rest);
+        });
+        let port = free_port().unwrap();
+        let socket = folder.path().join(round.to_string());
+        let _master = Master::start(&client, &socket, &["-L", &format!("127.0.0.1:{port}:{far}")]);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        if shuts {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert_eq!(all.len(), 485_760, "round {round}");
+        drop(stream);
+        server.join().unwrap();
     }
 }
 
