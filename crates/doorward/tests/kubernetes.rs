@@ -343,6 +343,20 @@ fn streams(w: &KubernetesWorld) {
     watch.kill().unwrap();
     watch.wait().unwrap();
     std::fs::write(&policy, POLICY).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    // Nor does what was begun in clear go on in clear.
+    let mut shell = started(&agent, &["exec", "-i", "-n", "shop", "dev", "--", "sleep", "100"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(shell.try_wait().unwrap().is_none(), "it runs");
+    let forbid = "@id(\"hidden\") forbid (principal, action == Action::\"reveal\", resource == DataType::\"email\");\n";
+    std::fs::write(&policy, format!("{POLICY}{forbid}")).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while shell.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "the command goes on in clear");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_said(&text(&shell.wait_with_output().unwrap()), &["what you may see has changed"]);
+    std::fs::write(&policy, POLICY).unwrap();
 }
 
 /// All of it is written down.

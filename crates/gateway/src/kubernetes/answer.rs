@@ -7,6 +7,7 @@ use bytes::Bytes;
 use doorward_detect::StreamMasker;
 use doorward_enforce::StreamPermit;
 use doorward_kubernetes::render;
+use doorward_model::DataType;
 use doorward_record::Direction;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
@@ -113,6 +114,7 @@ pub(crate) async fn pass(
     for (name, value) in answer.headers().iter().filter(|(name, _)| !DROPPED.contains(name)) {
         headers.append(name.clone(), value.clone());
     }
+    let hidden = session.hidden();
     let filter = masker(&session);
     if filter.is_some() && !is_text(&headers) {
         let why = "doorward: refused: the answer is in a form in which nothing can be masked; ask for JSON";
@@ -124,7 +126,7 @@ pub(crate) async fn pass(
     let passing = Passing { frames, cut: Arc::clone(&cut) };
     tokio::spawn(async move {
         let mut flow = Flow { session, request, sender, cut, filter, quiet: 0 };
-        flow.run(permit, http_body(answer)).await;
+        flow.run(permit, &hidden, http_body(answer)).await;
     });
     let mut response = Response::new(passing.boxed());
     *response.status_mut() = status;
@@ -180,12 +182,12 @@ struct Flow {
 
 impl Flow {
     /// Passes a body on until it ends, or may no longer go on: whether anybody reads it or not.
-    async fn run(&mut self, permit: StreamPermit, body: reqwest::Body) {
+    async fn run(&mut self, permit: StreamPermit, hidden: &[DataType], body: reqwest::Body) {
         let session = Arc::clone(&self.session);
         let cut = Arc::clone(&self.cut);
         let why = tokio::select! {
             done = self.all(body) => done,
-            refusal = session.revoked(&permit) => {
+            refusal = session.revoked(&permit, hidden) => {
                 session.note_revoked(self.request, &refusal);
                 Err("this is no longer allowed".to_owned())
             }

@@ -133,7 +133,7 @@ impl Caller {
     async fn session(&self, headers: &HeaderMap) -> Result<Arc<Session>, render::Answer> {
         let token = bearer(headers).ok_or_else(|| {
             render::unauthorized(
-                "no identity token: send it as `Authorization: Bearer`, as `doorward kubeconfig` sets it up",
+                "no identity token: send it as `Authorization: Bearer`; in a kubeconfig it is the user's `token`",
             )
         })?;
         let services = &self.endpoint.services;

@@ -109,14 +109,16 @@ async fn items(cluster: &Cluster, target: &Target, found: &mut Found) {
         query.extend(target.parameter(name).map(|value| (name, value)));
     }
     let Ok(list) = Target::parse(Method::GET.as_str(), &path.object()) else { return };
-    let whole = cluster.get(&list.canonical_with(&query)).await;
-    let listed = whole.ok().filter(|w| w.status.is_success()).and_then(|w| match w.body {
-        Value::Object(mut list) => list.remove("items"),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
-    });
-    match listed {
-        Some(Value::Array(items)) if items.len() <= MOST_ITEMS => found.known.items = items,
-        Some(Value::Array(_)) => found.known.unknown.push(format!("more than {MOST_ITEMS} objects at once")),
-        _ => found.known.unknown.push("the objects that would be removed".into()),
+    let body = match cluster.get(&list.canonical_with(&query)).await {
+        Ok(whole) if whole.status.is_success() => whole.body,
+        Ok(other) => return found.fail("what would be removed", &ClusterError::Odd(other.status.to_string())),
+        Err(e) => return found.fail("what would be removed", &e),
+    };
+    // A server may give fewer than were asked for, and say that there are more.
+    let more = body.pointer("/metadata/continue").and_then(Value::as_str).is_some_and(|more| !more.is_empty());
+    match body.get("items").and_then(Value::as_array) {
+        Some(items) if items.len() <= MOST_ITEMS && !more => items.clone_into(&mut found.known.items),
+        Some(_) => found.known.unknown.push(format!("more than {MOST_ITEMS} objects at once")),
+        None => found.fail("what would be removed", &ClusterError::Odd("no list".into())),
     }
 }

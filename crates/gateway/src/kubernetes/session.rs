@@ -258,10 +258,19 @@ impl Session {
         DataType::ALL.iter().filter_map(rule).collect()
     }
 
-    /// Resolves when what was allowed, and goes on, no longer is.
-    pub(crate) async fn revoked(&self, permit: &StreamPermit) -> Refusal {
+    /// The kinds of values that the caller may not see. Ask before a masker is made: what has changed between the two is
+    /// noticed then.
+    pub(crate) fn hidden(&self) -> Vec<DataType> {
+        self.masks().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    /// Resolves when what was allowed, and goes on, no longer is, or when other values are hidden than at its start.
+    pub(crate) async fn revoked(&self, permit: &StreamPermit, hidden: &[DataType]) -> Refusal {
         let mut looks = self.looks.subscribe();
         loop {
+            if self.hidden() != hidden {
+                return changed();
+            }
             let lasting = {
                 let mut enforcer = self.enforcer.lock();
                 if let Err(refusal) = enforcer.still_allows(permit, now()) {
@@ -405,6 +414,15 @@ pub(crate) fn unavailable(why: &str) -> Refusal {
         message: format!("refused: {why}"),
         detail: None,
         hint: Some("nothing was sent to the cluster; tell the operator of this gateway, then try again".into()),
+    }
+}
+
+fn changed() -> Refusal {
+    Refusal {
+        kind: doorward_enforce::RefusalKind::Policy,
+        message: "what you may see has changed".into(),
+        detail: None,
+        hint: Some("ask again".into()),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use doorward_enforce::StreamPermit;
 use doorward_kubernetes::render;
+use doorward_model::DataType;
 use doorward_record::Direction;
 use http::{HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
@@ -26,6 +27,10 @@ pub(super) async fn open(
     message: &Message,
     upgrade: Upgrade,
 ) -> Result<Answered, render::Answer> {
+    let hidden = session.hidden();
+    if !hidden.is_empty() && upgrade.cannot_mask().is_some() {
+        return Err(render::status(409, "Conflict", "doorward: what you may see has changed; ask again"));
+    }
     let mut message = message.clone();
     message.headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
     message.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -47,7 +52,7 @@ pub(super) async fn open(
         let _live = live;
         let Some(on) = upgrade.on else { return };
         let Ok(caller) = on.await else { return };
-        let splice = Splice { session, number };
+        let splice = Splice { session, number, hidden };
         splice.run(TokioIo::new(caller), upstream, permit).await;
     });
     Ok(answered)
@@ -56,6 +61,8 @@ pub(super) async fn open(
 struct Splice {
     session: Arc<Session>,
     number: u32,
+    /// Nothing, but in tunnels.
+    hidden: Vec<DataType>,
 }
 
 impl Splice {
@@ -75,7 +82,7 @@ impl Splice {
         };
         tokio::select! {
             _ended = both => {}
-            refusal = self.session.revoked(&permit) => self.session.note_revoked(self.number, &refusal),
+            refusal = self.session.revoked(&permit, &self.hidden) => self.session.note_revoked(self.number, &refusal),
             () = self.session.ended() => {}
         }
     }

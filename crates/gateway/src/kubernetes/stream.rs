@@ -229,6 +229,7 @@ impl Relay {
     async fn run(&self, caller: Caller, upstream: Upstream, permit: StreamPermit) {
         let (to_caller, from_caller) = caller.split();
         let (to_upstream, from_upstream) = upstream.split();
+        let hidden = self.session.hidden();
         let mut output = Output {
             relay: self,
             to: to_caller,
@@ -238,7 +239,7 @@ impl Relay {
         let end = tokio::select! {
             () = self.input(from_caller, to_upstream) => None,
             () = output.run(from_upstream) => None,
-            refusal = self.session.revoked(&permit) => {
+            refusal = self.session.revoked(&permit, &hidden) => {
                 self.session.note_revoked(self.number, &refusal);
                 Some(refusal.message)
             }

@@ -145,6 +145,11 @@ impl Reader<'_> {
         };
         let action = if action == Action::Exec { self.exec() } else { action };
         self.on_object(action);
+        // PUT and server-side apply make what is not there, as the API server's own RBAC has it.
+        let makes = self.known.object.is_none() && self.known.outcome.is_some();
+        if makes && matches!(action, Action::Update | Action::Patch) {
+            self.on_object(Action::Create);
+        }
         self.rights_of_others();
         (action.to_string(), self.statement(action))
     }
@@ -385,6 +390,16 @@ mod tests {
         let known = Known { object: Some(pod("prod")), outcome: Some(pod("dev")), ..Known::default() };
         let meaning = of(&Target::parse("PATCH", "/api/v1/namespaces/a/pods/x").unwrap(), &known);
         assert_eq!(meaning.facts.accesses.len(), 2);
+    }
+
+    #[test]
+    fn an_apply_that_makes_an_object_creates_it() {
+        let made = json!({"metadata": {"name": "x"}, "spec": {"containers": []}});
+        let known = Known { outcome: Some(made.clone()), ..Known::default() };
+        let apply = |known: &Known| asked("PATCH", "/api/v1/namespaces/a/pods/x", known);
+        assert!(apply(&known).contains("create on Pod `a/pods/x`"), "{}", apply(&known));
+        let known = Known { object: Some(made), ..known };
+        assert!(!apply(&known).contains("create on"), "{}", apply(&known));
     }
 
     #[test]
