@@ -2,7 +2,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
     ClientAuth, Connection, Upstream, UpstreamTls,
-    kubernetes::KubernetesConnection,
+    kubernetes::{Fields, KubernetesConnection},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
 };
 use doorward_identity::IssuerConfig;
@@ -333,7 +333,9 @@ impl Config {
 
     fn kubernetes(&self, c: &ConnectionConfig) -> Result<KubernetesConnection> {
         let (host, port) = c.host_and_port()?;
+        let tags = c.tags.keys().map(String::as_str);
         Ok(KubernetesConnection {
+            fields: Arc::new(Fields::new(tags).context("tags")?),
             info: self.info(c),
             listen: c.listen,
             upstream: self.upstream(c, host, port)?,

@@ -1,6 +1,6 @@
 //! Facts to outcome, for one session.
 use crate::{
-    ApprovalRequest, ApprovalVerdict, Approver, AuditSink, Circumstances, DecisionPoint, Permit, PolicyInfo,
+    ApprovalRequest, ApprovalVerdict, Approver, AuditSink, Circumstances, DecisionPoint, Detail, Permit, PolicyInfo,
     Requirement, SessionDecisions, StreamPermit, Subject, Ticket, Verdict,
     permit::{Grant, PayloadDigest, digest},
     refusals::{
@@ -203,6 +203,11 @@ impl Enforcer {
         matches!(self.judge(facts, now), Judgement::Refuse { .. })
     }
 
+    /// Whether a request with these facts would be allowed as it is. Nothing is decided, and nothing written down.
+    pub fn would_allow(&mut self, facts: &Arc<Facts>, now: Timestamp) -> bool {
+        matches!(self.judge(facts, now), Judgement::Allow { .. })
+    }
+
     /// Decides a message that prepares a request but does not run it (`Parse`): what may be held may be
     /// prepared. Its text goes upstream, so it is written into the audit log all the same.
     ///
@@ -273,6 +278,26 @@ impl Enforcer {
             Judgement::Hold { policies, .. } => Err(refusals::needs_approval_now(facts, &policies)),
             Judgement::Refuse { refusal, .. } => Err(refusal),
         }
+    }
+
+    /// How closely the policies of the moment look at resources of a type.
+    pub fn detail(&mut self, action: Action, entity_type: &'static str) -> Detail {
+        self.refresh();
+        self.decisions.detail(action, entity_type)
+    }
+
+    /// Whether a part of what was allowed as a whole (an object of a list) may be passed: by the policies of the moment,
+    /// and where the whole was approved, with those who approved it.
+    pub fn allows_part(&mut self, whole: &StreamPermit, part: &Arc<Facts>, now: Timestamp) -> bool {
+        if let Some(by) = &whole.grant.approved {
+            return self.judge_with(part, by, now).is_ok();
+        }
+        self.refresh();
+        // Not remembered: there may be any number of them.
+        part.accesses.iter().all(|access| {
+            let verdict = self.verdict(access, part, false, &[], now);
+            verdict.allowed && verdict.error.is_none()
+        })
     }
 
     /// Whether what was just judged stays as it is until the policies change: no policy that could bear on it reads

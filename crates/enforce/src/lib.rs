@@ -25,7 +25,7 @@ mod refusals;
 pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
 pub use audit::{AuditSink, AuditUnavailable, Ticket};
 pub use enforcer::{Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
-pub use pdp::{Circumstances, DecisionPoint, PolicyInfo, SessionDecisions, Subject, Verdict};
+pub use pdp::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
 pub use refusals::{Refusal, RefusalKind};

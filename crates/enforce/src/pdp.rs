@@ -65,6 +65,18 @@ pub struct Verdict {
     pub lasting: bool,
 }
 
+/// How closely policies look at the resource of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// At its kind: one decision does for all of a kind, wherever they are.
+    #[default]
+    Kind,
+    /// At its namespace, too: one decision does for all of a kind in one namespace.
+    Namespace,
+    /// At the object itself.
+    Object,
+}
+
 /// A decision point: policies, and the sessions that are judged by them.
 pub trait DecisionPoint: Send + Sync + Debug {
     /// Counts changes of the policies. Cheap: asked for every request.
@@ -81,6 +93,10 @@ pub trait SessionDecisions: Send + Debug {
     fn policy_version(&self) -> Arc<str>;
     /// Decides one access.
     fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict;
+    /// How closely the policies that can bear on an action look at resources of a type.
+    fn detail(&mut self, _action: doorward_model::Action, _entity_type: &'static str) -> Detail {
+        Detail::Object
+    }
     /// The tags of a resource, for the label of a mask.
     fn tags(&self, resource: &doorward_model::Resource) -> Vec<String>;
 }

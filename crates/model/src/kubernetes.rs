@@ -36,6 +36,9 @@ impl ApiObject {
     }
 }
 
+/// Fields that are hidden from whoever may not reveal them without being named anywhere: kind and JSONPath.
+pub const SECRET_FIELDS: [(&str, &str); 2] = [("secrets", "$.data[*]"), ("secrets", "$.stringData[*]")];
+
 /// What of a pod matters for safety (Pod Security Standards).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PodSpec {

@@ -23,7 +23,7 @@ pub use action::Action;
 pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, Outcome as AuditOutcome};
 pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};
-pub use kubernetes::{ApiObject, Labels, Pod, PodSpec};
+pub use kubernetes::{ApiObject, Labels, Pod, PodSpec, SECRET_FIELDS};
 pub use operator::{DateUnit, Operator, OperatorParseError};
 pub use principal::{Principal, PrincipalKind};
 pub use resource::{ConnectionInfo, DataType, Name, Resource};

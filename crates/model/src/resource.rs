@@ -155,6 +155,15 @@ pub enum Resource {
     ApiObject(Arc<ApiObject>),
     /// A pod of Kubernetes, or one that an object would make.
     Pod(Arc<Pod>),
+    /// A field of objects of a kind whose values are to be protected.
+    Field {
+        /// The kind of the objects, as in RBAC: `secrets`, `customers.example.com`; `*` for any.
+        kind: Name,
+        /// Where in them, as a JSONPath (RFC 9535): `$.data[*]`.
+        path: Name,
+        /// The namespace of the object; none for objects of the cluster.
+        namespace: Option<Name>,
+    },
     /// A kind of sensitive value in text.
     DataType {
         /// Which.
@@ -187,6 +196,7 @@ impl Resource {
             Self::Object { .. } => "Object",
             Self::ApiObject(_) => "ApiObject",
             Self::Pod(_) => "Pod",
+            Self::Field { .. } => "Field",
             Self::DataType { .. } => "DataType",
             Self::Opaque { .. } => "Opaque",
         }
@@ -223,6 +233,9 @@ impl Resource {
             }
             Self::ApiObject(object) => out.push_str(&object.local_id()),
             Self::Pod(pod) => out.push_str(&pod.object.local_id()),
+            Self::Field { kind, path, namespace } => {
+                let _infallible = write!(out, "{}/{kind}:{path}", namespace.as_deref().unwrap_or("-"));
+            }
             Self::DataType { data_type } => out.push_str(data_type.as_str()),
             Self::Opaque { what } => out.push_str(what),
         }
@@ -263,7 +276,8 @@ pub struct ConnectionInfo {
     pub database: Option<Name>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Tags by local identifier: `public.customers.ssn`, `public.customers`.
+    /// Tags by local identifier: `public.customers.ssn`, `public.customers`; fields of Kubernetes as `KIND:PATH`,
+    /// whatever the namespace.
     pub tags: BTreeMap<String, BTreeSet<String>>,
 }
 

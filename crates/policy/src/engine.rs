@@ -9,7 +9,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request};
-use doorward_enforce::{Circumstances, DecisionPoint, PolicyInfo, SessionDecisions, Subject, Verdict};
+use doorward_enforce::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
 use doorward_model::{Access, Action, Resource};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -120,6 +120,7 @@ struct Slice {
     /// What is known of each, and its place in the order of the files.
     infos: HashMap<PolicyId, (u32, Arc<PolicyInfo>)>,
     reads: Reads,
+    detail: Detail,
 }
 
 impl Set {
@@ -132,10 +133,12 @@ impl Set {
         if known.is_some() {
             return known;
         }
-        let mut slice = Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default() };
+        let mut slice =
+            Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default(), detail: Detail::Kind };
         for n in &key {
             let p = self.policy(*n)?;
             slice.reads = slice.reads.and(p.reads);
+            slice.detail = slice.detail.max(p.detail);
             slice.infos.insert(p.policy.id().clone(), (*n, Arc::clone(&p.info)));
             slice.set.add(p.policy.clone()).ok()?;
         }
@@ -244,6 +247,10 @@ impl SessionDecisions for Session {
         }
     }
 
+    fn detail(&mut self, action: Action, entity_type: &'static str) -> Detail {
+        self.slice(action, entity_type).map_or(Detail::Object, |slice| slice.detail)
+    }
+
     fn tags(&self, resource: &Resource) -> Vec<String> {
         entities::tags(&self.subject.connection, resource).into_iter().collect()
     }
@@ -285,6 +292,8 @@ mod tests {
                 kubernetes::object_of("prod/deployments.apps/web a=b namespace:c=d").unwrap(),
             )),
             Resource::Pod(Arc::new(kubernetes::pod_of("prod/web a=b namespace:c=d privileged host_path:/").unwrap())),
+            Resource::Field { kind: "secrets".into(), path: "$.data[*]".into(), namespace: Some("prod".into()) },
+            Resource::Field { kind: "*".into(), path: "$..x".into(), namespace: None },
         ];
         out.extend(DataType::ALL.iter().map(|d| Resource::DataType { data_type: *d }));
         out

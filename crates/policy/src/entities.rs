@@ -12,7 +12,7 @@ use std::{
     sync::LazyLock,
 };
 
-const TYPES: [&str; 23] = [
+const TYPES: [&str; 24] = [
     "Agent",
     "User",
     "Group",
@@ -34,6 +34,7 @@ const TYPES: [&str; 23] = [
     "Namespace",
     "ApiObject",
     "Pod",
+    "Field",
     "DataType",
     "Opaque",
 ];
@@ -144,6 +145,7 @@ pub(crate) fn uid_of(c: &ConnectionInfo, resource: &Resource) -> Option<EntityUi
         | Resource::Object { .. }
         | Resource::ApiObject(_)
         | Resource::Pod(_)
+        | Resource::Field { .. }
         | Resource::Opaque { .. } => uid(resource.entity_type(), &format!("{}/{}", c.name, resource.local_id())),
     }
 }
@@ -151,7 +153,11 @@ pub(crate) fn uid_of(c: &ConnectionInfo, resource: &Resource) -> Option<EntityUi
 /// The tags of a resource: those of the configuration, for a table also those of its columns, and what
 /// kind of catalogue it is.
 pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> {
-    let id = resource.local_id();
+    let id = if let Resource::Field { kind, path, .. } = resource {
+        format!("{kind}:{path}")
+    } else {
+        resource.local_id()
+    };
     let mut tags = c.tags.get(&id).cloned().unwrap_or_default();
     let relation = match resource {
         Resource::Table { schema, name } => {
@@ -162,6 +168,10 @@ pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> 
             Some((schema, name))
         }
         Resource::Column { schema, table, .. } => Some((schema, table)),
+        Resource::Field { kind, path, .. } => {
+            tags.extend(kubernetes::tag(kind, path).map(ToOwned::to_owned));
+            None
+        }
         Resource::Connection
         | Resource::Database { .. }
         | Resource::Schema { .. }
@@ -236,6 +246,12 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Vec
         }
         Resource::Object { kind, name } => owned(&[("kind", kind), ("name", name)]),
         Resource::DataType { data_type } => owned(&[("name", data_type.as_str())]),
+        Resource::Field { kind, path, namespace } => {
+            let mut attributes = owned(&[("kind", kind), ("path", path)]);
+            attributes.extend(namespace.iter().map(|name| ("namespace".to_owned(), text(name))));
+            attributes.push(("tags".to_owned(), set(tags(c, resource))));
+            attributes
+        }
         Resource::ApiObject(object) => return kubernetes::entities(c, resource, object),
         Resource::Pod(pod) => return kubernetes::entities(c, resource, &pod.object),
         Resource::Opaque { what } => owned(&[("what", what)]),

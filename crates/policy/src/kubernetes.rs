@@ -1,7 +1,7 @@
 //! Objects of Kubernetes as Cedar entities, and as texts in policy tests.
 use crate::entities::{Attributes, connection_uid, entity_with_tags, set, text, uid, uid_of};
 use cedar_policy::{Entity, EntityUid, RestrictedExpression};
-use doorward_model::{ApiObject, ConnectionInfo, Labels, Pod, PodSpec, Resource};
+use doorward_model::{ApiObject, ConnectionInfo, Labels, Pod, PodSpec, Resource, SECRET_FIELDS};
 use std::sync::Arc;
 
 /// The object, and its namespace.
@@ -58,6 +58,19 @@ fn of_spec(spec: &PodSpec) -> Attributes {
     out.extend(sets.map(|(name, names)| (name.to_owned(), set(names.iter().map(ToString::to_string).collect()))));
     out.push(("service_account".to_owned(), text(&spec.service_account)));
     out
+}
+
+/// The tag that a field has without being given one: what is in a secret is one.
+pub(crate) fn tag(kind: &str, path: &str) -> Option<&'static str> {
+    SECRET_FIELDS.contains(&(kind, path)).then_some("secret")
+}
+
+/// A field as policy tests write it: `prod/secrets:$.data[*]`, `-/*:$..password`.
+fn field_of(text: &str) -> Option<Resource> {
+    let (namespace, rest) = text.split_once('/')?;
+    let (kind, path) = rest.split_once(':')?;
+    let namespace = (namespace != "-").then(|| namespace.into());
+    path.starts_with('$').then(|| Resource::Field { kind: kind.into(), path: path.into(), namespace })
 }
 
 /// An object as policy tests write it: `prod/deployments.apps/web tier=front`, `-/nodes/n1`, `prod/secrets/*`.
@@ -121,6 +134,7 @@ pub(crate) fn resource_of(kind: &str, text: &str) -> Option<Resource> {
     match kind {
         "ApiObject" => object_of(text).map(|o| Resource::ApiObject(Arc::new(o))),
         "Pod" => pod_of(text).map(|p| Resource::Pod(Arc::new(p))),
+        "Field" => field_of(text),
         _ => None,
     }
 }

@@ -25,6 +25,7 @@ mod annotations;
 mod cases;
 mod catalogues;
 mod context;
+mod detail;
 mod engine;
 mod entities;
 mod explain;

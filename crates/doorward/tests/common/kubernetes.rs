@@ -13,6 +13,11 @@ pub struct KubernetesWorld {
 
 impl KubernetesWorld {
     pub fn start(policy: &str) -> Self {
+        Self::start_with(policy, "")
+    }
+
+    /// With more lines for its connection.
+    pub fn start_with(policy: &str, lines: &str) -> Self {
         let cluster = Cluster::start().unwrap();
         let token = cluster.service_account_token("doorward", "gateway", "cluster-admin").unwrap();
         let issuer = Issuer::start();
@@ -35,6 +40,7 @@ listen = "127.0.0.1:{port}"
 upstream = "{}"
 credential = {{ value = "{token}" }}
 tls_ca = "{}"
+{lines}
 [policy]
 files = ["policy.cedar"]
 "#,

@@ -1,7 +1,9 @@
 //! Answers: the gateway's own, and those of the cluster on their way to the caller.
 use super::{
-    cluster::http_body,
+    cluster::{Whole, http_body},
+    filter::Filter,
     session::{Part, Session},
+    view::{Sight, View},
 };
 use bytes::Bytes;
 use doorward_detect::StreamMasker;
@@ -13,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::{
     io,
     pin::Pin,
@@ -55,7 +58,7 @@ pub(crate) fn own(answer: &render::Answer) -> Answered {
 }
 
 /// A body that is JSON.
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answered {
+pub(crate) fn json(status: StatusCode, body: &Value) -> Answered {
     let mut response = Response::new(boxed(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -66,21 +69,20 @@ pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answered {
 }
 
 /// An answer of the cluster's that was read whole: masked and recorded like any other.
-pub(crate) async fn whole(session: &Session, request: u32, status: StatusCode, body: &serde_json::Value) -> Answered {
-    let text = body.to_string();
-    let shown = match masker(session) {
-        None => text.into_bytes(),
-        Some(mut filter) => {
-            let mut out = Vec::with_capacity(text.len());
-            filter.push(text.as_bytes(), &mut out);
-            filter.finish(&mut out);
-            out
-        }
+pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, whole: &Whole) -> Answered {
+    let mut shown = Vec::new();
+    let text = whole.body.to_string();
+    let passed = async {
+        mask.push(&Bytes::from(text), &mut shown).await?;
+        mask.finish(&mut shown).await
     };
+    if let Err(why) = passed.await {
+        return own(&render::status(502, "BadGateway", &format!("doorward: refused: {why}")));
+    }
     let mut response = Response::new(boxed(shown.clone()));
-    *response.status_mut() = status;
+    *response.status_mut() = whole.status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    session.keep(request, Part::Message, Direction::Upstream, head(status, response.headers()).as_bytes()).await;
+    session.keep(request, Part::Message, Direction::Upstream, head(whole.status, response.headers()).as_bytes()).await;
     session.keep(request, Part::Message, Direction::Upstream, &shown).await;
     response
 }
@@ -94,12 +96,23 @@ fn head(status: StatusCode, headers: &HeaderMap) -> String {
     out + "\r\n"
 }
 
-/// Passes the cluster's answer on while it comes: recorded, masked, and ended when it is no longer allowed.
+/// Passes the cluster's answer on while it comes, as text: recorded, masked, and ended when it is no longer allowed.
 pub(crate) async fn pass(
     session: Arc<Session>,
     request: u32,
     permit: StreamPermit,
     answer: reqwest::Response,
+) -> Answered {
+    pass_seen(session, request, &Arc::new(permit), answer, Look::Text).await
+}
+
+/// The same, for an answer of objects, which are looked at.
+pub(crate) async fn pass_seen(
+    session: Arc<Session>,
+    request: u32,
+    permit: &Arc<StreamPermit>,
+    answer: reqwest::Response,
+    look: Look<'_>,
 ) -> Answered {
     let status = answer.status();
     // Nothing here asks for compression, follows another address, or speaks another protocol.
@@ -114,9 +127,16 @@ pub(crate) async fn pass(
     for (name, value) in answer.headers().iter().filter(|(name, _)| !DROPPED.contains(name)) {
         headers.append(name.clone(), value.clone());
     }
-    let hidden = session.hidden();
-    let filter = masker(&session);
-    if filter.is_some() && !is_text(&headers) {
+    let watched = Watched::of(&session, &look);
+    let mask = match look {
+        // What the API server says in plain text are errors.
+        Look::Objects(view, object) if status.is_success() || is_json(&headers) => {
+            Mask::Objects(Box::new(Filter::new(&session, permit, *view, object)))
+        }
+        Look::Objects(..) | Look::Text => Mask::text(&session),
+        Look::Not => Mask::Nothing,
+    };
+    if !mask.can_read(&headers) {
         let why = "doorward: refused: the answer is in a form in which nothing can be masked; ask for JSON";
         return own(&render::status(406, "NotAcceptable", why));
     }
@@ -124,9 +144,10 @@ pub(crate) async fn pass(
     let (sender, frames) = mpsc::channel(1);
     let cut = Cut::default();
     let passing = Passing { frames, cut: Arc::clone(&cut) };
+    let permit = Arc::clone(permit);
     tokio::spawn(async move {
-        let mut flow = Flow { session, request, sender, cut, filter, quiet: 0 };
-        flow.run(permit, &hidden, http_body(answer)).await;
+        let mut flow = Flow { session, request, sender, cut, mask, quiet: 0 };
+        flow.run(&permit, &watched, http_body(answer)).await;
     });
     let mut response = Response::new(passing.boxed());
     *response.status_mut() = status;
@@ -134,10 +155,112 @@ pub(crate) async fn pass(
     response
 }
 
+/// How an answer is looked at.
+pub(crate) enum Look<'a> {
+    /// As objects, of which one is known.
+    Objects(Box<View>, Option<&'a Value>),
+    /// As text.
+    Text,
+    /// Not at all: it holds no data of the cluster's users.
+    Not,
+}
+
+/// What has to stay as it is while an answer goes on.
+enum Watched {
+    Types(Vec<DataType>),
+    Objects(Box<View>),
+}
+
+impl Watched {
+    fn of(session: &Session, look: &Look<'_>) -> Self {
+        match look {
+            Look::Objects(view, _) => Self::Objects(view.clone()),
+            Look::Text | Look::Not => Self::Types(session.hidden()),
+        }
+    }
+
+    fn is_the_same(&self, session: &Session) -> bool {
+        match self {
+            Self::Types(types) => session.hidden() == *types,
+            Self::Objects(view) => Sight::of(session, &view.target, &view.path) == view.sight,
+        }
+    }
+}
+
+/// What becomes of the bytes of an answer on their way to the caller.
+pub(crate) enum Mask {
+    /// They pass.
+    Nothing,
+    /// Recognizers, in text.
+    Text(Box<StreamMasker>),
+    /// Objects, in JSON.
+    Objects(Box<Filter>),
+}
+
+impl Mask {
+    /// For text.
+    pub(crate) fn text(session: &Session) -> Self {
+        masker(session).map_or(Self::Nothing, Self::Text)
+    }
+
+    fn can_read(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Text(_) => is_text(headers),
+            // An answer without a body says nothing of its type.
+            Self::Objects(_) => is_json(headers) || !headers.contains_key(header::CONTENT_TYPE),
+        }
+    }
+
+    async fn push(&mut self, bytes: &Bytes, out: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::Nothing => out.extend_from_slice(bytes),
+            Self::Text(filter) => filter.push(bytes, out),
+            Self::Objects(filter) => return filter.push(bytes, out).await,
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Text(filter) => {
+                filter.finish(out);
+                Ok(())
+            }
+            Self::Objects(filter) => filter.finish(out).await,
+        }
+    }
+
+    /// Text that waits for what might come after it.
+    fn waiting(&mut self) -> Option<&mut StreamMasker> {
+        match self {
+            Self::Text(filter) if filter.hold_back() > 0 => Some(filter),
+            // Objects are never shown in part.
+            Self::Text(_) | Self::Nothing | Self::Objects(_) => None,
+        }
+    }
+
+    const fn left_out(&self) -> usize {
+        match self {
+            Self::Objects(filter) => filter.left_out,
+            Self::Nothing | Self::Text(_) => 0,
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|kind| kind.ends_with("json"))
+}
+
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
 /// Whether an answer is text, in which a value can be replaced by another of another length.
 fn is_text(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return true };
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(kind) = media_type(headers) else { return true };
     kind.starts_with("text/") || kind.ends_with("json") || kind.ends_with("yaml")
 }
 
@@ -175,24 +298,27 @@ struct Flow {
     request: u32,
     sender: mpsc::Sender<Bytes>,
     cut: Cut,
-    filter: Option<Box<StreamMasker>>,
+    mask: Mask,
     /// Which of the pauses comes next, while nothing else does.
     quiet: usize,
 }
 
 impl Flow {
     /// Passes a body on until it ends, or may no longer go on: whether anybody reads it or not.
-    async fn run(&mut self, permit: StreamPermit, hidden: &[DataType], body: reqwest::Body) {
+    async fn run(&mut self, permit: &StreamPermit, watched: &Watched, body: reqwest::Body) {
         let session = Arc::clone(&self.session);
         let cut = Arc::clone(&self.cut);
         let why = tokio::select! {
             done = self.all(body) => done,
-            refusal = session.revoked(&permit, hidden) => {
+            refusal = session.revoked_where(permit, || watched.is_the_same(&session)) => {
                 session.note_revoked(self.request, &refusal);
                 Err("this is no longer allowed".to_owned())
             }
             () = session.ended() => Err("the session has ended".to_owned()),
         };
+        if self.mask.left_out() > 0 {
+            session.event(self.request, "left out", serde_json::json!({ "objects": self.mask.left_out() }));
+        }
         // Before the sender goes: a body that ends because of this is not taken for whole.
         if let Err(why) = why {
             *cut.lock() = Some(why);
@@ -201,7 +327,7 @@ impl Flow {
 
     async fn all(&mut self, mut body: reqwest::Body) -> Result<(), String> {
         loop {
-            let held_back = self.filter.as_ref().is_some_and(|f| f.hold_back() > 0);
+            let held_back = self.mask.waiting().is_some();
             let pause = PAUSES.get(self.quiet).copied().filter(|_| held_back);
             let frame = tokio::select! {
                 frame = body.frame() => frame,
@@ -224,16 +350,20 @@ impl Flow {
     /// What may go of these bytes.
     async fn give(&mut self, bytes: &Bytes) -> Result<(), String> {
         self.quiet = 0;
-        let Some(filter) = &mut self.filter else { return self.send(bytes.clone()).await };
+        if matches!(self.mask, Mask::Nothing) {
+            return self.send(bytes.clone()).await;
+        }
         let mut out = Vec::with_capacity(bytes.len());
-        filter.push(bytes, &mut out);
-        self.send(out.into()).await
+        let passed = self.mask.push(bytes, &mut out).await;
+        self.send(out.into()).await?;
+        passed
     }
 
     async fn flush(&mut self) -> Result<(), String> {
         let mut out = Vec::new();
-        if let Some(filter) = &mut self.filter {
-            if self.quiet == 0 { filter.flush(&mut out) } else { filter.force(&mut out) }
+        let is_first = self.quiet == 0;
+        if let Some(filter) = self.mask.waiting() {
+            if is_first { filter.flush(&mut out) } else { filter.force(&mut out) }
         }
         self.quiet += 1;
         self.send(out.into()).await
@@ -241,10 +371,9 @@ impl Flow {
 
     async fn finish(&mut self) -> Result<(), String> {
         let mut out = Vec::new();
-        if let Some(filter) = &mut self.filter {
-            filter.finish(&mut out);
-        }
-        self.send(out.into()).await
+        let finished = self.mask.finish(&mut out).await;
+        self.send(out.into()).await?;
+        finished
     }
 
     async fn send(&mut self, bytes: Bytes) -> Result<(), String> {

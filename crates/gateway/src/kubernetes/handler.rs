@@ -1,12 +1,14 @@
 //! A request, from its head to its answer.
 use super::{
-    answer::{self, Answered},
+    answer::{self, Answered, Look, Mask},
     cluster::ClusterError,
+    filter::Filter,
     inquiry::{self, Found},
     message::Message,
     session::{Part, Session},
     stream,
     upgrade::{self, Upgrade},
+    view::{self, View},
 };
 use bytes::Bytes;
 use doorward_enforce::{ApprovalVerdict, Held, Outcome, Permit};
@@ -14,6 +16,8 @@ use doorward_kubernetes::{
     Target,
     facts::{self, Meaning},
     render,
+    split::Form,
+    veil::{self, Veil},
 };
 use doorward_model::{Action, AuditKind};
 use doorward_record::Direction;
@@ -47,10 +51,20 @@ pub(crate) async fn handle(session: &Arc<Session>, request: Request<Incoming>) -
     answered
 }
 
+/// A request that was read.
+struct Read {
+    target: Target,
+    message: Message,
+    upgrade: Option<Upgrade>,
+    view: Option<View>,
+}
+
 /// A request that is understood.
 pub(crate) struct Understood {
     pub(crate) target: Target,
     pub(crate) message: Message,
+    /// How its answer is to be looked at.
+    pub(crate) view: Option<View>,
     pub(crate) found: Found,
     pub(crate) meaning: Meaning,
 }
@@ -64,10 +78,10 @@ impl Handling<'_> {
     async fn run(&mut self, request: Request<Incoming>) -> Result<Answered, render::Answer> {
         let (mut parts, body) = request.into_parts();
         let read = self.read(&mut parts, body).await;
-        let (target, message, upgrade) = read.inspect_err(|refused| self.not_understood(refused))?;
+        let Read { target, message, upgrade, view } = read.inspect_err(|refused| self.not_understood(refused))?;
         let bytes = message.bytes();
         self.session.keep(self.number, Part::Message, Direction::Client, &bytes).await;
-        let understood = self.understand(target, message).await?;
+        let understood = self.understand(target, message, view).await?;
         let statement = &understood.meaning.statement;
         self.session.event(self.number, "request", json!({ "statement": &**statement }));
         // Clients that were refused over WebSocket try again over SPDY, and show what they hear then.
@@ -93,11 +107,7 @@ impl Handling<'_> {
     }
 
     /// Reads the request whole.
-    async fn read(
-        &self,
-        parts: &mut Parts,
-        body: Incoming,
-    ) -> Result<(Target, Message, Option<Upgrade>), render::Answer> {
+    async fn read(&self, parts: &mut Parts, body: Incoming) -> Result<Read, render::Answer> {
         let text = parts.uri.path_and_query().map_or("/", |t| t.as_str());
         let target = Target::parse(parts.method.as_str(), text).map_err(|e| render::malformed(&e.0))?;
         let upgrade = Upgrade::of(parts, &target)?;
@@ -111,17 +121,30 @@ impl Handling<'_> {
         }
         let message = Message::new(&parts.method, &target, &parts.headers, body);
         let mut message = message.map_err(|e| render::malformed(&e.0))?;
-        let masks = self.session.masks();
-        if !masks.is_empty() {
-            message.ask_for_text();
+        let view = View::of(self.session, &target);
+        match &view {
+            Some(view) => view.ask(&mut message),
+            None if !facts::is_discovery(&target) && !self.session.hidden().is_empty() => message.ask_for_text(),
+            None => {}
         }
-        let written = masks.iter().map(|(_, rule)| format!("[{}]", rule.label));
-        if let Some(mask) = written.filter(|_| target.verb.is_write()).find(|mask| message.holds(mask)) {
+        if let Some(mask) = self.written_back(&target, &message) {
             let what =
                 format!("the body holds `{mask}`, which stands for a value that you may not see: it would be lost");
             return Err(render::malformed(&what));
         }
-        Ok((target, message, upgrade))
+        Ok(Read { target, message, upgrade, view })
+    }
+
+    /// A mask in what is written, of what is hidden from the caller.
+    fn written_back(&self, target: &Target, message: &Message) -> Option<String> {
+        if !target.verb.is_write() {
+            return None;
+        }
+        let path = target.resource()?;
+        let fields = self.session.hidden_fields(&path.kind(), path.namespace.as_deref());
+        let labels = self.session.masks().into_iter().map(|(_, rule)| rule);
+        let masks = labels.chain(fields.into_iter().map(|(_, rule)| rule)).map(|rule| format!("[{}]", rule.label));
+        masks.into_iter().find(|mask| message.holds(mask) || message.holds(&veil::in_bytes(mask)))
     }
 
     /// Reads a body whole: there is room for so many at once, and so much time for each.
@@ -143,8 +166,13 @@ impl Handling<'_> {
         }
     }
 
-    async fn understand(&self, target: Target, message: Message) -> Result<Understood, render::Answer> {
-        understand(self.session, target, message).await.inspect_err(|refused| self.not_understood(refused))
+    async fn understand(
+        &self,
+        target: Target,
+        message: Message,
+        view: Option<View>,
+    ) -> Result<Understood, render::Answer> {
+        understand(self.session, target, message, view).await.inspect_err(|refused| self.not_understood(refused))
     }
 
     /// Waits for people. A stream to a container tells of it on its standard error.
@@ -180,16 +208,30 @@ impl Handling<'_> {
         let stream = permit.stream();
         let bytes = understood.message.bytes();
         self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;
+        let object = understood.found.known.object.as_ref();
         if let Some(in_vain) = understood.found.in_vain {
             self.session.event(self.number, "in vain", json!({ "code": in_vain.status.as_u16() }));
-            return Ok(answer::whole(self.session, self.number, in_vain.status, &in_vain.body).await);
+            let mask = match understood.view {
+                Some(view) => {
+                    let view = View { form: Form::Whole, ..view };
+                    Mask::Objects(Box::new(Filter::new(self.session, &Arc::new(stream), view, object)))
+                }
+                None => Mask::text(self.session),
+            };
+            return Ok(answer::whole(self.session, self.number, mask, &in_vain).await);
         }
         if let Some(upgrade) = upgrade {
             return stream::open(self.session, self.number, stream, &understood.message, upgrade).await;
         }
         let sent = self.session.endpoint.cluster.send(&understood.message).await;
         let answered = sent.map_err(|e| unreachable(&e))?;
-        let mut response = answer::pass(Arc::clone(self.session), self.number, stream, answered).await;
+        let look = match understood.view {
+            Some(view) => Look::Objects(Box::new(view), object),
+            None if facts::is_discovery(&understood.target) => Look::Not,
+            None => Look::Text,
+        };
+        let session = Arc::clone(self.session);
+        let mut response = answer::pass_seen(session, self.number, &Arc::new(stream), answered, look).await;
         if let Some(value) = warning.and_then(|w| HeaderValue::from_str(&w).ok()) {
             response.headers_mut().append(header::WARNING, value);
         }
@@ -199,7 +241,12 @@ impl Handling<'_> {
 
 /// Finds out what a request is about, and what would come of it; the latter where policy allows it as far as the path
 /// says, because a dry run already has effects (webhooks).
-async fn understand(session: &Session, target: Target, message: Message) -> Result<Understood, render::Answer> {
+async fn understand(
+    session: &Session,
+    target: Target,
+    message: Message,
+    view: Option<View>,
+) -> Result<Understood, render::Answer> {
     let cluster = &session.endpoint.cluster;
     let mut found = inquiry::look(cluster, &target).await;
     let mut meaning = facts::of(&target, &found.known);
@@ -209,15 +256,31 @@ async fn understand(session: &Session, target: Target, message: Message) -> Resu
     }
     match &found.failed {
         Some(what) => Err(render::status(503, "ServiceUnavailable", &format!("doorward: {what}; try again"))),
-        None => Ok(Understood { target, message, found, meaning }),
+        None if loses(session, view.as_ref(), &found) => {
+            Err(render::malformed("a mask would be written where a value is that you may not see: it would be lost"))
+        }
+        None => Ok(Understood { target, message, view, found, meaning }),
     }
+}
+
+/// Whether masks that the caller was shown would take the place of what they stand for.
+fn loses(session: &Session, view: Option<&View>, found: &Found) -> bool {
+    let (Some(view), Some(before), Some(after)) = (view, &found.known.object, &found.known.outcome) else {
+        return false;
+    };
+    let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
+    let services = &session.endpoint.services;
+    let veil = Veil { detector: &services.detector, masker: &services.masker, types: &[] };
+    veil.loses(before, after, &view.kind, &view::hidden(&fields))
 }
 
 /// What was approved has to be what there is: a pod may have made way for another one of its name.
 pub(crate) async fn still_the_same(session: &Session, before: Understood) -> Result<Understood, render::Answer> {
-    let Understood { target, message, meaning, found } = before;
-    let now = understand(session, target, message).await?;
-    if now.meaning.facts != meaning.facts || now.found.uid() != found.uid() {
+    let Understood { target, message, view, meaning, found } = before;
+    let saw = view.as_ref().map(|view| view.sight.clone());
+    let sees = View::of(session, &target).map(|view| view.sight);
+    let now = understand(session, target, message, view).await?;
+    if saw != sees || now.meaning.facts != meaning.facts || now.found.uid() != found.uid() {
         let what = "doorward: refused: what the request is about has changed while it waited for approval; ask again";
         return Err(render::status(409, "Conflict", what));
     }

@@ -11,10 +11,13 @@
 //! | `upgrade.rs` | a wish for a stream, and the answer that grants it |
 //! | `stream.rs` | exec, attach, port-forward over WebSocket |
 //! | `spdy.rs` | the same over SPDY, passed as it is |
+//! | `view.rs` | what a caller may see of the objects of a request |
+//! | `filter.rs` | objects on their way to the caller, one by one |
 //! | `answer.rs` | bodies on their way back: recorded, masked, ended when policy says so |
 mod answer;
 mod cluster;
 mod connection;
+mod filter;
 mod handler;
 mod inquiry;
 mod message;
@@ -22,6 +25,7 @@ mod session;
 mod spdy;
 mod stream;
 mod upgrade;
+mod view;
 
 use crate::{
     Arrivals, Services,
@@ -31,6 +35,7 @@ use crate::{
     tls::{self, TlsError},
 };
 use cluster::Cluster;
+pub use doorward_kubernetes::field::Fields;
 use doorward_model::ConnectionInfo;
 use rustls::ServerConfig;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -51,6 +56,8 @@ pub struct KubernetesConnection {
     pub listen: SocketAddr,
     /// Its API server; the password is a bearer token.
     pub upstream: Upstream,
+    /// Fields whose values are to be protected.
+    pub fields: Arc<Fields>,
     /// Whether requests wait until their audit entry is durable.
     pub strict_audit: bool,
     /// How many connections of callers may be open at once.

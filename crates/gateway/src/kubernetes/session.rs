@@ -266,9 +266,14 @@ impl Session {
 
     /// Resolves when what was allowed, and goes on, no longer is, or when other values are hidden than at its start.
     pub(crate) async fn revoked(&self, permit: &StreamPermit, hidden: &[DataType]) -> Refusal {
+        self.revoked_where(permit, || self.hidden() == hidden).await
+    }
+
+    /// The same, with what is to stay as it is.
+    pub(crate) async fn revoked_where(&self, permit: &StreamPermit, is_the_same: impl Fn() -> bool) -> Refusal {
         let mut looks = self.looks.subscribe();
         loop {
-            if self.hidden() != hidden {
+            if !is_the_same() {
                 return changed();
             }
             let lasting = {

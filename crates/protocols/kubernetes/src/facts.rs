@@ -100,7 +100,7 @@ fn place(path: &ResourcePath) -> ApiObject {
 /// The rights that a request needs.
 pub fn of(target: &Target, known: &Known) -> Meaning {
     match &target.about {
-        About::Path(segments) => beside(segments),
+        About::Path(segments) => beside(target, segments),
         About::Resource(path) => {
             let mut reader = Reader { path, target, known, accesses: Vec::new() };
             let (command, statement) = reader.read();
@@ -110,14 +110,45 @@ pub fn of(target: &Target, known: &Known) -> Meaning {
     }
 }
 
-/// Discovery and health carry no data of the cluster's users.
-fn beside(segments: &[String]) -> Meaning {
-    let path = format!("/{}", segments.join("/"));
-    let harmless = match segments.first().map(String::as_str) {
+/// The rights that one object of a list or watch needs.
+pub fn of_item(target: &Target, path: &ResourcePath, item: &Value, namespace: Option<&Value>) -> Arc<Facts> {
+    let action = action_of(target.verb);
+    let own = ApiObject {
+        namespace: object::namespace(item).or(path.namespace.as_deref()).map(Into::into),
+        name: object::name(item),
+        ..place(path)
+    };
+    let described = object::described(own, Some(item), namespace);
+    let accesses = if is_pods(path) {
+        let mut specs = object::pod_specs(item);
+        if specs.is_empty() {
+            specs.push(PodSpec::default());
+        }
+        let pod = |spec| Access::new(action, Resource::Pod(Arc::new(Pod { object: described.clone(), spec })));
+        specs.into_iter().map(pod).collect()
+    } else {
+        vec![Access::new(action, Resource::ApiObject(Arc::new(described)))]
+    };
+    Arc::new(Facts::new(action.as_str(), 1, accesses))
+}
+
+/// Whether the objects of a path are pods.
+pub fn is_pods(path: &ResourcePath) -> bool {
+    path.group.is_empty() && path.resource == "pods"
+}
+
+/// Whether it is asked what the API has, or how it is: that carries no data of the cluster's users.
+pub fn is_discovery(target: &Target) -> bool {
+    let About::Path(segments) = &target.about else { return false };
+    match segments.first().map(String::as_str) {
         None | Some("api" | "apis" | "version" | "openapi" | "healthz" | "livez" | "readyz" | "openid") => true,
         Some(first) => first == ".well-known",
-    };
-    let access = if harmless {
+    }
+}
+
+fn beside(target: &Target, segments: &[String]) -> Meaning {
+    let path = format!("/{}", segments.join("/"));
+    let access = if is_discovery(target) {
         Access::new(Action::Connect, Resource::Connection)
     } else {
         let what = format!("the path `{path}`, which is no resource");

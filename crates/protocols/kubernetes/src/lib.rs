@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `target.rs` | method, path and query → what the API server takes them for |
 //! | `facts.rs` | a request, with what the cluster says of its object → facts |
+//! | `split.rs` | an answer in JSON, while it comes → objects, rows of tables, events of watches |
+//! | `field.rs` | fields that are to be protected: kind and JSONPath |
+//! | `veil.rs` | an object or a table → the same without what is hidden from the caller |
 //! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
 //! | `render.rs` | refusals → `Status` |
 //!
@@ -13,8 +16,11 @@
 //! Deliberately absent: decoding what callers write. The API server does that, in a dry run, and its answer is what is
 //! decided on (ADR 9). Known limits: `docs/protocols/kubernetes.md`.
 pub mod facts;
+pub mod field;
 pub mod object;
 pub mod render;
+pub mod split;
 pub mod target;
+pub mod veil;
 
 pub use target::{Malformed, ResourcePath, Target, Verb};

@@ -17,6 +17,11 @@ pub fn name(object: &Value) -> Name {
     if !generated.is_empty() && name.starts_with(generated) { "".into() } else { name.into() }
 }
 
+/// The namespace of an object.
+pub fn namespace(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/namespace").and_then(Value::as_str).filter(|name| !name.is_empty())
+}
+
 /// Every specification of a pod in an object: its own, those of templates, and whatever else has containers.
 ///
 /// A custom resource whose controller makes pods mostly embeds the same form, and is judged alike.

@@ -181,7 +181,7 @@ impl Target {
         }
     }
 
-    /// Path and query as they are forwarded, with these parameters besides.
+    /// Path and query as they are forwarded, with these parameters, and none of the same names that were there.
     pub fn canonical_with(&self, more: &[(&str, &str)]) -> String {
         let mut out = path_of(self.segments.iter().map(String::as_str));
         if self.ends_in_slash && !self.segments.is_empty() {
@@ -189,7 +189,8 @@ impl Target {
         }
         if !self.query.is_empty() || !more.is_empty() {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            query.extend_pairs(self.query.iter());
+            let is_new = |name: &str| more.iter().any(|(other, _)| *other == name);
+            query.extend_pairs(self.query.iter().filter(|(name, _)| !is_new(name)));
             query.extend_pairs(more.iter());
             out.push('?');
             out.push_str(&query.finish());
@@ -204,6 +205,11 @@ impl Target {
 }
 
 impl ResourcePath {
+    /// The resource with its group, as in RBAC: `deployments.apps`, `pods`.
+    pub fn kind(&self) -> String {
+        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
+    }
+
     /// The path of the object itself, or of the collection: without subresource.
     pub fn object(&self) -> String {
         let mut all = if self.group.is_empty() { vec!["api"] } else { vec!["apis", &self.group] };

@@ -1,0 +1,317 @@
+//! Objects on their way to the caller, one by one: left out where policy says so, masked, never a list at once.
+use super::{
+    cluster::Cluster,
+    session::Session,
+    view::{self, InRows, View},
+};
+use crate::services::now;
+use doorward_enforce::StreamPermit;
+use doorward_kubernetes::{
+    facts, object,
+    split::{Form, Odd, Piece, Splitter},
+    target::path_of,
+    veil::{self, Veil},
+};
+use doorward_model::{DataType, Operator};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long the labels of a namespace are taken for what they were: a list asks for them once.
+const NAMESPACE: Duration = Duration::from_secs(1);
+/// Namespaces that are kept.
+const MOST_NAMESPACES: usize = 4096;
+
+/// Looks at the objects of an answer.
+pub(crate) struct Filter {
+    session: Arc<Session>,
+    permit: Arc<StreamPermit>,
+    view: View,
+    splitter: Splitter,
+    pieces: Vec<Piece>,
+    types: Vec<(DataType, Operator)>,
+    /// Texts in hidden fields of the object that the request is about: errors are not to tell them.
+    values: Vec<String>,
+    namespaces: HashMap<String, (Instant, Option<Value>)>,
+    /// Whether the next element is the first that is written.
+    first: bool,
+    pub(crate) left_out: usize,
+    is_empty: bool,
+}
+
+impl Filter {
+    /// For an answer. `object`: what the request is about, as it was found.
+    pub(crate) fn new(session: &Arc<Session>, permit: &Arc<StreamPermit>, view: View, object: Option<&Value>) -> Self {
+        let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
+        let values = object.map(|object| veil::hidden_values(object, &view::hidden(&fields))).unwrap_or_default();
+        Self {
+            types: session.operators(),
+            session: Arc::clone(session),
+            permit: Arc::clone(permit),
+            splitter: Splitter::new(view.form),
+            view,
+            pieces: Vec::new(),
+            values,
+            namespaces: HashMap::new(),
+            first: true,
+            left_out: 0,
+            is_empty: true,
+        }
+    }
+
+    /// Takes bytes of the answer, and gives what may go of it.
+    pub(crate) async fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        self.is_empty &= bytes.is_empty();
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let odd = self.splitter.push(bytes, &mut pieces);
+        self.write(&mut pieces, out).await?;
+        self.pieces = pieces;
+        odd.map_err(|odd| said(&odd))
+    }
+
+    /// The answer has ended.
+    pub(crate) async fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+        // To HEAD, or with 304, there is no body.
+        if self.is_empty {
+            return Ok(());
+        }
+        let mut pieces = Vec::new();
+        self.splitter.finish(&mut pieces).map_err(|odd| said(&odd))?;
+        self.write(&mut pieces, out).await
+    }
+
+    async fn write(&mut self, pieces: &mut Vec<Piece>, out: &mut Vec<u8>) -> Result<(), String> {
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Text(text) => {
+                    self.first = true;
+                    out.extend_from_slice(&text);
+                }
+                Piece::Member(name, value) => {
+                    out.extend_from_slice(&name);
+                    out.push(b':');
+                    self.member(value, out)?;
+                }
+                Piece::Value(value) => self.document(value, out).await?,
+                Piece::Item(value) => {
+                    let mut item = parsed(&value)?;
+                    let seen = self.item(&mut item).await?;
+                    self.element(seen.then(|changed| written(value, &item, changed)), out);
+                }
+                Piece::Row(value) => {
+                    let mut row = parsed(&value)?;
+                    let seen = self.row(&mut row).await?;
+                    self.element(seen.then(|changed| written(value, &row, changed)), out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, element: Option<Vec<u8>>, out: &mut Vec<u8>) {
+        let Some(element) = element else {
+            self.left_out += 1;
+            return;
+        };
+        if !std::mem::take(&mut self.first) {
+            out.push(b',');
+        }
+        out.extend_from_slice(&element);
+    }
+
+    /// What a list has besides its objects.
+    fn member(&self, value: Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
+        let mut parsed = parsed(&value)?;
+        let changed = self.veil().found(&mut parsed) | self.veil().tales(&mut parsed, &self.values);
+        out.extend_from_slice(&written(value, &parsed, changed));
+        Ok(())
+    }
+
+    /// A whole answer, or an event of a watch.
+    async fn document(&mut self, value: Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
+        let mut parsed = parsed(&value)?;
+        let seen = match parsed.get_mut("object").filter(|_| self.view.form == Form::Watch) {
+            Some(object) => self.object(object).await?,
+            None => self.object(&mut parsed).await?,
+        };
+        match seen {
+            Seen::No => self.left_out += 1,
+            Seen::Yes { changed } => out.extend_from_slice(&written(value, &parsed, changed)),
+        }
+        Ok(())
+    }
+
+    /// An object, a table, or what is neither.
+    async fn object(&mut self, object: &mut Value) -> Result<Seen, String> {
+        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match (text("kind").as_str(), text("apiVersion").as_str()) {
+            ("Table", version) if version.starts_with("meta.k8s.io/") => self.table(object).await,
+            ("Status", "v1") => {
+                let changed = self.veil().tales(object, &self.values) | self.veil().found(object);
+                Ok(Seen::Yes { changed })
+            }
+            _ => self.item(object).await,
+        }
+    }
+
+    async fn table(&mut self, table: &mut Value) -> Result<Seen, String> {
+        let mut changed = false;
+        let rows = table.get_mut("rows").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let (had, mut kept) = (rows.len(), Vec::with_capacity(rows.len()));
+        for mut row in rows {
+            if let Seen::Yes { changed: this } = self.row(&mut row).await? {
+                changed |= this;
+                kept.push(row);
+            }
+        }
+        // A watch tells of each object in a table of its own.
+        if had > 0 && kept.is_empty() && self.view.form == Form::Watch {
+            return Ok(Seen::No);
+        }
+        self.left_out += had - kept.len();
+        changed |= had != kept.len();
+        if let Some(rows) = table.get_mut("rows") {
+            *rows = kept.into();
+        }
+        for name in ["columnDefinitions", "metadata"] {
+            changed |= table.get_mut(name).is_some_and(|value| self.veil().found(value));
+        }
+        Ok(Seen::Yes { changed })
+    }
+
+    /// A row: its object, and cells that were made of it.
+    async fn row(&mut self, row: &mut Value) -> Result<Seen, String> {
+        let mut object = row.get_mut("object").map(Value::take).unwrap_or_default();
+        let values = if object.is_null() {
+            // Nothing can be said of it.
+            if self.view.sight.each {
+                return Ok(Seen::No);
+            }
+            Vec::new()
+        } else {
+            let namespace = self.namespace_of(&object);
+            let fields = self.session.hidden_fields(&self.view.kind, namespace.as_deref());
+            veil::hidden_values(&object, &view::hidden(&fields))
+        };
+        if !object.is_null() && self.item(&mut object).await? == Seen::No {
+            return Ok(Seen::No);
+        }
+        if let Some(cells) = row.get_mut("cells") {
+            self.veil().found(cells);
+            self.veil().tales(cells, &values);
+            let told = |cell: &&mut Value| cell.is_number() && values.contains(&cell.to_string());
+            cells.as_array_mut().into_iter().flatten().filter(told).for_each(|cell| *cell = 0.into());
+        }
+        if let Some(place) = row.get_mut("object") {
+            *place = self.as_asked(object);
+        }
+        Ok(Seen::Yes { changed: true })
+    }
+
+    /// As much of an object as the caller asked for.
+    fn as_asked(&self, mut object: Value) -> Value {
+        match self.view.in_rows {
+            InRows::All => object,
+            InRows::Nothing => Value::Null,
+            InRows::Metadata => json!({
+                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": object.get_mut("metadata").map(Value::take),
+            }),
+        }
+    }
+
+    /// Whether an object may be seen; without what is hidden.
+    async fn item(&mut self, item: &mut Value) -> Result<Seen, String> {
+        if self.view.sight.each && !self.is_bookmark(item) && !self.may_see(item).await? {
+            return Ok(Seen::No);
+        }
+        let namespace = self.namespace_of(item);
+        let fields = self.session.hidden_fields(&self.view.kind, namespace.as_deref());
+        let changed = self.veil().object(item, &self.view.kind, &view::hidden(&fields));
+        Ok(Seen::Yes { changed })
+    }
+
+    /// Bookmarks of watches are objects with nothing but a version.
+    fn is_bookmark(&self, item: &Value) -> bool {
+        self.view.form == Form::Watch && item.pointer("/metadata/name").is_none_or(|name| name == "")
+    }
+
+    fn namespace_of(&self, item: &Value) -> Option<String> {
+        object::namespace(item).or(self.view.path.namespace.as_deref()).map(ToOwned::to_owned)
+    }
+
+    async fn may_see(&mut self, item: &Value) -> Result<bool, String> {
+        let namespace = match self.namespace_of(item) {
+            Some(name) => self.namespace(&name).await?,
+            None => None,
+        };
+        let facts = facts::of_item(&self.view.target, &self.view.path, item, namespace.as_ref());
+        Ok(self.session.enforcer.lock().allows_part(&self.permit, &facts, now()))
+    }
+
+    /// A namespace, for its labels.
+    async fn namespace(&mut self, name: &str) -> Result<Option<Value>, String> {
+        if let Some((_, known)) = self.namespaces.get(name).filter(|(at, _)| at.elapsed() < NAMESPACE) {
+            return Ok(known.clone());
+        }
+        let found = looked_up(&self.session.endpoint.cluster, name).await?;
+        if self.namespaces.len() >= MOST_NAMESPACES {
+            self.namespaces.clear();
+        }
+        self.namespaces.insert(name.to_owned(), (Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    fn veil(&self) -> Veil<'_> {
+        let services = &self.session.endpoint.services;
+        Veil { detector: &services.detector, masker: &services.masker, types: &self.types }
+    }
+}
+
+/// Whether the caller sees something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    No,
+    /// And whether it is other than it was.
+    Yes {
+        changed: bool,
+    },
+}
+
+impl Seen {
+    fn then<T>(self, of: impl FnOnce(bool) -> T) -> Option<T> {
+        match self {
+            Self::No => None,
+            Self::Yes { changed } => Some(of(changed)),
+        }
+    }
+}
+
+async fn looked_up(cluster: &Cluster, name: &str) -> Result<Option<Value>, String> {
+    let failed = |why: String| format!("the namespace `{name}` could not be looked up: {why}");
+    let whole = cluster.get(&path_of(["api", "v1", "namespaces", name].into_iter())).await;
+    let whole = whole.map_err(|e| failed(e.to_string()))?;
+    match whole.status {
+        // Only what policies look at is kept.
+        StatusCode::OK => Ok(Some(json!({ "metadata": { "labels": whole.body.pointer("/metadata/labels") } }))),
+        StatusCode::NOT_FOUND => Ok(None),
+        other => Err(failed(other.to_string())),
+    }
+}
+
+fn said(odd: &Odd) -> String {
+    format!("the API server's answer is not understood: {odd}")
+}
+
+fn parsed(bytes: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|_| said(&Odd::NoJson))
+}
+
+/// The bytes as they came, where nothing was changed.
+fn written(original: Vec<u8>, value: &Value, changed: bool) -> Vec<u8> {
+    if changed { value.to_string().into_bytes() } else { original }
+}
