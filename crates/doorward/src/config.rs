@@ -2,7 +2,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
     ClientAuth, Connection, Upstream, UpstreamTls,
-    kubernetes::{Fields, KubernetesConnection},
+    kubernetes::{Fields, KubernetesConnection, Naming},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
 };
 use doorward_identity::IssuerConfig;
@@ -98,6 +98,12 @@ pub(crate) struct ConnectionConfig {
     /// SSH: the first key that the upstream shows is kept, and no other is accepted from then on.
     #[serde(default)]
     trust_on_first_use: bool,
+    /// Kubernetes: in whose name the gateway speaks to the API server.
+    impersonate: Option<Impersonate>,
+    /// Kubernetes: what stands before users and groups of callers there; `doorward:` where it is not given.
+    impersonate_prefix: Option<String>,
+    /// Kubernetes: the tag of the caller that is its user name there; `issuer/subject` where it is not given.
+    impersonate_tag: Option<String>,
     #[serde(default)]
     audit: Audit,
     #[serde(default = "default_sessions")]
@@ -117,6 +123,14 @@ const fn default_sessions() -> usize {
 enum Auth {
     Password,
     Oauthbearer,
+}
+
+/// In whose name the gateway speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Impersonate {
+    /// The caller's.
+    Caller,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -194,6 +208,7 @@ impl ConnectionConfig {
     }
 
     fn for_postgres(&self) -> Result<()> {
+        self.without(&self.of_clusters())?;
         self.without(&[
             ("host_keys", self.host_keys.is_some()),
             ("known_hosts", self.known_hosts.is_some()),
@@ -202,6 +217,7 @@ impl ConnectionConfig {
     }
 
     fn for_ssh(&self) -> Result<()> {
+        self.without(&self.of_clusters())?;
         self.without(&[
             ("database", self.database.is_some()),
             ("tls", self.tls.is_some()),
@@ -210,6 +226,31 @@ impl ConnectionConfig {
             ("tls_key", self.tls_key.is_some()),
             ("auth", self.auth.is_some()),
         ])
+    }
+
+    fn of_clusters(&self) -> [(&'static str, bool); 3] {
+        [
+            ("impersonate", self.impersonate.is_some()),
+            ("impersonate_prefix", self.impersonate_prefix.is_some()),
+            ("impersonate_tag", self.impersonate_tag.is_some()),
+        ]
+    }
+
+    fn naming(&self) -> Result<Option<Naming>> {
+        if self.impersonate.is_none() {
+            if self.impersonate_prefix.is_some() || self.impersonate_tag.is_some() {
+                bail!("impersonate_prefix and impersonate_tag mean nothing without impersonate = \"caller\"");
+            }
+            return Ok(None);
+        }
+        let prefix = self.impersonate_prefix.clone().unwrap_or_else(|| "doorward:".to_owned());
+        if prefix.starts_with("system:") || prefix.trim() != prefix || prefix.chars().any(char::is_control) {
+            bail!(
+                "impersonate_prefix `{}`: Kubernetes keeps `system:` for itself, and takes blanks off",
+                prefix.escape_debug()
+            );
+        }
+        Ok(Some(Naming { prefix, tag: self.impersonate_tag.clone() }))
     }
 
     /// What means nothing for a kind of connection is a mistake.
@@ -339,6 +380,7 @@ impl Config {
             info: self.info(c),
             listen: c.listen,
             upstream: self.upstream(c, host, port)?,
+            impersonate: c.naming()?,
             strict_audit: c.audit == Audit::Strict,
             max_sessions: c.max_sessions,
         })
@@ -492,10 +534,29 @@ files = ["a.cedar"]
                 "trust_on_first_use = true",
                 "`trust_on_first_use` means nothing for kind \"postgres\"",
             ),
+            ("tls = \"disable\"", "impersonate = \"caller\"", "`impersonate` means nothing for kind \"postgres\""),
             ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
         ] {
             let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
             assert!(e.contains(want), "{to}: {e}");
+        }
+    }
+
+    #[test]
+    fn names_in_a_cluster_are_never_its_own() {
+        let with = |more: &str| {
+            load(&GOOD.replace("\"postgres\"", "\"kubernetes\"").replace("[policy]", &format!("{more}\n[policy]")))
+        };
+        assert!(with("impersonate = \"caller\"").is_ok());
+        assert!(with("impersonate = \"caller\"\nimpersonate_prefix = \"\"\nimpersonate_tag = \"email\"").is_ok());
+        for (more, want) in [
+            ("impersonate_prefix = \"a:\"", "mean nothing without"),
+            ("impersonate = \"caller\"\nimpersonate_prefix = \"system:\"", "keeps `system:` for itself"),
+            ("impersonate = \"caller\"\nimpersonate_prefix = \" \"", "takes blanks off"),
+            ("impersonate = \"gateway\"", "unknown variant"),
+        ] {
+            let e = format!("{:#}", with(more).unwrap_err());
+            assert!(e.contains(want), "{more}: {e}");
         }
     }
 

@@ -128,7 +128,7 @@ fn refusals(w: &KubernetesWorld) {
     assert_said(&curl("/api/v1/namespaces/shop/pods/../secrets/key"), &["`.` or `..`"]);
     assert_said(&curl("//api/v1/namespaces/shop/secrets"), &["empty segment"]);
     assert_said(&curl("/api/v1/namespaces/shop/secrets/key?x=1;y"), &["semicolon"]);
-    assert_said(&said(&agent, &["get", "pods", "-n", "shop", "--as=system:admin"]), &["impersonate-user"]);
+    assert_said(&said(&agent, &["get", "pods", "-n", "shop", "--as=system:admin"]), &["impersonate", "Forbidden"]);
     assert_said(&said(&agent, &["get", "--raw", "/metrics"]), &["no policy allows opaque", "/metrics"]);
     assert_said(&said(&agent, &["create", "token", "default", "-n", "shop"]), &["impersonate", "[1]"]);
     let binding = ["create", "clusterrolebinding", "x", "--clusterrole=cluster-admin", "--user=me"];

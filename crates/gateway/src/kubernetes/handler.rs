@@ -119,7 +119,7 @@ impl Handling<'_> {
         if parts.method == http::Method::GET && !body.is_empty() {
             return Err(render::malformed("a GET with a body"));
         }
-        let message = Message::new(&parts.method, &target, &parts.headers, body);
+        let message = Message::new(&parts.method, &target, &parts.headers, self.session.in_cluster.as_ref(), body);
         let mut message = message.map_err(|e| render::malformed(&e.0))?;
         let view = View::of(self.session, &target);
         match &view {
@@ -249,10 +249,11 @@ async fn understand(
 ) -> Result<Understood, render::Answer> {
     let cluster = &session.endpoint.cluster;
     let mut found = inquiry::look(cluster, &target).await;
-    let mut meaning = facts::of(&target, &found.known);
+    inquiry::as_whom_it_is_of(cluster, &target, &message, &mut found).await;
+    let mut meaning = message.meaning(facts::of(&target, &found.known));
     if found.failed.is_none() && facts::has_outcome(&target) && !session.would_refuse(&meaning) {
         inquiry::outcome(cluster, &target, &message, &mut found).await;
-        meaning = facts::of(&target, &found.known);
+        meaning = message.meaning(facts::of(&target, &found.known));
     }
     match &found.failed {
         Some(what) => Err(render::status(503, "ServiceUnavailable", &format!("doorward: {what}; try again"))),

@@ -69,17 +69,34 @@ async fn object(cluster: &Cluster, at: &str) -> Result<Result<Value, Whole>, Clu
     }
 }
 
-async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
+fn bare(path: &ResourcePath) -> ResourcePath {
     // The port of a proxied pod or service stands in its name: `https:web:443`.
     let name = path.name.as_deref().map(|name| match path.subresource.as_deref() {
         Some("proxy") => name.split(':').nth(usize::from(name.matches(':').count() > 1)).unwrap_or(name).to_owned(),
         _ => name.to_owned(),
     });
-    let bare = ResourcePath { name, ..path.clone() };
+    ResourcePath { name, ..path.clone() }
+}
+
+async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
+    let bare = bare(path);
     match object(cluster, &bare.object()).await {
         Ok(Ok(object)) => found.known.object = Some(object),
         Ok(Err(not_there)) => found.in_vain = Some(not_there),
         Err(e) => found.fail(&format!("the object `{}`", bare.object()), &e),
+    }
+}
+
+/// What is not there is answered for by the cluster, as it answers whom the request is of: whether there is such an object
+/// is not everybody's to know.
+pub(crate) async fn as_whom_it_is_of(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+    let (true, Some(path), Some(_)) = (message.is_of_another, target.resource(), &found.in_vain) else { return };
+    match cluster.ask(&message.look(&bare(path).object())).await {
+        Ok(whole) if whole.status.is_success() => {
+            found.fail("the object", &ClusterError::Odd("it came to be meanwhile".into()));
+        }
+        Ok(whole) => found.in_vain = Some(whole),
+        Err(e) => found.fail("the object", &e),
     }
 }
 

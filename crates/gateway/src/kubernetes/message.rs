@@ -1,11 +1,11 @@
 //! A request as it is decided and sent.
 use bytes::Bytes;
-use doorward_kubernetes::{Malformed, Target};
+use doorward_kubernetes::{Impersonation, Malformed, Naming, Target, facts::Meaning, impersonate};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::fmt::Write as _;
 
-/// Headers of callers that go on. All others are dropped: credentials, `Impersonate-*`, `X-Remote-*`, `X-Forwarded-*`, and
-/// whatever else nobody thought of.
+/// Headers of callers that go on. All others are dropped: credentials, `X-Remote-*`, `X-Forwarded-*`, and whatever else
+/// nobody thought of. `Impersonate-*` are read, decided and written anew.
 const PASSED: [HeaderName; 8] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
@@ -18,10 +18,8 @@ const PASSED: [HeaderName; 8] = [
 ];
 
 /// Headers that ask for something that this version does not do. To drop them would change what the request means.
-const REFUSED: [(&str, &str); 2] = [
-    ("impersonate-", "speaking in the name of somebody else (`--as`) is not offered: the token says who you are"),
-    ("content-encoding", "compressed bodies are not taken: the API server takes them as they are"),
-];
+const REFUSED: [(&str, &str); 1] =
+    [("content-encoding", "compressed bodies are not taken: the API server takes them as they are")];
 
 /// A request: method, path and query, headers, body.
 #[derive(Clone, Debug)]
@@ -30,11 +28,21 @@ pub(crate) struct Message {
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whom the caller wants it to be of (`kubectl --as`).
+    asked: Option<Impersonation>,
+    /// Whether the API server takes it for somebody else's than the gateway's.
+    pub(crate) is_of_another: bool,
 }
 
 impl Message {
-    /// A caller's request, as it goes on.
-    pub(crate) fn new(method: &Method, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Self, Malformed> {
+    /// A caller's request, as it goes on; `own`: who the caller is in the cluster, where the gateway says so.
+    pub(crate) fn new(
+        method: &Method,
+        target: &Target,
+        headers: &HeaderMap,
+        own: Option<&Impersonation>,
+        body: Bytes,
+    ) -> Result<Self, Malformed> {
         let mut passed = HeaderMap::new();
         for (name, value) in headers {
             let refused = REFUSED.iter().find(|(prefix, _)| name.as_str().starts_with(prefix));
@@ -48,7 +56,37 @@ impl Message {
                 passed.append(name.clone(), value.clone());
             }
         }
-        Ok(Self { method: method.clone(), target: target.canonical(), headers: passed, body })
+        let asked = Impersonation::asked(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))?;
+        let speaker = match (&asked, own) {
+            (Some(asked), Some(own)) => Some(Naming::beside(asked.clone(), own)),
+            (Some(asked), None) => Some(asked.clone()),
+            (None, own) => own.cloned(),
+        };
+        for (name, value) in speaker.iter().flat_map(Impersonation::headers) {
+            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
+                return Err(Malformed("a name that no header can hold".into()));
+            };
+            passed.append(name, value);
+        }
+        let is_of_another = speaker.is_some();
+        Ok(Self { method: method.clone(), target: target.canonical(), headers: passed, body, asked, is_of_another })
+    }
+
+    /// What it means, with the rights that it needs for being of somebody else.
+    pub(crate) fn meaning(&self, meaning: Meaning) -> Meaning {
+        match &self.asked {
+            Some(asked) => asked.asked_besides(meaning),
+            None => meaning,
+        }
+    }
+
+    /// The same speaker's look at an object.
+    pub(crate) fn look(&self, at: &str) -> Self {
+        let ours = |name: &HeaderName| name.as_str().starts_with(impersonate::PREFIX);
+        let mut headers: HeaderMap =
+            self.headers.iter().filter(|(name, _)| ours(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Self { method: Method::GET, target: at.to_owned(), headers, body: Bytes::new(), ..self.clone() }
     }
 
     /// The same as a question: what would come of it.
@@ -106,7 +144,7 @@ mod tests {
             all.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
         }
         let target = Target::parse("POST", "/api/v1/namespaces/a/pods").unwrap();
-        Message::new(&Method::POST, &target, &all, Bytes::from_static(b"{}"))
+        Message::new(&Method::POST, &target, &all, None, Bytes::from_static(b"{}"))
     }
 
     #[test]
@@ -125,19 +163,33 @@ mod tests {
             text,
             "POST /api/v1/namespaces/a/pods HTTP/1.1\r\naccept: application/json\r\ncontent-type: application/json\r\n\r\n{}"
         );
-        for name in ["impersonate-user", "Impersonate-Group", "Impersonate-Extra-scopes", "content-encoding"] {
+        for name in ["Impersonate-Group", "Impersonate-Extra-scopes", "Impersonate-Other", "content-encoding"] {
             assert!(message(&[(name, "x")]).is_err(), "{name}");
         }
         assert!(message(&[("content-type", "a"), ("content-type", "b")]).is_err());
     }
 
     #[test]
+    fn who_it_is_of_is_written_anew_and_part_of_what_is_decided() {
+        let m = message(&[("IMPERSONATE-USER", "eve"), ("Impersonate-Extra-A%2FB", "x"), ("impersonate-group", "b")]);
+        let m = m.unwrap();
+        let text = String::from_utf8(m.bytes()).unwrap();
+        let written = "impersonate-user: eve\r\nimpersonate-group: b\r\nimpersonate-extra-a%2fb: x\r\n";
+        assert!(text.contains(written), "{text}");
+        let target = Target::parse("POST", "/api/v1/namespaces/a/pods").unwrap();
+        assert_eq!(m.dry(&target).headers.get("impersonate-user").unwrap(), "eve");
+        let look = m.look("/api/v1/pods");
+        assert_eq!((look.headers.get("impersonate-group").unwrap(), look.headers.len()), (&"b".parse().unwrap(), 4));
+        assert!(look.body.is_empty());
+    }
+
+    #[test]
     fn a_dry_run_asks_for_json_once() {
         let target = Target::parse("POST", "/api/v1/namespaces/a/pods?dryRun=All&fieldManager=k").unwrap();
-        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), Bytes::new()).unwrap();
+        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), None, Bytes::new()).unwrap();
         assert_eq!(m.dry(&target).target, m.target);
         let target = Target::parse("POST", "/api/v1/namespaces/a/pods?fieldManager=k").unwrap();
-        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), Bytes::new()).unwrap();
+        let m = Message::new(&Method::POST, &target, &HeaderMap::new(), None, Bytes::new()).unwrap();
         assert_eq!(m.dry(&target).target, "/api/v1/namespaces/a/pods?fieldManager=k&dryRun=All");
     }
 }

@@ -35,7 +35,7 @@ use crate::{
     tls::{self, TlsError},
 };
 use cluster::Cluster;
-pub use doorward_kubernetes::field::Fields;
+pub use doorward_kubernetes::{Naming, field::Fields};
 use doorward_model::ConnectionInfo;
 use rustls::ServerConfig;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -58,6 +58,8 @@ pub struct KubernetesConnection {
     pub upstream: Upstream,
     /// Fields whose values are to be protected.
     pub fields: Arc<Fields>,
+    /// Who callers are in the cluster; none where all is done as the gateway.
+    pub impersonate: Option<Naming>,
     /// Whether requests wait until their audit entry is durable.
     pub strict_audit: bool,
     /// How many connections of callers may be open at once.

@@ -8,7 +8,7 @@ use doorward_enforce::{
     ApprovalRequest, ApprovalVerdict, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal, Request,
     Reveal, StreamPermit, Subject, UpstreamQueue,
 };
-use doorward_kubernetes::facts::Meaning;
+use doorward_kubernetes::{Impersonation, facts::Meaning};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, Resource, SessionId};
 use doorward_record::{Direction, Recording, RecordingMeta};
 use parking_lot::Mutex;
@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) enforcer: Mutex<Enforcer>,
     pub(crate) recording: Recording,
+    /// Who the caller is in the cluster, where the gateway says so.
+    pub(crate) in_cluster: Option<Impersonation>,
     turn: tokio::sync::Mutex<()>,
     requests: AtomicU32,
     looks: watch::Sender<u64>,
@@ -84,6 +86,8 @@ impl Session {
         note(AuditKind::SessionOpened { connection: name.clone(), client: peer.to_string() })?;
         note(AuditKind::Authenticated { principal: principal.clone(), user: String::new() })?;
         let who = principal.id();
+        let naming = endpoint.connection.impersonate.as_ref();
+        let in_cluster = naming.map(|naming| naming.of(&principal, &id.to_string())).transpose();
         let recording = endpoint.services.recordings.start(RecordingMeta {
             session: id.to_string(),
             connection: name.to_string(),
@@ -107,10 +111,12 @@ impl Session {
             new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
         });
         let (to_self, control) = mpsc::unbounded_channel();
+        let nobody = in_cluster.as_ref().err().map(|why| nobody_there(why));
         let session = Arc::new(Self {
             id,
             enforcer: Mutex::new(enforcer),
             recording,
+            in_cluster: in_cluster.unwrap_or_default(),
             turn: tokio::sync::Mutex::default(),
             requests: 0.into(),
             looks: watch::Sender::new(0),
@@ -121,7 +127,12 @@ impl Session {
             held: Semaphore::new(MOST_HELD),
             endpoint,
         });
-        if let Err(refusal) = session.decide_start().await {
+        // INVARIANT: without a name in the cluster nothing is sent, or it would be sent as the gateway.
+        let begun = match nobody {
+            Some(refusal) => Err(refusal),
+            None => session.decide_start().await,
+        };
+        if let Err(refusal) = begun {
             session.close(&format!("no session: {}", refusal.message));
             return Err(NoSession::Refused(refusal));
         }
@@ -419,6 +430,15 @@ pub(crate) fn unavailable(why: &str) -> Refusal {
         message: format!("refused: {why}"),
         detail: None,
         hint: Some("nothing was sent to the cluster; tell the operator of this gateway, then try again".into()),
+    }
+}
+
+fn nobody_there(why: &str) -> Refusal {
+    Refusal {
+        kind: doorward_enforce::RefusalKind::Policy,
+        message: format!("refused: {why}"),
+        detail: None,
+        hint: Some("nothing was sent to the cluster; tell the operator of this gateway".into()),
     }
 }
 

@@ -323,7 +323,7 @@ impl Reader<'_> {
 }
 
 /// A word as a shell would want it. What would change how people see the rest is not shown.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ':' | ',' | '+' | '@' | '%');
     if !word.is_empty() && word.chars().all(plain) {

@@ -8,6 +8,7 @@
 //! | `field.rs` | fields that are to be protected: kind and JSONPath |
 //! | `veil.rs` | an object or a table → the same without what is hidden from the caller |
 //! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
+//! | `impersonate.rs` | `Impersonate-*` headers → rights, and written anew |
 //! | `render.rs` | refusals → `Status` |
 //!
 //! Invariants: no clock, no randomness, no I/O; a path has one reading, and what is forwarded is written anew from it;
@@ -17,10 +18,12 @@
 //! decided on (ADR 9). Known limits: `docs/protocols/kubernetes.md`.
 pub mod facts;
 pub mod field;
+pub mod impersonate;
 pub mod object;
 pub mod render;
 pub mod split;
 pub mod target;
 pub mod veil;
 
+pub use impersonate::{Impersonation, Naming};
 pub use target::{Malformed, ResourcePath, Target, Verb};
