@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// What a token says, and whether this gateway would accept it.
     Token(TokenArgs),
+    /// Print a kubeconfig for a cluster behind this gateway. No token is in it.
+    Kubeconfig(KubeconfigArgs),
+    /// What kubectl and its kin run for a token (`ExecCredential`): from a file, the environment, or GitHub Actions.
+    KubeToken(KubeTokenArgs),
     /// Get a certificate to log in over SSH with: over your own key, in exchange for your token.
     SshCert(SshCertArgs),
     /// Print what belongs into ~/.ssh/config to reach machines by their names here.
@@ -332,6 +336,67 @@ pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
     /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Where a caller's token comes from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TokenSource {
+    /// A file with your identity token, read each time.
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The environment variable that holds it, such as that of GitLab's `id_tokens`.
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
+    pub(crate) token_env: Option<String>,
+    /// Whom a token is asked for where the job runs in GitHub Actions.
+    #[arg(long, default_value = "doorward")]
+    pub(crate) audience: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KubeTokenArgs {
+    #[command(flatten)]
+    pub(crate) source: TokenSource,
+}
+
+/// The version of `client.authentication.k8s.io`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExecApi {
+    /// kubectl 1.22 and later.
+    #[default]
+    V1,
+    /// Older ones.
+    V1beta1,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KubeconfigArgs {
+    /// The connection.
+    pub(crate) connection: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The cluster's URL as callers reach it, `https://host:port`; with it the configuration is not read.
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// The authority of the gateway's certificate (PEM); that of the configuration where it vouches for itself.
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: TokenSource,
+    /// With --token-file: no plugin, kubectl reads the file itself.
+    #[arg(long, requires = "token_file")]
+    pub(crate) no_plugin: bool,
+    /// The version of the plugin's API.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) exec_api: ExecApi,
+    /// The program that kubectl runs for a token; this one where it is not given.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) exec_command: Option<String>,
+    /// Where to; standard output where it is not given. A file that is there is not written over.
+    #[arg(long, short = 'f')]
+    pub(crate) file: Option<PathBuf>,
+    /// YAML for people, JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
 }

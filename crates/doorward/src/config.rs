@@ -80,8 +80,8 @@ pub(crate) struct Policy {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConnectionConfig {
     pub(crate) name: String,
-    kind: String,
-    listen: SocketAddr,
+    pub(crate) kind: String,
+    pub(crate) listen: SocketAddr,
     upstream: String,
     database: Option<String>,
     user: Option<String>,
@@ -269,6 +269,12 @@ impl Config {
         let mut config: Self = toml::from_str(&text).map_err(|e| located(path, &text, &e))?;
         let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
         config.base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
+        for issuer in &mut config.identity.issuers {
+            for path in [&mut issuer.jwks_file, &mut issuer.tls_ca, &mut issuer.token_file].into_iter().flatten() {
+                // What is absolute stays so.
+                *path = config.base.join(&*path);
+            }
+        }
         config.check().with_context(|| path.display().to_string())?;
         Ok(config)
     }

@@ -4,6 +4,8 @@ mod audit;
 mod cli;
 mod config;
 mod dev;
+mod kube_token;
+mod kubeconfig;
 mod policy;
 mod policy_test;
 mod serve;
@@ -95,6 +97,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Sessions(command) => return sessions::run(command),
         Command::Audit(command) => return audit::run(command),
         Command::Token(args) => return token::run(&args),
+        Command::Kubeconfig(args) => kubeconfig::run(&args)?,
+        Command::KubeToken(args) => kube_token::run(&args)?,
         Command::SshCert(args) => ssh_cert::certificate(&args)?,
         Command::SshConfig(args) => ssh_cert::config(&args)?,
         Command::SshHostKey(command) => ssh_host_key::run(&command)?,

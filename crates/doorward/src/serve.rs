@@ -356,7 +356,8 @@ impl Authenticate for Identity {
     }
 
     fn oauth_challenge(&self) -> String {
-        let url = self.verifier.issuers().next().map(doorward_identity::IssuerConfig::discovery_url);
+        let url =
+            self.verifier.issuers().find(|i| i.is_discovered()).map(doorward_identity::IssuerConfig::discovery_url);
         oauthbearer::error_challenge(Some("openid"), url.as_deref())
     }
 }

@@ -96,6 +96,17 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)
 }
 
+/// Whether the last certificate of a file vouches for itself: whoever is to trust it has to be given it.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn is_self_signed(path: &Path) -> Result<bool, TlsError> {
+    let chain = certificates(path)?;
+    let Some(last) = chain.last() else { return Ok(false) };
+    let parsed = x509_parser::parse_x509_certificate(last);
+    Ok(parsed.is_ok_and(|(_, certificate)| certificate.issuer() == certificate.subject()))
+}
+
 /// TLS towards an upstream; none where it is disabled.
 ///
 /// # Errors

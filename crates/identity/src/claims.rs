@@ -1,6 +1,7 @@
 //! What a token's claims must say (RFC 7519, RFC 8725, OpenID Connect Core 3.1.3.7), and what is taken from them.
 use crate::config::IssuerConfig;
 use crate::error::IdentityError;
+use crate::spiffe;
 use doorward_model::{Principal, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,8 +53,8 @@ pub(crate) fn principal(
     let validity = Validity::of(claims)?;
     validity.check(now)?;
     check_audience(claims, config, audience)?;
-    let subject =
-        text(claims, "sub", MAX_SUBJECT_BYTES, "claim `sub`")?.ok_or(IdentityError::MissingClaim { claim: "sub" })?;
+    let longest = if config.spiffe_trust_domain.is_some() { spiffe::LONGEST } else { MAX_SUBJECT_BYTES };
+    let subject = text(claims, "sub", longest, "claim `sub`")?.ok_or(IdentityError::MissingClaim { claim: "sub" })?;
     let principal = Principal {
         kind: config.principal,
         issuer: config.name.clone(),
@@ -130,14 +131,15 @@ fn check_party(
     if ok { Ok(()) } else { Err(IdentityError::WrongParty) }
 }
 
-/// The claim with exactly this name, or else the one that a dotted path leads to.
+/// The claim with exactly this name, or else the one that a path leads to: with slashes, for names with dots in them
+/// (`kubernetes.io/namespace`), or with dots.
 fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
-    if let Some(value) = claims.get(path) {
-        return Some(value);
-    }
-    let mut parts = path.split('.');
-    let first = claims.get(parts.next()?)?;
-    parts.try_fold(first, |value, part| value.as_object()?.get(part))
+    let along = |separator: char| {
+        let mut parts = path.split(separator);
+        let first = claims.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.as_object()?.get(part))
+    };
+    claims.get(path).or_else(|| along('/')).or_else(|| along('.'))
 }
 
 /// Absent or null: no groups. Anything but strings refuses the token, as a group that is

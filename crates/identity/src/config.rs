@@ -1,9 +1,11 @@
 //! What the administrator says of an issuer.
+use crate::spiffe;
 use doorward_model::PrincipalKind;
 use reqwest::Url;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// One `[[identity.issuers]]` entry.
@@ -12,8 +14,27 @@ use thiserror::Error;
 pub struct IssuerConfig {
     /// The name that principals carry: letters, digits, `.`, `_`, `-`; at most 64.
     pub name: String,
-    /// The issuer's URL, exactly as in the tokens' `iss` (a final slash counts). `http://` on loopback only.
+    /// The issuer's URL, exactly as in the tokens' `iss` (a final slash counts). `http://` on loopback only. Where the keys
+    /// come from elsewhere (`jwks_file`, `jwks_url`) any text. Empty where there is a `spiffe_trust_domain`.
+    #[serde(default)]
     pub issuer: String,
+    /// JWT-SVIDs of this trust domain, in place of an issuer's tokens: the subject is a SPIFFE ID in it, and the keys are
+    /// those of its bundle with `use: jwt-svid`. `iss` is not asked.
+    #[serde(default)]
+    pub spiffe_trust_domain: Option<String>,
+    /// The keys are in this file, which is read again as it changes; nothing is discovered.
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    /// The keys are at this URL; nothing is discovered.
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    /// The authorities (PEM) by which the issuer's certificate is checked; those of the system where there is none.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+    /// A file with the bearer token that the keys are fetched with, read each time: an API server shows them to who is
+    /// logged in. Sent to `issuer` or `jwks_url` and to no other origin.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
     /// A token must be for one of these (`aud`). May be empty where `openpubkey_audience` is not.
     pub audience: Vec<String>,
     /// Whom tokens may be for that are bound to a key of the caller's (OpenPubkey over SSH): the client id of opkssh.
@@ -97,12 +118,12 @@ impl IssuerConfig {
     /// # Errors
     /// The first problem found.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.parsed_url().map(|_| ())?;
         let name_ok = (1..=64).contains(&self.name.len())
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !name_ok {
             return Err(ConfigError::Name { name: self.name.clone() });
         }
+        self.validate_source()?;
         let field = |field, problem| self.field_error(field, problem);
         self.validate_audiences()?;
         if self.groups_claim.is_empty() {
@@ -119,6 +140,43 @@ impl IssuerConfig {
 
     fn field_error(&self, field: &'static str, problem: &'static str) -> ConfigError {
         ConfigError::Field { name: self.name.clone(), field, problem }
+    }
+
+    /// Where tokens say that they come from, and where the keys do.
+    fn validate_source(&self) -> Result<(), ConfigError> {
+        match &self.spiffe_trust_domain {
+            Some(_) if !self.issuer.is_empty() => {
+                return Err(self.field_error("issuer", "means nothing beside `spiffe_trust_domain`"));
+            }
+            Some(domain) if !spiffe::is_trust_domain(domain) => {
+                return Err(
+                    self.field_error("spiffe_trust_domain", "is no name of a trust domain, such as `example.org`")
+                );
+            }
+            Some(_) if !self.openpubkey_audience.is_empty() => {
+                return Err(self.field_error("openpubkey_audience", "means nothing beside `spiffe_trust_domain`"));
+            }
+            Some(_) if self.jwks_file.is_none() && self.jwks_url.is_none() => {
+                return Err(self.field_error("spiffe_trust_domain", "needs its bundle: `jwks_file` or `jwks_url`"));
+            }
+            None if self.issuer.is_empty() => {
+                return Err(self.field_error("issuer", "must be the tokens' `iss`"));
+            }
+            Some(_) | None => {}
+        }
+        match (&self.jwks_file, &self.jwks_url) {
+            (Some(_), Some(_)) => Err(self.field_error("jwks_url", "means nothing beside `jwks_file`")),
+            (Some(_), None) if self.tls_ca.is_some() || self.token_file.is_some() => {
+                Err(self.field_error("jwks_file", "needs neither `tls_ca` nor `token_file`"))
+            }
+            (Some(_), None) => Ok(()),
+            (None, Some(_)) | (None, None) => self.parsed_url().map(|_| ()),
+        }
+    }
+
+    /// Whether its keys are found by OIDC discovery.
+    pub const fn is_discovered(&self) -> bool {
+        self.jwks_file.is_none() && self.jwks_url.is_none()
     }
 
     fn validate_audiences(&self) -> Result<(), ConfigError> {
@@ -142,9 +200,11 @@ impl IssuerConfig {
         format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
     }
 
+    /// Where the keys are asked for: the issuer, or `jwks_url`.
     pub(crate) fn parsed_url(&self) -> Result<Url, ConfigError> {
-        let refuse = |problem| ConfigError::Url { name: self.name.clone(), url: self.issuer.clone(), problem };
-        let url = Url::parse(&self.issuer).map_err(|_| refuse("is not a URL"))?;
+        let text = self.jwks_url.as_ref().unwrap_or(&self.issuer);
+        let refuse = |problem| ConfigError::Url { name: self.name.clone(), url: text.clone(), problem };
+        let url = Url::parse(text).map_err(|_| refuse("is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse("must not hold a user name or password"));
         }
@@ -169,13 +229,17 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// Checks every entry, and that no two can be mistaken for each other.
 pub(crate) fn validate_all(configs: &[IssuerConfig]) -> Result<(), ConfigError> {
-    let (mut names, mut urls) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut urls, mut domains) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for config in configs {
         config.validate()?;
         if !names.insert(config.name.as_str()) {
             return Err(ConfigError::DuplicateName { name: config.name.clone() });
         }
-        if !urls.insert(config.issuer.as_str()) {
+        if let Some(domain) = &config.spiffe_trust_domain {
+            if !domains.insert(domain) {
+                return Err(config.field_error("spiffe_trust_domain", "is that of another issuer already"));
+            }
+        } else if !urls.insert(config.issuer.as_str()) {
             return Err(ConfigError::DuplicateUrl { name: config.name.clone(), url: config.issuer.clone() });
         }
     }
@@ -244,6 +308,16 @@ mod tests {
             (format!("{base}audience=['x']\ngroup_claim='g'"), "unknown field `group_claim`"),
             (format!("{base}audience=['x']\ngroups_claim=''"), "`groups_claim`"),
             (base.to_owned(), "missing field `audience`"),
+            ("name='a'\nprincipal='agent'\naudience=['x']".into(), "`issuer` must be"),
+            (format!("{base}audience=['x']\njwks_file='a'\njwks_url='https://a'"), "`jwks_url` means nothing"),
+            (format!("{base}audience=['x']\njwks_file='a'\ntls_ca='b'"), "needs neither"),
+            (format!("{base}audience=['x']\njwks_url='http://a.example/keys'"), "plain http"),
+            (format!("{base}audience=['x']\nspiffe_trust_domain='a'\njwks_file='b'"), "`issuer` means nothing"),
+            ("name='a'\nprincipal='agent'\naudience=['x']\nspiffe_trust_domain='a'".into(), "needs its bundle"),
+            (
+                "name='a'\nprincipal='agent'\naudience=['x']\nspiffe_trust_domain='spiffe://a'\njwks_file='b'".into(),
+                "no name of a trust domain",
+            ),
             ("name='a/b'\nissuer='https://a'\nprincipal='agent'\naudience=['x']".into(), "issuer name `a/b`"),
             ("name='a'\nissuer='https://a'\nprincipal='robot'\naudience=['x']".into(), "unknown variant `robot`"),
         ] {

@@ -70,10 +70,13 @@ pub(crate) struct KeySet {
 impl KeySet {
     /// Reads a JWKS document. Keys that cannot check a signature here are left out: other types,
     /// other uses, too small, malformed. `None` when the document is no key set at all.
-    pub(crate) fn parse(document: &[u8]) -> Option<Self> {
+    /// `usage`: what keys are for, `sig` or, in a SPIFFE bundle, `jwt-svid` (SPIFFE Trust Domain and Bundle §4.2.2), where a
+    /// key that does not say so is not one.
+    pub(crate) fn parse(document: &[u8], usage: Usage) -> Option<Self> {
         let set: RawSet = serde_json::from_slice(document).ok()?;
         let keys = set.keys.into_iter().take(MAX_KEYS).filter_map(|raw| {
             let jwk: Jwk = serde_json::from_value(raw).ok()?;
+            let jwk = jwk.used_for(usage)?;
             jwk.into_key().map(|(key, _)| key)
         });
         Some(Self { keys: keys.collect() })
@@ -137,7 +140,25 @@ fn b64_exact(text: Option<&String>, len: usize) -> Option<Vec<u8>> {
     b64(text).filter(|v| v.len() == len)
 }
 
+/// What keys of a set are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// `use: sig`, or nothing said.
+    Signatures,
+    /// `use: jwt-svid`.
+    JwtSvid,
+}
+
 impl Jwk {
+    /// As a key for signatures, where it is for this.
+    fn used_for(self, usage: Usage) -> Option<Self> {
+        match usage {
+            Usage::Signatures => Some(self),
+            Usage::JwtSvid if self.usage.as_deref() == Some("jwt-svid") => Some(Self { usage: None, ..self }),
+            Usage::JwtSvid => None,
+        }
+    }
+
     fn into_key(self) -> Option<(VerifyKey, Material)> {
         let for_signatures = self.usage.as_deref().is_none_or(|u| u == "sig")
             && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|o| o == "verify"));

@@ -11,10 +11,23 @@ pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 const MAX_KID_BYTES: usize = 512;
 
+/// What a token's header says it is (`typ`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A JWT, or nothing said.
+    Jwt,
+    /// An access token (RFC 9068).
+    AccessToken,
+    /// Whatever is signed: what a JWT-SVID may say (JWT-SVID §2.3).
+    Jose,
+}
+
 /// A token cut into its parts. Its claims are **unverified** until the signature was checked.
 pub(crate) struct Unverified<'a> {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
+    /// What the header says it is.
+    pub(crate) form: Form,
     pub(crate) claims: Map<String, Value>,
     /// The bytes that are signed: header and payload as they came.
     pub(crate) message: &'a [u8],
@@ -42,13 +55,13 @@ impl<'a> Unverified<'a> {
         if payload.contains('.') {
             return Err(malformed("not three parts"));
         }
-        let (algorithm, kid) = parse_header(&decode(header)?)?;
+        let (algorithm, kid, form) = parse_header(&decode(header)?)?;
         let signature = decode(signature)?;
         if signature.is_empty() {
             return Err(IdentityError::BadSignature);
         }
         let claims = strict_json::object(&decode(payload)?).ok_or(malformed("claims"))?;
-        Ok(Self { algorithm, kid, claims, message: message.as_bytes(), signature })
+        Ok(Self { algorithm, kid, form, claims, message: message.as_bytes(), signature })
     }
 }
 
@@ -57,7 +70,7 @@ pub(crate) fn decode(part: &str) -> Result<Vec<u8>, IdentityError> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("base64url"))
 }
 
-fn parse_header(json: &[u8]) -> Result<(Algorithm, Option<String>), IdentityError> {
+fn parse_header(json: &[u8]) -> Result<(Algorithm, Option<String>, Form), IdentityError> {
     let header = strict_json::object(json).ok_or(malformed("header"))?;
     let alg = header.get("alg").and_then(Value::as_str).ok_or(malformed("header `alg`"))?;
     let algorithm = Algorithm::from_jose(alg).ok_or(IdentityError::AlgorithmNotAllowed { for_key: false })?;
@@ -65,20 +78,25 @@ fn parse_header(json: &[u8]) -> Result<(Algorithm, Option<String>), IdentityErro
     if header.contains_key("crit") {
         return Err(malformed("header `crit`"));
     }
-    if !header.get("typ").is_none_or(is_token_type) {
-        return Err(malformed("header `typ`"));
-    }
+    let form = header.get("typ").map_or(Some(Form::Jwt), form_of).ok_or(malformed("header `typ`"))?;
     let kid = match header.get("kid") {
         None => None,
         Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.clone()),
         Some(_) => return Err(malformed("header `kid`")),
     };
-    Ok((algorithm, kid))
+    Ok((algorithm, kid, form))
 }
 
 /// RFC 8725 section 3.11: a logout token, a DPoP proof or a security event is signed by the same
 /// keys and must not pass for an identity.
-fn is_token_type(typ: &Value) -> bool {
-    const TYPES: [&str; 4] = ["JWT", "application/jwt", "at+jwt", "application/at+jwt"];
-    typ.as_str().is_some_and(|typ| TYPES.iter().any(|t| t.eq_ignore_ascii_case(typ)))
+fn form_of(typ: &Value) -> Option<Form> {
+    const TYPES: [(&str, Form); 5] = [
+        ("JWT", Form::Jwt),
+        ("application/jwt", Form::Jwt),
+        ("at+jwt", Form::AccessToken),
+        ("application/at+jwt", Form::AccessToken),
+        ("JOSE", Form::Jose),
+    ];
+    let typ = typ.as_str()?;
+    TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(typ)).map(|(_, form)| *form)
 }

@@ -17,10 +17,11 @@
 //! sign-in flow, and the clock for token times (a parameter; only the age of fetched keys is
 //! measured by the runtime's monotonic clock).
 //!
-//! Known limits: a token is valid until it expires, as there is no revocation list to ask.
+//! Known limits: no TokenReview is asked: a token of a Kubernetes service account outlives its pod until it expires. A token is valid until it expires, as there is no revocation list to ask.
 //! Every configured issuer may assert any group name; policies that must tell issuers apart
 //! have to look at the principal's issuer.
 mod algorithm;
+mod ci;
 mod claims;
 mod config;
 pub mod dev;
@@ -31,10 +32,12 @@ mod jwks;
 mod jwt;
 pub mod oauthbearer;
 mod openpubkey;
+mod spiffe;
 mod strict_json;
 mod token_cache;
 mod verifier;
 
+pub use ci::{CiTokenError, github_actions_token};
 pub use config::{ConfigError, IssuerConfig};
 pub use error::{EXTERNAL_MESSAGE, IdentityError};
 pub use fetch::FetchPolicy;

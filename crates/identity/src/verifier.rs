@@ -1,11 +1,13 @@
 //! From token to principal.
+use crate::algorithm::Algorithm;
 use crate::claims;
 use crate::config::{ConfigError, IssuerConfig, validate_all};
 use crate::error::IdentityError;
 use crate::fetch::FetchPolicy;
 use crate::issuer::{Issuer, Published};
 use crate::jwks::{KeyId, Lookup};
-use crate::jwt::{MAX_TOKEN_BYTES, Unverified};
+use crate::jwt::{Form, MAX_TOKEN_BYTES, Unverified};
+use crate::spiffe;
 use crate::token_cache::{TokenCache, TokenDigest, Verified, digest_of};
 use doorward_model::{Principal, Timestamp};
 use std::sync::Arc;
@@ -128,11 +130,33 @@ impl Verifier {
 
     pub(crate) fn issuer_of(&self, unverified: &Unverified<'_>) -> Result<(usize, &Arc<Issuer>), IdentityError> {
         let iss = match unverified.claims.get("iss") {
-            None => return Err(IdentityError::MissingClaim { claim: "iss" }),
-            Some(iss) => iss.as_str().ok_or(IdentityError::Malformed { what: "claim `iss`" })?,
+            None => None,
+            Some(iss) => Some(iss.as_str().ok_or(IdentityError::Malformed { what: "claim `iss`" })?),
         };
         let mut issuers = self.issuers.iter().enumerate();
-        issuers.find(|(_, i)| i.config.issuer == iss).ok_or(IdentityError::UnknownIssuer)
+        let of_issuer = |i: &IssuerConfig| i.spiffe_trust_domain.is_none() && Some(i.issuer.as_str()) == iss;
+        if let Some(found) = issuers.clone().find(|(_, i)| of_issuer(&i.config)) {
+            // `JOSE` may be a signature over anything (RFC 8725 §3.11).
+            let is_identity = unverified.form != Form::Jose;
+            return if is_identity { Ok(found) } else { Err(IdentityError::Malformed { what: "header `typ`" }) };
+        }
+        // A JWT-SVID names its trust domain in its subject; `iss` is optional and says nothing (JWT-SVID §3).
+        let missing =
+            if iss.is_none() { IdentityError::MissingClaim { claim: "iss" } } else { IdentityError::UnknownIssuer };
+        if !self.issuers.iter().any(|i| i.config.spiffe_trust_domain.is_some()) {
+            return Err(missing);
+        }
+        let domain = spiffe::of_claims(&unverified.claims).ok_or(missing)??;
+        let found = issuers.find(|(_, i)| i.config.spiffe_trust_domain.as_deref() == Some(domain));
+        let found = found.ok_or(IdentityError::UnknownIssuer)?;
+        if unverified.form == Form::AccessToken {
+            return Err(IdentityError::Malformed { what: "header `typ`" });
+        }
+        // JWT-SVID §2.1: these algorithms, and no others.
+        if unverified.algorithm == Algorithm::EdDsa {
+            return Err(IdentityError::AlgorithmNotAllowed { for_key: false });
+        }
+        Ok(found)
     }
 }
 

@@ -20,6 +20,11 @@ fn request(issuer: &str) -> TokenRequest {
 
 fn config(issuer: &str) -> IssuerConfig {
     IssuerConfig {
+        spiffe_trust_domain: None,
+        jwks_file: None,
+        jwks_url: None,
+        tls_ca: None,
+        token_file: None,
         name: "dev".into(),
         issuer: issuer.into(),
         audience: vec!["doorward".into()],

@@ -3,3 +3,4 @@ mod corpus;
 mod development;
 mod issuers;
 pub(crate) mod support;
+mod workloads;

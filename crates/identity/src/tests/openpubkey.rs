@@ -152,6 +152,11 @@ async fn headers_that_are_not_the_callers_are_refused() {
 #[test]
 fn an_audience_is_of_bearer_tokens_or_of_bound_ones() {
     let config = |own: &str, bound: &str| crate::IssuerConfig {
+        spiffe_trust_domain: None,
+        jwks_file: None,
+        jwks_url: None,
+        tls_ca: None,
+        token_file: None,
         name: "x".into(),
         issuer: "https://issuer.example".into(),
         audience: own.split_whitespace().map(str::to_owned).collect(),

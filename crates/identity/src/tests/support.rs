@@ -195,6 +195,11 @@ impl Host {
 
     pub(crate) fn config(&self, name: &str) -> IssuerConfig {
         IssuerConfig {
+            spiffe_trust_domain: None,
+            jwks_file: None,
+            jwks_url: None,
+            tls_ca: None,
+            token_file: None,
             name: name.into(),
             issuer: self.url.clone(),
             audience: vec!["doorward".into()],
