@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod common;
 
-use common::kubernetes::KubernetesWorld;
+use common::kubernetes::{KubernetesWorld, More};
 use doorward_testkit::{Kubectl, KubectlRelease};
 use std::process::{Command, Output};
 
@@ -122,7 +122,7 @@ fn said(kubectl: &Kubectl, args: &[&str]) -> String {
 }
 
 fn world() -> KubernetesWorld {
-    let w = KubernetesWorld::start_with(POLICY, TAGS);
+    let w = KubernetesWorld::with(POLICY, |_, _| More { connection: TAGS.to_owned(), ..More::default() });
     let admin = w.cluster.kubectl().unwrap();
     admin.apply(OBJECTS).unwrap();
     admin.run(&["wait", "--for=condition=Established", "crd/customers.example.com", "--timeout=30s"]).unwrap();

@@ -153,11 +153,8 @@ pub(crate) fn uid_of(c: &ConnectionInfo, resource: &Resource) -> Option<EntityUi
 /// The tags of a resource: those of the configuration, for a table also those of its columns, and what
 /// kind of catalogue it is.
 pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> {
-    let id = if let Resource::Field { kind, path, .. } = resource {
-        format!("{kind}:{path}")
-    } else {
-        resource.local_id()
-    };
+    let id =
+        if let Resource::Field { kind, path, .. } = resource { format!("{kind}:{path}") } else { resource.local_id() };
     let mut tags = c.tags.get(&id).cloned().unwrap_or_default();
     let relation = match resource {
         Resource::Table { schema, name } => {

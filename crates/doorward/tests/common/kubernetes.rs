@@ -1,7 +1,10 @@
 //! A real cluster, a development issuer and a gateway.
 use super::{DOORWARD, Issuer, doorward};
 use doorward_testkit::{Cluster, Gateway, Kubectl, KubectlRelease, free_port};
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 pub struct KubernetesWorld {
     pub cluster: Cluster,
@@ -11,15 +14,25 @@ pub struct KubernetesWorld {
     pub api: u16,
 }
 
+/// What a configuration has besides.
+#[derive(Default)]
+pub struct More {
+    pub issuers: String,
+    /// Lines of the connection, and whatever comes after it.
+    pub connection: String,
+    pub files: Vec<(&'static str, String)>,
+}
+
 impl KubernetesWorld {
     pub fn start(policy: &str) -> Self {
-        Self::start_with(policy, "")
+        Self::with(policy, |_, _| More::default())
     }
 
-    /// With more lines for its connection.
-    pub fn start_with(policy: &str, lines: &str) -> Self {
+    /// `more` is given the cluster and the gateway's token.
+    pub fn with(policy: &str, more: impl FnOnce(&Cluster, &str) -> More) -> Self {
         let cluster = Cluster::start().unwrap();
         let token = cluster.service_account_token("doorward", "gateway", "cluster-admin").unwrap();
+        let More { issuers, connection, files } = more(&cluster, &token);
         let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
         let config = format!(
@@ -33,6 +46,7 @@ name = "dev"
 issuer = "{}"
 audience = ["doorward"]
 principal = "agent"
+{issuers}
 [[connections]]
 name = "k8s"
 kind = "kubernetes"
@@ -40,7 +54,7 @@ listen = "127.0.0.1:{port}"
 upstream = "{}"
 credential = {{ value = "{token}" }}
 tls_ca = "{}"
-{lines}
+{connection}
 [policy]
 files = ["policy.cedar"]
 "#,
@@ -48,7 +62,8 @@ files = ["policy.cedar"]
             cluster.address(),
             cluster.ca_file().display(),
         );
-        let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
+        let options = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy);
+        let gateway = files.iter().fold(options, |o, (name, text)| o.file(*name, text)).start().unwrap();
         Self { cluster, gateway, issuer, port, api }
     }
 
@@ -71,7 +86,9 @@ files = ["policy.cedar"]
 
     pub fn kubectl_with(&self, release: KubectlRelease, token: &str) -> Kubectl {
         let server = format!("https://127.0.0.1:{}", self.port);
-        let name = format!("caller-{release:?}");
+        // A file each: two callers are two.
+        static CALLERS: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("caller-{release:?}-{}", CALLERS.fetch_add(1, Ordering::Relaxed));
         let file = self.cluster.token_kubeconfig(&name, &server, &self.ca(), token).unwrap();
         self.cluster.kubectl_of(release).unwrap().kubeconfig(&file)
     }
