@@ -157,3 +157,28 @@ async fn keys_at_a_url_are_asked_for_with_a_token() {
     assert_eq!(code(&Verifier::new(vec![known]).unwrap(), &token).await, "ok cluster/x");
     assert_eq!(code(&Verifier::new(vec![plain]).unwrap(), &token).await, "issuer_unavailable");
 }
+
+/// An endpoint of the test's own, as GitHub documents theirs.
+#[tokio::test]
+async fn github_actions_is_asked_for_a_token() {
+    use crate::{CiTokenError, github_actions_token};
+    use axum::http::{HeaderMap, StatusCode, Uri};
+    let asked = |uri: Uri, headers: HeaderMap| async move {
+        let is_right = uri.query() == Some("v=1&audience=a%26b")
+            && headers.get("authorization").is_some_and(|v| v == "Bearer secret");
+        if is_right {
+            (StatusCode::OK, json!({ "value": "a.b.c" }).to_string())
+        } else {
+            (StatusCode::FORBIDDEN, String::new())
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token?v=1", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(asked);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    assert_eq!(github_actions_token(&url, "secret", "a&b").await, Ok("a.b.c".into()));
+    assert_eq!(github_actions_token(&url, "other", "a&b").await, Err(CiTokenError::Status(403)));
+    for bad in ["http://example.com/token", "file:///token", "token"] {
+        assert_eq!(github_actions_token(bad, "secret", "x").await, Err(CiTokenError::Url), "{bad}");
+    }
+}
