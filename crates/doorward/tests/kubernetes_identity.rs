@@ -1,5 +1,5 @@
 //! Who callers of a cluster are: tokens of workloads, `doorward kubeconfig`, `kubectl --as`, and the cluster's own audit log.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 
 use common::{
