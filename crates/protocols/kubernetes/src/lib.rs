@@ -10,18 +10,24 @@
 //! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
 //! | `impersonate.rs` | `Impersonate-*` headers → rights, and written anew |
 //! | `render.rs` | refusals → `Status` |
+//! | `channel.rs` | the streams of `exec` and `attach` |
+//! | `status.rs` | how a command ended, with values masked |
+//! | `spdy/` | SPDY/3.1: frames, header blocks, streams |
 //!
 //! Invariants: no clock, no randomness, no I/O; a path has one reading, and what is forwarded is written anew from it;
 //! nothing panics on bytes of a peer.
 //!
 //! Deliberately absent: decoding what callers write. The API server does that, in a dry run, and its answer is what is
 //! decided on (ADR 9). Known limits: `docs/protocols/kubernetes.md`.
+pub mod channel;
 pub mod facts;
 pub mod field;
 pub mod impersonate;
 pub mod object;
 pub mod render;
 pub mod split;
+pub mod spdy;
+pub mod status;
 pub mod target;
 pub mod veil;
 
