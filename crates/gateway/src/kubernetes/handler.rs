@@ -84,15 +84,6 @@ impl Handling<'_> {
         let understood = self.understand(target, message, view).await?;
         let statement = &understood.meaning.statement;
         self.session.event(self.number, "request", json!({ "statement": &**statement }));
-        // Clients that were refused over WebSocket try again over SPDY, and show what they hear then.
-        if let Some(why) = upgrade.as_ref().and_then(Upgrade::cannot_mask)
-            && !self.session.masks().is_empty()
-            && !self.session.would_refuse(&understood.meaning)
-        {
-            let refused = render::malformed(why);
-            self.not_understood(&refused);
-            return Err(refused);
-        }
         match self.session.decide("request", &understood.meaning, &bytes) {
             Outcome::Forward(permit) => self.forward(permit, understood, upgrade, None).await,
             Outcome::Refuse(refusal) => Err(render::refusal(&refusal)),

@@ -10,9 +10,12 @@
 //! | `message.rs` | a request as it is decided and sent: these bytes and no others |
 //! | `upgrade.rs` | a wish for a stream, and the answer that grants it |
 //! | `stream.rs` | exec, attach, port-forward over WebSocket |
-//! | `spdy.rs` | the same over SPDY, passed as it is |
 //! | `view.rs` | what a caller may see of the objects of a request |
 //! | `filter.rs` | objects on their way to the caller, one by one |
+//! | `spdy.rs`, `spdy_held.rs` | exec and attach over SPDY; while they wait for people |
+//! | `spdy_wire.rs` | frames read and written, on either side |
+//! | `shown.rs` | what the caller sees of a command, over either wire |
+//! | `splice.rs` | port-forward over SPDY, passed as it is |
 //! | `answer.rs` | bodies on their way back: recorded, masked, ended when policy says so |
 mod answer;
 mod cluster;
@@ -22,7 +25,11 @@ mod handler;
 mod inquiry;
 mod message;
 mod session;
+mod shown;
 mod spdy;
+mod spdy_held;
+mod spdy_wire;
+mod splice;
 mod stream;
 mod upgrade;
 mod view;

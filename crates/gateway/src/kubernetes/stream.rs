@@ -4,17 +4,20 @@
 //! Each message of `exec` and `attach` begins with the number of its channel: 0 standard input, 1 output, 2 error, 3 how
 //! it ended, 4 the terminal's size, 255 the end of a channel (v5).
 use super::{
-    answer::{self, Answered, PAUSES, masker},
+    answer::{self, Answered},
     handler::{self, Understood},
     message::Message,
     session::{Part, Session},
-    spdy,
+    shown::{Piece, Shown},
+    spdy, spdy_held, splice,
     upgrade::{Upgrade, Wire},
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use doorward_detect::StreamMasker;
 use doorward_enforce::{ApprovalVerdict, Held, StreamPermit};
-use doorward_kubernetes::render;
+use doorward_kubernetes::{
+    channel::{self, Channel, Said},
+    render,
+};
 use doorward_record::Direction;
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink, stream::SplitStream};
 use http::{HeaderValue, StatusCode, header};
@@ -92,8 +95,10 @@ pub(crate) async fn open(
     message: &Message,
     upgrade: Upgrade,
 ) -> Result<Answered, render::Answer> {
-    if upgrade.wire == Wire::Spdy {
-        return spdy::open(session, number, permit, message, upgrade).await;
+    match (upgrade.wire, upgrade.is_tunnel) {
+        (Wire::Spdy, true) => return splice::open(session, number, permit, message, upgrade).await,
+        (Wire::Spdy, false) => return spdy::open(session, number, permit, message, upgrade).await,
+        (Wire::WebSocket, _) => {}
     }
     let (upstream, protocol) = match dial(session, message, &upgrade.protocols).await? {
         Opened::Stream(upstream, protocol) => (upstream, protocol),
@@ -106,7 +111,7 @@ pub(crate) async fn open(
         let _live = live;
         let is_tunnel = upgrade.is_tunnel;
         let Some(caller) = caller(&session, upgrade).await else { return };
-        Relay { session, number, is_tunnel }.run(caller, *upstream, permit).await;
+        Relay { session, number, is_tunnel }.run(caller, *upstream, permit, Vec::new()).await;
     });
     Ok(response)
 }
@@ -129,19 +134,22 @@ pub(crate) fn held(
     understood: Understood,
     upgrade: Upgrade,
 ) -> Result<Answered, render::Answer> {
+    if upgrade.wire == Wire::Spdy {
+        return spdy_held::held(session, number, held, understood, upgrade);
+    }
     let Some(protocol) = upgrade.protocols.first().copied() else { return Err(render::malformed("no protocol")) };
     let response = upgrade.accept(protocol);
     let live = session.stream();
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;
-        let tells_on = upgrade.tells_on.unwrap_or(2);
+        let (tells_on, is_tty) = (upgrade.tells_on.unwrap_or(Channel::Stderr), upgrade.is_tty);
         let Some(mut caller) = caller(&session, upgrade).await else { return };
-        let waiting = Waiting { session: &session, number, tells_on };
+        let mut waiting = Waiting { session: &session, number, tells_on, early: Early::new(is_tty) };
         match waiting.opened(&mut caller, held, understood, protocol).await {
             Ok((upstream, permit)) => {
                 let relay = Relay { session: Arc::clone(&session), number, is_tunnel: false };
-                relay.run(caller, upstream, permit).await;
+                relay.run(caller, upstream, permit, waiting.early.kept).await;
             }
             Err(refused) => waiting.refuse(&mut caller, &refused).await,
         }
@@ -152,12 +160,13 @@ pub(crate) fn held(
 struct Waiting<'a> {
     session: &'a Session,
     number: u32,
-    tells_on: u8,
+    tells_on: Channel,
+    early: Early,
 }
 
 impl Waiting<'_> {
     async fn opened(
-        &self,
+        &mut self,
         caller: &mut Caller,
         held: Held,
         understood: Understood,
@@ -167,7 +176,7 @@ impl Waiting<'_> {
         let minutes = approval.expires.since(crate::services::now()).as_secs().div_ceil(60);
         let text = render::held(&approval, &self.session.link(&approval), minutes);
         self.tell(caller, &text).await;
-        let verdict = self.session.wait_for_people(&approval, left(caller)).await;
+        let verdict = self.session.wait_for_people(&approval, self.early.until_left(caller)).await;
         let approved = matches!(verdict, ApprovalVerdict::Approved { .. });
         let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
         let understood = handler::still_the_same(self.session, understood).await?;
@@ -187,8 +196,8 @@ impl Waiting<'_> {
     }
 
     async fn tell(&self, caller: &mut Caller, text: &str) {
-        let text = if self.tells_on == 1 { text.replace('\n', "\r\n") } else { text.to_owned() };
-        let mut frame = vec![self.tells_on];
+        let text = if self.tells_on == Channel::Stdout { text.replace('\n', "\r\n") } else { text.to_owned() };
+        let mut frame = vec![self.tells_on.number()];
         frame.extend_from_slice(text.as_bytes());
         self.session.keep(self.number, Part::Channel, Direction::Upstream, &frame).await;
         let _gone = tokio::time::timeout(Duration::from_secs(5), caller.send(Frame::binary(frame))).await;
@@ -198,7 +207,7 @@ impl Waiting<'_> {
     async fn refuse(&self, caller: &mut Caller, refused: &render::Answer) {
         let what = serde_json::json!({ "code": refused.code, "message": refused.body.get("message") });
         self.session.event(self.number, "refused", what);
-        let mut frame = vec![3];
+        let mut frame = vec![Channel::Error.number()];
         frame.extend_from_slice(refused.body.to_string().as_bytes());
         self.session.keep(self.number, Part::Channel, Direction::Upstream, &frame).await;
         let _gone = caller.send(Frame::binary(frame)).await;
@@ -207,13 +216,46 @@ impl Waiting<'_> {
     }
 }
 
-/// Resolves when the caller leaves, or presses Ctrl-C. What he types meanwhile is nobody's input.
-async fn left(caller: &mut Caller) {
-    while let Some(Ok(frame)) = caller.next().await {
-        match frame {
-            Frame::Binary(bytes) if bytes.first() == Some(&0) && bytes.contains(&0x03) => return,
-            Frame::Close(_) => return,
-            Frame::Binary(_) | Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
+/// What a caller sends while people decide.
+struct Early {
+    is_tty: bool,
+    kept: Vec<Bytes>,
+    size: usize,
+}
+
+impl Early {
+    const fn new(is_tty: bool) -> Self {
+        Self { is_tty, kept: Vec::new(), size: 0 }
+    }
+
+    /// Resolves when the caller leaves, or presses Ctrl-C.
+    async fn until_left(&mut self, caller: &mut Caller) {
+        while let Some(Ok(frame)) = caller.next().await {
+            let bytes = match frame {
+                Frame::Binary(bytes) => bytes,
+                Frame::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+                Frame::Close(_) => return,
+                Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => continue,
+            };
+            match channel::said(&bytes) {
+                // What somebody types meanwhile is nobody's input.
+                Said::Bytes(Channel::Stdin, typed) if self.is_tty => {
+                    if typed.contains(&0x03) {
+                        return;
+                    }
+                }
+                Said::Bytes(..) | Said::End(_) => self.keep(bytes).await,
+                Said::Nothing => {}
+            }
+        }
+    }
+
+    async fn keep(&mut self, bytes: Bytes) {
+        self.size += bytes.len();
+        self.kept.push(bytes);
+        if self.size > spdy_held::EARLY || self.kept.len() > spdy_held::EARLY / 64 {
+            // The caller waits with us.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -226,18 +268,14 @@ struct Relay {
 }
 
 impl Relay {
-    async fn run(&self, caller: Caller, upstream: Upstream, permit: StreamPermit) {
+    async fn run(&self, caller: Caller, upstream: Upstream, permit: StreamPermit, early: Vec<Bytes>) {
         let (to_caller, from_caller) = caller.split();
         let (to_upstream, from_upstream) = upstream.split();
         let hidden = self.session.hidden();
-        let mut output = Output {
-            relay: self,
-            to: to_caller,
-            filters: (!self.is_tunnel).then(|| [masker(&self.session), masker(&self.session)]),
-            quiet: 0,
-        };
+        let mut output =
+            Output { relay: self, to: to_caller, shown: (!self.is_tunnel).then(|| Shown::new(&self.session)) };
         let end = tokio::select! {
-            () = self.input(from_caller, to_upstream) => None,
+            () = self.input(from_caller, to_upstream, early) => None,
             () = output.run(from_upstream) => None,
             refusal = self.session.revoked(&permit, &hidden) => {
                 self.session.note_revoked(self.number, &refusal);
@@ -252,7 +290,11 @@ impl Relay {
         if self.is_tunnel { Part::Tunnel } else { Part::Channel }
     }
 
-    async fn input(&self, mut from: SplitStream<Caller>, mut to: SplitSink<Upstream, Frame>) {
+    async fn input(&self, mut from: SplitStream<Caller>, mut to: SplitSink<Upstream, Frame>, early: Vec<Bytes>) {
+        let mut is_gone = false;
+        for bytes in early {
+            is_gone = is_gone || self.send_on(&mut to, bytes).await.is_err();
+        }
         while let Some(Ok(frame)) = from.next().await {
             let bytes = match &frame {
                 Frame::Binary(bytes) => bytes.clone(),
@@ -262,12 +304,15 @@ impl Relay {
                 // Pings are answered by each side of the gateway.
                 Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => continue,
             };
-            self.session.keep(self.number, self.part(), Direction::Client, &bytes).await;
-            if to.send(Frame::Binary(bytes)).await.is_err() {
-                break;
-            }
+            // Who takes nothing any more may have said something that is still on its way.
+            is_gone = is_gone || self.send_on(&mut to, bytes).await.is_err();
         }
         let _gone = tokio::time::timeout(Duration::from_secs(2), to.close()).await;
+    }
+
+    async fn send_on(&self, to: &mut SplitSink<Upstream, Frame>, bytes: Bytes) -> Result<(), tungstenite::Error> {
+        self.session.keep(self.number, self.part(), Direction::Client, &bytes).await;
+        to.send(Frame::Binary(bytes)).await
     }
 }
 
@@ -275,22 +320,19 @@ impl Relay {
 struct Output<'a> {
     relay: &'a Relay,
     to: SplitSink<Caller, Frame>,
-    /// For channels 1 and 2; none in a tunnel.
-    filters: Option<[Option<Box<StreamMasker>>; 2]>,
-    quiet: usize,
+    /// None in a tunnel.
+    shown: Option<Shown>,
 }
 
 impl Output<'_> {
     async fn run(&mut self, mut from: SplitStream<Upstream>) {
         loop {
-            let held_back = self.filters.iter().flatten().flatten().any(|f| f.hold_back() > 0);
-            let pause = PAUSES.get(self.quiet).copied().filter(|_| held_back);
+            let pause = self.shown.as_ref().and_then(Shown::pause);
             let next = tokio::select! {
                 next = from.next() => next,
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
-                    let overdue = self.quiet > 0;
-                    self.quiet += 1;
-                    if self.flush(|f, out| if overdue { f.force(out) } else { f.flush(out) }).await.is_err() {
+                    let pieces = self.shown.as_mut().map(Shown::overdue).unwrap_or_default();
+                    if self.show(pieces).await.is_err() {
                         return;
                     }
                     continue;
@@ -309,49 +351,36 @@ impl Output<'_> {
     }
 
     async fn give(&mut self, bytes: Bytes) -> Result<(), tungstenite::Error> {
-        self.quiet = 0;
-        let channel = bytes.first().copied().unwrap_or_default();
-        let Some(filters) = &mut self.filters else { return self.send(bytes).await };
-        let filter = match channel {
-            1 | 2 => filters.get_mut(usize::from(channel) - 1).and_then(Option::as_mut),
-            // How it ended comes after all that was written.
-            3 => {
-                self.flush(StreamMasker::finish).await?;
-                None
+        let Some(shown) = &mut self.shown else { return self.send(bytes).await };
+        match channel::said(&bytes) {
+            Said::Bytes(channel, _) if shown.is_clear() && !channel.is_from_caller() => self.send(bytes).await,
+            Said::Bytes(channel, _) if !channel.is_from_caller() => {
+                let pieces = shown.data(channel, bytes.slice(1..));
+                self.show(pieces).await
             }
-            // The end of a channel (v5).
-            255 => None,
+            Said::End(channel) => {
+                let pieces = shown.end_of(channel);
+                self.show(pieces).await?;
+                self.send(bytes).await
+            }
             // There are no others towards the caller.
-            _ => return Ok(()),
-        };
-        match filter {
-            None => self.send(bytes).await,
-            Some(filter) => {
-                let mut out = Vec::with_capacity(bytes.len());
-                filter.push(bytes.get(1..).unwrap_or_default(), &mut out);
-                self.send_on(channel, &out).await
-            }
+            Said::Bytes(..) | Said::Nothing => Ok(()),
         }
     }
 
-    async fn flush(&mut self, how: impl Fn(&mut StreamMasker, &mut Vec<u8>)) -> Result<(), tungstenite::Error> {
-        for channel in [1_u8, 2] {
-            let mut out = Vec::new();
-            let filters = self.filters.as_mut();
-            if let Some(Some(filter)) = filters.and_then(|f| f.get_mut(usize::from(channel) - 1)) {
-                how(filter, &mut out);
-            }
-            self.send_on(channel, &out).await?;
+    async fn show(&mut self, pieces: Vec<Piece>) -> Result<(), tungstenite::Error> {
+        for (channel, bytes) in pieces {
+            self.send_on(channel, &bytes).await?;
         }
         Ok(())
     }
 
-    async fn send_on(&mut self, channel: u8, bytes: &[u8]) -> Result<(), tungstenite::Error> {
+    async fn send_on(&mut self, channel: Channel, bytes: &[u8]) -> Result<(), tungstenite::Error> {
         if bytes.is_empty() {
             return Ok(());
         }
         let mut frame = BytesMut::with_capacity(bytes.len() + 1);
-        frame.put_u8(channel);
+        frame.put_u8(channel.number());
         frame.put_slice(bytes);
         self.send(frame.freeze()).await
     }
@@ -364,11 +393,12 @@ impl Output<'_> {
     /// Ends the stream; with a reason where it was not to end yet.
     async fn close(&mut self, why: Option<String>) {
         let last = async {
-            self.flush(StreamMasker::finish).await?;
-            if let (Some(why), true) = (why, self.filters.is_some()) {
-                self.send_on(2, format!("doorward: ended: {why}\n").as_bytes()).await?;
+            let pieces = self.shown.as_mut().map(Shown::finish).unwrap_or_default();
+            self.show(pieces).await?;
+            if let (Some(why), true) = (why, self.shown.is_some()) {
+                self.send_on(Channel::Stderr, format!("doorward: ended: {why}\n").as_bytes()).await?;
                 let status = render::status(403, "Forbidden", &format!("doorward: ended: {why}"));
-                self.send_on(3, status.body.to_string().as_bytes()).await?;
+                self.send_on(Channel::Error, status.body.to_string().as_bytes()).await?;
             }
             self.to.send(Frame::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))).await?;
             self.to.close().await

@@ -3,7 +3,7 @@ use super::{
     answer::{self, Answered},
     handler,
 };
-use doorward_kubernetes::{Target, facts::Road, render};
+use doorward_kubernetes::{Target, channel::Channel, facts::Road, render};
 use doorward_model::Action;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
@@ -40,7 +40,9 @@ pub(crate) struct Upgrade {
     /// Whether it is to ports, whose bytes are nobody's to read.
     pub(super) is_tunnel: bool,
     /// Where a message can be shown: the channel of standard error, or of the terminal.
-    pub(super) tells_on: Option<u8>,
+    pub(super) tells_on: Option<Channel>,
+    /// Whether input is what somebody types.
+    pub(super) is_tty: bool,
 }
 
 impl Upgrade {
@@ -71,19 +73,11 @@ impl Upgrade {
             return Err(render::malformed(&format!("none of the protocols offered is spoken here: {known}")));
         }
         let is_set = |name| matches!(target.parameter(name), Some("true" | "1"));
-        let channels = [(2, is_set("stderr")), (1, is_set("stdout"))];
+        let channels = [(Channel::Stderr, is_set("stderr")), (Channel::Stdout, is_set("stdout"))];
         let shown = channels.into_iter().find(|(_, is_set)| *is_set).map(|(channel, _)| channel);
-        let tells_on = shown.filter(|_| !is_tunnel && wire == Wire::WebSocket);
-        Ok(Some(Self { wire, key, protocols, on: parts.extensions.remove::<OnUpgrade>(), is_tunnel, tells_on }))
-    }
-
-    /// What is said where the caller may not see everything, and the wire is one in which nothing can be masked. Policy
-    /// has its say before.
-    pub(crate) fn cannot_mask(&self) -> Option<&'static str> {
-        (self.wire == Wire::Spdy && !self.is_tunnel).then_some(
-            "what you may not see cannot be masked in streams over SPDY: use WebSocket, as kubectl 1.30 and later do \
-             without KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false",
-        )
+        let tells_on = shown.filter(|_| !is_tunnel);
+        let is_tty = is_set("tty");
+        Ok(Some(Self { wire, key, protocols, on: parts.extensions.remove::<OnUpgrade>(), is_tunnel, tells_on, is_tty }))
     }
 
     /// Whether the caller can be told something while he waits.

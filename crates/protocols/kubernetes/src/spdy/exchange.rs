@@ -104,7 +104,7 @@ impl Exchange {
     }
 
     fn open(&mut self, id: u32, headers: &Headers, fin: bool) -> Result<FromCaller, Misbehaved> {
-        if id % 2 == 0 || id <= self.last {
+        if id.is_multiple_of(2) || id <= self.last {
             return Err(Misbehaved::Client("a stream with a number that is not its to give"));
         }
         let name = headers.iter().find(|(name, _)| name == "streamtype").map(|(_, value)| value.as_str());
@@ -147,7 +147,9 @@ impl Exchange {
                 (stream.caller_ended, stream.upstream_ended) = (true, true);
                 return Ok(if goes_on { FromUpstream::Reset(stream.channel, status) } else { FromUpstream::Nothing });
             }
-            Frame::Ping { id } => return Ok(if id % 2 == 0 { FromUpstream::Ping(id) } else { FromUpstream::Nothing }),
+            Frame::Ping { id } => {
+                return Ok(if id.is_multiple_of(2) { FromUpstream::Ping(id) } else { FromUpstream::Nothing });
+            }
             Frame::GoAway { .. } => return Ok(FromUpstream::Goodbye),
             Frame::Settings | Frame::WindowUpdate { .. } => return Ok(FromUpstream::Nothing),
         };

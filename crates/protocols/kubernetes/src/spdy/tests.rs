@@ -10,7 +10,8 @@ const PACKED: [&str; 2] =
 const BOMB: &str = "78f9e3c6a7c2ecd24111003008c030903a33e8402ac3058fe4ae0efa3fcaed45560700000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000070d6000000ffff";
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    let digits: Vec<u8> = hex.chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 fn control(kind: u16, flags: u8, body: &[u8]) -> Vec<u8> {
