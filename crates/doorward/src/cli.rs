@@ -225,7 +225,7 @@ pub(crate) enum SessionsCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Play a session at the pace it had: statements, outcomes and result tables; what commands wrote. On a
+    /// Play a session at the pace it had: statements, outcomes and result tables; what commands wrote; requests. On a
     /// terminal, a terminal is played as it looked: space pauses, + and - change the speed, q ends.
     Replay {
         /// Which.
@@ -239,6 +239,9 @@ pub(crate) enum SessionsCommand {
         /// Which channel of an SSH session; of the terminals, the first.
         #[arg(long)]
         channel: Option<u32>,
+        /// Which request of a Kubernetes session: with head and body; of `exec` and `attach`, what they showed.
+        #[arg(long)]
+        request: Option<u32>,
         #[command(flatten)]
         state: StateArgs,
     },
@@ -252,6 +255,9 @@ pub(crate) enum SessionsCommand {
         /// Which channel of an SSH session becomes an asciicast; of the terminals, the first.
         #[arg(long)]
         channel: Option<u32>,
+        /// Which `exec` or `attach` of a Kubernetes session becomes an asciicast; of the terminals, the first.
+        #[arg(long)]
+        request: Option<u32>,
         /// Where to; standard output where it is not given.
         #[arg(long, short = 'f')]
         file: Option<PathBuf>,
@@ -273,7 +279,7 @@ pub(crate) enum ExportFormat {
     Jsonl,
     /// For Wireshark.
     Pcapng,
-    /// For asciinema and its players: a terminal of an SSH session (version 3).
+    /// For asciinema and its players: a terminal of an SSH or Kubernetes session (version 3).
     Asciicast,
 }
 

@@ -2,7 +2,7 @@
 use crate::{
     approvals::{client, one_line, plain},
     cli::{ExportFormat, Output, SessionsCommand, StateArgs},
-    sessions_ssh, state,
+    sessions_kubernetes, sessions_ssh, state,
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_postgres::replay::{Options, Replayer, Side};
@@ -35,26 +35,33 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
         })?,
         SessionsCommand::List { state, api, .. } => list(&state, api.output)?,
         SessionsCommand::Show { id, state, output } => return show(&id, &state, output),
-        SessionsCommand::Replay { id, speed, rows, channel, state } => {
+        SessionsCommand::Replay { id, speed, rows, channel, request, state } => {
             let again = || open(&id, &state);
             let reader = again()?;
             match reader.meta().protocol.as_str() {
                 "postgres" => replay(reader, speed, rows)?,
                 "ssh" => sessions_ssh::replay(&again, sessions_ssh::Options { speed, lines: rows, channel })?,
+                "kubernetes" => {
+                    let options = sessions_kubernetes::Options { speed, lines: rows, request };
+                    sessions_kubernetes::replay(&again, options)?;
+                }
                 other => bail!("recordings of {other} cannot be replayed by this version"),
             }
         }
-        SessionsCommand::Export { id, format, channel, file, state } => {
+        SessionsCommand::Export { id, format, channel, request, file, state } => {
             let again = || open(&id, &state);
             let mut reader = again()?;
             let protocol = reader.meta().protocol.clone();
-            if format == ExportFormat::Asciicast && protocol != "ssh" {
-                bail!("only recordings of SSH have terminals; this is one of {protocol}");
+            if format == ExportFormat::Asciicast && !["ssh", "kubernetes"].contains(&protocol.as_str()) {
+                bail!("only recordings of SSH and Kubernetes have terminals; this is one of {protocol}");
             }
             let mut out = state::writer(file.as_deref())?;
             match format {
                 ExportFormat::Jsonl => export_json_lines(&mut reader, &mut out)?,
                 ExportFormat::Pcapng => export_pcapng(&mut reader, &mut out)?,
+                ExportFormat::Asciicast if protocol == "kubernetes" => {
+                    sessions_kubernetes::export(&again, request, &mut out)?;
+                }
                 ExportFormat::Asciicast => sessions_ssh::export(&again, channel, &mut out)?,
             }
             out.flush()?;
@@ -127,6 +134,9 @@ fn list(state: &StateArgs, output: Output) -> Result<()> {
 fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
     let report = verify_recording(&path(id, state)?, &public_key(state)?)?;
     let intact = report.is_intact();
+    let is_kubernetes = report.meta.as_ref().is_some_and(|m| m.protocol == "kubernetes");
+    // Of a damaged one, as far as it can be read.
+    let requests = if is_kubernetes { sessions_kubernetes::overview(open(id, state)?).0 } else { Default::default() };
     match output {
         Output::Json => println!(
             "{}",
@@ -139,6 +149,7 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
                 "intact": intact,
                 "problem": report.problem,
                 "ending": report.ending.map(|e| format!("{e:?}")),
+                "requests": requests.requests.iter().map(|(n, r)| r.to_json(*n)).collect::<Vec<_>>(),
             })
         ),
         Output::Text => {
@@ -162,6 +173,10 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
                     println!("recording   {}; ends: {ending:?}", if intact { "intact" } else { "without a footer" })
                 }
                 (None, None) => println!("recording   without an end"),
+            }
+            for (number, request) in &requests.requests {
+                let line = format!("{} ({})", request.statement, request.result());
+                println!("[{}] [{number}] {}", state::time(request.time), one_line(&line));
             }
         }
     }

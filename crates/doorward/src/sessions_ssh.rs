@@ -1,11 +1,14 @@
 //! `doorward sessions replay` and `export` of SSH: lines of text, terminals, asciicasts.
-use crate::{approvals::plain, sessions::title, state, terminal_keys::Keys};
+use crate::{
+    playback::{self, Shown, gap_line},
+    sessions::title,
+    terminal_keys::Keys,
+};
 use anyhow::{Result, bail};
-use doorward_model::Timestamp;
 use doorward_record::{Direction, Frame, FrameBody, Reader};
 use doorward_ssh::{
     codec,
-    replay::{self, Cast, Event, Replayer, SafeTerminal, Side},
+    replay::{self, Cast, Event, Replayer, Side},
 };
 use std::io::{self, IsTerminal as _, Write};
 
@@ -81,42 +84,18 @@ const fn side(direction: Direction) -> Side {
     }
 }
 
-fn gap_line(client: u64, upstream: u64) -> String {
-    format!("(GAP: {client} bytes of the caller and {upstream} to him were lost)")
-}
-
 fn lines(reader: Reader, options: Options, out: &mut impl Write) -> Result<()> {
     let mut replayer = Replayer::new(replay::Options { lines: options.lines });
-    let mut keys = Keys::none(options.speed);
-    let mut last = reader.meta().started;
     writeln!(out, "{}", title(&reader))?;
-    for frame in reader {
-        let Frame { time, body, .. } = frame?;
-        let shown = match &body {
-            FrameBody::Bytes(direction, bytes) if is_of(options.channel, bytes) => {
-                replayer.feed(side(*direction), bytes)
-            }
-            FrameBody::Meta(value) if is_about(options.channel, value) => replayer.event(value),
-            FrameBody::Bytes(..) | FrameBody::Meta(_) => Vec::new(),
-            FrameBody::Redacted { len, why, .. } => vec![format!("({len} bytes not recorded: {why})")],
-            FrameBody::Gap { client, upstream } => {
-                let mut shown = replayer.gap();
-                shown.push(gap_line(*client, *upstream));
-                shown
-            }
-        };
-        if !shown.is_empty() {
-            out.flush()?;
-            keys.wait(time.since(last));
-            last = time;
+    let show = |body: Option<&FrameBody>| match body {
+        Some(FrameBody::Bytes(direction, bytes)) if is_of(options.channel, bytes) => {
+            replayer.feed(side(*direction), bytes)
         }
-        write_lines(time, &shown, out)?;
-    }
-    write_lines(last, &replayer.finish(), out)
-}
-
-fn write_lines(time: Timestamp, lines: &[String], out: &mut impl Write) -> Result<()> {
-    lines.iter().try_for_each(|line| Ok(writeln!(out, "[{}] {}", state::time(time), plain(line))?))
+        Some(FrameBody::Meta(value)) if is_about(options.channel, value) => replayer.event(value),
+        Some(_) => Vec::new(),
+        None => replayer.finish(),
+    };
+    playback::print(reader, options.speed, show, out)
 }
 
 fn is_of(channel: Option<u32>, frame: &[u8]) -> bool {
@@ -129,41 +108,25 @@ fn is_about(channel: Option<u32>, value: &serde_json::Value) -> bool {
 
 /// Plays what a terminal showed, until the end or a `q`.
 fn play(reader: Reader, channel: u32, keys: &mut Keys, out: &mut impl Write) -> Result<()> {
-    let mut terminal = SafeTerminal::new();
-    let mut last = reader.meta().started;
-    let mut text = format!("{}, channel {channel}\r\n", title(&reader));
-    let mut going = true;
-    for frame in reader {
-        let Frame { time, body, .. } = frame?;
-        match &body {
+    let title = format!("{}, channel {channel}", title(&reader));
+    playback::play(
+        reader,
+        &title,
+        |body| match body {
             FrameBody::Bytes(Direction::Upstream, bytes) => match codec::frame(bytes) {
-                Ok((number, _, bytes)) if number == channel => terminal.push(bytes, &mut text),
-                _ => continue,
+                Ok((number, ..)) if number == channel => Shown::Bytes(bytes.get(codec::HEADER..).unwrap_or_default()),
+                _ => Shown::Nothing,
             },
-            FrameBody::Gap { client, upstream } => {
-                text.push_str(&format!("\r\n{}\r\n", gap_line(*client, *upstream)));
-            }
             // Waiting before the terminal was there is not shown.
-            FrameBody::Meta(value) if matches!(Event::from_json(value), Some(Event::Pty { channel: c, .. }) if c == Some(channel)) =>
-            {
-                last = time;
-                continue;
-            }
-            FrameBody::Bytes(..) | FrameBody::Redacted { .. } | FrameBody::Meta(_) => continue,
-        }
-        going = keys.wait(time.since(last));
-        if !going {
-            break;
-        }
-        last = time;
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        text.clear();
-    }
-    text.push_str(terminal.reset());
-    text.push_str(if going { "(end of the recording)\r\n" } else { "(stopped)\r\n" });
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+            FrameBody::Meta(value) => match Event::from_json(value) {
+                Some(Event::Pty { channel: Some(number), .. }) if number == channel => Shown::Skip,
+                _ => Shown::Nothing,
+            },
+            FrameBody::Bytes(..) | FrameBody::Redacted { .. } | FrameBody::Gap { .. } => Shown::Nothing,
+        },
+        keys,
+        out,
+    )
 }
 
 /// Writes a channel as an asciicast.

@@ -1,4 +1,5 @@
 use super::*;
+use doorward_model::Timestamp;
 use doorward_record::{RecordOptions, RecordStore, RecordingMeta, SigningKey};
 use doorward_ssh::{
     codec::{Stream, header},

@@ -1,5 +1,5 @@
 //! Kubernetes end to end: kubectl through the gateway to a real API server, whose node runs real commands.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 
 use common::kubernetes::KubernetesWorld;
@@ -357,6 +357,77 @@ fn streams(w: &KubernetesWorld) {
     }
     assert_said(&text(&shell.wait_with_output().unwrap()), &["what you may see has changed"]);
     std::fs::write(&policy, POLICY).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+}
+
+/// Files that were copied are known by their hashes; sessions play back as their callers saw them.
+fn copied_and_replayed(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let folder = w.cluster.directory();
+    std::fs::write(folder.join("there"), "hello").unwrap();
+    let (there, back) = (folder.join("there").display().to_string(), folder.join("back").display().to_string());
+    assert_said(&said(&agent, &["cp", &there, "shop/dev:/tmp/copied"]), &["[0]"]);
+    assert_said(&said(&agent, &["cp", "shop/dev:/tmp/copied", &back]), &["[0]"]);
+    assert_eq!(std::fs::read(&back).unwrap(), b"hello");
+    let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let files = w.audit("file_copied");
+    let told = |e: &serde_json::Value| format!("{} {} {}", e["direction"], e["path"], e["bytes"]).replace('"', "");
+    assert_eq!(files.iter().map(told).collect::<Vec<_>>(), ["uploaded /tmp/copied 5", "downloaded tmp/copied 5"]);
+    assert!(files.iter().all(|e| e["sha256"] == hash), "{files:?}");
+    let replay = |session: &serde_json::Value, more: &[&str]| {
+        let args = [&["sessions", "replay", session.as_str().unwrap(), "--speed", "0"], more].concat();
+        let (ok, said) = w.doorward("", &args);
+        assert!(ok, "{said}");
+        said
+    };
+    for (file, line) in
+        files.iter().zip(["* uploaded /tmp/copied, 5 bytes, mode 0644", "* downloaded tmp/copied, 5 bytes"])
+    {
+        assert_said(&replay(&file["session"], &[]), &[line, hash, " files, 5 bytes"]);
+    }
+    // A terminal, with what nobody's terminal is to obey.
+    let line = "exec -it -n shop dev -- sh -c 'printf \"\\033]0;evil\\007\\033[1mshown\"; exit 3'";
+    let command = agent.command(&["version"]);
+    let kubectl = command.get_program().to_str().unwrap();
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &format!("{kubectl} {line}"), "/dev/null"]).stdin(Stdio::null());
+    script.envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    assert_said(&text(&script.output().unwrap()), &["shown"]);
+    let requests = w.audit("request");
+    let terminal = requests.iter().rfind(|e| e["statement"].as_str().is_some_and(|s| s.contains("evil"))).unwrap();
+    let session = &terminal["session"];
+    let shown = replay(session, &[]);
+    assert_said(&shown, &["* exec pods shop/dev", "* exit 3", "shown\n"]);
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let (ok, cast) = w.doorward("", &["sessions", "export", session.as_str().unwrap(), "--format", "asciicast"]);
+    assert!(ok, "{cast}");
+    let lines: Vec<serde_json::Value> = cast.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines[0]["version"], 3);
+    assert!(lines.iter().any(|l| l[1] == "o" && l[2].as_str().unwrap().contains("shown")), "{cast}");
+    assert_eq!(lines.last().unwrap()[1], "x", "{cast}");
+    assert_eq!(lines.last().unwrap()[2], "3", "{cast}");
+    assert!(!lines.iter().any(|l| l[1] == "o" && l[2].as_str().unwrap().contains("\u{1b}]")), "{cast}");
+    // Questions and their answers, and those that were held.
+    let secret = requests.iter().find(|e| e["statement"] == "get secrets shop/key").unwrap();
+    let (ok, shown) = w.doorward("", &["sessions", "show", secret["session"].as_str().unwrap()]);
+    assert!(ok, "{shown}");
+    assert_said(&shown, &["get secrets shop/key (refused, 403;"]);
+    let pod = requests.iter().find(|e| e["statement"] == "get configmaps shop/a").unwrap();
+    let (ok, shown) = w.doorward("", &["sessions", "show", pod["session"].as_str().unwrap(), "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let of = |r: &&serde_json::Value| r["statement"] == "get configmaps shop/a";
+    let request = shown["requests"].as_array().unwrap().iter().find(of).unwrap();
+    assert!(ok && request["outcome"] == "in vain" && request["status"] == "404", "{request}");
+    let whole = replay(&pod["session"], &["--request", &request["request"].to_string()]);
+    assert_said(&whole, &["> GET /api/v1/namespaces/shop/configmaps/a", "< HTTP/1.1 ", "\"apiVersion\":\"v1\""]);
+    let held = requests
+        .iter()
+        .find(|e| e["statement"].as_str().is_some_and(|s| s.ends_with("-- echo 'in production'")))
+        .unwrap();
+    assert_said(
+        &replay(&held["session"], &[]),
+        &["* held for approval", "* approved by", "< in production", "* exit 0"],
+    );
 }
 
 /// All of it is written down.
@@ -379,6 +450,7 @@ fn agents_use_a_cluster_through_the_gateway() {
     roads_around(&w);
     held(&w);
     streams(&w);
+    copied_and_replayed(&w);
     written_down(&w);
 }
 

@@ -29,7 +29,7 @@ pub struct AuditEvent {
 }
 
 /// The names of all kinds of entries, as in the log.
-pub const AUDIT_KINDS: [&str; 15] = [
+pub const AUDIT_KINDS: [&str; 16] = [
     "gateway_started",
     "gateway_stopped",
     "session_opened",
@@ -38,6 +38,7 @@ pub const AUDIT_KINDS: [&str; 15] = [
     "session_ended",
     "request",
     "completed",
+    "file_copied",
     "approval_requested",
     "approval_decided",
     "approval_ended",
@@ -125,6 +126,18 @@ pub enum AuditKind {
         rows: u64,
         /// Values masked in them.
         masked: u64,
+    },
+    /// A file went through: over `kubectl cp`, SFTP.
+    FileCopied {
+        /// The file, as the protocol named it.
+        path: String,
+        /// `uploaded` or `downloaded`.
+        direction: String,
+        /// Its size.
+        bytes: u64,
+        /// SHA-256 of what went, in hexadecimal; none where it is not known, or for what is no plain file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
     },
     /// An approval was asked for.
     ApprovalRequested {

@@ -8,6 +8,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-model", 0),
     ("doorward-wire", 0),
     ("doorward-detect", 0),
+    ("doorward-terminal", 0),
     ("doorward-enforce", 1),
     ("doorward-sql", 1),
     ("doorward-shell", 1),

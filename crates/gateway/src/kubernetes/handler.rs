@@ -179,10 +179,12 @@ impl Handling<'_> {
         if let Some(upgrade) = upgrade.as_ref().filter(|u| u.can_tell())
             && understood.found.in_vain.is_none()
         {
+            self.session.copy_begins(self.number, &understood.target);
             return stream::held(self.session, self.number, held, understood, upgrade.clone());
         }
         let verdict = self.session.wait_for_people(&approval, std::future::pending()).await;
         let was_approved = matches!(verdict, ApprovalVerdict::Approved { .. });
+        self.session.event_approved(self.number, &verdict);
         let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
         let understood = still_the_same(self.session, understood).await?;
         let warning = was_approved.then(|| render::approved(&approval));
@@ -212,7 +214,12 @@ impl Handling<'_> {
             return Ok(answer::whole(self.session, self.number, mask, &in_vain).await);
         }
         if let Some(upgrade) = upgrade {
-            return stream::open(self.session, self.number, stream, &understood.message, upgrade).await;
+            self.session.copy_begins(self.number, &understood.target);
+            let opened = stream::open(self.session, self.number, stream, &understood.message, upgrade).await;
+            if !opened.as_ref().is_ok_and(|o| o.status() == http::StatusCode::SWITCHING_PROTOCOLS) {
+                self.session.copy_ends(self.number);
+            }
+            return opened;
         }
         let sent = self.session.endpoint.cluster.send(&understood.message).await;
         let answered = sent.map_err(|e| unreachable(&e))?;

@@ -8,12 +8,14 @@ use doorward_enforce::{
     ApprovalRequest, ApprovalVerdict, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal, Request,
     Reveal, StreamPermit, Subject, UpstreamQueue,
 };
-use doorward_kubernetes::{Impersonation, facts::Meaning};
+pub(crate) use doorward_kubernetes::codec::Part;
+use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, Resource, SessionId};
 use doorward_record::{Direction, Recording, RecordingMeta};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{
+    collections::HashMap,
     future::poll_fn,
     net::SocketAddr,
     sync::{
@@ -30,17 +32,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Requests of a session that may wait for people at once.
 const MOST_HELD: usize = 16;
-
-/// What stands before bytes in a recording: the request they are of, and which of its streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Head and body of the request, head and body of the answer.
-    Message = 0,
-    /// A channel of `exec`, `attach`: the byte that stands before it on the wire is kept.
-    Channel = 1,
-    /// A tunnel: `portforward`.
-    Tunnel = 2,
-}
 
 /// A session.
 #[derive(Debug)]
@@ -61,6 +52,8 @@ pub(crate) struct Session {
     streams: watch::Sender<usize>,
     /// Room for requests that wait for people.
     held: Semaphore,
+    /// What is looked at while it is copied (`kubectl cp`), by the request.
+    copies: Mutex<HashMap<u32, Copying>>,
 }
 
 /// Why there is no session.
@@ -125,6 +118,7 @@ impl Session {
             ending: watch::Sender::new(None),
             streams: watch::Sender::new(0),
             held: Semaphore::new(MOST_HELD),
+            copies: Mutex::default(),
             endpoint,
         });
         // INVARIANT: without a name in the cluster nothing is sent, or it would be sent as the gateway.
@@ -245,18 +239,62 @@ impl Session {
             Direction::Upstream => &self.upstream_bytes,
         };
         counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let mut head = request.to_be_bytes().to_vec();
-        head.push(part as u8);
+        if part == Part::Channel {
+            self.copied(request, direction, bytes);
+        }
         let _turn = self.turn.lock().await;
-        for piece in bytes.chunks(32 * 1024) {
+        for frame in codec::frames(request, part, bytes, 32 * 1024) {
             poll_fn(|cx| self.recording.poll_ready(cx)).await;
-            self.recording.frame(direction, now(), &[head.as_slice(), piece].concat());
+            self.recording.frame(direction, now(), &frame);
+        }
+    }
+
+    /// From here on the channels of a request are looked at, if it is a copy of files.
+    pub(crate) fn copy_begins(&self, request: u32, target: &Target) {
+        if let Some(copying) = Copying::of(target) {
+            self.copies.lock().insert(request, copying);
+        }
+    }
+
+    /// Writes down which files are through.
+    fn copied(&self, request: u32, direction: Direction, message: &[u8]) {
+        let files = match self.copies.lock().get_mut(&request) {
+            Some(copying) => copying.see(direction == Direction::Client, message),
+            None => return,
+        };
+        for file in files {
+            self.event(request, "file", file.to_json());
+            self.note(AuditKind::FileCopied {
+                path: file.path,
+                direction: file.way.as_str().into(),
+                bytes: file.bytes,
+                sha256: file.sha256,
+            });
+        }
+    }
+
+    /// A stream is over: what the copy came to, if it was one.
+    pub(crate) fn copy_ends(&self, request: u32) {
+        let Some(copying) = self.copies.lock().remove(&request) else { return };
+        let sum = copying.finish();
+        self.event(request, "copy", sum.to_json());
+        if let Some(problem) = sum.problem {
+            let what = format!("a copy of files is not known whole: {problem}");
+            self.note(AuditKind::Fault { at_fault: "client or upstream".into(), what });
         }
     }
 
     /// Writes into the recording what happened.
     pub(crate) fn event(&self, request: u32, what: &str, details: Value) {
         self.recording.meta(now(), &json!({ "request": request, "what": what, "details": details }));
+    }
+
+    /// Writes into the recording who approved a request, if it was.
+    pub(crate) fn event_approved(&self, request: u32, verdict: &ApprovalVerdict) {
+        if let ApprovalVerdict::Approved { by } = verdict {
+            let by: Vec<String> = by.iter().map(|a| a.id.to_string()).collect();
+            self.event(request, "approved", json!({ "by": by.join(", ") }));
+        }
     }
 
     /// The kinds of values that the caller may not see, and how they are masked.
@@ -336,9 +374,9 @@ impl Session {
     }
 
     /// One more stream, for as long as what is given back lives.
-    pub(crate) fn stream(self: &Arc<Self>) -> LiveStream {
+    pub(crate) fn stream(self: &Arc<Self>, request: u32) -> LiveStream {
         self.streams.send_modify(|n| *n += 1);
-        LiveStream(Arc::clone(self))
+        LiveStream { session: Arc::clone(self), request }
     }
 
     /// Resolves when there is no stream, or the session is over.
@@ -401,11 +439,15 @@ impl Session {
 }
 
 /// A stream of a session.
-pub(crate) struct LiveStream(Arc<Session>);
+pub(crate) struct LiveStream {
+    session: Arc<Session>,
+    request: u32,
+}
 
 impl Drop for LiveStream {
     fn drop(&mut self) {
-        self.0.streams.send_modify(|n| *n -= 1);
+        self.session.copy_ends(self.request);
+        self.session.streams.send_modify(|n| *n -= 1);
     }
 }
 

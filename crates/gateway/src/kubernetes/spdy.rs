@@ -46,7 +46,7 @@ pub(super) async fn open(
         Opened::Not(response) => return Ok(answer::pass(Arc::clone(session), number, permit, *response).await),
     };
     let answered = upgrade.accept(protocol);
-    let live = session.stream();
+    let live = session.stream(number);
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;

@@ -32,7 +32,7 @@ pub(super) fn held(
 ) -> Result<Answered, render::Answer> {
     let Some(protocol) = upgrade.protocols.first().copied() else { return Err(render::malformed("no protocol")) };
     let response = upgrade.accept(protocol);
-    let live = session.stream();
+    let live = session.stream(number);
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;
@@ -72,6 +72,7 @@ impl Waiting {
         self.news = Some(render::held(&approval, &session.link(&approval), minutes));
         let verdict = session.wait_for_people(&approval, self.attend(None)).await;
         let approved = matches!(verdict, ApprovalVerdict::Approved { .. });
+        session.event_approved(self.talk.number, &verdict);
         let permit = session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
         let understood = handler::still_the_same(&session, understood).await?;
         let stream = permit.stream();

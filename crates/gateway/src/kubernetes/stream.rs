@@ -105,7 +105,7 @@ pub(crate) async fn open(
         Opened::Not(response) => return Ok(answer::pass(Arc::clone(session), number, permit, response).await),
     };
     let response = upgrade.accept(protocol);
-    let live = session.stream();
+    let live = session.stream(number);
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;
@@ -139,7 +139,7 @@ pub(crate) fn held(
     }
     let Some(protocol) = upgrade.protocols.first().copied() else { return Err(render::malformed("no protocol")) };
     let response = upgrade.accept(protocol);
-    let live = session.stream();
+    let live = session.stream(number);
     let session = Arc::clone(session);
     tokio::spawn(async move {
         let _live = live;
@@ -178,6 +178,7 @@ impl Waiting<'_> {
         self.tell(caller, &text).await;
         let verdict = self.session.wait_for_people(&approval, self.early.until_left(caller)).await;
         let approved = matches!(verdict, ApprovalVerdict::Approved { .. });
+        self.session.event_approved(self.number, &verdict);
         let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
         let understood = handler::still_the_same(self.session, understood).await?;
         let stream = permit.stream();

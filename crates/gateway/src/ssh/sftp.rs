@@ -12,6 +12,7 @@ use super::{
 use crate::services::now;
 use doorward_detect::TypeSet;
 use doorward_enforce::{GatewayMessage, Refusal, RefusalKind, UpstreamQueue};
+use doorward_model::AuditKind;
 use doorward_ssh::{
     codec::Stream,
     facts::Meaning,
@@ -291,6 +292,15 @@ fn report(shared: &Shared, desk: &Desk) {
                     Direction::Upload => FileDirection::Upload,
                 };
                 let (path, sha256) = (t.path.to_string(), t.sha256.map(hex::encode));
+                let copied = AuditKind::FileCopied {
+                    path: path.clone(),
+                    direction: direction.as_str().into(),
+                    bytes: t.bytes,
+                    sha256: sha256.clone(),
+                };
+                if let Err(refusal) = session.enforcer.lock().note(copied, now()) {
+                    tracing::error!(session = %session.id, "an entry is not in the audit log: {}", refusal.message);
+                }
                 session.event(&replay::Event::File { channel, path, direction, bytes: t.bytes, sha256 });
             }
             Some(Event::Withheld { path, found, offset }) => {

@@ -1,5 +1,6 @@
 //! What a request would do, from its target and from what the cluster says of the objects that it is about.
 use crate::{
+    copy::Way,
     object,
     target::{About, ResourcePath, Target, Verb},
 };
@@ -291,7 +292,7 @@ impl Reader<'_> {
         let is_root = specs.is_empty() || specs.iter().any(|s| s.runs_as_root);
         let analysis = analyse_words(&words, Login { is_root });
         self.accesses.extend(analysis.facts.accesses);
-        if is_copy(&words) { Action::Cp } else { Action::Exec }
+        if copy_of(&words).is_some() { Action::Cp } else { Action::Exec }
     }
 
     fn statement(&self, action: Action) -> String {
@@ -335,16 +336,17 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''")).chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The far ends of `kubectl cp` (`tar cf - PATH`, `tar -xmf - -C DIR`; `kubectl/pkg/cmd/cp`).
-fn is_copy(words: &[&str]) -> bool {
-    match words {
+/// The far ends of `kubectl cp` (`tar cf - PATH`, `tar -xmf - -C DIR`; `kubectl/pkg/cmd/cp`): which way files go.
+pub(crate) fn copy_of(words: &[&str]) -> Option<Way> {
+    let known = match words {
         ["tar", "cf", "-", rest @ ..] => !rest.is_empty() && rest.iter().all(|w| !w.starts_with('-')),
         ["tar", "-xmf" | "xmf" | "-xf" | "xf", "-"] => true,
         ["tar", "-xmf" | "xmf" | "-xf" | "xf", "-", "-C", dir] => !dir.starts_with('-'),
         ["tar", "--no-same-permissions", "--no-same-owner", "-xmf", "-", "-C", dir] => !dir.starts_with('-'),
         ["tar", "--no-same-permissions", "--no-same-owner", "-xmf", "-"] => true,
         _ => false,
-    }
+    };
+    known.then_some(if words.get(1) == Some(&"cf") { Way::Download } else { Way::Upload })
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@
 //! | `channel.rs` | the streams of `exec` and `attach` |
 //! | `status.rs` | how a command ended, with values masked |
 //! | `spdy/` | SPDY/3.1: frames, header blocks, streams |
+//! | `codec.rs` | how requests stand in a recording |
+//! | `copy.rs` | files that `kubectl cp` copies |
+//! | `replay.rs` | a recording, readable; `exec` and `attach` as asciicast |
 //!
 //! Invariants: no clock, no randomness, no I/O; a path has one reading, and what is forwarded is written anew from it;
 //! nothing panics on bytes of a peer.
@@ -20,12 +23,15 @@
 //! Deliberately absent: decoding what callers write. The API server does that, in a dry run, and its answer is what is
 //! decided on (ADR 9). Known limits: `docs/protocols/kubernetes.md`.
 pub mod channel;
+pub mod codec;
+pub mod copy;
 pub mod facts;
 pub mod field;
 pub mod impersonate;
 pub mod object;
 pub mod render;
 pub mod spdy;
+pub mod replay;
 pub mod split;
 pub mod status;
 pub mod target;

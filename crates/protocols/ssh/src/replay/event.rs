@@ -67,6 +67,16 @@ pub enum FileDirection {
     Download,
 }
 
+impl FileDirection {
+    /// What happened to the file, in a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "uploaded",
+            Self::Download => "downloaded",
+        }
+    }
+}
+
 /// A meta frame. `channel` is the number that frames of bytes begin with; none where it is of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -158,11 +168,7 @@ impl std::fmt::Display for Event {
             Self::Exit { status, .. } => write!(f, "exit {status}"),
             Self::ExitSignal { signal, .. } => write!(f, "ended by signal {signal}"),
             Self::File { path, direction, bytes, sha256, .. } => {
-                let way = match direction {
-                    FileDirection::Upload => "uploaded",
-                    FileDirection::Download => "downloaded",
-                };
-                write!(f, "{way} {path}, {bytes} bytes")?;
+                write!(f, "{} {path}, {bytes} bytes", direction.as_str())?;
                 sha256.as_ref().map_or(Ok(()), |hash| write!(f, ", sha256 {hash}"))
             }
             Self::Eof { .. } => f.write_str("end of input"),

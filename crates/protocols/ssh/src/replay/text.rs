@@ -1,11 +1,10 @@
 //! Lines for people.
-use super::{Event, Requested, SafeTerminal, Side, printable, utf8::Utf8};
+use super::{Event, Requested, Side, printable};
 use crate::codec::{self, Stream};
+use doorward_terminal::Lines;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// The longest line that is shown, in bytes.
-const LONGEST_LINE: usize = 4 * 1024;
 /// Channels of which something is remembered.
 const MOST_CHANNELS: usize = 10_000;
 
@@ -14,87 +13,6 @@ const MOST_CHANNELS: usize = 10_000;
 pub struct Options {
     /// Lines shown of what a command reads, writes, and says on standard error, of each.
     pub lines: usize,
-}
-
-/// One stream of a channel while it comes in.
-#[derive(Debug)]
-struct Lines {
-    mark: char,
-    reader: Reader,
-    line: String,
-    shown: usize,
-    /// What is not shown.
-    lines: u64,
-    bytes: u64,
-    /// No text: bytes are counted.
-    binary: bool,
-}
-
-/// A terminal's bytes are text with sequences, which are left out; a program's are shown as they are.
-#[derive(Debug)]
-enum Reader {
-    Terminal(SafeTerminal),
-    Plain(Utf8),
-}
-
-impl Reader {
-    fn text(&mut self, bytes: &[u8]) -> String {
-        match self {
-            Self::Plain(utf8) => utf8.push(bytes),
-            Self::Terminal(terminal) => {
-                let mut text = String::new();
-                terminal.push(bytes, &mut text);
-                text
-            }
-        }
-    }
-}
-
-impl Lines {
-    fn new(mark: char, terminal: bool) -> Self {
-        let reader = if terminal { Reader::Terminal(SafeTerminal::text()) } else { Reader::Plain(Utf8::new()) };
-        Self { mark, reader, line: String::new(), shown: 0, lines: 0, bytes: 0, binary: false }
-    }
-
-    fn feed(&mut self, bytes: &[u8], most: usize, show: &mut dyn FnMut(String)) {
-        self.binary |= matches!(self.reader, Reader::Plain(_)) && bytes.contains(&0);
-        if self.binary {
-            self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-            return;
-        }
-        let text = self.reader.text(bytes);
-        for part in text.split_inclusive('\n') {
-            self.line.push_str(part);
-            if part.ends_with('\n') || self.line.len() > LONGEST_LINE {
-                self.end_line(most, show);
-            }
-        }
-    }
-
-    fn end_line(&mut self, most: usize, show: &mut dyn FnMut(String)) {
-        let line = std::mem::take(&mut self.line);
-        // A terminal is read from its beginning to its end.
-        if self.shown >= most && matches!(self.reader, Reader::Plain(_)) {
-            self.lines = self.lines.saturating_add(1);
-            self.bytes = self.bytes.saturating_add(line.len() as u64);
-            return;
-        }
-        self.shown += 1;
-        show(format!("{} {}", self.mark, printable(line.trim_end_matches(['\r', '\n']))));
-    }
-
-    /// What is left, and how much was not shown.
-    fn finish(&mut self, most: usize, show: &mut dyn FnMut(String)) {
-        if !self.line.is_empty() {
-            self.end_line(most, show);
-        }
-        match (std::mem::take(&mut self.lines), std::mem::take(&mut self.bytes)) {
-            (0, 0) => {}
-            (0, bytes) => show(format!("{} ({bytes} bytes that are no text)", self.mark)),
-            (lines, bytes) => show(format!("{} ({lines} more lines, {bytes} bytes)", self.mark)),
-        }
-        self.shown = 0;
-    }
 }
 
 #[derive(Debug)]
@@ -114,7 +32,7 @@ impl Channel {
 
     fn without_text(&mut self) {
         for lines in [&mut self.input, &mut self.output, &mut self.errors] {
-            lines.binary = true;
+            lines.without_text();
         }
     }
 

@@ -2,19 +2,19 @@
 
 /// Joins bytes to text; what is no UTF-8 becomes U+FFFD.
 #[derive(Debug, Default)]
-pub(super) struct Utf8 {
+pub struct Utf8 {
     /// The beginning of a character: three bytes at most.
     begun: Vec<u8>,
 }
 
 impl Utf8 {
     /// At the beginning of a character.
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { begun: Vec::new() }
     }
 
     /// The text that is complete.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+    pub fn push(&mut self, bytes: &[u8]) -> String {
         let joined;
         let mut rest = bytes;
         if !self.begun.is_empty() {

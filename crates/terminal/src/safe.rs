@@ -4,7 +4,7 @@
 //! scrolling; margins, the other screen, line wrapping, hiding the cursor; the two common character sets. All
 //! else is dropped: control strings (titles, the clipboard, hyperlinks, images), questions that a terminal
 //! answers as if typed, windows, key and mouse modes, resets, the 8-bit forms of all of these.
-use super::utf8::Utf8;
+use crate::{Utf8, turns_direction};
 
 /// The longest sequence that is passed.
 const LONGEST: usize = 64;
@@ -124,7 +124,7 @@ impl SafeTerminal {
             '\r' | '\x08' if self.passes == Passes::Drawing => out.push(c),
             // C1, and what turns the direction of writing.
             '\u{80}'..='\u{9f}' => out.push(char::REPLACEMENT_CHARACTER),
-            c if is_control(c) || super::turns_direction(c) => {}
+            c if is_control(c) || turns_direction(c) => {}
             c => out.push(c),
         }
     }
