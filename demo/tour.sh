@@ -299,6 +299,7 @@ tour() {
     tour_held_and_approved
     tour_held_and_denied
     tour_ssh
+    tour_kubernetes
     tour_secret_hidden
     tour_replayed
     tour_audit
