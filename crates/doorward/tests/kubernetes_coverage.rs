@@ -26,6 +26,16 @@ kind: Pod
 metadata: { name: p, namespace: a }
 spec: { terminationGracePeriodSeconds: 0, containers: [{ name: main, image: "example.com/p:1", command: [sleep, infinity] }] }
 ---
+apiVersion: v1
+kind: Pod
+metadata: { name: q, namespace: a }
+spec: { terminationGracePeriodSeconds: 0, containers: [{ name: main, image: "example.com/q:1", command: [sleep, infinity] }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: r, namespace: a }
+spec: { terminationGracePeriodSeconds: 0, containers: [{ name: main, image: "example.com/r:1", command: [sleep, infinity] }] }
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: d, namespace: a }
@@ -340,6 +350,23 @@ fn upgrades(w: &KubernetesWorld, all: &str, none: &str) {
     }
 }
 
+/// Lists that come in pages are whole: `limit` and `continue` go through, and what they give comes back.
+fn paged(w: &KubernetesWorld, all: &str) {
+    let (mut names, mut more, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let (code, body) = ask(w, all, &format!("/api/v1/pods/?limit=1{more}").replace("/?", "?"), &[]);
+        assert_eq!(code, 200, "{body}");
+        let page: serde_json::Value = serde_json::from_str(&body).unwrap();
+        names.extend(page["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].clone()));
+        pages += 1;
+        match page["metadata"]["continue"].as_str() {
+            Some(token) => more = format!("&continue={token}"),
+            None => break,
+        }
+    }
+    assert!(names.len() == 3 && pages == 3, "{names:?} in {pages}");
+}
+
 #[test]
 fn every_row_is_as_the_table_says() {
     let w = KubernetesWorld::start(POLICY);
@@ -349,5 +376,6 @@ fn every_row_is_as_the_table_says() {
     let (all, none, stranger) = (w.token("a", "all"), w.token("n", "none"), w.token("s", "strangers"));
     headers(&w, &all, &none);
     upgrades(&w, &all, &none);
+    paged(&w, &all);
     targets(&w, &all, &none, &stranger);
 }
