@@ -30,6 +30,22 @@ tour_kubernetes_masked() {
     fi
 }
 
+tour_kubernetes_secrets() {
+    proof=kubernetes/secrets-masked
+    local got form secret=bm90LWZvci1hZ2VudHM
+    for form in yaml json 'jsonpath={.data}'; do
+        got=$(on_cluster get secret database -n shop -o "$form")
+        if has "$got" "$secret" || has "$got" not-for-agents; then
+            fail "the value came through as $form" "$got"
+            return
+        elif has "$got" Forbidden || ! has "$got" password; then
+            fail "the secret is not shown as $form" "$got"
+            return
+        fi
+    done
+    pass 'a Secret is shown with its keys and without its values, as YAML, JSON and by path'
+}
+
 tour_kubernetes_refused() {
     proof=kubernetes/privileged-refused
     local got pod='"containers": [{"name": "c", "image": "x", "securityContext": {"privileged": true}}]'
@@ -122,6 +138,7 @@ tour_kubernetes() {
     kubeconfig agent "https://127.0.0.1:$cluster_port" "$work/state/dev-tls.crt" "{\"token\": \"$agent\"}"
     tour_kubernetes_allowed
     tour_kubernetes_masked
+    tour_kubernetes_secrets
     tour_kubernetes_refused
     tour_kubernetes_held
     tour_kubernetes_copied
