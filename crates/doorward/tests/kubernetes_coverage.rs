@@ -205,8 +205,9 @@ const HEADERS: &[(&str, &str, bool)] = &[
     ("`Accept`", "Accept: application/json", true),
     ("`Content-Type`, `User-Agent`", "User-Agent: test", true),
     ("`Content-Type`, `User-Agent`", "Kubectl-Command: kubectl get", true),
-    ("`Impersonate-*`", "Impersonate-User: somebody", false),
-    ("`Impersonate-*`", "Content-Encoding: gzip", false),
+    ("`Impersonate-User`", "Impersonate-Group: without-a-user", false),
+    ("`Impersonate-User`", "Impersonate-Nonsense: x", false),
+    ("`Content-Encoding`", "Content-Encoding: gzip", false),
     ("all others", "X-Remote-User: system:admin", true),
     ("all others", "Cookie: a=b", true),
 ];
