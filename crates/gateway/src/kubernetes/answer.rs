@@ -81,10 +81,19 @@ pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, 
     }
     let mut response = Response::new(boxed(shown.clone()));
     *response.status_mut() = whole.status;
+    // Warnings, what a cache may do, how long to wait.
+    *response.headers_mut() = kept_headers(&whole.headers);
+    response.headers_mut().remove(header::CONTENT_ENCODING);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     session.keep(request, Part::Message, Direction::Upstream, head(whole.status, response.headers()).as_bytes()).await;
     session.keep(request, Part::Message, Direction::Upstream, &shown).await;
     response
+}
+
+/// The headers of the cluster's answer that a caller gets.
+fn kept_headers(headers: &HeaderMap) -> HeaderMap {
+    let kept = headers.iter().filter(|(name, _)| !DROPPED.contains(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The head of an answer, for the recording.
@@ -123,10 +132,7 @@ pub(crate) async fn pass_seen(
         let what = format!("doorward: refused: the API server answered {status} in a way that nobody asked for");
         return own(&render::status(502, "BadGateway", &what));
     }
-    let mut headers = HeaderMap::new();
-    for (name, value) in answer.headers().iter().filter(|(name, _)| !DROPPED.contains(name)) {
-        headers.append(name.clone(), value.clone());
-    }
+    let headers = kept_headers(answer.headers());
     let watched = Watched::of(&session, &look);
     let mask = match look {
         // What the API server says in plain text are errors.

@@ -5,7 +5,7 @@ use doorward_model::Secret;
 use http_body_util::{BodyExt as _, Limited};
 use reqwest::{
     Method, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use rustls::ClientConfig;
 use serde_json::Value;
@@ -33,6 +33,7 @@ pub(crate) enum ClusterError {
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
@@ -106,10 +107,11 @@ async fn read(response: Response) -> Result<Whole, ClusterError> {
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         return Err(ClusterError::Odd(format!("{status}")));
     }
+    let headers = response.headers().clone();
     let body = http_body(response);
     let bytes = Limited::new(body, LARGEST_OBJECT).collect().await.map_err(|e| ClusterError::Odd(e.to_string()))?;
     let body = serde_json::from_slice(&bytes.to_bytes()).map_err(|e| ClusterError::Odd(e.to_string()))?;
-    Ok(Whole { status, body })
+    Ok(Whole { status, headers, body })
 }
 
 /// The body of an answer, as it comes.
