@@ -40,16 +40,26 @@ impl Found {
 /// Looks up what there is, for the decision on a request.
 pub(crate) async fn look(cluster: &Cluster, target: &Target) -> Found {
     let Some(path) = target.resource() else { return Found::default() };
-    let mut found = Found::default();
-    if let Some(namespace) = &path.namespace {
-        let at = path_of(["api", "v1", "namespaces", namespace].into_iter());
-        match object(cluster, &at).await {
-            Ok(Ok(namespace)) => found.known.namespace = Some(namespace),
-            // A namespace that is not there has no labels.
-            Ok(Err(_)) => {}
-            Err(e) => found.fail(&format!("the namespace `{namespace}`"), &e),
-        }
+    // Side by side: neither needs the other, and each is a journey.
+    let (mut found, namespace) = tokio::join!(objects(cluster, target, path), namespace(cluster, path));
+    match namespace {
+        Some(Ok(Ok(namespace))) => found.known.namespace = Some(namespace),
+        // A namespace that is not there has no labels.
+        Some(Ok(Err(_))) | None => {}
+        Some(Err(e)) => found.fail(&format!("the namespace `{}`", path.namespace.as_deref().unwrap_or_default()), &e),
     }
+    found
+}
+
+/// The namespace of what is asked for.
+async fn namespace(cluster: &Cluster, path: &ResourcePath) -> Option<Result<Result<Value, Whole>, ClusterError>> {
+    let namespace = path.namespace.as_deref()?;
+    Some(object(cluster, &path_of(["api", "v1", "namespaces", namespace].into_iter())).await)
+}
+
+/// The object that is asked for, or those that are to be removed.
+async fn objects(cluster: &Cluster, target: &Target, path: &ResourcePath) -> Found {
+    let mut found = Found::default();
     if path.name.is_some() {
         of_object(cluster, path, &mut found).await;
     }
