@@ -129,7 +129,10 @@ impl Target {
         let query = parameters(query)?;
         let verb = verb_of(method)?;
         let about = match resource_path(&segments)? {
-            Some(_) if ends_in_slash => return malformed("a resource's path ends in a slash"),
+            // What is behind a proxy has paths of its own.
+            Some(resource) if ends_in_slash && resource.subresource.as_deref() != Some("proxy") => {
+                return malformed("a resource's path ends in a slash");
+            }
             Some(resource) => About::Resource(resource),
             None => About::Path(segments.clone()),
         };
@@ -370,6 +373,8 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods/x/log?follow=true", "get |a|pods|x|log"),
             ("POST", "/api/v1/namespaces/a/pods/x/exec?command=a&command=b", "create |a|pods|x|exec"),
             ("GET", "/api/v1/namespaces/a/pods/x:80/proxy/a/b", "get |a|pods|x:80|proxy/a/b"),
+            ("GET", "/api/v1/namespaces/a/pods/x:80/proxy/", "get |a|pods|x:80|proxy"),
+            ("GET", "/api/v1/namespaces/a/services/x/proxy/a/", "get |a|services|x|proxy/a"),
             ("GET", "/api/v1/namespaces", "list |-|namespaces|*|-"),
             ("DELETE", "/api/v1/namespaces/a", "delete |-|namespaces|a|-"),
             ("PUT", "/api/v1/namespaces/a/finalize", "update |-|namespaces|a|finalize"),
