@@ -71,7 +71,9 @@ pub enum Detail {
     /// At its kind: one decision does for all of a kind, wherever they are.
     #[default]
     Kind,
-    /// At its namespace, too: one decision does for all of a kind in one namespace.
+    /// At the name of its namespace, too.
+    Place,
+    /// At its namespace, with labels: one decision does for all of a kind in one namespace.
     Namespace,
     /// At the object itself.
     Object,

@@ -23,7 +23,7 @@ fn of_scope(scope: &Value) -> Detail {
 fn of_entity(entity: &Value) -> Detail {
     match entity.get("type").and_then(Value::as_str) {
         Some("Connection") => Detail::Kind,
-        Some("Namespace") => Detail::Namespace,
+        Some("Namespace") => Detail::Place,
         _ => Detail::Object,
     }
 }
@@ -55,6 +55,7 @@ fn use_of_resource(map: &Map<String, Value>) -> Option<Detail> {
     Some(match operator.as_str() {
         "." | "has" => match operands.get("attr").and_then(Value::as_str) {
             Some("kind" | "group" | "resource" | "connection") => Detail::Kind,
+            Some("namespace") if operator == "has" => Detail::Place,
             Some("namespace") => Detail::Namespace,
             _ => Detail::Object,
         },
@@ -97,11 +98,13 @@ mod tests {
         for (scope, condition) in [
             ("resource in Namespace::\"k/a\"", "true"),
             ("resource is Pod in Namespace::\"k/a\"", "true"),
-            ("resource", "resource has namespace && resource.namespace.hasTag(\"a\")"),
+            ("resource", "resource has namespace"),
             ("resource", "resource in [Namespace::\"k/a\", Namespace::\"k/b\"]"),
         ] {
-            assert_eq!(check(scope, condition), Detail::Namespace, "{scope} {condition}");
+            assert_eq!(check(scope, condition), Detail::Place, "{scope} {condition}");
         }
+        let labels = "resource has namespace && resource.namespace.hasTag(\"a\")";
+        assert_eq!(check("resource", labels), Detail::Namespace);
         for (scope, condition) in [
             ("resource == Pod::\"k/a/pods/x\"", "true"),
             ("resource in Pod::\"k/a/pods/x\"", "true"),

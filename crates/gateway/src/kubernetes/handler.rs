@@ -11,7 +11,7 @@ use super::{
     view::{self, View},
 };
 use bytes::Bytes;
-use doorward_enforce::{ApprovalVerdict, Held, Outcome, Permit};
+use doorward_enforce::{ApprovalVerdict, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target,
     facts::{self, Meaning},
@@ -246,9 +246,15 @@ async fn understand(
     view: Option<View>,
 ) -> Result<Understood, render::Answer> {
     let cluster = &session.endpoint.cluster;
-    let mut found = inquiry::look(cluster, &target).await;
-    inquiry::as_whom_it_is_of(cluster, &target, &message, &mut found).await;
+    let detail = view::detail(session, &target);
+    let mut found = inquiry::look(cluster, &target, detail).await;
     let mut meaning = message.meaning(facts::of(&target, &found.known));
+    // Who decides, or reads why it was refused, is shown everything.
+    if detail < Detail::Object && !session.would_allow(&meaning) {
+        found = inquiry::look(cluster, &target, Detail::Object).await;
+    }
+    inquiry::as_whom_it_is_of(cluster, &target, &message, &mut found).await;
+    meaning = message.meaning(facts::of(&target, &found.known));
     if found.failed.is_none() && facts::has_outcome(&target) && !session.would_refuse(&meaning) {
         inquiry::outcome(cluster, &target, &message, &mut found).await;
         meaning = message.meaning(facts::of(&target, &found.known));

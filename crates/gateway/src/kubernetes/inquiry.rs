@@ -3,6 +3,7 @@ use super::{
     cluster::{Cluster, ClusterError, Whole},
     message::Message,
 };
+use doorward_enforce::Detail;
 use doorward_kubernetes::{
     ResourcePath, Target, Verb,
     facts::{self, Known},
@@ -37,11 +38,14 @@ impl Found {
     }
 }
 
-/// Looks up what there is, for the decision on a request.
-pub(crate) async fn look(cluster: &Cluster, target: &Target) -> Found {
+/// Looks up what there is, for a decision that looks so closely.
+pub(crate) async fn look(cluster: &Cluster, target: &Target, detail: Detail) -> Found {
     let Some(path) = target.resource() else { return Found::default() };
     // Side by side: neither needs the other, and each is a journey.
-    let (mut found, namespace) = tokio::join!(objects(cluster, target, path), namespace(cluster, path));
+    let objects =
+        async { if detail < Detail::Object { Found::default() } else { objects(cluster, target, path).await } };
+    let namespace = async { if detail < Detail::Namespace { None } else { namespace(cluster, path).await } };
+    let (mut found, namespace) = tokio::join!(objects, namespace);
     match namespace {
         Some(Ok(Ok(namespace))) => found.known.namespace = Some(namespace),
         // A namespace that is not there has no labels.

@@ -173,6 +173,11 @@ impl Session {
         self.enforcer.lock().would_refuse(&meaning.facts, now())
     }
 
+    /// Whether a request would be allowed as it is.
+    pub(crate) fn would_allow(&self, meaning: &Meaning) -> bool {
+        self.enforcer.lock().would_allow(&meaning.facts, now())
+    }
+
     /// Waits for people's verdict on a held request; until then it is the caller's to withdraw, by leaving.
     pub(crate) async fn wait_for_people(
         &self,

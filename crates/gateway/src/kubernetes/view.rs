@@ -107,6 +107,24 @@ fn hides_fields(session: &Session, path: &ResourcePath) -> bool {
     fields.any(|field| session.hides(field, path.namespace.as_deref()).is_some())
 }
 
+/// How closely policy looks at what is to be read: what it does not look at need not be looked up. Of what is changed, and
+/// of other roads, everything is.
+pub(crate) fn detail(session: &Session, target: &Target) -> Detail {
+    let Some(path) = target.resource() else { return Detail::Object };
+    let action = match target.verb {
+        Verb::Get => Action::Get,
+        Verb::List => Action::List,
+        Verb::Watch => Action::Watch,
+        Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => return Detail::Object,
+    };
+    if path.subresource.is_some() || facts::road(path, target.verb) != Road::Object {
+        return Detail::Object;
+    }
+    let mut enforcer = session.enforcer.lock();
+    let of_pods = if facts::is_pods(path) { enforcer.detail(action, "Pod") } else { Detail::Kind };
+    enforcer.detail(action, "ApiObject").max(of_pods)
+}
+
 /// Whether policy looks closer than at what all objects of a list or watch have in common.
 fn decides_each(session: &Session, target: &Target, path: &ResourcePath) -> bool {
     let action = match target.verb {

@@ -1,6 +1,6 @@
 //! How fast lists are looked at: 5,000 pods in pieces of 16 KiB, split, parsed and masked, as for a caller from whom all
 //! kinds of values are hidden. `cargo run --release -p doorward-kubernetes --example lists`
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 use doorward_detect::{Detector, Masker};
 use doorward_kubernetes::{
     field::Fields,
