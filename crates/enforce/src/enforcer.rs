@@ -8,6 +8,10 @@ use crate::{
     },
     unmet_requirement,
 };
+pub use at_once::AtOnce;
+
+mod at_once;
+
 use ahash::AHashMap;
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, Facts, Operator, RequestId, Resource, Timestamp,
@@ -175,27 +179,22 @@ impl Enforcer {
     /// Decides a request, and writes it into the audit log before the outcome is known to anyone.
     pub fn decide(&mut self, facts: &Arc<Facts>, request: &Request<'_>, now: Timestamp) -> Outcome {
         self.last_request = self.last_request.next();
-        let payload = digest(request.payload);
         let bound = bound_digest(request.bound, request.payload);
-        match self.judge(facts, now) {
-            Judgement::Allow { policies } => {
-                let event = self.event(facts, request, &bound, AuditOutcome::Forward, policies, now);
-                let grant = Grant { facts: Arc::clone(facts), approved: None };
-                self.forward(&event, self.last_request, payload, grant)
-            }
+        let permit = match self.judge(facts, now) {
+            Judgement::Allow { policies } => self.allow(facts, request, &bound, policies, now),
             Judgement::Hold { policies, requirements, expires } => {
                 let hold = (policies, requirements, expires);
-                self.hold(facts, request, payload, &bound, hold, now)
+                return match self.hold(facts, request, &bound, hold, now) {
+                    Ok(held) => Outcome::Hold(Box::new(held)),
+                    Err(refusal) => Outcome::Refuse(refusal),
+                };
             }
             Judgement::Refuse { policies, refusal } => {
-                let mut event = self.event(facts, request, &bound, AuditOutcome::Refuse, policies, now);
-                set_reason(&mut event, &refusal);
-                match self.append(&event) {
-                    Ok(_) => Outcome::Refuse(refusal),
-                    Err(unavailable) => Outcome::Refuse(unavailable),
-                }
+                let event = self.event(facts, request, &bound, AuditOutcome::Refuse, policies, now);
+                Err(self.refused(event, refusal))
             }
-        }
+        };
+        permit.map_or_else(Outcome::Refuse, Outcome::Forward)
     }
 
     /// Whether a request with these facts would be refused. Nothing is decided, and nothing written down.
@@ -239,12 +238,8 @@ impl Enforcer {
     pub fn refuse(&mut self, facts: &Arc<Facts>, request: &Request<'_>, refusal: Refusal, now: Timestamp) -> Refusal {
         self.last_request = self.last_request.next();
         let bound = bound_digest(request.bound, request.payload);
-        let mut event = self.event(facts, request, &bound, AuditOutcome::Refuse, Arc::from([]), now);
-        set_reason(&mut event, &refusal);
-        match self.append(&event) {
-            Ok(_) => refusal,
-            Err(unavailable) => unavailable,
-        }
+        let event = self.event(facts, request, &bound, AuditOutcome::Refuse, Arc::from([]), now);
+        self.refused(event, refusal)
     }
 
     /// Lets through a message that does nothing by itself but belongs to a request with these facts
@@ -313,6 +308,10 @@ impl Enforcer {
 
     /// Settles a held request. A yes leads to an evaluation with the real approvers.
     pub fn settle(&mut self, held: Held, verdict: ApprovalVerdict, now: Timestamp) -> Outcome {
+        self.settle_held(held, verdict, now).map_or_else(Outcome::Refuse, Outcome::Forward)
+    }
+
+    fn settle_held(&mut self, held: Held, verdict: ApprovalVerdict, now: Timestamp) -> Result<Permit, Refusal> {
         let Held { approval, facts, payload, via } = held;
         let refusal = match verdict {
             ApprovalVerdict::Approved { by } => match self.judge_approved(&facts, &approval, &by, now) {
@@ -329,12 +328,8 @@ impl Enforcer {
             ApprovalVerdict::Withdrawn => withdrawn(&approval),
             ApprovalVerdict::Unavailable { reason } => refusals::cannot_be_asked(&facts, &reason),
         };
-        let mut event = self.settled(&approval, &facts, via, AuditOutcome::Refuse, Arc::from([]), now);
-        set_reason(&mut event, &refusal);
-        match self.append(&event) {
-            Ok(_) => Outcome::Refuse(refusal),
-            Err(unavailable) => Outcome::Refuse(unavailable),
-        }
+        let event = self.settled(&approval, &facts, via, AuditOutcome::Refuse, Arc::from([]), now);
+        Err(self.refused(event, refusal))
     }
 
     /// Whether the caller may see the values of a column, or values of a kind, as they are.
@@ -408,11 +403,34 @@ impl Enforcer {
         noted
     }
 
-    fn forward(&mut self, event: &AuditEvent, request: RequestId, digest: PayloadDigest, grant: Grant) -> Outcome {
-        match self.append(event) {
-            Ok(ticket) => Outcome::Forward(Permit { request, digest, ticket, grant }),
-            Err(refusal) => Outcome::Refuse(refusal),
-        }
+    fn allow(
+        &mut self,
+        facts: &Arc<Facts>,
+        request: &Request<'_>,
+        bound: &str,
+        policies: Arc<[String]>,
+        now: Timestamp,
+    ) -> Result<Permit, Refusal> {
+        let event = self.event(facts, request, bound, AuditOutcome::Forward, policies, now);
+        let grant = Grant { facts: Arc::clone(facts), approved: None };
+        self.forward(&event, self.last_request, digest(request.payload), grant)
+    }
+
+    fn forward(
+        &mut self,
+        event: &AuditEvent,
+        request: RequestId,
+        digest: PayloadDigest,
+        grant: Grant,
+    ) -> Result<Permit, Refusal> {
+        let ticket = self.append(event)?;
+        Ok(Permit { request, digest, ticket, grant })
+    }
+
+    /// Writes a refusal down: what the caller is told.
+    fn refused(&mut self, mut event: AuditEvent, refusal: Refusal) -> Refusal {
+        set_reason(&mut event, &refusal);
+        self.append(&event).err().unwrap_or(refusal)
     }
 
     fn append(&mut self, event: &AuditEvent) -> Result<Ticket, Refusal> {
@@ -582,11 +600,10 @@ impl Enforcer {
         &mut self,
         facts: &Arc<Facts>,
         request: &Request<'_>,
-        payload: PayloadDigest,
         bound: &str,
         (policies, requirements, expires): (Arc<[String]>, Vec<Requirement>, Duration),
         now: Timestamp,
-    ) -> Outcome {
+    ) -> Result<Held, Refusal> {
         let id = (self.parts.new_approval)();
         let approval = ApprovalRequest {
             id,
@@ -602,20 +619,32 @@ impl Enforcer {
             asked: now,
             expires: now.after(expires),
         };
-        let mut event = self.event(facts, request, bound, AuditOutcome::Hold, policies, now);
-        if let AuditKind::Request { approval, .. } = &mut event.kind {
-            *approval = Some(id);
-        }
+        let event = self.held_event(facts, request, bound, policies, id, now);
         let asked = AuditKind::ApprovalRequested {
             approval: id,
             request: self.last_request,
             approvers: approval.requirements.iter().map(|r| r.groups.clone()).collect(),
             expires: approval.expires,
         };
-        if let Err(refusal) = self.append(&event).and_then(|_| self.note(asked, now)) {
-            return Outcome::Refuse(refusal);
+        self.append(&event).and_then(|_| self.note(asked, now))?;
+        let payload = digest(request.payload);
+        Ok(Held { approval, facts: Arc::clone(facts), payload, via: request.via })
+    }
+
+    fn held_event(
+        &self,
+        facts: &Arc<Facts>,
+        request: &Request<'_>,
+        bound: &str,
+        policies: Arc<[String]>,
+        id: ApprovalId,
+        now: Timestamp,
+    ) -> AuditEvent {
+        let mut event = self.event(facts, request, bound, AuditOutcome::Hold, policies, now);
+        if let AuditKind::Request { approval, .. } = &mut event.kind {
+            *approval = Some(id);
         }
-        Outcome::Hold(Box::new(Held { approval, facts: Arc::clone(facts), payload, via: request.via }))
+        event
     }
 
     fn event(

@@ -11,12 +11,15 @@
 //!   be written refuse the request.
 //! - A [`Permit`] has private fields, is neither `Clone` nor constructible outside this crate.
 //! - A [`Held`] request is settled once, by value, and only with the verdict on its own approval.
+//! - A caller who does not wait for people is decided by [`Enforcer::decide_at_once`]; an approval that is kept in [`Parked`]
+//!   lets one request through, of the same caller and with the same bytes and facts.
 //!
 //! Deliberately absent: Cedar, databases, sockets, clocks, randomness. They come in through
 //! [`DecisionPoint`], [`AuditSink`], [`ApprovalDesk`] and parameters.
 mod approval;
 mod audit;
 mod enforcer;
+mod parked;
 mod pdp;
 mod permit;
 mod queue;
@@ -24,7 +27,8 @@ mod refusals;
 
 pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
 pub use audit::{AuditSink, AuditUnavailable, Ticket};
-pub use enforcer::{Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
+pub use enforcer::{AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
+pub use parked::{Parked, Waiting};
 pub use pdp::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};

@@ -9,8 +9,9 @@
     reason = "tests"
 )]
 use doorward_enforce::{
-    ApprovalVerdict, Approver, AuditSink, AuditUnavailable, Circumstances, DecisionPoint as _, Enforcer, EnforcerParts,
-    MaskRule, Outcome, Request, Reveal, SessionDecisions, Subject, Ticket, Verdict,
+    ApprovalVerdict, Approver, AtOnce, AuditSink, AuditUnavailable, Circumstances, DecisionPoint as _, Enforcer,
+    EnforcerParts, MaskRule, Outcome, Parked, Request, Reveal, SessionDecisions, Subject, Ticket, UpstreamQueue,
+    Verdict,
 };
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, ConnectionInfo, ConnectionName, DataType, Facts, Name, Operator, Principal,
@@ -175,7 +176,7 @@ fn enforcer(engine: &Arc<Engine>, groups: &[&str]) -> Enforcer {
         pdp: Arc::clone(engine) as _,
         audit: Arc::new(Log),
         strict_audit: true,
-        new_approval: Box::new(|| ApprovalId::from_uuid(uuid::Uuid::nil())),
+        new_approval: Box::new(|| ApprovalId::from_uuid(uuid::Uuid::now_v7())),
     })
 }
 
@@ -208,6 +209,50 @@ fn an_update_of_orders_is_held_and_goes_on_with_the_right_approver() {
         let outcome = enforcer.settle(*held, ApprovalVerdict::Approved { by }, NOW);
         assert_eq!(matches!(outcome, Outcome::Forward(_)), goes, "{approver}: {outcome:?}");
     }
+}
+
+fn at_once(engine: &Arc<Engine>, parked: &Parked, payload: &[u8], after: u64) -> AtOnce {
+    let statement: Arc<str> = "a statement".into();
+    let request = Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload };
+    let now = NOW.after(std::time::Duration::from_secs(after));
+    enforcer(engine, &["agents"]).decide_at_once(&update(), &request, &[b"the same"], parked, now)
+}
+
+#[track_caller]
+fn waits(outcome: AtOnce) -> ApprovalId {
+    match outcome {
+        AtOnce::Wait(waiting) => waiting.approval.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn yes(who: &str) -> ApprovalVerdict {
+    ApprovalVerdict::Approved { by: vec![Approver { id: who.into(), groups: vec!["dba".into()] }] }
+}
+
+#[test]
+fn who_does_not_wait_asks_again_in_another_session() {
+    let (engine, parked) = (sample(), Parked::default());
+    let id = waits(at_once(&engine, &parked, b"first", 0));
+    assert_eq!(waits(at_once(&engine, &parked, b"second", 1)), id);
+    parked.ended(id, yes("sso/anna"), NOW);
+    let AtOnce::Forward { permit, approval } = at_once(&engine, &parked, b"third", 2) else { panic!("not forwarded") };
+    assert_eq!(approval, Some(id));
+    assert!(UpstreamQueue::new().push(permit, b"first").is_err(), "a permit is for the bytes that it was given for");
+    let second = waits(at_once(&engine, &parked, b"third", 3));
+    assert_ne!(second, id, "used up");
+    // The requester's own yes does not count, whatever the desk says; nor does one that comes to be used too late.
+    parked.ended(second, yes("ci/bot"), NOW);
+    let AtOnce::Refuse(refusal) = at_once(&engine, &parked, b"third", 4) else { panic!("not refused") };
+    assert!(refusal.message.contains("not by all"), "{}", refusal.message);
+    let third = waits(at_once(&engine, &parked, b"third", 5));
+    parked.ended(third, yes("sso/anna"), NOW);
+    let fourth = waits(at_once(&engine, &parked, b"third", 5 + 900));
+    assert_ne!(fourth, third);
+    // What was approved is judged by the policies of the moment.
+    parked.ended(fourth, yes("sso/anna"), NOW);
+    engine.replace(load(&sources("")).unwrap());
+    assert!(matches!(at_once(&engine, &parked, b"third", 906), AtOnce::Refuse(_)));
 }
 
 #[test]
