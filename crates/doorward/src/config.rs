@@ -1,7 +1,7 @@
 //! `doorward.toml`: read, checked, and turned into what the parts are made of.
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
-    ClientAuth, Connection, Upstream, UpstreamTls,
+    ClientAuth, Connection, Upstream, UpstreamTls, WhenHeld,
     kubernetes::{Fields, KubernetesConnection, Naming},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
 };
@@ -98,6 +98,8 @@ pub(crate) struct ConnectionConfig {
     /// SSH: the first key that the upstream shows is kept, and no other is accepted from then on.
     #[serde(default)]
     trust_on_first_use: bool,
+    /// Kubernetes: whether callers wait while people are asked; they do where it is not given.
+    held: Option<Held>,
     /// Kubernetes: in whose name the gateway speaks to the API server.
     impersonate: Option<Impersonate>,
     /// Kubernetes: what stands before users and groups of callers there; `doorward:` where it is not given.
@@ -123,6 +125,16 @@ const fn default_sessions() -> usize {
 enum Auth {
     Password,
     Oauthbearer,
+}
+
+/// What becomes of a caller whose request is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Held {
+    /// It waits.
+    Wait,
+    /// It is refused, and asks again.
+    Retry,
 }
 
 /// In whose name the gateway speaks.
@@ -228,8 +240,9 @@ impl ConnectionConfig {
         ])
     }
 
-    fn of_clusters(&self) -> [(&'static str, bool); 3] {
+    fn of_clusters(&self) -> [(&'static str, bool); 4] {
         [
+            ("held", self.held.is_some()),
             ("impersonate", self.impersonate.is_some()),
             ("impersonate_prefix", self.impersonate_prefix.is_some()),
             ("impersonate_tag", self.impersonate_tag.is_some()),
@@ -387,6 +400,10 @@ impl Config {
             listen: c.listen,
             upstream: self.upstream(c, host, port)?,
             impersonate: c.naming()?,
+            held: match c.held {
+                None | Some(Held::Wait) => WhenHeld::Wait,
+                Some(Held::Retry) => WhenHeld::Retry,
+            },
             strict_audit: c.audit == Audit::Strict,
             max_sessions: c.max_sessions,
         })
@@ -541,6 +558,8 @@ files = ["a.cedar"]
                 "`trust_on_first_use` means nothing for kind \"postgres\"",
             ),
             ("tls = \"disable\"", "impersonate = \"caller\"", "`impersonate` means nothing for kind \"postgres\""),
+            ("tls = \"disable\"", "held = \"retry\"", "`held` means nothing for kind \"postgres\""),
+            ("\"postgres\"", "\"kubernetes\"\nheld = \"later\"", "unknown variant `later`"),
             ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
         ] {
             let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());

@@ -87,6 +87,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         audit: Arc::clone(&sink),
         recordings: Arc::clone(&recordings),
         approvals: Arc::new(desk.clone()),
+        parked: Arc::default(),
         registry: Arc::clone(&running.registry),
         arrivals: Arc::default(),
         analysis: Arc::new(AnalysisPool::start(2)?),

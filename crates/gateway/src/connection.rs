@@ -43,6 +43,16 @@ pub enum ClientAuth {
     OAuth,
 }
 
+/// What becomes of a caller whose request is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenHeld {
+    /// It waits for people.
+    #[default]
+    Wait,
+    /// It is refused at once, with the approval's id; the same request passes, once, when people have approved it.
+    Retry,
+}
+
 /// Where the upstream is and how to log in there.
 #[derive(Clone, Debug)]
 pub struct Upstream {

@@ -16,6 +16,7 @@ mod analysis;
 mod arrivals;
 mod connection;
 pub mod kubernetes;
+mod parked;
 pub mod postgres;
 mod registry;
 mod services;
@@ -25,7 +26,7 @@ pub mod tls;
 
 pub use analysis::AnalysisPool;
 pub use arrivals::Arrivals;
-pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls};
+pub use connection::{ClientAuth, Connection, Upstream, UpstreamTls, WhenHeld};
 pub use doorward_postgres::Limits;
 pub use registry::{Registry, SessionSummary};
 pub use services::{Authenticate, Known, RejectedToken, Services};

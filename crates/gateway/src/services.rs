@@ -1,7 +1,7 @@
 //! What every session uses: the parts that the binary wires together.
 use crate::{AnalysisPool, Arrivals, Registry};
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint};
+use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint, Parked};
 use doorward_identity::CallerKey;
 use doorward_model::{Principal, Timestamp};
 use doorward_record::RecordStore;
@@ -40,6 +40,8 @@ pub struct Services {
     pub recordings: Arc<RecordStore>,
     /// Approvals.
     pub approvals: Arc<dyn ApprovalDesk>,
+    /// Held requests whose callers do not wait.
+    pub parked: Arc<Parked>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Callers on their way in.

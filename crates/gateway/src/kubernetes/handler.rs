@@ -10,8 +10,9 @@ use super::{
     upgrade::{self, Upgrade},
     view::{self, View},
 };
+use crate::{connection::WhenHeld, services::now};
 use bytes::Bytes;
-use doorward_enforce::{ApprovalVerdict, Detail, Held, Outcome, Permit};
+use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target,
     facts::{self, Meaning},
@@ -84,6 +85,9 @@ impl Handling<'_> {
         let understood = self.understand(target, message, view).await?;
         let statement = &understood.meaning.statement;
         self.session.event(self.number, "request", json!({ "statement": &**statement }));
+        if self.session.endpoint.connection.held == WhenHeld::Retry {
+            return self.at_once(understood, upgrade, &bytes).await;
+        }
         match self.session.decide("request", &understood.meaning, &bytes) {
             Outcome::Forward(permit) => self.forward(permit, understood, upgrade, None).await,
             Outcome::Refuse(refusal) => Err(render::refusal(&refusal)),
@@ -187,8 +191,32 @@ impl Handling<'_> {
         self.session.event_approved(self.number, &verdict);
         let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
         let understood = still_the_same(self.session, understood).await?;
-        let warning = was_approved.then(|| render::approved(&approval));
+        let warning = was_approved.then(|| render::approved(approval.id));
         self.forward(permit, understood, upgrade, warning).await
+    }
+
+    /// Decides for a caller who does not wait for people, but asks again.
+    async fn at_once(
+        &self,
+        understood: Understood,
+        upgrade: Option<Upgrade>,
+        bytes: &[u8],
+    ) -> Result<Answered, render::Answer> {
+        let same = understood.message.same(upgrade.is_some());
+        let uid = understood.found.uid().unwrap_or_default();
+        match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()]) {
+            AtOnce::Forward { permit, approval } => {
+                self.forward(permit, understood, upgrade, approval.map(render::approved)).await
+            }
+            AtOnce::Refuse(refusal) => Err(render::refusal(&refusal)),
+            AtOnce::Wait(waiting) => {
+                let approval = &waiting.approval;
+                let link = self.session.link(approval);
+                self.session.event(self.number, "held", json!({ "approval": approval.id.to_string(), "link": link }));
+                let minutes = approval.expires.since(now()).as_secs().div_ceil(60);
+                Err(render::ask_again(&waiting, &link, minutes))
+            }
+        }
     }
 
     async fn forward(

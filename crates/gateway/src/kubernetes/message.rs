@@ -17,6 +17,9 @@ const PASSED: [HeaderName; 8] = [
     HeaderName::from_static("traceparent"),
 ];
 
+/// Those that differ each time that the same command is run.
+const OF_A_RUN: [&str; 2] = ["kubectl-session", "traceparent"];
+
 /// Headers that ask for something that this version does not do. To drop them would change what the request means.
 const REFUSED: [(&str, &str); 1] =
     [("content-encoding", "compressed bodies are not taken: the API server takes them as they are")];
@@ -124,6 +127,25 @@ impl Message {
         out
     }
 
+    /// What two requests have in common that are the same to whoever approved one of them: all but what names the run of
+    /// a client. Of a stream, what it runs and in whose name: clients that are refused on one wire try the other, with
+    /// another method and other headers.
+    pub(crate) fn same(&self, is_stream: bool) -> Vec<u8> {
+        let is_kept = |name: &str| match is_stream {
+            true => name.starts_with(impersonate::PREFIX),
+            false => !OF_A_RUN.contains(&name),
+        };
+        // Go's clients send them over HTTP/2 in a new order each time.
+        let mut kept: Vec<_> = self.headers.iter().filter(|(name, _)| is_kept(name.as_str())).collect();
+        kept.sort_by_key(|(name, _)| name.as_str());
+        let headers = kept.into_iter().fold(HeaderMap::new(), |mut all, (name, value)| {
+            all.append(name.clone(), value.clone());
+            all
+        });
+        let method = if is_stream { Method::CONNECT } else { self.method.clone() };
+        Self { method, headers, ..self.clone() }.bytes()
+    }
+
     fn head(&self) -> String {
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -181,6 +203,37 @@ mod tests {
         let look = m.look("/api/v1/pods");
         assert_eq!((look.headers.get("impersonate-group").unwrap(), look.headers.len()), (&"b".parse().unwrap(), 4));
         assert!(look.body.is_empty());
+    }
+
+    #[test]
+    fn the_same_request_again_is_the_same() {
+        let make = |method: &str, headers: &[(&str, &str)], body: &'static str| {
+            let mut all = HeaderMap::new();
+            for (name, value) in headers {
+                all.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+            }
+            let target = Target::parse(method, "/api/v1/namespaces/a/pods/p/exec?command=id").unwrap();
+            let method = Method::try_from(method).unwrap();
+            Message::new(&method, &target, &all, None, Bytes::from_static(body.as_bytes())).unwrap()
+        };
+        let first = [("kubectl-session", "1"), ("traceparent", "2"), ("accept", "x")];
+        let post = make("POST", &first, "a").same(false);
+        assert_eq!(post, make("POST", &[("accept", "x"), ("kubectl-session", "9")], "a").same(false));
+        let two = [("user-agent", "k"), ("accept", "x"), ("if-match", "1")];
+        let turned = [("if-match", "1"), ("user-agent", "k"), ("accept", "x")];
+        assert_eq!(make("POST", &two, "").same(false), make("POST", &turned, "").same(false), "in any order");
+        for (method, headers, body) in [
+            ("POST", &[("accept", "x")][..], "b"),
+            ("POST", &[("accept", "y")], "a"),
+            ("GET", &[("accept", "x")], "a"),
+            ("POST", &[("accept", "x"), ("impersonate-user", "eve")], "a"),
+        ] {
+            assert_ne!(post, make(method, headers, body).same(false), "{method} {headers:?} {body}");
+        }
+        let stream = make("GET", &[("accept", "x")], "").same(true);
+        assert_eq!(stream, make("POST", &[], "").same(true), "over either wire");
+        assert_ne!(stream, make("GET", &[("impersonate-user", "eve")], "").same(true));
+        assert_ne!(stream, make("GET", &[("accept", "x")], "").same(false), "a stream is one");
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::{
     Arrivals, Services,
     accept::{self, Door, Full},
     arrivals::Waiting,
-    connection::Upstream,
+    connection::{Upstream, WhenHeld},
     tls::{self, TlsError},
 };
 use cluster::Cluster;
@@ -67,6 +67,8 @@ pub struct KubernetesConnection {
     pub fields: Arc<Fields>,
     /// Who callers are in the cluster; none where all is done as the gateway.
     pub impersonate: Option<Naming>,
+    /// What becomes of callers whose requests are held.
+    pub held: WhenHeld,
     /// Whether requests wait until their audit entry is durable.
     pub strict_audit: bool,
     /// How many connections of callers may be open at once.

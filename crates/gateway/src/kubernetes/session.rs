@@ -1,18 +1,19 @@
 //! An identity on a caller's connection: its decisions, its recording, its end.
 use super::Endpoint;
 use crate::{
+    parked,
     registry::{Control, SessionSummary},
     services::now,
 };
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal, Request,
-    Reveal, StreamPermit, Subject, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal,
+    Request, Reveal, StreamPermit, Subject, UpstreamQueue,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, Resource, SessionId};
 use doorward_record::{Direction, Recording, RecordingMeta};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -161,11 +162,35 @@ impl Session {
 
     /// Decides a request.
     pub(crate) fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Outcome {
+        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
+        self.ready_enforcer().decide(&meaning.facts, &request, now())
+    }
+
+    /// Decides a request of a caller who does not wait for people; `same`: see [`Enforcer::decide_at_once`].
+    pub(crate) fn decide_at_once(
+        &self,
+        via: &'static str,
+        meaning: &Meaning,
+        payload: &[u8],
+        same: &[&[u8]],
+    ) -> AtOnce {
+        let services = &self.endpoint.services;
+        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
+        let decided = self.ready_enforcer().decide_at_once(&meaning.facts, &request, same, &services.parked, now());
+        if let AtOnce::Wait(waiting) = &decided
+            && waiting.is_new
+        {
+            parked::ask(services, &waiting.approval);
+        }
+        decided
+    }
+
+    /// The enforcer, which refuses whatever cannot be recorded.
+    fn ready_enforcer(&self) -> MutexGuard<'_, Enforcer> {
         let health = self.recording.health();
         let mut enforcer = self.enforcer.lock();
         enforcer.suspend(health.err().map(|why| format!("the recording cannot be written: {why}")));
-        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
-        enforcer.decide(&meaning.facts, &request, now())
+        enforcer
     }
 
     /// Whether a request would be refused, as far as policies go.

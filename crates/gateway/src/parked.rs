@@ -1,0 +1,51 @@
+//! What is asked of people for callers who do not wait.
+use crate::{Services, services::now};
+use doorward_enforce::{ApprovalRequest, ApprovalVerdict, AuditSink, Parked};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, SessionId};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Puts a request before people. Their verdict is kept for its caller, who asks again; the approval outlives the session.
+pub(crate) fn ask(services: &Services, approval: &ApprovalRequest) {
+    let kept = Kept {
+        parked: Arc::clone(&services.parked),
+        audit: Arc::clone(&services.audit),
+        id: approval.id,
+        session: approval.session,
+    };
+    let expires = approval.expires;
+    let runtime = Handle::current();
+    let answer = move |verdict: ApprovalVerdict| {
+        let was_approved = matches!(verdict, ApprovalVerdict::Approved { .. });
+        if let ApprovalVerdict::Unavailable { reason } = &verdict {
+            kept.note_end(&format!("could not be asked for: {reason}"));
+        }
+        kept.parked.ended(kept.id, verdict, now());
+        if was_approved {
+            runtime.spawn(async move {
+                tokio::time::sleep(expires.since(now())).await;
+                if kept.parked.lapsed(kept.id, now()) {
+                    kept.note_end("approved, but not used in time");
+                }
+            });
+        }
+    };
+    services.approvals.submit(approval.clone(), Box::new(answer));
+}
+
+/// An approval that is kept for its caller.
+struct Kept {
+    parked: Arc<Parked>,
+    audit: Arc<dyn AuditSink>,
+    id: ApprovalId,
+    session: SessionId,
+}
+
+impl Kept {
+    fn note_end(&self, reason: &str) {
+        let kind = AuditKind::ApprovalEnded { approval: self.id, reason: reason.to_owned() };
+        if let Err(e) = self.audit.append(&AuditEvent { time: now(), session: Some(self.session), kind }) {
+            tracing::error!(id = %self.id, "the end of an approval is not in the audit log: {e}");
+        }
+    }
+}
