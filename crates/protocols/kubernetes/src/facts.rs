@@ -116,7 +116,7 @@ pub fn of_item(target: &Target, path: &ResourcePath, item: &Value, namespace: Op
     let action = action_of(target.verb);
     let own = ApiObject {
         namespace: object::namespace(item).or(path.namespace.as_deref()).map(Into::into),
-        name: object::name(item),
+        name: object::own_name(item),
         ..place(path)
     };
     let described = object::described(own, Some(item), namespace);
@@ -257,7 +257,11 @@ impl Reader<'_> {
     fn items(&mut self, action: Action) {
         let known = self.known;
         for item in &known.items {
-            let own = ApiObject { name: object::name(item), ..place(self.path) };
+            let own = ApiObject {
+                namespace: object::namespace(item).or(self.path.namespace.as_deref()).map(Into::into),
+                name: object::own_name(item),
+                ..place(self.path)
+            };
             let described = object::described(own, Some(item), known.namespace.as_ref());
             if &*described.resource == "pods" && described.group.is_empty() {
                 self.pods(action, &described, object::pod_specs(item));
@@ -453,6 +457,17 @@ mod tests {
         assert!(exec("container=c", pod.clone()).contains("Opaque"));
         let shown = exec("command=tar&command=cf&command=-&command=/srv", pod);
         assert!(shown.contains("cp on Pod") && !shown.contains("exec on Pod"), "{shown}");
+    }
+
+    #[test]
+    fn objects_that_there_are_have_their_names() {
+        let made = json!({"metadata": {"name": "web-x7z", "generateName": "web-", "namespace": "a"}});
+        let target = Target::parse("GET", "/api/v1/pods").unwrap();
+        let facts = of_item(&target, target.resource().unwrap(), &made, None);
+        assert_eq!(facts.accesses[0].to_string(), "list on Pod `a/pods/web-x7z`");
+        let known = Known { items: vec![made], ..Known::default() };
+        let all = asked("DELETE", "/api/v1/namespaces/a/pods", &known);
+        assert!(all.contains("deletecollection on Pod `a/pods/web-x7z`"), "{all}");
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub fn name(object: &Value) -> Name {
     if !generated.is_empty() && name.starts_with(generated) { "".into() } else { name.into() }
 }
 
+/// The name of an object that there is, whoever made it up.
+pub fn own_name(object: &Value) -> Name {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().into()
+}
+
 /// The namespace of an object.
 pub fn namespace(object: &Value) -> Option<&str> {
     object.pointer("/metadata/namespace").and_then(Value::as_str).filter(|name| !name.is_empty())
