@@ -136,7 +136,7 @@ pub(crate) async fn pass_seen(
     let watched = Watched::of(&session, &look);
     let mask = match look {
         // What the API server says in plain text are errors.
-        Look::Objects(view, object) if status.is_success() || is_json(&headers) => {
+        Look::Objects(view, object) if !view.sight.is_whole() && (status.is_success() || is_json(&headers)) => {
             Mask::Objects(Box::new(Filter::new(&session, permit, *view, object)))
         }
         Look::Objects(..) | Look::Text => Mask::text(&session),

@@ -186,17 +186,15 @@ impl Filter {
     /// A row: its object, and cells that were made of it.
     async fn row(&mut self, row: &mut Value) -> Result<Seen, String> {
         let mut object = row.get_mut("object").map(Value::take).unwrap_or_default();
-        let values = if object.is_null() {
-            // Nothing can be said of it.
-            if self.view.sight.each {
-                return Ok(Seen::No);
-            }
-            Vec::new()
-        } else {
-            let namespace = self.namespace_of(&object);
-            let fields = self.session.hidden_fields(&self.view.kind, namespace.as_deref());
-            veil::hidden_values(&object, &view::hidden(&fields))
-        };
+        let namespace = self.namespace_of(&object);
+        let fields = self.session.hidden_fields(&self.view.kind, namespace.as_deref());
+        let is_whole = object.get("kind").is_some_and(|kind| kind != "PartialObjectMetadata");
+        // INVARIANT: without its object nothing can be said of a row; whole ones were asked for.
+        if !is_whole && (self.view.sight.each || !fields.is_empty()) {
+            return Ok(Seen::No);
+        }
+        let values = veil::hidden_values(&object, &view::hidden(&fields));
+        drop(fields);
         if !object.is_null() && self.item(&mut object).await? == Seen::No {
             return Ok(Seen::No);
         }

@@ -233,11 +233,11 @@ impl Handling<'_> {
         if let Some(in_vain) = understood.found.in_vain {
             self.session.event(self.number, "in vain", json!({ "code": in_vain.status.as_u16() }));
             let mask = match understood.view {
-                Some(view) => {
+                Some(view) if !view.sight.is_whole() => {
                     let view = View { form: Form::Whole, ..view };
                     Mask::Objects(Box::new(Filter::new(self.session, &Arc::new(stream), view, object)))
                 }
-                None => Mask::text(self.session),
+                Some(_) | None => Mask::text(self.session),
             };
             return Ok(answer::whole(self.session, self.number, mask, &in_vain).await);
         }

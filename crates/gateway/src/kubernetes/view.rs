@@ -51,22 +51,21 @@ impl Sight {
         Self { types: session.hidden(), fields: hides_fields(session, path), each: decides_each(session, target, path) }
     }
 
-    const fn is_whole(&self) -> bool {
+    /// Whether nothing is hidden: answers are not looked at.
+    pub(crate) const fn is_whole(&self) -> bool {
         self.types.is_empty() && !self.fields && !self.each
     }
 }
 
 impl View {
-    /// How the answer is to be looked at; not at all where nothing is hidden, or where it is no object.
+    /// How the answer is to be looked at; none where it is no object. Where nothing is hidden that is to stay so for as
+    /// long as the answer goes on.
     pub(crate) fn of(session: &Session, target: &Target) -> Option<Self> {
         let path = target.resource()?;
         if matches!(facts::road(path, target.verb), Road::Stream(_) | Road::Own(Action::Log)) {
             return None;
         }
         let sight = Sight::of(session, target, path);
-        if sight.is_whole() {
-            return None;
-        }
         let form = match target.verb {
             Verb::List | Verb::DeleteCollection => Form::List,
             Verb::Watch => Form::Watch,
@@ -82,18 +81,47 @@ impl View {
 
     /// Asks for a form in which everything can be looked at: JSON, and whole objects in rows of tables.
     pub(crate) fn ask(&self, message: &mut Message) {
-        let accept = message.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        // Rows show whole objects as they are asked for here; objects of metadata alone do not.
-        let is_seen = |range: &&str| range.contains("json") && !(self.sight.each && range.contains("as=PartialObject"));
-        let kept: Vec<&str> = accept.split(',').map(str::trim).filter(is_seen).collect();
-        let json = if kept.is_empty() { "application/json".to_owned() } else { kept.join(",") };
-        if let Ok(value) = HeaderValue::from_str(&json) {
-            message.headers.insert(header::ACCEPT, value);
+        if self.sight.is_whole() {
+            return;
         }
+        let accept = message.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let json = accepted(accept, self.sight.each);
         if json.contains("as=Table") {
             message.target = self.target.canonical_with(&[("includeObject", "Object")]);
         }
+        if let Ok(value) = HeaderValue::from_str(&json) {
+            message.headers.insert(header::ACCEPT, value);
+        }
     }
+}
+
+/// What a caller accepts, as far as it can be looked at, written anew: the API server takes blanks anywhere for none
+/// (`as = Table`), and does not tell what it does not know.
+fn accepted(accept: &str, each: bool) -> String {
+    let mut out: Vec<String> = Vec::new();
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+            continue;
+        }
+        let parameters: Vec<(&str, &str)> =
+            parts.filter_map(|p| p.split_once('=')).map(|(name, value)| (name.trim(), value.trim())).collect();
+        // The last one counts, as there.
+        let of = |wanted: &str| parameters.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let version = of("v").filter(|v| matches!(*v, "v1" | "v1beta1"));
+        let form = match (of("as"), version) {
+            (None, _) => "application/json".to_owned(),
+            // Rows show whole objects as they are asked for here; objects of metadata alone do not.
+            (Some(kind @ ("PartialObjectMetadata" | "PartialObjectMetadataList")), Some(v)) if !each => {
+                format!("application/json;as={kind};v={v};g=meta.k8s.io")
+            }
+            (Some("Table"), Some(v)) => format!("application/json;as=Table;v={v};g=meta.k8s.io"),
+            (Some(_), _) => continue,
+        };
+        let stream = of("stream").filter(|s| *s == "watch").map_or("", |_| ";stream=watch");
+        out.push(form + stream);
+    }
+    if out.is_empty() { "application/json".to_owned() } else { out.join(",") }
 }
 
 /// Whether fields are hidden there; where objects of many namespaces come, whether there are such fields at all.
@@ -168,4 +196,29 @@ impl Session {
 /// Fields with their masks, as a veil takes them.
 pub(crate) fn hidden<'a>(fields: &'a [(&'a Field, Arc<MaskRule>)]) -> Vec<Hidden<'a>> {
     fields.iter().map(|(field, rule)| Hidden { field, operator: &rule.operator, label: &rule.label }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_is_written_anew() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        for (said, meant) in [
+            ("", "application/json"),
+            ("*/*", "application/json"),
+            ("application/yaml;x=json", "application/json"),
+            (table, table),
+            ("Application/JSON; v=v1 ;as = Table;g=meta.k8s.io;q=0.1", table),
+            ("application/json;as=Tables;v=v1, application/json;as=x;as= Table;v=v1", table),
+            ("application/json;as=Table;v=v2", "application/json"),
+            ("application/json;as= PartialObjectMetadata;v=v1;g=meta.k8s.io", "application/json"),
+            ("application/json;stream=watch, application/vnd.kubernetes.protobuf", "application/json;stream=watch"),
+        ] {
+            assert_eq!(accepted(said, true), meant, "{said}");
+        }
+        let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
+        assert_eq!(accepted(metadata, false), metadata);
+    }
 }
