@@ -31,13 +31,19 @@ when { resource has namespace && resource.namespace == "own" };
 @id("not-theirs")
 forbid (principal in Group::"agents", action in [Action::"get", Action::"list", Action::"watch"], resource is Pod)
 when { resource.hasTag("team") && resource.getTag("team") == "other" };
+@id("by-name")
+forbid (
+  principal in Group::"agents",
+  action in [Action::"get", Action::"list", Action::"watch", Action::"delete", Action::"deletecollection"],
+  resource is Pod
+)
+when { resource.name like "prod-*" };
 @id("closed")
 forbid (principal in Group::"agents", action in [Action::"get", Action::"list", Action::"watch"], resource)
 when { resource is ApiObject && resource has namespace && resource.namespace.hasTag("tier") };
 "#;
 
-const TAGS: &str =
-    r#"tags = { "customers.example.com:$.spec.ssn" = ["pii"], "customers.example.com:$.spec.age" = ["pii"] }"#;
+const TAGS: &str = r#"tags = { "customers.example.com:$.spec.ssn" = ["pii"], "customers.example.com:$.spec.age" = ["pii"], "customers.example.com:$.spec.flag" = ["pii"], "customers.example.com:$.spec.set[*]" = ["pii"] }"#;
 
 const OBJECTS: &str = r#"
 apiVersion: v1
@@ -94,7 +100,10 @@ spec:
     - name: v1
       served: true
       storage: true
+      selectableFields: [{ jsonPath: .spec.ssn }, { jsonPath: .spec.town }]
+      subresources: { scale: { specReplicasPath: .spec.age, statusReplicasPath: .status.replicas } }
       additionalPrinterColumns:
+        - { name: Flag, type: boolean, jsonPath: .spec.flag }
         - { name: SSN, type: string, jsonPath: .spec.ssn }
         - { name: Years, type: integer, jsonPath: .spec.age }
         - { name: Town, type: string, jsonPath: .spec.town }
@@ -102,15 +111,22 @@ spec:
         openAPIV3Schema:
           type: object
           properties:
+            status: { type: object, properties: { replicas: { type: integer } } }
             spec:
               type: object
-              properties: { ssn: { type: string }, town: { type: string }, level: { type: integer }, age: { type: integer } }
+              properties:
+                ssn: { type: string }
+                town: { type: string }
+                level: { type: integer }
+                age: { type: integer }
+                flag: { type: boolean }
+                set: { type: array, x-kubernetes-list-type: set, items: { type: string } }
               x-kubernetes-validations:
                 - { rule: "!has(self.level) || self.level < 5", messageExpression: "'no level for ' + self.ssn" }
 "#;
 
 const CUSTOMER: &str = "{apiVersion: example.com/v1, kind: Customer, metadata: {name: jo, namespace: shop}, \
-                        spec: {ssn: '078-05-1120', town: Ulm, age: 8141}}";
+                        spec: {ssn: '078-05-1120', town: Ulm, age: 8141, flag: true, set: ['a<b-hidden']}}";
 
 fn text(out: &Output) -> String {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -255,6 +271,105 @@ fn recognizers(w: &KubernetesWorld) {
     }
 }
 
+/// Ways around masks: each showed a value, or told whether a guess was right.
+fn ways_around(w: &KubernetesWorld) {
+    let customers = "/apis/example.com/v1/namespaces/shop/customers";
+    for accept in [
+        "application/json; as = Table ; v=v1;g=meta.k8s.io",
+        "application/json;as= Table;v=v1;g=meta.k8s.io",
+        "Application/JSON;as=Table;v=v1;g=meta.k8s.io;q=0.1",
+    ] {
+        let said = curl(w, customers, accept);
+        hides(&said, &["078-05", "8141", "true"], "Ulm");
+        assert!(said.contains("\"cells\""), "{said}");
+    }
+    hides(&curl(w, &format!("{customers}/jo/scale"), "*/*"), &["8141"], "Scale");
+    hides(&curl(w, &format!("{customers}/jo"), "*/*"), &["hidden", "u003c"], "managedFields");
+    for selector in ["spec.ssn=078-05-1120", "metadata.name=jo,spec.ssn!=1", "spec.ssn%3D1"] {
+        hides(&curl(w, &format!("{customers}?fieldSelector={selector}"), "*/*"), &["Ulm"], "which you may not see");
+    }
+    hides(&curl(w, &format!("{customers}?fieldSelector=spec.town=Ulm"), "*/*"), &["078-05"], "Ulm");
+    let agent = w.kubectl("ci-bot", "agents");
+    for (op, rest) in [
+        ("copy", r#""from": "/data", "path": "/metadata/annotations""#),
+        ("move", r#""from": "/data/password", "path": "/metadata/annotations/x""#),
+        ("test", r#""path": "/data/password", "value": "aHVudGVyMg==""#),
+    ] {
+        let patch = format!(r#"[{{"op": "{op}", {rest}}}]"#);
+        let told = said(
+            &agent,
+            &["patch", "secret", "key", "-n", "shop", "--type=json", "--dry-run=server", "-o", "yaml", "-p", &patch],
+        );
+        hides(&told, &SECRET, &format!("a JSON patch with `{op}`"));
+    }
+    let harmless = r#"[{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]"#;
+    assert!(said(&agent, &["patch", "secret", "key", "-n", "shop", "--type=json", "-p", harmless]).contains("patched"));
+}
+
+/// Pages tell no names of what is left out, and go on all the same.
+fn pages(w: &KubernetesWorld) {
+    let pods = "/api/v1/namespaces/shop/pods?limit=1";
+    let page = |at: &str| {
+        let said = curl(w, &format!("{pods}&continue={at}"), "application/json");
+        hides(&said, &["theirs", "remainingItemCount"], "\"kind\"");
+        let page: serde_json::Value = serde_json::from_str(said.strip_suffix("[0]").unwrap()).unwrap();
+        let more = page.pointer("/metadata/continue").and_then(|c| c.as_str()).unwrap_or_default().to_owned();
+        (said.contains("\"ours\""), more, said)
+    };
+    let (mut seen, mut more, mut all) = (false, String::new(), 0);
+    while all == 0 || !more.is_empty() {
+        let (has, next, _) = page(&more);
+        assert!(next.is_empty() || next.starts_with("doorward."), "{next}");
+        (seen, more, all) = (seen || has, next, all + 1);
+    }
+    assert!(seen && all > 1, "{all}");
+    // {"v":"meta.k8s.io/v1","rv":-1,"start":"theirs\u0000"}
+    for forged in ["eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6LTEsInN0YXJ0IjoidGhlaXJzXHUwMDAwIn0", "doorward.00"] {
+        assert!(page(forged).2.contains("Expired"));
+    }
+}
+
+/// Pods whose names the API server made up have these names.
+fn names(w: &KubernetesWorld) {
+    let (agent, admin) = (w.kubectl("ci-bot", "agents"), w.cluster.kubectl().unwrap());
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {generateName: prod-, namespace: shop, labels: {made: up}}, \
+               spec: {nodeName: nowhere, containers: [{name: main, image: 'example.com/x:1'}]}}";
+    let made = text(&admin.output_with(&["create", "-f", "-", "-o", "name"], pod.as_bytes()).unwrap());
+    assert!(made.contains("pod/prod-"), "{made}");
+    hides(&said(&agent, &["get", "pods", "-n", "shop", "-o", "name"]), &["prod-"], "ours");
+    hides(&said(&agent, &["get", "--raw", "/api/v1/pods?watch=true&timeoutSeconds=1"]), &["prod-"], "ours");
+    hides(&said(&agent, &["delete", "pods", "-n", "shop", "-l", "made=up"]), &["deleted"], "No resources found");
+    let all = "/api/v1/namespaces/shop/pods?labelSelector=made=up";
+    hides(&delete(w, all), &["PodList"], "`by-name`");
+    assert!(said(&admin, &["get", "pods", "-n", "shop", "-l", "made=up", "-o", "name"]).contains("prod-"));
+}
+
+fn delete(w: &KubernetesWorld, path: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--max-time", "20", "-X", "DELETE", "--cacert"]).arg(w.ca());
+    curl.args(["-H", &format!("Authorization: Bearer {}", w.token("ci-bot", "agents"))]);
+    text(&curl.arg(format!("https://127.0.0.1:{}{path}", w.port)).output().unwrap())
+}
+
+/// What was begun when nothing was hidden ends when something is.
+fn later(w: &mut KubernetesWorld) {
+    let lead = w.kubectl("jo", "leads");
+    let mut watch = lead.command(&["get", "--raw", "/api/v1/namespaces/shop/secrets?watch=true&timeoutSeconds=20"]);
+    let watch = watch.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let closed = POLICY.replace(
+        "principal in Group::\"leads\", action == Action::\"reveal\", resource)",
+        "principal in Group::\"leads\", action == Action::\"reveal\", resource is DataType)",
+    );
+    std::fs::write(w.gateway.directory().join("policy.cedar"), closed).unwrap();
+    w.gateway.reload().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let admin = w.cluster.kubectl().unwrap();
+    admin.run(&["create", "secret", "generic", "later", "-n", "shop", "--from-literal=a=hunter2-later"]).unwrap();
+    let said = text(&watch.wait_with_output().unwrap());
+    hides(&said, &["aHVudGVyMi1sYXRlcg==", "\"later\""], "aHVudGVyMg==");
+}
+
 /// What may not be seen of a list is left out of it.
 fn lists(w: &KubernetesWorld) {
     let agent = w.kubectl("ci-bot", "agents");
@@ -284,7 +399,7 @@ fn lists(w: &KubernetesWorld) {
 
 #[test]
 fn what_is_hidden_is_shown_in_no_form() {
-    let w = world();
+    let mut w = world();
     for release in [KubectlRelease::Current, KubectlRelease::Debian] {
         secrets(&w, &w.kubectl_with(release, &w.token("ci-bot", "agents")));
     }
@@ -292,4 +407,8 @@ fn what_is_hidden_is_shown_in_no_form() {
     fields(&w);
     recognizers(&w);
     lists(&w);
+    ways_around(&w);
+    pages(&w);
+    names(&w);
+    later(&mut w);
 }

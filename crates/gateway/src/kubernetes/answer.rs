@@ -132,7 +132,7 @@ pub(crate) async fn pass_seen(
         let what = format!("doorward: refused: the API server answered {status} in a way that nobody asked for");
         return own(&render::status(502, "BadGateway", &what));
     }
-    let headers = kept_headers(answer.headers());
+    let mut headers = kept_headers(answer.headers());
     let watched = Watched::of(&session, &look);
     let mask = match look {
         // What the API server says in plain text are errors.
@@ -142,6 +142,9 @@ pub(crate) async fn pass_seen(
         Look::Objects(..) | Look::Text => Mask::text(&session),
         Look::Not => Mask::Nothing,
     };
+    if let Mask::Objects(filter) = &mask {
+        filter.look_at_warnings(&mut headers);
+    }
     if !mask.can_read(&headers) {
         let why = "doorward: refused: the answer is in a form in which nothing can be masked; ask for JSON";
         return own(&render::status(406, "NotAcceptable", why));

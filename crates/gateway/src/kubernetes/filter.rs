@@ -7,14 +7,15 @@ use super::{
 use crate::services::now;
 use doorward_enforce::StreamPermit;
 use doorward_kubernetes::{
-    facts, object,
+    facts, json, object,
     split::{Form, Odd, Piece, Splitter},
     target::path_of,
-    veil::{self, Veil},
+    veil::{HELD_ONE, Told, Veil},
 };
 use doorward_model::{DataType, Operator};
+use http::{HeaderMap, HeaderValue, header};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -34,8 +35,8 @@ pub(crate) struct Filter {
     splitter: Splitter,
     pieces: Vec<Piece>,
     types: Vec<(DataType, Operator)>,
-    /// Texts in hidden fields of the object that the request is about: errors are not to tell them.
-    values: Vec<String>,
+    /// What stands in hidden fields of the object that the request is about: errors are not to tell it.
+    told: Told,
     namespaces: HashMap<String, (Instant, Option<Value>)>,
     /// Whether the next element is the first that is written.
     first: bool,
@@ -47,7 +48,7 @@ impl Filter {
     /// For an answer. `object`: what the request is about, as it was found.
     pub(crate) fn new(session: &Arc<Session>, permit: &Arc<StreamPermit>, view: View, object: Option<&Value>) -> Self {
         let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
-        let values = object.map(|object| veil::hidden_values(object, &view::hidden(&fields))).unwrap_or_default();
+        let told = object.map(|object| Told::of(object, &view::hidden(&fields))).unwrap_or_default();
         Self {
             types: session.operators(),
             session: Arc::clone(session),
@@ -55,7 +56,7 @@ impl Filter {
             splitter: Splitter::new(view.form),
             view,
             pieces: Vec::new(),
-            values,
+            told,
             namespaces: HashMap::new(),
             first: true,
             left_out: 0,
@@ -94,16 +95,16 @@ impl Filter {
                 Piece::Member(name, value) => {
                     out.extend_from_slice(&name);
                     out.push(b':');
-                    self.member(value, out)?;
+                    self.member(&name, value, out)?;
                 }
                 Piece::Value(value) => self.document(value, out).await?,
                 Piece::Item(value) => {
-                    let mut item = parsed(&value)?;
+                    let (mut item, twofold) = parsed(&value)?;
                     let seen = self.item(&mut item).await?;
-                    self.element(seen.then(|changed| written(value, &item, changed)), out);
+                    self.element(seen.then(|changed| written(value, &item, changed | twofold)), out);
                 }
                 Piece::Row(value) => {
-                    let mut row = parsed(&value)?;
+                    let (mut row, _always_anew) = parsed(&value)?;
                     let seen = self.row(&mut row).await?;
                     self.element(seen.then(|changed| written(value, &row, changed)), out);
                 }
@@ -124,23 +125,35 @@ impl Filter {
     }
 
     /// What a list has besides its objects.
-    fn member(&self, value: Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
-        let mut parsed = parsed(&value)?;
-        let changed = self.veil().found(&mut parsed) | self.veil().tales(&mut parsed, &self.values);
+    fn member(&self, name: &[u8], value: Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
+        let (mut parsed, twofold) = parsed(&value)?;
+        let is_sealed = name == b"\"metadata\"" && self.view.sight.each && self.seal(&mut parsed)?;
+        let changed = twofold | is_sealed | self.veil().found(&mut parsed) | self.told.hide_in(&mut parsed);
         out.extend_from_slice(&written(value, &parsed, changed));
         Ok(())
     }
 
+    /// What a list says of the objects that are left out: how many there are, and the name of the last one.
+    fn seal(&self, metadata: &mut Value) -> Result<bool, String> {
+        let Some(map) = metadata.as_object_mut() else { return Ok(false) };
+        let counted = map.remove("remainingItemCount").is_some();
+        let Some(token) = map.get_mut("continue").filter(|token| *token != "") else { return Ok(counted) };
+        let plain = token.as_str().ok_or_else(|| said(&Odd::NoJson))?;
+        let pages = &self.session.endpoint.pages;
+        *token = pages.seal(plain).map_err(|_| "there is no randomness".to_owned())?.into();
+        Ok(true)
+    }
+
     /// A whole answer, or an event of a watch.
     async fn document(&mut self, value: Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
-        let mut parsed = parsed(&value)?;
+        let (mut parsed, twofold) = parsed(&value)?;
         let seen = match parsed.get_mut("object").filter(|_| self.view.form == Form::Watch) {
             Some(object) => self.object(object).await?,
             None => self.object(&mut parsed).await?,
         };
         match seen {
             Seen::No => self.left_out += 1,
-            Seen::Yes { changed } => out.extend_from_slice(&written(value, &parsed, changed)),
+            Seen::Yes { changed } => out.extend_from_slice(&written(value, &parsed, changed | twofold)),
         }
         Ok(())
     }
@@ -151,10 +164,35 @@ impl Filter {
         match (text("kind").as_str(), text("apiVersion").as_str()) {
             ("Table", version) if version.starts_with("meta.k8s.io/") => self.table(object).await,
             ("Status", "v1") => {
-                let changed = self.veil().tales(object, &self.values) | self.veil().found(object);
+                let changed = self.told.hide_in(object) | self.veil().found(object);
                 Ok(Seen::Yes { changed })
             }
-            _ => self.item(object).await,
+            _ => {
+                let made = self.is_made() && self.told.hide_in_made(object);
+                let seen = self.item(object).await?;
+                Ok(if made && seen != Seen::No { Seen::Yes { changed: true } } else { seen })
+            }
+        }
+    }
+
+    /// Whether the answer is not the object, but something that is made of it: a `Scale` has the fields that a custom
+    /// resource's definition names.
+    fn is_made(&self) -> bool {
+        self.view.path.subresource.as_deref() == Some("scale")
+    }
+
+    /// Warnings can tell of an object whatever errors can.
+    pub(crate) fn look_at_warnings(&self, headers: &mut HeaderMap) {
+        let tells = |value: &HeaderValue| {
+            let Ok(text) = value.to_str() else { return true };
+            self.told.is_in(text) || self.veil().found(&mut Value::String(text.to_owned()))
+        };
+        let told: Vec<HeaderValue> = headers.get_all(header::WARNING).iter().cloned().collect();
+        headers.remove(header::WARNING);
+        for value in told {
+            let instead = || HeaderValue::from_str(&format!("299 - \"{HELD_ONE}\"")).ok();
+            let shown = if tells(&value) { instead() } else { Some(value) };
+            headers.extend(shown.map(|value| (header::WARNING, value)));
         }
     }
 
@@ -193,16 +231,14 @@ impl Filter {
         if !is_whole && (self.view.sight.each || !fields.is_empty()) {
             return Ok(Seen::No);
         }
-        let values = veil::hidden_values(&object, &view::hidden(&fields));
+        let told = Told::of(&object, &view::hidden(&fields));
         drop(fields);
         if !object.is_null() && self.item(&mut object).await? == Seen::No {
             return Ok(Seen::No);
         }
         if let Some(cells) = row.get_mut("cells") {
             self.veil().found(cells);
-            self.veil().tales(cells, &values);
-            let told = |cell: &&mut Value| cell.is_number() && values.contains(&cell.to_string());
-            cells.as_array_mut().into_iter().flatten().filter(told).for_each(|cell| *cell = 0.into());
+            told.hide_in_made(cells);
         }
         if let Some(place) = row.get_mut("object") {
             *place = self.as_asked(object);
@@ -215,7 +251,7 @@ impl Filter {
         match self.view.in_rows {
             InRows::All => object,
             InRows::Nothing => Value::Null,
-            InRows::Metadata => json!({
+            InRows::Metadata => serde_json::json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
                 "metadata": object.get_mut("metadata").map(Value::take),
             }),
@@ -295,7 +331,9 @@ async fn looked_up(cluster: &Cluster, name: &str) -> Result<Option<Value>, Strin
     let whole = whole.map_err(|e| failed(e.to_string()))?;
     match whole.status {
         // Only what policies look at is kept.
-        StatusCode::OK => Ok(Some(json!({ "metadata": { "labels": whole.body.pointer("/metadata/labels") } }))),
+        StatusCode::OK => {
+            Ok(Some(serde_json::json!({ "metadata": { "labels": whole.body.pointer("/metadata/labels") } })))
+        }
         StatusCode::NOT_FOUND => Ok(None),
         other => Err(failed(other.to_string())),
     }
@@ -305,8 +343,9 @@ fn said(odd: &Odd) -> String {
     format!("the API server's answer is not understood: {odd}")
 }
 
-fn parsed(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(bytes).map_err(|_| said(&Odd::NoJson))
+/// A value of the answer; and whether it has to be written anew.
+fn parsed(bytes: &[u8]) -> Result<(Value, bool), String> {
+    json::read(bytes).map_err(|_| said(&Odd::NoJson))
 }
 
 /// The bytes as they came, where nothing was changed.

@@ -5,18 +5,19 @@ use super::{
     filter::Filter,
     inquiry::{self, Found},
     message::Message,
+    pages::Pages,
     session::{Part, Session},
     stream,
     upgrade::{self, Upgrade},
-    view::{self, View},
+    view::{self, Sight, View},
 };
 use crate::{connection::WhenHeld, services::now};
 use bytes::Bytes;
 use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
-    Target,
+    Target, Verb,
     facts::{self, Meaning},
-    render,
+    patch, render,
     split::Form,
     veil::{self, Veil},
 };
@@ -104,7 +105,8 @@ impl Handling<'_> {
     /// Reads the request whole.
     async fn read(&self, parts: &mut Parts, body: Incoming) -> Result<Read, render::Answer> {
         let text = parts.uri.path_and_query().map_or("/", |t| t.as_str());
-        let target = Target::parse(parts.method.as_str(), text).map_err(|e| render::malformed(&e.0))?;
+        let mut target = Target::parse(parts.method.as_str(), text).map_err(|e| render::malformed(&e.0))?;
+        self.turn_page(&mut target)?;
         let upgrade = Upgrade::of(parts, &target)?;
         let body: Bytes = match &upgrade {
             // What follows is the stream's.
@@ -127,7 +129,26 @@ impl Handling<'_> {
                 format!("the body holds `{mask}`, which stands for a value that you may not see: it would be lost");
             return Err(render::malformed(&what));
         }
+        if let Some(what) = self.fishes(&target, &message) {
+            return Err(render::malformed(&what));
+        }
         Ok(Read { target, message, upgrade, view })
+    }
+
+    /// Where a list goes on, as the API server said it.
+    fn turn_page(&self, target: &mut Target) -> Result<(), render::Answer> {
+        let Some(token) = target.parameter("continue").filter(|token| !token.is_empty()) else { return Ok(()) };
+        let is_sealed = Pages::is_sealed(token);
+        let each = || target.resource().is_some_and(|path| Sight::of(self.session, target, path).each);
+        if !is_sealed && !each() {
+            return Ok(());
+        }
+        // Clients begin anew then.
+        let expired =
+            || render::status(410, "Expired", "doorward: this page is no longer known; list from the beginning");
+        let opened = self.session.endpoint.pages.open(token).ok_or_else(expired)?;
+        target.set_parameter("continue", opened);
+        Ok(())
     }
 
     /// A mask in what is written, of what is hidden from the caller.
@@ -140,6 +161,22 @@ impl Handling<'_> {
         let labels = self.session.masks().into_iter().map(|(_, rule)| rule);
         let masks = labels.chain(fields.into_iter().map(|(_, rule)| rule)).map(|rule| format!("[{}]", rule.label));
         masks.into_iter().find(|mask| message.holds(mask) || message.holds(&veil::in_bytes(mask)))
+    }
+
+    /// What of a request would tell, by whether or how it succeeds, a value that the caller may not see.
+    fn fishes(&self, target: &Target, message: &Message) -> Option<String> {
+        let path = target.resource()?;
+        let hidden = self.session.hidden_somewhere(path);
+        if hidden.is_empty() {
+            return None;
+        }
+        if let (Verb::Patch, Some(what)) = (target.verb, patch::looks_at_values(&message.body)) {
+            return Some(format!("a JSON patch with `{what}`, of an object with values that you may not see"));
+        }
+        let of = |name| target.parameter(name).unwrap_or_default();
+        let (labels, fields) = (of("labelSelector"), of("fieldSelector"));
+        let told = hidden.iter().find(|field| field.is_selected(labels, fields))?;
+        Some(format!("a selector that looks at `{}`, which you may not see", told.path))
     }
 
     /// Reads a body whole: there is room for so many at once, and so much time for each.
@@ -289,22 +326,28 @@ async fn understand(
     }
     match &found.failed {
         Some(what) => Err(render::status(503, "ServiceUnavailable", &format!("doorward: {what}; try again"))),
-        None if loses(session, view.as_ref(), &found) => {
-            Err(render::malformed("a mask would be written where a value is that you may not see: it would be lost"))
-        }
-        None => Ok(Understood { target, message, view, found, meaning }),
+        None => match harms(session, view.as_ref(), &found) {
+            Some(why) => Err(render::malformed(why)),
+            None => Ok(Understood { target, message, view, found, meaning }),
+        },
     }
 }
 
-/// Whether masks that the caller was shown would take the place of what they stand for.
-fn loses(session: &Session, view: Option<&View>, found: &Found) -> bool {
-    let (Some(view), Some(before), Some(after)) = (view, &found.known.object, &found.known.outcome) else {
-        return false;
-    };
+/// Whether masks that the caller was shown would take the place of what they stand for, or values that are hidden by what
+/// is beside them come to light.
+fn harms(session: &Session, view: Option<&View>, found: &Found) -> Option<&'static str> {
+    let (view, before, after) = (view?, found.known.object.as_ref()?, found.known.outcome.as_ref()?);
     let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
     let services = &session.endpoint.services;
     let veil = Veil { detector: &services.detector, masker: &services.masker, types: &[] };
-    veil.loses(before, after, &view.kind, &view::hidden(&fields))
+    let hidden = view::hidden(&fields);
+    if veil.loses(before, after, &view.kind, &hidden) {
+        return Some("a mask would be written where a value is that you may not see: it would be lost");
+    }
+    // Who writes the whole object has the values.
+    let is_patch = view.target.verb == Verb::Patch;
+    (is_patch && veil.bares(before, after, &hidden))
+        .then_some("a value that you may not see would no longer be among those that are hidden")
 }
 
 /// What was approved has to be what there is: a pod may have made way for another one of its name.

@@ -16,6 +16,7 @@
 //! | `spdy_wire.rs` | frames read and written, on either side |
 //! | `shown.rs` | what the caller sees of a command, over either wire |
 //! | `splice.rs` | port-forward over SPDY, passed as it is |
+//! | `pages.rs` | where a list in pages goes on, sealed |
 //! | `answer.rs` | bodies on their way back: recorded, masked, ended when policy says so |
 mod answer;
 mod cluster;
@@ -24,6 +25,7 @@ mod filter;
 mod handler;
 mod inquiry;
 mod message;
+mod pages;
 mod session;
 mod shown;
 mod spdy;
@@ -44,6 +46,7 @@ use crate::{
 use cluster::Cluster;
 pub use doorward_kubernetes::{Naming, field::Fields};
 use doorward_model::ConnectionInfo;
+use pages::Pages;
 use rustls::ServerConfig;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
@@ -81,6 +84,9 @@ pub enum EndpointError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no randomness for a key.
+    #[error("no key for the pages of lists could be made")]
+    Key,
     /// The client of the API server cannot be set up.
     #[error("the client of the API server: {0}")]
     Client(String),
@@ -94,6 +100,7 @@ pub struct Endpoint {
     pub(crate) cluster: Cluster,
     /// Room for bodies that are being read.
     pub(crate) bodies: Semaphore,
+    pub(crate) pages: Pages,
     tls: Arc<ServerConfig>,
     slots: Arc<Semaphore>,
 }
@@ -114,6 +121,7 @@ impl Endpoint {
             slots: Arc::new(Semaphore::new(connection.max_sessions.min(Semaphore::MAX_PERMITS))),
             cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?)?,
             bodies: Semaphore::new(MOST_BODIES),
+            pages: Pages::new().map_err(|_| EndpointError::Key)?,
             tls: Arc::new(server),
             connection,
             services,

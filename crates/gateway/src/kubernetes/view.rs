@@ -187,6 +187,15 @@ impl Session {
         fields.filter_map(|field| Some((field, self.hides(field, namespace)?))).collect()
     }
 
+    /// The fields of a kind that are hidden from the caller in what a path covers, be it in a part of it.
+    pub(crate) fn hidden_somewhere(&self, path: &ResourcePath) -> Vec<&Field> {
+        let is_of_many = path.namespace.is_none() && path.name.is_none();
+        let differs = is_of_many && self.enforcer.lock().detail(Action::Reveal, "Field") > Detail::Kind;
+        let fields = self.endpoint.connection.fields.of(&path.kind()).collect::<Vec<_>>();
+        let is_hidden = |field: &&Field| differs || self.hides(field, path.namespace.as_deref()).is_some();
+        fields.into_iter().filter(is_hidden).collect()
+    }
+
     /// Kinds of values that are hidden, as recognizers take them.
     pub(crate) fn operators(&self) -> Vec<(DataType, Operator)> {
         self.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect()

@@ -1,6 +1,6 @@
 //! Fields of objects whose values are to be protected: those of secrets, and what the tags of a connection name.
 use doorward_model::{Name, SECRET_FIELDS};
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 
 /// A field of all objects of a kind.
@@ -39,6 +39,28 @@ impl Field {
         let found = self.parsed.query_located(object);
         found.locations().map(serde_json_path::NormalizedPath::to_json_pointer).collect()
     }
+
+    /// Whether what a selector asks for is in this field, or may be: then its answers tell the value.
+    pub fn is_selected(&self, labels: &str, fields: &str) -> bool {
+        // What is no name of a label or field among these is taken for one.
+        let words = |text: &str| -> Vec<String> {
+            let ends = |c: char| matches!(c, ',' | '=' | '!' | '(' | ')') || c.is_whitespace();
+            text.split(ends).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+        };
+        let of_labels = words(labels).into_iter().map(|name| json!({ "metadata": { "labels": { name: "" } } }));
+        let mut of_fields = words(fields).into_iter().filter(|name| name.contains('.')).map(|name| {
+            // What a filter picks depends on the rest of the object.
+            let is_open = self.picks() && !name.starts_with("metadata.");
+            let object = name.rsplit('.').fold(Value::from(""), |inner, part| json!({ part: inner }));
+            is_open || !self.places(&object).is_empty()
+        });
+        of_fields.any(|told| told) || of_labels.into_iter().any(|object| !self.places(&object).is_empty())
+    }
+
+    /// Whether what is in the field depends on what else is in the object.
+    pub fn picks(&self) -> bool {
+        self.path.contains('?')
+    }
 }
 
 /// The fields of a connection.
@@ -70,7 +92,6 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn fields_are_named_by_kind_and_path() {
@@ -82,6 +103,28 @@ mod tests {
         assert_eq!(odd.places(&json!({"data": {"a/b~c": "x"}})), ["/data/a~1b~0c"]);
         for bad in ["", "secrets", "secrets:data", "Secrets:$.data", ":$.a", "secrets:$.a["] {
             assert!(Field::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn selectors_that_ask_for_it_are_known() {
+        let check = |path: &str, labels: &str, fields: &str| {
+            Field::parse(&format!("a.b:{path}")).unwrap().is_selected(labels, fields)
+        };
+        for (path, fields) in [
+            ("$.spec.ssn", "spec.ssn=1"),
+            ("$.spec.ssn", "metadata.name=a,spec.ssn!=1"),
+            ("$.spec", "spec.ssn==1"),
+            ("$..ssn", "spec.ssn=1"),
+            ("$.spec[?@.a].x", "spec.town=1"),
+        ] {
+            assert!(check(path, "", fields), "{path} {fields}");
+            assert!(!check(path, "a in (b, c),!d", "metadata.name=ssn"), "{path}");
+        }
+        assert!(!check("$.spec.ssn", "", "spec.town=Ulm"));
+        for labels in ["a=1", "a in (1, 2)", "!a", "b,a notin (1)"] {
+            assert!(check("$.metadata.labels.a", labels, ""), "{labels}");
+            assert!(!check("$.metadata.labels.c", labels, ""), "{labels}");
         }
     }
 

@@ -5,8 +5,10 @@
 //! | `target.rs` | method, path and query → what the API server takes them for |
 //! | `facts.rs` | a request, with what the cluster says of its object → facts |
 //! | `split.rs` | an answer in JSON, while it comes → objects, rows of tables, events of watches |
+//! | `json.rs` | JSON with one reading |
 //! | `field.rs` | fields that are to be protected: kind and JSONPath |
 //! | `veil.rs` | an object or a table → the same without what is hidden from the caller |
+//! | `patch.rs` | JSON patches that look at values |
 //! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
 //! | `impersonate.rs` | `Impersonate-*` headers → rights, and written anew |
 //! | `render.rs` | refusals → `Status` |
@@ -28,7 +30,9 @@ pub mod copy;
 pub mod facts;
 pub mod field;
 pub mod impersonate;
+pub mod json;
 pub mod object;
+pub mod patch;
 pub mod render;
 pub mod replay;
 pub mod spdy;

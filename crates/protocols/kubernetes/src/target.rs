@@ -171,6 +171,13 @@ impl Target {
         self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// Gives a parameter another value.
+    pub fn set_parameter(&mut self, name: &str, value: String) {
+        for (_, old) in self.query.iter_mut().filter(|(n, _)| n == name) {
+            old.clone_from(&value);
+        }
+    }
+
     /// All parameters of this name.
     pub fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())

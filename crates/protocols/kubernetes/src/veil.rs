@@ -6,11 +6,14 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use doorward_detect::{Detector, Hint, Masked, Masker, TypeSet, ValueShape};
 use doorward_model::{DataType, Operator};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// What was applied last, as a text in an annotation (`kubectl apply`).
 const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
 /// Stands for a text in which a value was that is hidden.
-const HELD_ONE: &str = "[masked: it held a value that you may not see]";
+pub const HELD_ONE: &str = "[masked: it held a value that you may not see]";
+/// How many times a text of an error is compared with a hidden value.
+const MOST_COMPARED: usize = 1 << 20;
 
 /// A field that is hidden from a caller, and what stands in its place.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +40,10 @@ pub struct Veil<'a> {
 impl Veil<'_> {
     /// Takes out of an object what is hidden. Whether that changed it.
     pub fn object(&self, object: &mut Value, kind: &str, hidden: &[Hidden<'_>]) -> bool {
-        let values = hidden_values(object, hidden);
+        let told = Told::of(object, hidden);
         let mut changed = self.fields(object, kind, hidden);
-        if !values.is_empty() {
-            changed |= forget_managed(object, &values);
+        if !told.is_empty() {
+            changed |= forget_managed(object, &told);
         }
         changed | self.found_in_applied(object) | self.found(object)
     }
@@ -192,25 +195,130 @@ impl Veil<'_> {
     /// Whether what an object would become has masks where values were that the caller may not see.
     pub fn loses(&self, before: &Value, after: &Value, kind: &str, hidden: &[Hidden<'_>]) -> bool {
         hidden.iter().any(|one| {
-            one.field.places(before).iter().any(|place| {
-                let (Some(was), Some(is)) = (before.pointer(place), after.pointer(place)) else { return false };
-                let mut masked = was.clone();
-                was != is && self.cover(&mut masked, place, kind, one) && masked == *is
-            })
+            let (was, is) = (one.field.places(before), one.field.places(after));
+            // Elements of a list move when others come before them.
+            let masks = |object: &Value, places: &[String]| {
+                places
+                    .iter()
+                    .filter(|place| object.pointer(place).is_some_and(|v| self.is_mask(v, place, kind, one)))
+                    .count()
+            };
+            masks(after, &is) > masks(before, &was)
         })
     }
 
-    /// Texts of an answer that is no object (`Status`): those that tell a hidden value of an object are replaced.
-    pub fn tales(&self, answer: &mut Value, values: &[String]) -> bool {
-        let tells = |text: &str| values.iter().any(|value| text.contains(value.as_str()));
-        let mut changed = false;
-        let mut todo = vec![answer];
+    /// Whether fewer values are picked by what is beside them after a change: those that are left may be shown.
+    pub fn bares(&self, before: &Value, after: &Value, hidden: &[Hidden<'_>]) -> bool {
+        let picked = |one: &Hidden<'_>, object: &Value| one.field.places(object).len();
+        hidden.iter().filter(|one| one.field.picks()).any(|one| picked(one, after) < picked(one, before))
+    }
+
+    /// Whether a value is what would be shown instead of it.
+    fn is_mask(&self, value: &Value, place: &str, kind: &str, hidden: &Hidden<'_>) -> bool {
+        let mut masked = value.clone();
+        self.cover(&mut masked, place, kind, hidden) && masked == *value
+    }
+}
+
+/// What stands in hidden fields of an object: texts, also what they are the base64 of and as Go's `%q` and JSON write
+/// them, numbers, and whether there is a truth.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    texts: HashSet<String>,
+    numbers: HashSet<String>,
+    has_truth: bool,
+}
+
+impl Told {
+    /// Of an object.
+    pub fn of(object: &Value, hidden: &[Hidden<'_>]) -> Self {
+        let mut out = Self::default();
+        let places = hidden.iter().flat_map(|one| one.field.places(object));
+        let mut todo: Vec<&Value> = places.filter_map(|place| object.pointer(&place)).collect();
         while let Some(value) = todo.pop() {
             match value {
-                Value::String(text) if tells(text) => {
-                    HELD_ONE.clone_into(text);
-                    changed = true;
+                Value::String(text) => out.text(text),
+                Value::Number(number) => {
+                    let text = number.to_string();
+                    // A column of integers shows what is before the point.
+                    let whole = text.split(['.', 'e']).next().unwrap_or_default().to_owned();
+                    out.numbers.extend([text, whole]);
                 }
+                Value::Bool(_) => out.has_truth = true,
+                Value::Array(items) => todo.extend(items),
+                Value::Object(map) => todo.extend(map.values()),
+                Value::Null => {}
+            }
+        }
+        out
+    }
+
+    fn text(&mut self, text: &str) {
+        let decoded = BASE64_STANDARD.decode(text.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
+        for text in [Some(text), decoded.as_deref()].into_iter().flatten().filter(|text| !text.is_empty()) {
+            let quoted = Value::String(text.to_owned()).to_string();
+            let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned();
+            self.texts.extend([text.to_owned(), inner]);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.numbers.is_empty() && !self.has_truth
+    }
+
+    /// Whether a text has one of the values in it.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.texts.iter().chain(&self.numbers).any(|value| text.contains(value.as_str()))
+    }
+
+    /// Texts of an answer that is no object (`Status`): those that tell a value are replaced.
+    pub fn hide_in(&self, answer: &mut Value) -> bool {
+        // So many errors are not told apart: each would be looked for each value.
+        let mut left = MOST_COMPARED;
+        self.walk(answer, &mut |value| match value {
+            Value::String(text) => {
+                left = left.saturating_sub(self.texts.len() + self.numbers.len());
+                let tells = left == 0 || self.is_in(text);
+                if tells {
+                    HELD_ONE.clone_into(text);
+                }
+                tells
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+        })
+    }
+
+    /// The same for what was made of an object: cells, a scale. Numbers and truth are values there, too.
+    pub fn hide_in_made(&self, made: &mut Value) -> bool {
+        let changed = self.walk(made, &mut |value| match value {
+            Value::Number(number) if self.numbers.contains(&number.to_string()) => {
+                *value = 0.into();
+                true
+            }
+            Value::Bool(flag) if self.has_truth => {
+                *flag = false;
+                true
+            }
+            Value::String(text) if self.has_truth && text == "true" => {
+                "false".clone_into(text);
+                true
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                false
+            }
+        });
+        self.hide_in(made) | changed
+    }
+
+    fn walk(&self, of: &mut Value, each: &mut dyn FnMut(&mut Value) -> bool) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let mut changed = false;
+        let mut todo = vec![of];
+        while let Some(value) = todo.pop() {
+            changed |= each(value);
+            match value {
                 Value::Array(items) => todo.extend(items),
                 Value::Object(map) => todo.extend(map.values_mut()),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -218,26 +326,29 @@ impl Veil<'_> {
         }
         changed
     }
-}
 
-/// The texts that stand in hidden fields of an object, and what they are the base64 of.
-pub fn hidden_values(object: &Value, hidden: &[Hidden<'_>]) -> Vec<String> {
-    let mut out = Vec::new();
-    let places = hidden.iter().flat_map(|one| one.field.places(object));
-    let mut todo: Vec<&Value> = places.filter_map(|place| object.pointer(&place)).collect();
-    while let Some(value) = todo.pop() {
-        match value {
-            Value::String(text) => {
-                let decoded = BASE64_STANDARD.decode(text.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
-                out.extend([Some(text.clone()), decoded].into_iter().flatten().filter(|text| !text.is_empty()));
+    /// Whether a part of what is written in JSON is one of the values.
+    fn names(&self, json: &str) -> bool {
+        let Ok(parsed) = serde_json::from_str::<Value>(json) else { return true };
+        let mut todo = vec![&parsed];
+        while let Some(value) = todo.pop() {
+            let is_one = match value {
+                Value::String(text) => self.texts.contains(text),
+                Value::Number(number) => self.numbers.contains(&number.to_string()),
+                Value::Bool(_) => self.has_truth,
+                Value::Null | Value::Array(_) | Value::Object(_) => false,
+            };
+            if is_one {
+                return true;
             }
-            Value::Number(number) => out.push(number.to_string()),
-            Value::Array(items) => todo.extend(items),
-            Value::Object(map) => todo.extend(map.values()),
-            Value::Null | Value::Bool(_) => {}
+            match value {
+                Value::Array(items) => todo.extend(items),
+                Value::Object(map) => todo.extend(map.values()),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
         }
+        false
     }
-    out
 }
 
 /// A mask as it stands where the API has bytes.
@@ -255,13 +366,11 @@ fn is_bytes(kind: &str, place: &str) -> bool {
     }
 }
 
-/// Who manages which field: keys of lists and elements of sets are named by their values.
-fn forget_managed(object: &mut Value, values: &[String]) -> bool {
-    let quoted: Vec<String> = values.iter().map(|value| Value::String(value.clone()).to_string()).collect();
-    let inner = |text: &str| text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_owned();
-    let texts: Vec<String> = quoted.iter().map(|text| inner(text)).collect();
-    let names_one = |name: &String| {
-        (name.starts_with("k:") || name.starts_with("v:")) && texts.iter().any(|text| name.contains(text.as_str()))
+/// Who manages which field: keys of lists and elements of sets are named by their values, in JSON.
+fn forget_managed(object: &mut Value, told: &Told) -> bool {
+    let names_one = |name: &str| {
+        let json = name.strip_prefix("k:").or_else(|| name.strip_prefix("v:"));
+        json.is_some_and(|json| told.names(json))
     };
     let mut changed = false;
     let mut todo: Vec<&mut Value> = object.pointer_mut("/metadata/managedFields").into_iter().collect();

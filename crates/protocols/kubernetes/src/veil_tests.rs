@@ -113,10 +113,77 @@ fn masks_are_not_written_back() {
 #[test]
 fn errors_tell_no_values() {
     let eyes = eyes(&[], &[]);
-    let values = hidden_values(&json!({"data": {"p": PASSWORD}}), &eyes.hidden("secrets"));
-    assert_eq!(values, [PASSWORD, "hunter2"]);
+    let told = Told::of(&json!({"data": {"p": PASSWORD}}), &eyes.hidden("secrets"));
+    assert!(told.is_in(PASSWORD) && told.is_in("x hunter2") && !told.is_in("hunter3"));
     let mut status = json!({"kind": "Status", "message": "Invalid value: \"hunter2\"", "details": {"name": "s"}});
-    assert!(eyes.veil().tales(&mut status, &values));
+    assert!(told.hide_in(&mut status));
     assert_eq!(status["details"]["name"], "s");
     assert!(!status.to_string().contains("hunter2"));
+}
+
+#[test]
+fn errors_tell_no_values_in_quotes() {
+    let eyes = eyes(&["c.example.com:$.spec.key"], &[]);
+    let told = Told::of(&json!({"spec": {"key": "a \"b\"\nc"}}), &eyes.hidden("c.example.com"));
+    let mut status = json!({"message": "Invalid value: \"a \\\"b\\\"\\nc\": no"});
+    assert!(told.hide_in(&mut status), "{status}");
+}
+
+#[test]
+fn what_is_made_of_an_object_tells_no_values() {
+    let eyes = eyes(&["c.example.com:$.spec.*"], &[]);
+    let told = Told::of(&json!({"spec": {"age": 81, "share": 12.75, "flag": true}}), &eyes.hidden("c.example.com"));
+    let mut cells = json!(["jo", 81, 12, true, "true", "x81", 7]);
+    assert!(told.hide_in_made(&mut cells));
+    assert_eq!(cells, json!(["jo", 0, 0, false, "false", HELD_ONE, 7]));
+    let mut scale = json!({"kind": "Scale", "spec": {"replicas": 81}});
+    assert!(told.hide_in_made(&mut scale));
+    assert_eq!(scale["spec"]["replicas"], 0);
+}
+
+#[test]
+fn who_manages_what_tells_no_values_however_they_are_written() {
+    let eyes = eyes(&["c.example.com:$.spec.set[*]", "c.example.com:$.spec.ports[*].n"], &[]);
+    let managed = json!([{"fieldsV1": {"f:spec": {
+        "f:set": {"v:\"a\\u003cb\"": {}, "v:\"other\"": {}, "v:no json": {}},
+        "f:ports": {"k:{\"n\":80,\"p\":\"TCP\"}": {}, "k:{\"n\":81}": {}}}}}]);
+    let object = json!({"metadata": {"managedFields": managed}, "spec": {"set": ["a<b"], "ports": [{"n": 80}]}});
+    let seen = eyes.seen("c.example.com", object);
+    let fields = &seen["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+    assert_eq!(fields, &json!({"f:set": {"v:\"other\"": {}}, "f:ports": {"k:{\"n\":81}": {}}}));
+}
+
+#[test]
+fn many_hidden_values_take_no_longer_than_they_are_many() {
+    let eyes = eyes(&["c.example.com:$.spec.set[*]"], &[]);
+    let values: Vec<String> = (0..40_000).map(|n| format!("value-{n}")).collect();
+    let managed: Map<String, Value> = values.iter().map(|v| (format!("v:\"{v}\""), json!({}))).collect();
+    let object =
+        json!({"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {"f:set": managed}}}]}, "spec": {"set": values}});
+    let begun = std::time::Instant::now();
+    let told = Told::of(&object, &eyes.hidden("c.example.com"));
+    let mut status = json!({"details": {"causes": vec![json!({"message": "none of them"}); 20_000]}});
+    assert!(told.hide_in(&mut status));
+    let seen = eyes.seen("c.example.com", object);
+    assert_eq!(seen["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:set"], json!({}));
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn masks_are_not_written_back_where_elements_have_moved() {
+    let eyes = eyes(&["c.example.com:$.spec.list[*].n"], &[]);
+    let (veil, hidden) = (eyes.veil(), eyes.hidden("c.example.com"));
+    let list = |all: &[i64]| json!({"spec": {"list": all.iter().map(|n| json!({"n": n})).collect::<Vec<_>>()}});
+    assert!(veil.loses(&list(&[5]), &list(&[7, 0]), "c.example.com", &hidden));
+    assert!(!veil.loses(&list(&[5, 0]), &list(&[0, 7]), "c.example.com", &hidden));
+}
+
+#[test]
+fn what_is_picked_stays_picked() {
+    let eyes = eyes(&["pods:$..env[?@.name=='PASSWORD'].value", "pods:$.spec.x"], &[]);
+    let (veil, hidden) = (eyes.veil(), eyes.hidden("pods"));
+    let pod = |name: &str| json!({"spec": {"env": [{"name": name, "value": "hunter2"}], "x": 1}});
+    assert!(veil.bares(&pod("PASSWORD"), &pod("OTHER"), &hidden));
+    assert!(!veil.bares(&pod("OTHER"), &pod("PASSWORD"), &hidden));
+    assert!(!veil.bares(&pod("OTHER"), &json!({}), &hidden));
 }
