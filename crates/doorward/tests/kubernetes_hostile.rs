@@ -1,0 +1,318 @@
+//! Kubernetes where the API server means ill, and the caller may not see everything: what it sends is masked, or does not
+//! pass. A small server of the test's own, in clear on loopback, since no real one does these things.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod common;
+
+use common::{DOORWARD, Issuer, doorward};
+use doorward_testkit::{Gateway, Kubectl, KubectlRelease, free_port};
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+/// Secrets are nobody's to see; of pods, those without a label.
+const POLICY: &str = r#"
+@id("all") permit (principal, action, resource) unless { action == Action::"reveal" };
+@id("pods") forbid (principal, action == Action::"list", resource is Pod) when { resource.hasTag("a") };
+"#;
+
+/// `hunter2`, as it stands in a secret.
+const WORD: &str = "aHVudGVyMg==";
+/// How much of an answer without end is sent at most.
+const ENDLESS: usize = 256 << 20;
+
+fn json(body: &str) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json";
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn list(items: &str) -> Vec<u8> {
+    json(&format!(r#"{{"kind":"SecretList","apiVersion":"v1","items":[{items}]}}"#))
+}
+
+fn with_head(head: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body]
+        .concat()
+}
+
+fn secret() -> String {
+    format!(r#"{{"kind":"Secret","metadata":{{"name":"s"}},"data":{{"a":"{WORD}"}}}}"#)
+}
+
+/// What there is in a namespace of this name.
+fn of_namespace(name: &str) -> Vec<u8> {
+    let one = secret();
+    match name {
+        "plain" => list(&format!("{one},{one}")),
+        "no-objects" => list(&format!(r#"1,"x",null,[],true,{one},{{}}"#)),
+        "escaped" => list(&format!(r#"{{"d\u0061ta":{{"a":"{WORD}"}}}}"#)),
+        "table" => list(&format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","data":{{"a":"{WORD}"}}}}"#)),
+        "twice" => list(&format!(r#"{{"data":{{"a":"{WORD}"}},"data":{{}},"b":1}}"#)),
+        "twice-items" => json(&format!(r#"{{"items":[{one}],"items":[{one}]}}"#)),
+        "deep" => list(&format!(r#"{{"data":{}"{WORD}"{}}}"#, r#"{"a":"#.repeat(10_000), "}".repeat(10_000))),
+        "escaped-items" => json(&format!(r#"{{"it\u0065ms":[{one}]}}"#)),
+        "long" => list(&format!(r#"{{"data":{{"a":"{WORD}","b":"{}"}}}}"#, "x".repeat(5 << 20))),
+        "nul" => json(&format!("{{\"items\":[{{\"data\":{{\"a\":\"\u{0}{WORD}\"}}}}]}}")),
+        "not-utf-8" => {
+            let body = [br#"{"items":[{"data":{"a":""#, &[0xff, 0xfe][..], WORD.as_bytes(), br#""}}]}"#].concat();
+            with_head("200 OK\r\nContent-Type: application/json", &body)
+        }
+        "comma" => list(&format!("{one},")),
+        "after" => json(&format!(r#"{{"items":[]}}{one}"#)),
+        "wrong-type" => with_head("200 OK\r\nContent-Type: text/plain", one.as_bytes()),
+        "protobuf" => with_head("200 OK\r\nContent-Type: application/vnd.kubernetes.protobuf", one.as_bytes()),
+        "no-type" => with_head("200 OK", format!(r#"{{"items":[{one}]}}"#).as_bytes()),
+        "packed" => with_head("200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip", one.as_bytes()),
+        "switch" => b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: odd\r\nConnection: Upgrade\r\n\r\nhunter2".to_vec(),
+        "half" => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999";
+            format!(r#"{head}{}{{"items":[{{"data":{{"a":"{WORD}"#, "\r\n\r\n").into_bytes()
+        }
+        "warned" => {
+            with_head("200 OK\r\nContent-Type: application/json\r\nWarning: 299 - \"fine\"", br#"{"items":[]}"#)
+        }
+        _ => json("{}"),
+    }
+}
+
+fn of_watch(name: &str) -> Vec<u8> {
+    let one = secret();
+    match name {
+        "events" => json(&format!(r#"{{"type":"ADDED","object":{one}}}{{"type":"ADDED"}}"#)),
+        "no-events" => json(&format!(r#"1 "x" null [] {one}"#)),
+        "long-event" => json(&format!(r#"{{"type":"ADDED","object":{{"data":{{"a":"{WORD}{}"#, "x".repeat(5 << 20))),
+        "deep-event" => json(&format!(r#"{{"object":{}{one}{}}}"#, "[".repeat(10_000), "]".repeat(10_000))),
+        _ => json("{}"),
+    }
+}
+
+/// Frames of SPDY that nobody asked for, once the upgrade is granted.
+fn of_stream(name: &str) -> Vec<u8> {
+    let granted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
+                   X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n";
+    let frame: &[u8] = match name {
+        "unopened-reset" => &[0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 99, 0, 0, 0, 1],
+        "unopened-data" => &[0, 0, 0, 99, 0, 0, 0, 7, b'h', b'u', b'n', b't', b'e', b'r', b'2'],
+        "unknown-kind" => &[0x80, 3, 0, 5, 0, 0, 0, 0],
+        "long-frame" => &[0x80, 3, 0, 2, 0, 0xff, 0xff, 0xff],
+        "half-frame" => &[0x80, 3, 0, 2, 0, 0],
+        _ => &[],
+    };
+    [granted.as_bytes(), frame].concat()
+}
+
+fn endless(out: &mut TcpStream) {
+    let block = r#"{"metadata":{"name":"x"},"data":{"a":"eA=="}},"#.repeat(1000);
+    let _sent = out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"items\":[");
+    for _ in 0..ENDLESS / block.len() {
+        if out.write_all(block.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn answer(stream: TcpStream) {
+    let mut out = stream.try_clone().unwrap();
+    let mut from = BufReader::new(stream);
+    let mut lines = from.by_ref().lines();
+    let Some(Ok(first)) = lines.next() else { return };
+    while lines.next().is_some_and(|l| l.is_ok_and(|l| !l.is_empty())) {}
+    let target = first.split(' ').nth(1).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let said = match parts.as_slice() {
+        ["api"] => json(r#"{"kind":"APIVersions","versions":["v1"]}"#),
+        ["apis"] => json(r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#),
+        ["api", "v1"] => json(
+            r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[
+                {"name":"pods","singularName":"","namespaced":true,"kind":"Pod","verbs":["get","list"]}]}"#,
+        ),
+        ["api", "v1", "namespaces", "endless", "secrets"] => return endless(&mut out),
+        ["api", "v1", "namespaces", _, "secrets", "one"] => json(&secret()),
+        ["api", "v1", "namespaces", name, "secrets"] if query.contains("watch=true") => of_watch(name),
+        ["api", "v1", "namespaces", name, "secrets"] => of_namespace(name),
+        ["api", "v1", "namespaces", _, "pods"] => json(
+            r#"{"metadata":{"continue":"bmFtZQ","remainingItemCount":7},
+                "rows":[{"cells":["hunter2"]},{"cells":["hunter2"],"object":{"kind":"PartialObjectMetadata"}}]}"#,
+        ),
+        ["api", "v1", "namespaces", _, "pods", name] => json(&format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"a"}},"spec":{{"containers":[{{"name":"c"}}]}}}}"#
+        )),
+        ["api", "v1", "namespaces", _, "pods", name, "exec"] => {
+            let _sent = out.write_all(&of_stream(name));
+            // Until the gateway goes.
+            let _gone = from.read_to_end(&mut Vec::new());
+            return;
+        }
+        _ => json("{}"),
+    };
+    let _sent = out.write_all(&said);
+}
+
+struct World {
+    gateway: Gateway,
+    issuer: Issuer,
+    port: u16,
+    api: u16,
+}
+
+fn start() -> World {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    let issuer = Issuer::start();
+    let (port, api) = (free_port().unwrap(), free_port().unwrap());
+    let config = format!(
+        r#"
+[server]
+state_dir = "state"
+api_listen = "127.0.0.1:{api}"
+[[identity.issuers]]
+name = "dev"
+issuer = "{}"
+audience = ["doorward"]
+principal = "agent"
+[[connections]]
+name = "k8s"
+kind = "kubernetes"
+listen = "127.0.0.1:{port}"
+upstream = "{upstream}"
+credential = {{ value = "token" }}
+tls = "disable"
+[policy]
+files = ["policy.cedar"]
+"#,
+        issuer.url
+    );
+    let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", POLICY).start().unwrap();
+    World { gateway, issuer, port, api }
+}
+
+impl World {
+    fn token(&self) -> String {
+        self.issuer.token("ci-bot", &["agents"], &[])
+    }
+
+    fn curl(&self, path: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "10", "-w", "\n%{http_code}", "--cacert"]);
+        curl.arg(self.gateway.directory().join("state/dev-tls.crt"));
+        curl.args(["-H", &format!("Authorization: Bearer {}", self.token())]);
+        curl.arg(format!("https://127.0.0.1:{}{path}", self.port));
+        curl
+    }
+
+    /// Whether the answer came whole, and what there was of it.
+    fn ask(&self, path: &str) -> (bool, String) {
+        let out = self.curl(path).output().unwrap();
+        (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    fn exec(&self, pod: &str) -> String {
+        let directory = self.gateway.directory();
+        let config = directory.join(format!("{pod}.kubeconfig"));
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: x, contexts: [{{name: x, context: {{cluster: x, user: x}}}}], \
+             clusters: [{{name: x, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}], \
+             users: [{{name: x, user: {{token: '{}'}}}}]}}",
+            self.port,
+            directory.join("state/dev-tls.crt").display(),
+            self.token(),
+        );
+        std::fs::write(&config, text).unwrap();
+        let kubectl = Kubectl::new(KubectlRelease::Debian, &config, directory).unwrap();
+        let mut command = kubectl.command(&["exec", "-n", "a", pod, "--", "id"]);
+        let mut child =
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // It waits for a stream that the server may never answer for.
+        for _ in 0..40 {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        let _over = child.kill();
+        let out = child.wait_with_output().unwrap();
+        String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+    }
+
+    fn resident(&mut self) -> usize {
+        let pid = self.gateway.process().pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+}
+
+fn of(name: &str) -> String {
+    format!("/api/v1/namespaces/{name}/secrets")
+}
+
+#[test]
+fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
+    let mut w = start();
+    // What can be read is masked.
+    for (path, shows) in [
+        (of("plain"), "W3NlY3JldF0="),
+        (of("no-objects"), "W3NlY3JldF0="),
+        (of("escaped"), "W3NlY3JldF0="),
+        (of("table"), "W3NlY3JldF0="),
+        (of("twice"), "\"b\""),
+        (of("twice-items"), "W3NlY3JldF0="),
+        (of("no-type"), "W3NlY3JldF0="),
+        (of("warned"), "items"),
+        (of("events") + "?watch=true", "W3NlY3JldF0="),
+        (of("no-events") + "?watch=true", "W3NlY3JldF0="),
+        (of("any") + "/one", "W3NlY3JldF0="),
+    ] {
+        let (whole, said) = w.ask(&path);
+        assert!(whole && !said.contains(WORD) && said.contains(shows), "{path}: {said}");
+    }
+    // What cannot be read is not passed, and not taken for whole.
+    for name in ["deep", "escaped-items", "long", "nul", "not-utf-8", "comma", "after", "half"] {
+        let (whole, said) = w.ask(&of(name));
+        assert!(!whole && !said.contains(WORD) && !said.contains("hunter2"), "{name}: {said}");
+    }
+    for name in ["long-event", "deep-event"] {
+        let (whole, said) = w.ask(&(of(name) + "?watch=true"));
+        assert!(!whole && !said.contains(WORD), "{name}: {said}");
+    }
+    for (name, code) in [("wrong-type", "406"), ("protobuf", "406"), ("packed", "502"), ("switch", "502")] {
+        let (_, said) = w.ask(&of(name));
+        assert!(said.ends_with(code) && !said.contains(WORD) && !said.contains("hunter2"), "{name}: {said}");
+    }
+    // Rows that cannot be judged are left out, and what a list says of them.
+    let (whole, said) = w.ask("/api/v1/namespaces/a/pods");
+    let hides = !said.contains("hunter2") && !said.contains("bmFtZQ") && !said.contains("remainingItemCount");
+    assert!(whole && hides && said.contains("rows"), "{said}");
+    // A list without end, read slowly, is not kept.
+    let before = w.resident();
+    let mut slow = w.curl(&of("endless"));
+    slow.args(["--limit-rate", "10k", "--max-time", "4", "-o", "/dev/null"]);
+    let mut slow = slow.spawn().unwrap();
+    thread::sleep(Duration::from_secs(3));
+    let after = w.resident();
+    slow.wait().unwrap();
+    assert!(after < before + (24 << 20), "{before} {after}");
+}
+
+#[test]
+fn streams_that_nobody_opened_end_the_connection() {
+    let w = start();
+    for pod in ["unopened-reset", "unopened-data", "unknown-kind", "long-frame", "half-frame"] {
+        let said = w.exec(pod);
+        assert!(!said.contains("hunter2"), "{pod}: {said}");
+    }
+    let state = w.gateway.directory().join("state");
+    let (ok, said) = doorward(&state, w.api, "", &["audit", "list", "--event", "fault", "--output", "json"]);
+    assert!(ok, "{said}");
+    assert_eq!(said.matches("SPDY: ").count(), 4, "{said}");
+    assert_eq!(said.matches("\"upstream\"").count(), 4, "{said}");
+}
