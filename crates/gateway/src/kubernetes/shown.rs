@@ -5,7 +5,7 @@ use super::{
 };
 use bytes::Bytes;
 use doorward_detect::StreamMasker;
-use doorward_kubernetes::{channel::Channel, status};
+use doorward_kubernetes::{channel::Channel, render, status};
 use std::{sync::Arc, time::Duration};
 
 /// Bytes for the caller.
@@ -19,13 +19,27 @@ pub(super) struct Shown {
     status: Vec<u8>,
     /// Whether it was said how the command ended: what comes then is nobody's output.
     is_over: bool,
+    /// Whether anything was said of how it ended, masked or not.
+    is_told: bool,
     quiet: usize,
 }
 
 impl Shown {
     pub(super) fn new(session: &Arc<Session>) -> Self {
         let masks = masker(session).zip(masker(session)).map(|(a, b)| [a, b]);
-        Self { session: Arc::clone(session), masks, status: Vec::new(), is_over: false, quiet: 0 }
+        Self { session: Arc::clone(session), masks, status: Vec::new(), is_over: false, is_told: false, quiet: 0 }
+    }
+
+    /// What the caller is told where the API server ends a stream without a word of how the command ended: without it, a
+    /// client would take that for success.
+    pub(super) fn untold(&self) -> Option<render::Answer> {
+        let what = "doorward: the API server ended the stream, and did not say how the command ended";
+        (!self.is_told).then(|| render::status(500, "InternalError", what))
+    }
+
+    /// Something comes on a channel.
+    pub(super) const fn note(&mut self, channel: Channel) {
+        self.is_told |= matches!(channel, Channel::Error);
     }
 
     /// Whether everything goes as it comes.
@@ -49,6 +63,7 @@ impl Shown {
     /// What may go of these bytes.
     pub(super) fn data(&mut self, channel: Channel, bytes: Bytes) -> Vec<Piece> {
         self.quiet = 0;
+        self.note(channel);
         let Some(masks) = &mut self.masks else { return vec![(channel, bytes)] };
         if self.is_over {
             return Vec::new();

@@ -103,7 +103,9 @@ impl Talk {
             }
         };
         let _gone = tokio::time::timeout(GOODBYE, output.finish()).await;
-        let why = why.map(|why| render::status(403, "Forbidden", &format!("doorward: ended: {why}")));
+        // Before v4 nothing is said of success.
+        let untold = output.shown.untold().filter(|_| self.protocol == "v4.channel.k8s.io");
+        let why = why.map(|why| render::status(403, "Forbidden", &format!("doorward: ended: {why}"))).or(untold);
         self.close(why.as_ref(), true).await;
     }
 

@@ -354,7 +354,10 @@ impl Output<'_> {
     async fn give(&mut self, bytes: Bytes) -> Result<(), tungstenite::Error> {
         let Some(shown) = &mut self.shown else { return self.send(bytes).await };
         match channel::said(&bytes) {
-            Said::Bytes(channel, _) if shown.is_clear() && !channel.is_from_caller() => self.send(bytes).await,
+            Said::Bytes(channel, _) if shown.is_clear() && !channel.is_from_caller() => {
+                shown.note(channel);
+                self.send(bytes).await
+            }
             Said::Bytes(channel, _) if !channel.is_from_caller() => {
                 let pieces = shown.data(channel, bytes.slice(1..));
                 self.show(pieces).await
@@ -396,6 +399,10 @@ impl Output<'_> {
         let last = async {
             let pieces = self.shown.as_mut().map(Shown::finish).unwrap_or_default();
             self.show(pieces).await?;
+            let untold = self.shown.as_ref().and_then(Shown::untold);
+            if let (None, Some(untold)) = (&why, untold) {
+                self.send_on(Channel::Error, untold.body.to_string().as_bytes()).await?;
+            }
             if let (Some(why), true) = (why, self.shown.is_some()) {
                 self.send_on(Channel::Stderr, format!("doorward: ended: {why}\n").as_bytes()).await?;
                 let status = render::status(403, "Forbidden", &format!("doorward: ended: {why}"));
