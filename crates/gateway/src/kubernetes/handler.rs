@@ -12,7 +12,7 @@ use super::{
     view::{self, Sight, View},
 };
 use crate::{connection::WhenHeld, services::now};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target, Verb,
@@ -25,13 +25,15 @@ use doorward_model::{Action, AuditKind};
 use doorward_record::Direction;
 use http::{HeaderValue, Request, header, request::Parts};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
 /// The largest body, in bytes: the API server takes 3 MiB.
 const LARGEST_BODY: usize = 4 << 20;
+/// How much of one that is too large is read, in bytes.
+const MOST_READ: usize = 128 << 20;
 /// How long it may take to come, with the wait for room.
 const BODY: Duration = Duration::from_secs(30);
 
@@ -185,15 +187,14 @@ impl Handling<'_> {
             return Ok(Bytes::new());
         }
         let slow = |_| render::status(408, "Timeout", "doorward: refused: the body did not come in time");
+        let too_large = || render::status(413, "RequestEntityTooLarge", "doorward: refused: the body is too large");
         let read = async {
             let _place = self.session.endpoint.bodies.acquire().await;
-            Limited::new(body, LARGEST_BODY).collect().await
+            read_whole(body).await
         };
         match tokio::time::timeout(BODY, read).await.map_err(slow)? {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(e) if e.is::<LengthLimitError>() => {
-                Err(render::status(413, "RequestEntityTooLarge", "doorward: refused: the body is too large"))
-            }
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(too_large()),
             Err(_) => Err(render::malformed("a body that broke off")),
         }
     }
@@ -300,6 +301,22 @@ impl Handling<'_> {
         }
         Ok(response)
     }
+}
+
+/// A body; none where it is too large. What is too much is read all the same, to an end: a caller that is still writing
+/// when the connection goes does not hear why.
+async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame?.into_data() else { continue };
+        length += bytes.len();
+        if length <= LARGEST_BODY {
+            kept.extend_from_slice(&bytes);
+        } else if length > MOST_READ {
+            break;
+        }
+    }
+    Ok((length <= LARGEST_BODY).then(|| kept.freeze()))
 }
 
 /// Finds out what a request is about, and what would come of it; the latter where policy allows it as far as the path
