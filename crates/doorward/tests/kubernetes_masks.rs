@@ -397,6 +397,47 @@ fn lists(w: &KubernetesWorld) {
     assert!(said(&lead, &["get", "pods", "-A", "-o", "name"]).contains("theirs"));
 }
 
+/// Admission policies that quote a hidden value, one in a warning and one in a refusal.
+const QUOTING: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: { name: quoting }
+spec:
+  matchConstraints:
+    resourceRules: [{ apiGroups: [example.com], apiVersions: [v1], operations: [UPDATE], resources: [customers] }]
+  validations: [{ expression: "object.spec.town != 'Bonn'", messageExpression: "'not to Bonn: ' + object.spec.ssn" }]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: { name: warns }
+spec: { policyName: quoting, validationActions: [Warn] }
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: { name: denies }
+spec: { policyName: quoting, validationActions: [Deny] }
+"#;
+
+/// What cannot succeed is answered without being sent: its warnings tell no more than its body.
+fn warnings_in_vain(w: &KubernetesWorld) {
+    let (agent, admin) = (w.kubectl("ci-bot", "agents"), w.cluster.kubectl().unwrap());
+    admin.apply(QUOTING).unwrap();
+    let moved = ["patch", "customer", "jo", "-n", "shop", "--type=merge", "-p", r#"{"spec":{"town":"Bonn"}}"#];
+    let dry = [&moved[..], &["--dry-run=server"]].concat();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    // Policies are in force a little later.
+    loop {
+        let told = said(&admin, &dry);
+        if told.contains("Warning") && told.contains("[1]") && told.contains("078-05-1120") {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "the admission policies do not quote: {told}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    hides(&said(&agent, &moved), &["078-05", "1120"], "Warning: [masked");
+    admin.run(&["delete", "validatingadmissionpolicybindings", "warns", "denies"]).unwrap();
+}
+
 #[test]
 fn what_is_hidden_is_shown_in_no_form() {
     let mut w = world();
@@ -405,6 +446,7 @@ fn what_is_hidden_is_shown_in_no_form() {
     }
     nothing_is_lost(&w);
     fields(&w);
+    warnings_in_vain(&w);
     recognizers(&w);
     lists(&w);
     ways_around(&w);

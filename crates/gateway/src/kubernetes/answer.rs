@@ -83,6 +83,9 @@ pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, 
     *response.status_mut() = whole.status;
     // Warnings, what a cache may do, how long to wait.
     *response.headers_mut() = kept_headers(&whole.headers);
+    if let Mask::Objects(filter) = &mask {
+        filter.look_at_warnings(response.headers_mut());
+    }
     response.headers_mut().remove(header::CONTENT_ENCODING);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     session.keep(request, Part::Message, Direction::Upstream, head(whole.status, response.headers()).as_bytes()).await;
