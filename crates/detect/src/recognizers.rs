@@ -28,9 +28,12 @@ impl Hint {
     /// A hint from the name of the column a value is in. Names are read by their words: `customer_ssn`,
     /// `ssnLast`, `tax_id`; not `className` or `rating`.
     pub fn from_column(name: &str) -> Self {
-        let parts: [&[u8]; 5] = [b"ssn", b"tin", b"tax", b"social", b"itin"];
-        // Whatever speaks of them has one of these: most names are done with here.
-        if !parts.iter().any(|part| name.as_bytes().windows(part.len()).any(|w| w.eq_ignore_ascii_case(part))) {
+        // Whatever speaks of them has one of these, as `itin` and `social` do: most names are done with here.
+        let is_near = |w: &[u8]| match w {
+            [a, b, c] => matches!(&[a | 0x20, b | 0x20, c | 0x20], b"ssn" | b"tin" | b"tax" | b"soc"),
+            _ => false,
+        };
+        if !name.as_bytes().windows(3).any(is_near) {
             return Self::default();
         }
         let words = words(name);

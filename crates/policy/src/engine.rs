@@ -1,6 +1,7 @@
 //! Deciding: slices of the policies that can bear on a request, evaluated by Cedar.
 use crate::{
     context::context,
+    detail::Looks,
     entities,
     index::Index,
     load::{LoadedPolicy, load},
@@ -10,12 +11,14 @@ use crate::{
 use arc_swap::ArcSwap;
 use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request};
 use doorward_enforce::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
-use doorward_model::{Access, Action, Resource};
+use doorward_model::{Access, Action, Name, Resource};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc};
 
 /// How many slices a set of policies keeps ready before it starts afresh.
 const KEPT_SLICES: usize = 4096;
+/// How many verdicts a session keeps before it starts afresh.
+const KEPT_VERDICTS: usize = 1024;
 
 /// A set of policies that was read without an error.
 #[derive(Clone)]
@@ -120,7 +123,7 @@ struct Slice {
     /// What is known of each, and its place in the order of the files.
     infos: HashMap<PolicyId, (u32, Arc<PolicyInfo>)>,
     reads: Reads,
-    detail: Detail,
+    looks: Looks,
 }
 
 impl Set {
@@ -134,11 +137,11 @@ impl Set {
             return known;
         }
         let mut slice =
-            Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default(), detail: Detail::Kind };
+            Slice { set: PolicySet::new(), infos: HashMap::new(), reads: Reads::default(), looks: Looks::default() };
         for n in &key {
             let p = self.policy(*n)?;
             slice.reads = slice.reads.and(p.reads);
-            slice.detail = slice.detail.max(p.detail);
+            slice.looks = slice.looks.and(&p.looks);
             slice.infos.insert(p.policy.id().clone(), (*n, Arc::clone(&p.info)));
             slice.set.add(p.policy.clone()).ok()?;
         }
@@ -162,6 +165,8 @@ struct Session {
     /// then everything is refused.
     base: Option<(EntityUid, Entities)>,
     authorizer: Authorizer,
+    /// Verdicts that last, by what they rest on: the essence of the access, and the request's command and statements.
+    known: HashMap<(Access, Name, u32), Verdict>,
 }
 
 impl fmt::Debug for Session {
@@ -186,6 +191,7 @@ impl Session {
             slices: HashMap::new(),
             base,
             authorizer: Authorizer::new(),
+            known: HashMap::new(),
         }
     }
 
@@ -213,24 +219,10 @@ impl Session {
     }
 }
 
-impl SessionDecisions for Session {
-    fn generation(&self) -> u64 {
-        self.force.generation
-    }
-
-    fn policy_version(&self) -> Arc<str> {
-        Arc::clone(&self.force.loaded.version)
-    }
-
-    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
-        let slice = self.slice(access.action, access.resource.entity_type());
-        let prepared = slice.and_then(|slice| {
-            let (request, entities) = self.request(&slice, access, circumstances)?;
-            Some((slice, request, entities))
-        });
-        let Some((slice, request, entities)) = prepared else {
-            let error = Some(format!("`{access}` cannot be put to the policies"));
-            return Verdict { allowed: false, policies: Vec::new(), error, lasting: false };
+impl Session {
+    fn evaluate(&self, slice: &Slice, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
+        let Some((request, entities)) = self.request(slice, access, circumstances) else {
+            return not_put(access);
         };
         let response = self.authorizer.is_authorized(&request, &slice.set, &entities);
         // Cedar names them in no order; people are shown the first.
@@ -246,9 +238,52 @@ impl SessionDecisions for Session {
             lasting: slice.reads.lasts(),
         }
     }
+}
+
+fn not_put(access: &Access) -> Verdict {
+    let error = Some(format!("`{access}` cannot be put to the policies"));
+    Verdict { allowed: false, policies: Vec::new(), error, lasting: false }
+}
+
+/// What the verdict rests on, where it can be remembered: nothing that changes is read, and nobody has approved anything.
+fn rests_on(slice: &Slice, access: &Access, c: &Circumstances<'_>) -> Option<(Access, Name, u32)> {
+    let lasts = slice.reads.lasts() && !c.approved && c.approvers.is_empty();
+    let essence = slice.looks.essence(access).filter(|_| lasts)?;
+    Some((essence, c.command.clone(), c.statements))
+}
+
+impl SessionDecisions for Session {
+    fn generation(&self) -> u64 {
+        self.force.generation
+    }
+
+    fn policy_version(&self) -> Arc<str> {
+        Arc::clone(&self.force.loaded.version)
+    }
+
+    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
+        let Some(slice) = self.slice(access.action, access.resource.entity_type()) else {
+            return not_put(access);
+        };
+        let Some(key) = rests_on(&slice, access, circumstances) else {
+            return self.evaluate(&slice, access, circumstances);
+        };
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let verdict = self.evaluate(&slice, access, circumstances);
+        // Errors name the resource.
+        if verdict.error.is_none() {
+            if self.known.len() >= KEPT_VERDICTS {
+                self.known.clear();
+            }
+            self.known.insert(key, verdict.clone());
+        }
+        verdict
+    }
 
     fn detail(&mut self, action: Action, entity_type: &'static str) -> Detail {
-        self.slice(action, entity_type).map_or(Detail::Object, |slice| slice.detail)
+        self.slice(action, entity_type).map_or(Detail::Object, |slice| slice.looks.detail())
     }
 
     fn tags(&self, resource: &Resource) -> Vec<String> {
@@ -384,5 +419,63 @@ mod tests {
             set.slice((0..13).filter(|n| bits & (1 << n) != 0).collect()).unwrap();
         }
         assert!(set.slices.lock().len() <= KEPT_SLICES);
+    }
+
+    /// A verdict that is remembered is the one that would be made: for pods of every kind, in an order of chance.
+    #[test]
+    fn what_is_remembered_is_what_would_be_decided() {
+        let condition = [
+            "resource.hasTag(\"environment\") && resource.getTag(\"environment\") == \"prod\"",
+            "resource.privileged || resource.host_network",
+            "resource.images.contains(\"a\") && resource.secrets.isEmpty()",
+            "resource.name like \"w*\"",
+            "resource has namespace && resource.namespace.hasTag(\"team\") && resource.service_account == \"x\"",
+            "resource in Namespace::\"orders/b\"",
+        ];
+        let words = [
+            "environment=prod",
+            "environment=test",
+            "namespace:team=shop",
+            "privileged",
+            "host_network",
+            "host_pid",
+            "image:a",
+            "image:b",
+            "secret:s",
+            "service_account:x",
+            "host_path:/",
+            "capability:ALL",
+        ];
+        let mut seed = 1_u64;
+        let mut next = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        for _ in 0..40 {
+            let chosen: Vec<_> = condition.iter().filter(|_| next(2) == 0).collect();
+            let forbids = chosen.iter().enumerate().map(|(n, when)| {
+                format!("@id(\"f{n}\") forbid (principal, action, resource is Pod) when {{ {when} }};")
+            });
+            let text = format!("@id(\"p\") permit (principal, action, resource); {}", forbids.collect::<String>());
+            let engine = Engine::load(&[Source { name: "p".into(), text }]).unwrap();
+            let (s, list) = (subject(PrincipalKind::Agent), Name::from("list"));
+            let fresh = || Session::new(engine.force.load_full(), &s);
+            let mut session = fresh();
+            for _ in 0..40 {
+                let name = [["a", "b"][next(2) as usize], ["web", "db"][next(2) as usize]].join("/");
+                let more = words.iter().filter(|_| next(3) == 0).map(|w| format!(" {w}")).collect::<String>();
+                let pod = kubernetes::pod_of(&format!("{name}{more}")).unwrap();
+                let access = Access::new(Action::List, Resource::Pod(Arc::new(pod)));
+                let now = Timestamp::default();
+                let c = Circumstances { now, command: &list, statements: 1, approved: false, approvers: &[] };
+                let of = |v: Verdict| (v.allowed, v.policies, v.error);
+                assert_eq!(
+                    of(session.decide(&access, &c)),
+                    of(fresh().decide(&access, &c)),
+                    "{chosen:?} {access}{more}"
+                );
+            }
+            assert!(!session.known.is_empty());
+        }
     }
 }

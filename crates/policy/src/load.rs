@@ -1,13 +1,14 @@
 //! Reading policies: parsed, annotations read, checked against the schema.
 use crate::{
-    SCHEMA, annotations, detail,
+    SCHEMA, annotations,
+    detail::Looks,
     engine::Loaded,
     index::Scope,
     reads::Reads,
     source::{LoadError, Source, pieces},
 };
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
-use doorward_enforce::{Detail, PolicyInfo};
+use doorward_enforce::PolicyInfo;
 use doorward_model::Action;
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
@@ -23,8 +24,8 @@ pub(crate) struct LoadedPolicy {
     pub(crate) info: Arc<PolicyInfo>,
     pub(crate) scope: Scope,
     pub(crate) reads: Reads,
-    /// How closely it looks at the resource.
-    pub(crate) detail: Detail,
+    /// What of the resource it looks at.
+    pub(crate) looks: Looks,
 }
 
 /// Where a policy stands: its file and the offset of its text there.
@@ -172,12 +173,12 @@ fn syntax_error(e: &dyn Diagnostic) -> String {
 
 fn understand(policy: &Policy, id: &str) -> Result<(LoadedPolicy, Vec<String>), String> {
     let json = policy.to_json().map_err(|e| e.to_string())?;
-    let (reads, detail) = (Reads::of(&json), detail::of(&json));
+    let (reads, looks) = (Reads::of(&json), Looks::of(&json));
     let scope = Scope::of(policy);
     let info = annotations::understand(policy, id, reads.asks_approval())?;
     let may_be_reveal = scope.actions.as_ref().is_none_or(|a| a.contains(&Action::Reveal));
     let may_ask = reads.asks_approval() || reads.whole();
     let warnings = annotations::idle(policy, may_ask, may_be_reveal);
-    let loaded = LoadedPolicy { policy: policy.new_id(PolicyId::new(id)), info: Arc::new(info), scope, reads, detail };
+    let loaded = LoadedPolicy { policy: policy.new_id(PolicyId::new(id)), info: Arc::new(info), scope, reads, looks };
     Ok((loaded, warnings))
 }
