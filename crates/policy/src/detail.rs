@@ -79,12 +79,12 @@ impl Looks {
         if self.all {
             return None;
         }
-        let resource = match &access.resource {
-            Resource::ApiObject(object) => Resource::ApiObject(Arc::new(self.of_object(object))),
-            Resource::Pod(pod) => {
-                Resource::Pod(Arc::new(Pod { object: self.of_object(&pod.object), spec: self.of_spec(&pod.spec) }))
-            }
-            _other => return None,
+        let resource = if let Resource::ApiObject(object) = &access.resource {
+            Resource::ApiObject(Arc::new(self.of_object(object)))
+        } else if let Resource::Pod(pod) = &access.resource {
+            Resource::Pod(Arc::new(Pod { object: self.of_object(&pod.object), spec: self.of_spec(&pod.spec) }))
+        } else {
+            return None;
         };
         Some(Access { resource, ..access.clone() })
     }
