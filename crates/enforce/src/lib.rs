@@ -24,6 +24,7 @@ mod pdp;
 mod permit;
 mod queue;
 mod refusals;
+mod session;
 
 pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
 pub use audit::{AuditSink, AuditUnavailable, Ticket};
@@ -33,3 +34,4 @@ pub use pdp::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
 pub use refusals::{Refusal, RefusalKind};
+pub use session::{ProtocolSession, SessionEnd, SessionEvent};

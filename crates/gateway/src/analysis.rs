@@ -1,12 +1,11 @@
 //! Threads with a big stack, where long or deep texts are read away from the async workers.
-use doorward_sql::postgres::{Analysis, BIG_STACK, Environment, SqlError, analyse};
+use doorward_sql::postgres::BIG_STACK;
 use std::{
     sync::{Arc, Mutex, mpsc},
     thread,
 };
 
-type Answer = Box<dyn FnOnce(Result<Arc<Analysis>, SqlError>) + Send>;
-type Job = (Arc<str>, Arc<Environment>, Answer);
+type Job = Box<dyn FnOnce() + Send>;
 
 /// A small pool for texts that are too long to be read on an async worker.
 #[derive(Debug)]
@@ -30,16 +29,16 @@ impl AnalysisPool {
                         Ok(queue) => queue.recv(),
                         Err(_) => return,
                     };
-                    let Ok((text, environment, answer)) = job else { return };
-                    answer(analyse(&text, &environment).map(Arc::new));
+                    let Ok(job) = job else { return };
+                    job();
                 }
             })?;
         }
         Ok(Self { jobs })
     }
 
-    /// Reads a text; `answer` is called from another thread. False if too many texts wait already.
-    pub fn read(&self, text: Arc<str>, environment: Arc<Environment>, answer: Answer) -> bool {
-        self.jobs.try_send((text, environment, answer)).is_ok()
+    /// Does a job on one of its threads. False if too many wait already.
+    pub(crate) fn run(&self, job: Job) -> bool {
+        self.jobs.try_send(job).is_ok()
     }
 }

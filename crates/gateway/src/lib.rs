@@ -19,6 +19,7 @@ pub mod kubernetes;
 mod parked;
 pub mod postgres;
 mod registry;
+mod relay;
 mod services;
 pub mod ssh;
 mod stream;

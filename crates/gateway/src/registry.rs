@@ -1,12 +1,8 @@
 //! The live sessions: who they are, how to reach them, and the keys that cancel them.
 use doorward_enforce::ApprovalVerdict;
 use doorward_model::{ApprovalId, SessionId, Timestamp};
-use doorward_sql::{
-    Catalogue,
-    postgres::{Analysis, SqlError},
-};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::mpsc;
 
@@ -14,8 +10,6 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) enum Control {
     Verdict(ApprovalId, ApprovalVerdict),
-    Analysis(Result<Arc<Analysis>, SqlError>),
-    Catalogue(Result<Arc<Catalogue>, String>),
     /// The caller cancels through another connection.
     Cancel,
     /// The policies have changed, or an identity may have ended.

@@ -4,16 +4,11 @@
 //! Packets are read by their exact length, so that no byte sent in clear can slip into the
 //! encrypted stream (CVE-2021-23214).
 use super::{Endpoint, upstream};
-use crate::{
-    accept::Full,
-    registry::{Control, SessionSummary},
-    services::now,
-    stream::Stream,
-};
+use crate::{accept::Full, registry::SessionSummary, relay::Joined, services::now, stream::Stream};
 use bytes::BytesMut;
 use doorward_enforce::{Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject, Ticket};
 use doorward_identity::oauthbearer;
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Principal, SessionId, Timestamp};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Principal, SessionId};
 use doorward_postgres::{
     Session, SessionParts,
     codec::{self, Startup},
@@ -45,17 +40,9 @@ const LONGEST_PASSWORD: usize = 20 * 1024;
 
 /// A session that may begin.
 pub(crate) struct Started {
-    pub(crate) id: SessionId,
-    pub(crate) client: Stream,
-    pub(crate) upstream: Stream,
-    pub(crate) session: Session,
-    pub(crate) recording: Recording,
-    pub(crate) control: mpsc::UnboundedReceiver<Control>,
-    pub(crate) to_self: mpsc::UnboundedSender<Control>,
-    pub(crate) process_id: u32,
+    pub(crate) joined: Joined<Session>,
     pub(crate) cancel_target: upstream::CancelTarget,
     pub(crate) database: String,
-    pub(crate) expires: Timestamp,
 }
 
 /// Why a handshake ended without a session. Each is told to the client and written down.
@@ -506,7 +493,7 @@ impl Arrival {
             registry.remove(self.id, Some(process_id));
             return Err(Rejected::client(format!("the client left during log-in: {e}")));
         }
-        Ok(Box::new(Started {
+        let joined = Joined {
             id: self.id,
             client,
             upstream: greeted.stream,
@@ -515,10 +502,9 @@ impl Arrival {
             control,
             to_self,
             process_id,
-            cancel_target: greeted.cancel_target,
-            database,
             expires,
-        }))
+        };
+        Ok(Box::new(Started { joined, cancel_target: greeted.cancel_target, database }))
     }
 
     fn database(&self, plan: &StartupPlan) -> Result<String, Rejected> {

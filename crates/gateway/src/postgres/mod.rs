@@ -1,7 +1,7 @@
 //! PostgreSQL: listener, handshake, upstream and relay.
 mod catalogue;
+mod driver;
 mod handshake;
-mod relay;
 mod upstream;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     tls::TlsError,
 };
 use doorward_sql::postgres::AnalysisCache;
+use handshake::Started;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
 use tokio::{
@@ -75,8 +76,9 @@ impl Door for Endpoint {
     async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
         let started = handshake::accept(&self, Stream::Plain(socket)).await;
         drop(waiting);
-        if let Some(session) = started {
-            relay::run(self, *session).await;
+        if let Some(started) = started {
+            let Started { joined, cancel_target, database } = *started;
+            crate::relay::run(driver::Postgres { endpoint: self, cancel_target, database }, joined).await;
         }
     }
 

@@ -340,9 +340,7 @@ impl Session {
                         self.unwelcome()
                     }
                     // Of other protocols.
-                    Some(
-                        Control::Verdict(..) | Control::Analysis(_) | Control::Catalogue(_) | Control::Cancel,
-                    ) => None,
+                    Some(Control::Verdict(..) | Control::Cancel) => None,
                     None => Some("the gateway forgot this session".to_owned()),
                 },
             };

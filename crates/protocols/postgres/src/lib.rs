@@ -31,4 +31,4 @@ mod settings;
 pub mod startup;
 
 pub use auth::{ScramKeys, UpstreamAuth};
-pub use session::{End, Event, Limits, Session, SessionParts};
+pub use session::{Answer, Event, Limits, Question, Session, SessionParts};

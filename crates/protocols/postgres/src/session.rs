@@ -28,7 +28,9 @@ use crate::{
 use ahash::AHashMap;
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{ApprovalRequest, ApprovalVerdict, Enforcer, Held, Refusal, RefusalKind, UpstreamQueue};
+use doorward_enforce::{
+    ApprovalVerdict, Enforcer, Held, ProtocolSession, Refusal, RefusalKind, SessionEnd, SessionEvent, UpstreamQueue,
+};
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::{
     Catalogue,
@@ -132,36 +134,26 @@ impl Portal {
     }
 }
 
-/// What the driver has to do for the session.
+/// What only this protocol asks of its driver.
 #[derive(Debug)]
-pub enum Event {
-    /// Ask for an approval, then call [`Session::handle_verdict`].
-    Hold(Box<ApprovalRequest>),
-    /// The caller no longer waits for an approval.
-    Withdraw(ApprovalId, &'static str),
-    /// Read a text on a thread with a big stack, then call [`Session::handle_analysis`].
+pub enum Question {
+    /// Read a text on a thread with a big stack.
     Analyse(Arc<str>, Arc<Environment>),
-    /// The schema has changed: call [`Session::handle_catalogue`] with a snapshot made after this.
-    RefreshCatalogue,
-    /// Ask the upstream to cancel what it is doing.
-    CancelUpstream,
-    /// The session is over once what is queued for the client is written.
-    End(End),
+    /// The schema has changed: a snapshot made after this.
+    Catalogue,
 }
 
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The client said goodbye.
-    Terminated,
-    /// A peer broke the protocol, or the session may not go on.
-    Fault {
-        /// `client`, `upstream`, `policy` or `gateway`.
-        at_fault: &'static str,
-        /// What happened.
-        what: String,
-    },
+/// What it comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// What a text means.
+    Analysis(Result<Arc<Analysis>, SqlError>),
+    /// A newer snapshot of the schema, or why there is none.
+    Catalogue(Result<Arc<Catalogue>, String>),
 }
+
+/// What the driver has to do for the session.
+pub type Event = SessionEvent<Question>;
 
 /// What a paused message waits for.
 #[derive(Debug)]
@@ -309,123 +301,6 @@ impl Session {
         }
     }
 
-    /// Bytes from the client.
-    pub fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
-        self.client_in.extend_from_slice(bytes);
-        self.pump(now);
-    }
-
-    /// Bytes from the upstream.
-    pub fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
-        self.read_answers(bytes, now);
-        self.pump(now);
-    }
-
-    /// Goes on with what waited, for instance after the upstream has taken bytes.
-    pub fn pump(&mut self, now: Timestamp) {
-        self.read_requests(now);
-        self.release();
-    }
-
-    /// The verdict on the approval that was asked for by [`Event::Hold`].
-    pub fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
-        match std::mem::replace(&mut self.pause, Pause::None) {
-            Pause::Approval(waiting) if waiting.held.approval().id == id => self.settle(*waiting, verdict, now),
-            other @ (Pause::None | Pause::Answers | Pause::Analysis { .. } | Pause::Catalogue | Pause::Approval(_)) => {
-                self.pause = other;
-            }
-        }
-        self.pump(now);
-    }
-
-    /// The client cancels through another connection.
-    pub fn handle_cancel(&mut self, now: Timestamp) {
-        if let Pause::Approval(waiting) = &self.pause {
-            let id = waiting.held.approval().id;
-            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
-            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
-        } else {
-            self.events.push_back(Event::CancelUpstream);
-        }
-    }
-
-    /// Whether a statement that has come is still being read: a cancel now would miss it.
-    pub const fn is_reading(&self) -> bool {
-        matches!(self.pause, Pause::Analysis { .. } | Pause::Catalogue)
-    }
-
-    /// The client is gone: nothing of it may wait any longer.
-    pub fn handle_client_gone(&mut self) {
-        if let Pause::Approval(waiting) = std::mem::replace(&mut self.pause, Pause::None) {
-            self.events.push_back(Event::Withdraw(waiting.held.approval().id, "the caller went away"));
-        }
-        self.ended = true;
-    }
-
-    /// The upstream is gone: the client hears of it, unless the upstream has said so itself.
-    pub fn handle_upstream_gone(&mut self, now: Timestamp) {
-        if !self.upstream_said_goodbye {
-            self.fatal("upstream", "08006", "the database server closed the connection", None, now);
-        }
-        self.ended = true;
-    }
-
-    /// The reading asked for by [`Event::Analyse`].
-    pub fn handle_analysis(&mut self, read: Result<Arc<Analysis>, SqlError>, now: Timestamp) {
-        if let Pause::Analysis { result, .. } = &mut self.pause {
-            *result = Some(read);
-        }
-        self.pump(now);
-    }
-
-    /// A newer snapshot of the schema.
-    pub fn handle_catalogue(&mut self, catalogue: Arc<Catalogue>, now: Timestamp) {
-        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
-            self.catalogue = catalogue;
-            self.revealed.clear();
-        }
-        if matches!(self.pause, Pause::Catalogue) {
-            self.pause = Pause::None;
-        }
-        self.pump(now);
-    }
-
-    /// The recording cannot be written: requests are refused while a reason is given.
-    pub fn suspend(&mut self, reason: Option<String>) {
-        self.enforcer.suspend(reason);
-    }
-
-    /// Whether the session may go on; ends it with a message to the client if it may not.
-    pub fn check_welcome(&mut self, now: Timestamp) {
-        if let Err(refusal) = self.enforcer.still_welcome(now) {
-            self.fatal("policy", "57P01", &refusal.message, refusal.hint.as_deref(), now);
-        }
-    }
-
-    /// Ends the session with a message: it was killed, or the gateway shuts down.
-    pub fn shut(&mut self, message: &str, now: Timestamp) {
-        self.fatal("gateway", "57P01", message, None, now);
-    }
-
-    /// What the driver has to do next.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Whether more bytes of the client should be read.
-    pub fn wants_client(&self) -> bool {
-        !self.ended
-            && matches!(self.pause, Pause::None | Pause::Approval(_))
-            && self.to_upstream.len() < self.limits.backlog
-            && !self.pipeline.is_full()
-            && (matches!(self.pause, Pause::None) || self.client_in.len() < 64 * 1024)
-    }
-
-    /// Whether more bytes of the upstream should be read.
-    pub fn wants_upstream(&self) -> bool {
-        !self.ended && self.to_client.len() < self.limits.backlog
-    }
-
     /// Whether a request waits for a human.
     pub const fn is_held(&self) -> bool {
         matches!(self.pause, Pause::Approval(_))
@@ -436,27 +311,22 @@ impl Session {
         self.pipeline.is_empty() && self.client_in.is_empty() && matches!(self.pause, Pause::None)
     }
 
-    /// Bytes for the client.
-    pub fn to_client(&mut self) -> &mut BytesMut {
-        &mut self.to_client
+    /// The reading of a text that was asked for.
+    fn take_analysis(&mut self, read: Result<Arc<Analysis>, SqlError>) {
+        if let Pause::Analysis { result, .. } = &mut self.pause {
+            *result = Some(read);
+        }
     }
 
-    /// Bytes for the upstream.
-    pub fn to_upstream(&mut self) -> &mut UpstreamQueue {
-        &mut self.to_upstream
-    }
-
-    /// Counts changes of the policies this session is judged by.
-    pub fn generation(&self) -> u64 {
-        self.enforcer.generation()
-    }
-
-    /// Writes an event of this session into the audit log.
-    ///
-    /// # Errors
-    /// Where it cannot be kept.
-    pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
-        self.enforcer.note(kind, now).map(|_| ())
+    /// A newer snapshot of the schema.
+    fn take_catalogue(&mut self, catalogue: Arc<Catalogue>) {
+        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
+            self.catalogue = catalogue;
+            self.revealed.clear();
+        }
+        if matches!(self.pause, Pause::Catalogue) {
+            self.pause = Pause::None;
+        }
     }
 
     /// Gives memory back that an idle session does not need.
@@ -489,7 +359,7 @@ impl Session {
         let fault = AuditKind::Fault { at_fault: at_fault.to_owned(), what: message.to_owned() };
         // The session ends either way; an audit log that cannot take this has refused everything else too.
         let _kept = self.enforcer.note(fault, now);
-        self.events.push_back(Event::End(End::Fault { at_fault, what: message.to_owned() }));
+        self.events.push_back(Event::End(SessionEnd::Fault { at_fault, what: message.to_owned() }));
     }
 
     fn client_misbehaved(&mut self, what: &str, now: Timestamp) {
@@ -498,6 +368,129 @@ impl Session {
 
     fn upstream_misbehaved(&mut self, what: &str, now: Timestamp) {
         self.fatal("upstream", "08P01", &format!("protocol violation by the database server: {what}"), None, now);
+    }
+}
+
+impl ProtocolSession for Session {
+    type Question = Question;
+    type Answer = Answer;
+
+    fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
+        self.client_in.extend_from_slice(bytes);
+        self.pump(now);
+    }
+
+    fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
+        self.read_answers(bytes, now);
+        self.pump(now);
+    }
+
+    fn pump(&mut self, now: Timestamp) {
+        self.read_requests(now);
+        self.release();
+    }
+
+    fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
+        match std::mem::replace(&mut self.pause, Pause::None) {
+            Pause::Approval(waiting) if waiting.held.approval().id == id => self.settle(*waiting, verdict, now),
+            other @ (Pause::None | Pause::Answers | Pause::Analysis { .. } | Pause::Catalogue | Pause::Approval(_)) => {
+                self.pause = other;
+            }
+        }
+        self.pump(now);
+    }
+
+    fn handle_cancel(&mut self, now: Timestamp) {
+        if let Pause::Approval(waiting) = &self.pause {
+            let id = waiting.held.approval().id;
+            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
+            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
+        } else {
+            self.events.push_back(Event::CancelUpstream);
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.pause, Pause::Analysis { .. } | Pause::Catalogue)
+    }
+
+    fn handle_client_gone(&mut self) {
+        if let Pause::Approval(waiting) = std::mem::replace(&mut self.pause, Pause::None) {
+            self.events.push_back(Event::Withdraw(waiting.held.approval().id, "the caller went away"));
+        }
+        self.ended = true;
+    }
+
+    fn handle_upstream_gone(&mut self, now: Timestamp) {
+        if !self.upstream_said_goodbye {
+            self.fatal("upstream", "08006", "the database server closed the connection", None, now);
+        }
+        self.ended = true;
+    }
+
+    fn handle_answer(&mut self, answer: Answer, now: Timestamp) {
+        match answer {
+            Answer::Analysis(read) => self.take_analysis(read),
+            Answer::Catalogue(Ok(catalogue)) => self.take_catalogue(catalogue),
+            Answer::Catalogue(Err(why)) => {
+                return self.shut(&format!("the schema of the database could not be read: {why}"), now);
+            }
+        }
+        self.pump(now);
+    }
+
+    fn suspend(&mut self, reason: Option<String>) {
+        self.enforcer.suspend(reason);
+    }
+
+    fn check_welcome(&mut self, now: Timestamp) {
+        if let Err(refusal) = self.enforcer.still_welcome(now) {
+            self.fatal("policy", "57P01", &refusal.message, refusal.hint.as_deref(), now);
+        }
+    }
+
+    fn shut(&mut self, message: &str, now: Timestamp) {
+        self.fatal("gateway", "57P01", message, None, now);
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn wants_client(&self) -> bool {
+        !self.ended
+            && matches!(self.pause, Pause::None | Pause::Approval(_))
+            && self.to_upstream.len() < self.limits.backlog
+            && !self.pipeline.is_full()
+            && (matches!(self.pause, Pause::None) || self.client_in.len() < 64 * 1024)
+    }
+
+    fn wants_upstream(&self) -> bool {
+        !self.ended && self.to_client.len() < self.limits.backlog
+    }
+
+    fn to_client(&mut self) -> &mut BytesMut {
+        &mut self.to_client
+    }
+
+    fn to_upstream(&mut self) -> &mut UpstreamQueue {
+        &mut self.to_upstream
+    }
+
+    fn generation(&self) -> u64 {
+        self.enforcer.generation()
+    }
+
+    fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
+        self.enforcer.note(kind, now).map(|_| ())
+    }
+
+    fn say_held(&mut self, id: ApprovalId, link: &str, who: &str, expires_in: &str) {
+        let message = format!("waiting for approval {id} by {who}, for at most {expires_in}");
+        let hint = format!("decide at {link} or with: doorward approvals approve {id}");
+        let mut out = Vec::new();
+        render::notice(&mut out, "00000", &message, Some(&hint));
+        self.say(&out);
     }
 }
 

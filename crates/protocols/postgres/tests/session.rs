@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
-    AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, SessionDecisions, Subject,
-    Ticket, Verdict,
+    AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, ProtocolSession as _,
+    SessionDecisions, Subject, Ticket, Verdict,
 };
 use doorward_model::{
     Access, Action, AuditEvent, ConnectionInfo, ConnectionName, Principal, PrincipalKind, Resource, SessionId,
     Timestamp,
 };
-use doorward_postgres::{Event, Limits, Session, SessionParts};
+use doorward_postgres::{Answer, Event, Limits, Question, Session, SessionParts};
 use doorward_sql::{
     Catalogue,
     postgres::{AnalysisCache, analyse},
@@ -212,8 +212,12 @@ fn play(steps: &[(bool, u8, Vec<u8>)], cut: usize) {
         }
         while let Some(event) = s.poll_event() {
             match event {
-                Event::Analyse(text, environment) => s.handle_analysis(analyse(&text, &environment).map(Arc::new), now),
-                Event::RefreshCatalogue => s.handle_catalogue(Arc::new(Catalogue::default()), now),
+                Event::Ask(Question::Analyse(text, environment)) => {
+                    s.handle_answer(Answer::Analysis(analyse(&text, &environment).map(Arc::new)), now);
+                }
+                Event::Ask(Question::Catalogue) => {
+                    s.handle_answer(Answer::Catalogue(Ok(Arc::new(Catalogue::default()))), now);
+                }
                 Event::Hold(_) | Event::Withdraw(..) | Event::CancelUpstream | Event::End(_) => {}
             }
         }

@@ -1,5 +1,5 @@
 //! The client's messages: read, decided, forwarded, held or refused.
-use super::{Event, Pause, Portal, Prepared, Session, SqlPrepared, Waiting, not_understood, text_of};
+use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, not_understood, text_of};
 use crate::{
     codec::{self, ClientMessage, Target},
     facts::{self, Meaning},
@@ -7,7 +7,7 @@ use crate::{
     pipeline::{Done, Expect, InFlight, Running},
     render::{self, Rejection},
 };
-use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request};
+use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request, SessionEnd};
 use doorward_model::{AuditKind, Name, Timestamp};
 use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, analyse, cost};
 use std::sync::{
@@ -129,7 +129,7 @@ impl Session {
             ClientMessage::FunctionCall { oid, .. } => self.on_function_call(oid, frame, now),
             ClientMessage::Terminate => {
                 self.ended = true;
-                self.events.push_back(Event::End(super::End::Terminated));
+                self.events.push_back(Event::End(SessionEnd::Terminated));
                 self.own(render::terminate)
             }
             ClientMessage::Password(_) => {
@@ -148,7 +148,7 @@ impl Session {
         if matches!(message, ClientMessage::Terminate) {
             self.answering.copy_in = false;
             self.ended = true;
-            self.events.push_back(Event::End(super::End::Terminated));
+            self.events.push_back(Event::End(SessionEnd::Terminated));
             return self.own(render::terminate);
         }
         if !matches!(message, ClientMessage::Sync | ClientMessage::Flush) {
@@ -461,17 +461,8 @@ impl Session {
         self.carry_out(outcome, &frame, meaning, portal, now);
     }
 
-    /// Tells the caller that a request waits, and where it is decided.
-    pub fn say_held(&mut self, id: doorward_model::ApprovalId, link: &str, who: &str, expires_in: &str) {
-        let message = format!("waiting for approval {id} by {who}, for at most {expires_in}");
-        let hint = format!("decide at {link} or with: doorward approvals approve {id}");
-        let mut out = Vec::new();
-        render::notice(&mut out, "00000", &message, Some(&hint));
-        self.say(&out);
-    }
-
     /// Writes a whole message of the gateway's own between two of the upstream's.
-    fn say(&mut self, message: &[u8]) {
+    pub(super) fn say(&mut self, message: &[u8]) {
         if self.answering.passing == 0 {
             self.to_client.extend_from_slice(message);
         } else {
@@ -602,7 +593,7 @@ impl Session {
             return Reading::Wait;
         }
         if self.status == b'I' && self.pipeline.is_empty() && self.settings.take_schema_changed() {
-            self.events.push_back(Event::RefreshCatalogue);
+            self.events.push_back(Event::Ask(Question::Catalogue));
             self.pause = Pause::Catalogue;
             return Reading::Wait;
         }
@@ -642,7 +633,7 @@ impl Session {
             },
             Cost::Offload => {
                 let text: Arc<str> = Arc::from(text);
-                self.events.push_back(Event::Analyse(Arc::clone(&text), environment));
+                self.events.push_back(Event::Ask(Question::Analyse(Arc::clone(&text), environment)));
                 self.pause = Pause::Analysis { text, result: None };
                 Reading::Wait
             }

@@ -3,12 +3,14 @@
 //! One task polls everything: bytes of both sides, the audit log, the recording, what other tasks
 //! send. Neither direction waits for the other, so a pipeline of any length with answers of any
 //! size cannot deadlock.
-use super::{Endpoint, handshake::Started};
-use crate::{registry::Control, services::now, stream::Stream};
+use crate::{
+    registry::Control,
+    services::{Services, now},
+    stream::Stream,
+};
 use bytes::{Buf as _, BytesMut};
-use doorward_enforce::ApprovalRequest;
+use doorward_enforce::{ApprovalRequest, ProtocolSession, SessionEnd, SessionEvent};
 use doorward_model::{AuditKind, SessionId, Timestamp};
-use doorward_postgres::{End, Event, Session};
 use doorward_record::{Direction, Recording};
 use std::{
     cell::RefCell,
@@ -34,22 +36,47 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
 }
 
+/// What a protocol does for its sessions outside of them.
+pub(crate) trait Driver: Send {
+    /// Its sessions.
+    type Session: ProtocolSession;
+
+    /// What the gateway has for all.
+    fn services(&self) -> &Services;
+    /// Sets to work on what a session asks; the answer is sent when it is there. Why not, where it cannot.
+    fn ask(&self, question: Question<Self>, tell: mpsc::UnboundedSender<Answer<Self>>) -> Result<(), String>;
+    /// Asks the upstream to cancel what it is doing.
+    fn cancel_upstream(&self);
+}
+
+type Question<D> = <<D as Driver>::Session as ProtocolSession>::Question;
+type Answer<D> = <<D as Driver>::Session as ProtocolSession>::Answer;
+
+/// A session with its sockets, after log-in.
+pub(crate) struct Joined<S> {
+    pub(crate) id: SessionId,
+    pub(crate) client: Stream,
+    pub(crate) upstream: Stream,
+    pub(crate) session: S,
+    pub(crate) recording: Recording,
+    pub(crate) control: mpsc::UnboundedReceiver<Control>,
+    pub(crate) to_self: mpsc::UnboundedSender<Control>,
+    /// The number by which callers cancel.
+    pub(crate) process_id: u32,
+    /// When the identity ends.
+    pub(crate) expires: Timestamp,
+}
+
 /// How a relay ended, for the audit log.
 struct Finished(String);
 
-struct Relay {
-    endpoint: Arc<Endpoint>,
-    id: SessionId,
-    client: Stream,
-    upstream: Stream,
-    session: Session,
-    recording: Recording,
-    control: mpsc::UnboundedReceiver<Control>,
-    to_self: mpsc::UnboundedSender<Control>,
+struct Relay<D: Driver> {
+    driver: D,
+    joined: Joined<D::Session>,
+    answers: mpsc::UnboundedReceiver<Answer<D>>,
+    answer: mpsc::UnboundedSender<Answer<D>>,
     /// Bytes for the client that are recorded and on their way.
     outgoing: BytesMut,
-    cancel_target: super::upstream::CancelTarget,
-    database: String,
     deadline: Pin<Box<tokio::time::Sleep>>,
     generation: u64,
     unhealthy: bool,
@@ -62,34 +89,16 @@ struct Relay {
 }
 
 /// Runs a session to its end.
-pub(crate) async fn run(endpoint: Arc<Endpoint>, started: Started) {
-    let Started {
-        id,
-        client,
-        upstream,
-        session,
-        recording,
-        control,
-        to_self,
-        process_id,
-        cancel_target,
-        database,
-        expires,
-    } = started;
-    let lasts = expires.since(now());
+pub(crate) async fn run<D: Driver>(driver: D, joined: Joined<D::Session>) {
+    let lasts = joined.expires.since(now());
+    let (answer, answers) = mpsc::unbounded_channel();
     let mut relay = Relay {
-        generation: session.generation(),
-        endpoint,
-        id,
-        client,
-        upstream,
-        session,
-        recording,
-        control,
-        to_self,
+        generation: joined.session.generation(),
+        driver,
+        joined,
+        answers,
+        answer,
         outgoing: BytesMut::new(),
-        cancel_target,
-        database,
         deadline: Box::pin(tokio::time::sleep(lasts)),
         unhealthy: false,
         cancel_due: false,
@@ -99,10 +108,10 @@ pub(crate) async fn run(endpoint: Arc<Endpoint>, started: Started) {
         upstream_bytes: 0,
     };
     let Finished(reason) = poll_fn(|cx| relay.poll(cx)).await;
-    relay.close(reason, process_id).await;
+    relay.close(reason).await;
 }
 
-impl Relay {
+impl<D: Driver> Relay<D> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
         for _ in 0..ROUNDS {
             let now = now();
@@ -136,8 +145,8 @@ impl Relay {
     fn is_over(&mut self) -> bool {
         self.finished.is_some()
             && self.outgoing.is_empty()
-            && self.session.to_client().is_empty()
-            && (self.upstream_closed || self.session.to_upstream().is_empty())
+            && self.joined.session.to_client().is_empty()
+            && (self.upstream_closed || self.joined.session.to_upstream().is_empty())
     }
 
     /// Whether what is left to say has waited too long: a client that does not read must not keep its session.
@@ -152,26 +161,25 @@ impl Relay {
 
     fn poll_control(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some(message)) = self.control.poll_recv(cx) {
+        while let Poll::Ready(Some(message)) = self.joined.control.poll_recv(cx) {
             progress = true;
             match message {
-                Control::Verdict(id, verdict) => self.session.handle_verdict(id, verdict, now),
-                Control::Analysis(result) => self.session.handle_analysis(result, now),
-                Control::Catalogue(Ok(catalogue)) => self.session.handle_catalogue(catalogue, now),
-                Control::Catalogue(Err(why)) => {
-                    self.session.shut(&format!("the schema of the database could not be read: {why}"), now);
-                }
+                Control::Verdict(id, verdict) => self.joined.session.handle_verdict(id, verdict, now),
                 Control::Cancel => self.cancel_due = true,
-                Control::CheckWelcome => self.session.check_welcome(now),
-                Control::Shut(message) => self.session.shut(&message, now),
+                Control::CheckWelcome => self.joined.session.check_welcome(now),
+                Control::Shut(message) => self.joined.session.shut(&message, now),
             }
         }
-        if self.generation != self.session.generation() {
-            self.generation = self.session.generation();
-            self.session.check_welcome(now);
+        while let Poll::Ready(Some(answer)) = self.answers.poll_recv(cx) {
+            progress = true;
+            self.joined.session.handle_answer(answer, now);
+        }
+        if self.generation != self.joined.session.generation() {
+            self.generation = self.joined.session.generation();
+            self.joined.session.check_welcome(now);
         }
         if self.finished.is_none() && self.deadline.as_mut().poll(cx).is_ready() {
-            self.session.check_welcome(now);
+            self.joined.session.check_welcome(now);
             self.deadline.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
             progress = true;
         }
@@ -181,45 +189,51 @@ impl Relay {
     /// A cancel request came after the statements it is meant for, on another connection: it must not
     /// overtake those that are still read here or wait for their audit entry.
     fn pass_cancel(&mut self, now: Timestamp) -> bool {
-        let committed = self.endpoint.services.audit.committed();
-        if !self.cancel_due || self.session.is_reading() || self.session.to_upstream().waits_for(committed).is_some() {
+        let committed = self.driver.services().audit.committed();
+        if !self.cancel_due
+            || self.joined.session.is_reading()
+            || self.joined.session.to_upstream().waits_for(committed).is_some()
+        {
             return false;
         }
         self.cancel_due = false;
-        self.session.handle_cancel(now);
+        self.joined.session.handle_cancel(now);
         true
     }
 
     /// While the recording cannot be written, requests are refused.
     fn check_recording(&mut self, _now: Timestamp) {
-        match self.recording.health() {
+        match self.joined.recording.health() {
             Ok(()) if self.unhealthy => {
                 self.unhealthy = false;
-                self.session.suspend(None);
+                self.joined.session.suspend(None);
             }
             Ok(()) => {}
             Err(why) => {
                 self.unhealthy = true;
-                self.session.suspend(Some(format!("the recording cannot be written: {why}")));
+                self.joined.session.suspend(Some(format!("the recording cannot be written: {why}")));
             }
         }
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Result<bool, String> {
-        if self.finished.is_some() || !self.session.wants_client() || self.recording.poll_ready(cx).is_pending() {
+        if self.finished.is_some()
+            || !self.joined.session.wants_client()
+            || self.joined.recording.poll_ready(cx).is_pending()
+        {
             return Ok(false);
         }
-        SCRATCH.with_borrow_mut(|scratch| match self.client.poll_read_into(cx, scratch) {
+        SCRATCH.with_borrow_mut(|scratch| match self.joined.client.poll_read_into(cx, scratch) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(n)) if n > 0 => {
                 let bytes = scratch.get(..n).unwrap_or_default();
                 self.client_bytes += n as u64;
-                self.recording.frame(Direction::Client, now, bytes);
-                self.session.handle_client(bytes, now);
+                self.joined.recording.frame(Direction::Client, now, bytes);
+                self.joined.session.handle_client(bytes, now);
                 Ok(true)
             }
             Poll::Ready(ended) => {
-                self.session.handle_client_gone();
+                self.joined.session.handle_client_gone();
                 self.take_events(now);
                 Err(match ended {
                     Ok(_) => "the client closed the connection".into(),
@@ -231,19 +245,22 @@ impl Relay {
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
-        if self.upstream_closed || !self.session.wants_upstream() || self.recording.poll_ready(cx).is_pending() {
+        if self.upstream_closed
+            || !self.joined.session.wants_upstream()
+            || self.joined.recording.poll_ready(cx).is_pending()
+        {
             return false;
         }
-        SCRATCH.with_borrow_mut(|scratch| match self.upstream.poll_read_into(cx, scratch) {
+        SCRATCH.with_borrow_mut(|scratch| match self.joined.upstream.poll_read_into(cx, scratch) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
-                self.session.handle_upstream(scratch.get(..n).unwrap_or_default(), now);
+                self.joined.session.handle_upstream(scratch.get(..n).unwrap_or_default(), now);
                 true
             }
             Poll::Ready(_) => {
                 self.upstream_closed = true;
                 if self.finished.is_none() {
-                    self.session.handle_upstream_gone(now);
+                    self.joined.session.handle_upstream_gone(now);
                     self.finish("the upstream closed the connection".into());
                 }
                 true
@@ -253,9 +270,9 @@ impl Relay {
 
     fn write_upstream(&mut self, cx: &mut Context<'_>, now: Timestamp) -> bool {
         let mut progress = false;
-        let audit = Arc::clone(&self.endpoint.services.audit);
+        let audit = Arc::clone(&self.driver.services().audit);
         while !self.upstream_closed {
-            let queue = self.session.to_upstream();
+            let queue = self.joined.session.to_upstream();
             let committed = audit.committed();
             let waits_for = queue.waits_for(committed);
             let ready = queue.ready(committed);
@@ -266,7 +283,7 @@ impl Relay {
                     Poll::Ready(Ok(())) => continue,
                     Poll::Ready(Err(e)) => {
                         self.upstream_closed = true;
-                        self.session.shut(&format!("nothing more was sent to the database: {e}"), now);
+                        self.joined.session.shut(&format!("nothing more was sent to the database: {e}"), now);
                         return true;
                     }
                 }
@@ -274,9 +291,9 @@ impl Relay {
             if ready.is_empty() {
                 break;
             }
-            match Pin::new(&mut self.upstream).poll_write(cx, ready) {
+            match Pin::new(&mut self.joined.upstream).poll_write(cx, ready) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    self.session.to_upstream().sent(n);
+                    self.joined.session.to_upstream().sent(n);
                     progress = true;
                 }
                 Poll::Ready(_) => {
@@ -286,12 +303,12 @@ impl Relay {
                 Poll::Pending => break,
             }
         }
-        if self.upstream.is_tls() && !self.upstream_closed {
-            let _later = Pin::new(&mut self.upstream).poll_flush(cx);
+        if self.joined.upstream.is_tls() && !self.upstream_closed {
+            let _later = Pin::new(&mut self.joined.upstream).poll_flush(cx);
         }
         if progress {
             // Room was made: requests that waited for it are read.
-            self.session.pump(now);
+            self.joined.session.pump(now);
         }
         progress
     }
@@ -300,14 +317,14 @@ impl Relay {
         let mut progress = false;
         loop {
             if self.outgoing.is_empty() {
-                if self.session.to_client().is_empty() {
+                if self.joined.session.to_client().is_empty() {
                     break;
                 }
-                self.outgoing = std::mem::take(self.session.to_client());
+                self.outgoing = std::mem::take(self.joined.session.to_client());
                 self.upstream_bytes += self.outgoing.len() as u64;
-                self.recording.frame(Direction::Upstream, now, &self.outgoing);
+                self.joined.recording.frame(Direction::Upstream, now, &self.outgoing);
             }
-            match Pin::new(&mut self.client).poll_write(cx, &self.outgoing) {
+            match Pin::new(&mut self.joined.client).poll_write(cx, &self.outgoing) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.outgoing.advance(n);
                     if self.outgoing.is_empty() {
@@ -316,41 +333,36 @@ impl Relay {
                     progress = true;
                 }
                 Poll::Ready(_) => {
-                    self.session.handle_client_gone();
+                    self.joined.session.handle_client_gone();
                     self.take_events(now);
                     return Err("the client closed the connection".into());
                 }
                 Poll::Pending => break,
             }
         }
-        if self.client.is_tls() {
-            let _later = Pin::new(&mut self.client).poll_flush(cx);
+        if self.joined.client.is_tls() {
+            let _later = Pin::new(&mut self.joined.client).poll_flush(cx);
         }
         Ok(progress)
     }
 
     fn take_events(&mut self, now: Timestamp) -> bool {
         let mut progress = false;
-        while let Some(event) = self.session.poll_event() {
+        while let Some(event) = self.joined.session.poll_event() {
             progress = true;
             match event {
-                Event::Hold(request) => self.ask(*request, now),
-                Event::Withdraw(id, why) => self.endpoint.services.approvals.withdraw(id, why),
-                Event::Analyse(text, environment) => {
-                    let tell = self.to_self.clone();
-                    let answer = Box::new(move |result| {
-                        let _gone = tell.send(Control::Analysis(result));
-                    });
-                    if !self.endpoint.services.analysis.read(text, environment, answer) {
-                        self.session.shut("too many long statements wait to be read: try again later", now);
+                SessionEvent::Hold(request) => self.hold(*request, now),
+                SessionEvent::Withdraw(id, why) => self.driver.services().approvals.withdraw(id, why),
+                SessionEvent::Ask(question) => {
+                    if let Err(why) = self.driver.ask(question, self.answer.clone()) {
+                        self.joined.session.shut(&why, now);
                     }
                 }
-                Event::RefreshCatalogue => self.refresh_catalogue(),
-                Event::CancelUpstream => self.cancel_upstream(),
-                Event::End(end) => {
+                SessionEvent::CancelUpstream => self.driver.cancel_upstream(),
+                SessionEvent::End(end) => {
                     self.finish(match end {
-                        End::Terminated => "terminated by the client".into(),
-                        End::Fault { at_fault, what } => format!("{at_fault}: {what}"),
+                        SessionEnd::Terminated => "terminated by the client".into(),
+                        SessionEnd::Fault { at_fault, what } => format!("{at_fault}: {what}"),
                     });
                 }
             }
@@ -358,14 +370,14 @@ impl Relay {
         progress
     }
 
-    fn ask(&mut self, request: ApprovalRequest, now: Timestamp) {
-        let tell = self.to_self.clone();
+    fn hold(&mut self, request: ApprovalRequest, now: Timestamp) {
+        let tell = self.joined.to_self.clone();
         let id = request.id;
         let who: Vec<String> = request.requirements.iter().map(|r| r.groups.join(" or ")).collect();
         let minutes = request.expires.since(now).as_secs().div_ceil(60);
-        let link = self.endpoint.services.approvals.link(id);
-        self.session.say_held(id, &link, &who.join(" and "), &format!("{minutes} min"));
-        self.endpoint.services.approvals.submit(
+        let link = self.driver.services().approvals.link(id);
+        self.joined.session.say_held(id, &link, &who.join(" and "), &format!("{minutes} min"));
+        self.driver.services().approvals.submit(
             request,
             Box::new(move |verdict| {
                 let _gone = tell.send(Control::Verdict(id, verdict));
@@ -373,40 +385,23 @@ impl Relay {
         );
     }
 
-    fn refresh_catalogue(&self) {
-        let (endpoint, database, tell) = (Arc::clone(&self.endpoint), self.database.clone(), self.to_self.clone());
-        tokio::spawn(async move {
-            let fresh = endpoint.catalogues.refresh(&endpoint, &database).await;
-            let _gone = tell.send(Control::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
-        });
-    }
-
-    fn cancel_upstream(&self) {
-        let (endpoint, target) = (Arc::clone(&self.endpoint), self.cancel_target.clone());
-        tokio::spawn(async move {
-            let sent = tokio::time::timeout(Duration::from_secs(10), super::upstream::cancel(&endpoint, &target)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                tracing::warn!(connection = %endpoint.connection.info.name, "a cancel request did not reach the upstream");
-            }
-        });
-    }
-
-    async fn close(mut self, reason: String, process_id: u32) {
+    async fn close(self, reason: String) {
         use tokio::io::AsyncWriteExt as _;
+        let Self { driver, joined, client_bytes, upstream_bytes, .. } = self;
+        let Joined { id, mut client, mut upstream, mut session, recording, process_id, .. } = joined;
         let goodbye = async {
-            let _left = self.client.flush().await;
-            let _left = self.client.shutdown().await;
-            let _left = self.upstream.flush().await;
-            let _left = self.upstream.shutdown().await;
+            let _left = client.flush().await;
+            let _left = client.shutdown().await;
+            let _left = upstream.flush().await;
+            let _left = upstream.shutdown().await;
         };
         let _slow = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
-        let Self { endpoint, recording, mut session, id, client_bytes, upstream_bytes, .. } = self;
         recording.finish(now(), &reason);
         let ended = AuditKind::SessionEnded { reason, client_bytes, upstream_bytes };
         if let Err(refusal) = session.note(ended, now()) {
             tracing::error!(session = %id, "the end of a session is not in the audit log: {}", refusal.message);
         }
         // Last: a gateway that stops waits for the sessions that are registered, and then closes its log.
-        endpoint.services.registry.remove(id, Some(process_id));
+        driver.services().registry.remove(id, Some(process_id));
     }
 }

@@ -1,0 +1,60 @@
+//! What PostgreSQL sessions ask of the gateway: texts read on threads with a big stack, fresh schemas, cancel requests.
+use super::{Endpoint, upstream};
+use crate::{relay::Driver, services::Services};
+use doorward_postgres::{Answer, Question, Session};
+use doorward_sql::postgres::analyse;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How long the upstream may take to accept a cancel request.
+const CANCEL: Duration = Duration::from_secs(10);
+
+/// One session's ends outside of it.
+pub(crate) struct Postgres {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) cancel_target: upstream::CancelTarget,
+    pub(crate) database: String,
+}
+
+impl Postgres {
+    fn refresh_catalogue(&self, tell: UnboundedSender<Answer>) {
+        let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
+        tokio::spawn(async move {
+            let fresh = endpoint.catalogues.refresh(&endpoint, &database).await;
+            let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
+        });
+    }
+}
+
+impl Driver for Postgres {
+    type Session = Session;
+
+    fn services(&self) -> &Services {
+        &self.endpoint.services
+    }
+
+    fn ask(&self, question: Question, tell: UnboundedSender<Answer>) -> Result<(), String> {
+        match question {
+            Question::Catalogue => self.refresh_catalogue(tell),
+            Question::Analyse(text, environment) => {
+                let read = Box::new(move || {
+                    let _gone = tell.send(Answer::Analysis(analyse(&text, &environment).map(Arc::new)));
+                });
+                if !self.services().analysis.run(read) {
+                    return Err("too many long statements wait to be read: try again later".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel_upstream(&self) {
+        let (endpoint, target) = (Arc::clone(&self.endpoint), self.cancel_target.clone());
+        tokio::spawn(async move {
+            let sent = tokio::time::timeout(CANCEL, upstream::cancel(&endpoint, &target)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                tracing::warn!(connection = %endpoint.connection.info.name, "a cancel request did not reach the upstream");
+            }
+        });
+    }
+}
