@@ -124,7 +124,10 @@ impl Veil<'_> {
             return false;
         }
         let wanted = self.types.iter().map(|(kind, _)| *kind).collect();
-        self.found_in(value, Hint::default(), wanted)
+        // In most objects nothing is found, and most of their texts are short: one look at all of them does.
+        let mut all = Texts { detector: self.detector, wanted, hint: Hint::default(), bytes: Vec::new(), hit: false };
+        all.add(value, Hint::default());
+        all.is_hit() && self.found_in(value, Hint::default(), wanted)
     }
 
     fn found_in(&self, value: &mut Value, hint: Hint, wanted: TypeSet) -> bool {
@@ -167,8 +170,7 @@ impl Veil<'_> {
             *text = String::from_utf8_lossy(&masked).into_owned();
             return true;
         }
-        // The shortest value that anything is found in is longer than that.
-        if text.len() < 8 || !text.len().is_multiple_of(4) {
+        if !may_be_bytes(text) {
             return false;
         }
         let Ok(bytes) = BASE64_STANDARD.decode(text.as_bytes()) else { return false };
@@ -218,6 +220,68 @@ impl Veil<'_> {
         let mut masked = value.clone();
         self.cover(&mut masked, place, kind, hidden) && masked == *value
     }
+}
+
+/// How much text is looked at at once, in bytes.
+const AT_ONCE: usize = 64 * 1024;
+
+/// Texts of a value, a line each: whether anything may be found in any of them. Says yes more often than looking at each.
+struct Texts<'a> {
+    detector: &'a Detector,
+    wanted: TypeSet,
+    hint: Hint,
+    bytes: Vec<u8>,
+    hit: bool,
+}
+
+impl Texts<'_> {
+    fn add(&mut self, value: &Value, hint: Hint) {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => self.line(number.to_string().as_bytes(), hint),
+            Value::String(text) => {
+                self.line(text.as_bytes(), hint);
+                if may_be_bytes(text) {
+                    let before = self.bytes.len();
+                    if BASE64_STANDARD.decode_vec(text.as_bytes(), &mut self.bytes).is_err() {
+                        self.bytes.truncate(before);
+                    }
+                    self.bytes.push(b'\n');
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add(item, hint)),
+            Value::Object(map) => {
+                for (name, value) in map {
+                    self.line(name.as_bytes(), Hint::default());
+                    self.add(value, Hint::from_column(name));
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, text: &[u8], hint: Hint) {
+        if self.bytes.len() + text.len() > AT_ONCE {
+            self.look();
+        }
+        self.hint = self.hint.or(hint);
+        self.bytes.extend_from_slice(text);
+        self.bytes.push(b'\n');
+    }
+
+    fn look(&mut self) {
+        self.hit = self.hit || self.detector.may_contain_hinted(&self.bytes, self.hint, self.wanted);
+        self.bytes.clear();
+    }
+
+    fn is_hit(mut self) -> bool {
+        self.look();
+        self.hit
+    }
+}
+
+/// Whether a text may be the base64 of something that is looked for: the shortest such value is longer than that.
+const fn may_be_bytes(text: &str) -> bool {
+    text.len() >= 8 && text.len().is_multiple_of(4)
 }
 
 /// What stands in hidden fields of an object: texts, also what they are the base64 of and as Go's `%q` and JSON write
