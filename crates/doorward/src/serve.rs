@@ -93,6 +93,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         analysis: Arc::new(AnalysisPool::start(2)?),
         detector: Arc::new(Detector::new()),
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
+        memory: Arc::default(),
     };
     let issuing = Arc::new(running.issuing(&state)?);
     let (stop, stopped) = watch::channel(false);

@@ -134,6 +134,14 @@ fn answer(stream: TcpStream) {
         ["api", "v1", "namespaces", _, "secrets", "one"] => json(&secret()),
         ["api", "v1", "namespaces", name, "secrets"] if query.contains("watch=true") => of_watch(name),
         ["api", "v1", "namespaces", name, "secrets"] => of_namespace(name),
+        // A tree takes thirty times as much, while it is waited for the labels of its namespace.
+        ["api", "v1", "pods"] => {
+            json(&format!(r#"{{"items":[{{"metadata":{{"namespace":"slow"}},"x":[{}0]}}]}}"#, "0,".repeat(1_500_000)))
+        }
+        ["api", "v1", "namespaces", "slow"] => {
+            thread::sleep(Duration::from_secs(5));
+            json("{}")
+        }
         ["api", "v1", "namespaces", _, "pods"] => json(
             r#"{"metadata":{"continue":"bmFtZQ","remainingItemCount":7},
                 "rows":[{"cells":["hunter2"]},{"cells":["hunter2"],"object":{"kind":"PartialObjectMetadata"}}]}"#,
@@ -301,6 +309,29 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
     let after = w.resident();
     slow.wait().unwrap();
     assert!(after < before + (24 << 20), "{before} {after}");
+}
+
+/// What is taken apart has room first, of all callers together.
+#[test]
+fn many_large_objects_at_once_wait_for_room() {
+    let mut w = start();
+    let before = w.resident();
+    let mut all: Vec<_> = (0..12)
+        .map(|_| w.curl("/api/v1/pods").args(["-o", "/dev/null", "--max-time", "60"]).spawn().unwrap())
+        .collect();
+    let mut most = 0;
+    for _ in 0..40 {
+        thread::sleep(Duration::from_millis(100));
+        most = most.max(w.resident());
+    }
+    for one in &mut all {
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
+    // One tree, and the texts.
+    assert!(most < before + (400 << 20), "{before} {most}");
+    let (whole, said) = w.ask("/api/v1/namespaces/any/secrets/one");
+    assert!(whole && said.ends_with("200"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What every session uses: the parts that the binary wires together.
-use crate::{AnalysisPool, Arrivals, Registry};
+use crate::{AnalysisPool, Arrivals, Memory, Registry};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint, Parked};
 use doorward_identity::CallerKey;
@@ -52,6 +52,8 @@ pub struct Services {
     pub detector: Arc<Detector>,
     /// Masks them.
     pub masker: Arc<Masker>,
+    /// Room for values that are taken apart.
+    pub memory: Arc<Memory>,
 }
 
 /// The time, read here and nowhere below.

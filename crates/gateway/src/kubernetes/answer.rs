@@ -8,7 +8,7 @@ use super::{
 use bytes::Bytes;
 use doorward_detect::StreamMasker;
 use doorward_enforce::StreamPermit;
-use doorward_kubernetes::render;
+use doorward_kubernetes::{render, veil::Told};
 use doorward_model::DataType;
 use doorward_record::Direction;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -54,7 +54,13 @@ pub(crate) fn empty() -> BoxBody<Bytes, io::Error> {
 
 /// An answer of the gateway's own.
 pub(crate) fn own(answer: &render::Answer) -> Answered {
-    json(StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &answer.body)
+    let mut response =
+        json(StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &answer.body);
+    // Clients of Kubernetes try again where they are told when.
+    if let Some(seconds) = answer.body.pointer("/details/retryAfterSeconds").and_then(Value::as_u64) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// A body that is JSON.
@@ -68,27 +74,40 @@ pub(crate) fn json(status: StatusCode, body: &Value) -> Answered {
     response
 }
 
+/// An answer of the cluster's that was read whole, as text again: whoever takes it apart has room for that.
+pub(crate) struct InVain {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: Bytes,
+}
+
+impl From<Whole> for InVain {
+    fn from(whole: Whole) -> Self {
+        Self { status: whole.status, headers: whole.headers, text: whole.body.to_string().into() }
+    }
+}
+
 /// An answer of the cluster's that was read whole: masked and recorded like any other.
-pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, whole: &Whole) -> Answered {
+pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, answer: InVain) -> Answered {
     let mut shown = Vec::new();
-    let text = whole.body.to_string();
+    let InVain { status, headers, text } = answer;
     let passed = async {
-        mask.push(&Bytes::from(text), &mut shown).await?;
+        mask.push(&text, &mut shown).await?;
         mask.finish(&mut shown).await
     };
     if let Err(why) = passed.await {
         return own(&render::status(502, "BadGateway", &format!("doorward: refused: {why}")));
     }
     let mut response = Response::new(boxed(shown.clone()));
-    *response.status_mut() = whole.status;
+    *response.status_mut() = status;
     // Warnings, what a cache may do, how long to wait.
-    *response.headers_mut() = kept_headers(&whole.headers);
+    *response.headers_mut() = kept_headers(&headers);
     if let Mask::Objects(filter) = &mask {
         filter.look_at_warnings(response.headers_mut());
     }
     response.headers_mut().remove(header::CONTENT_ENCODING);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    session.keep(request, Part::Message, Direction::Upstream, head(whole.status, response.headers()).as_bytes()).await;
+    session.keep(request, Part::Message, Direction::Upstream, head(status, response.headers()).as_bytes()).await;
     session.keep(request, Part::Message, Direction::Upstream, &shown).await;
     response
 }
@@ -124,7 +143,7 @@ pub(crate) async fn pass_seen(
     request: u32,
     permit: &Arc<StreamPermit>,
     answer: reqwest::Response,
-    look: Look<'_>,
+    look: Look,
 ) -> Answered {
     let status = answer.status();
     // Nothing here asks for compression, follows another address, or speaks another protocol.
@@ -139,8 +158,8 @@ pub(crate) async fn pass_seen(
     let watched = Watched::of(&session, &look);
     let mask = match look {
         // What the API server says in plain text are errors.
-        Look::Objects(view, object) if !view.sight.is_whole() && (status.is_success() || is_json(&headers)) => {
-            Mask::Objects(Box::new(Filter::new(&session, permit, *view, object)))
+        Look::Objects(view, told) if !view.sight.is_whole() && (status.is_success() || is_json(&headers)) => {
+            Mask::Objects(Box::new(Filter::new(&session, permit, *view, told)))
         }
         Look::Objects(..) | Look::Text => Mask::text(&session),
         Look::Not => Mask::Nothing,
@@ -168,9 +187,9 @@ pub(crate) async fn pass_seen(
 }
 
 /// How an answer is looked at.
-pub(crate) enum Look<'a> {
-    /// As objects, of which one is known.
-    Objects(Box<View>, Option<&'a Value>),
+pub(crate) enum Look {
+    /// As objects; what is hidden of one of them.
+    Objects(Box<View>, Told),
     /// As text.
     Text,
     /// Not at all: it holds no data of the cluster's users.
@@ -184,7 +203,7 @@ enum Watched {
 }
 
 impl Watched {
-    fn of(session: &Session, look: &Look<'_>) -> Self {
+    fn of(session: &Session, look: &Look) -> Self {
         match look {
             Look::Objects(view, _) => Self::Objects(view.clone()),
             Look::Text | Look::Not => Self::Types(session.hidden()),

@@ -1,8 +1,13 @@
 //! The API server, with the gateway's credential. Nothing of the caller's headers gets here but what `message.rs` lists.
 use super::{EndpointError, message::Message};
-use crate::connection::Upstream;
+use crate::{
+    connection::Upstream,
+    memory::{NoRoom, Room},
+};
+use bytes::BytesMut;
+use doorward_kubernetes::json;
 use doorward_model::Secret;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use reqwest::{
     Method, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
@@ -27,6 +32,8 @@ pub(crate) enum ClusterError {
     Slow,
     #[error("the API server's answer was not understood: {0}")]
     Odd(String),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// An answer that was read whole.
@@ -86,31 +93,39 @@ impl Cluster {
     }
 
     /// Sends a message as a question, and reads the answer whole, as JSON.
-    pub(crate) async fn ask(&self, message: &Message) -> Result<Whole, ClusterError> {
-        let asked = async { read(self.send(message).await?).await };
+    pub(crate) async fn ask(&self, message: &Message, room: &Room) -> Result<Whole, ClusterError> {
+        let asked = async { read(self.send(message).await?, room).await };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
     }
 
     /// Reads an object, or a list; none where it is not there.
-    pub(crate) async fn get(&self, target: &str) -> Result<Whole, ClusterError> {
+    pub(crate) async fn get(&self, target: &str, room: &Room) -> Result<Whole, ClusterError> {
         let asked = async {
             let request = self.request(Method::GET, target).header(ACCEPT, "application/json");
-            read(request.send().await.map_err(ClusterError::Unreachable)?).await
+            read(request.send().await.map_err(ClusterError::Unreachable)?, room).await
         };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
     }
 }
 
-async fn read(response: Response) -> Result<Whole, ClusterError> {
+async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {
     let status = response.status();
     // It has no time: that says nothing of what was asked for.
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         return Err(ClusterError::Odd(format!("{status}")));
     }
     let headers = response.headers().clone();
-    let body = http_body(response);
-    let bytes = Limited::new(body, LARGEST_OBJECT).collect().await.map_err(|e| ClusterError::Odd(e.to_string()))?;
-    let body = serde_json::from_slice(&bytes.to_bytes()).map_err(|e| ClusterError::Odd(e.to_string()))?;
+    let (mut body, mut text) = (http_body(response), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame.map_err(|e| ClusterError::Odd(e.to_string()))?.into_data() else { continue };
+        if text.len() + bytes.len() > LARGEST_OBJECT {
+            return Err(ClusterError::Odd(format!("it is longer than {LARGEST_OBJECT} bytes")));
+        }
+        room.take(bytes.len())?;
+        text.extend_from_slice(&bytes);
+    }
+    room.take(json::weight(&text).saturating_sub(text.len()))?;
+    let body = serde_json::from_slice(&text).map_err(|e| ClusterError::Odd(e.to_string()))?;
     Ok(Whole { status, headers, body })
 }
 

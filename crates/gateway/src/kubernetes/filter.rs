@@ -4,7 +4,7 @@ use super::{
     session::Session,
     view::{self, InRows, View},
 };
-use crate::services::now;
+use crate::{memory::Room, services::now};
 use doorward_enforce::StreamPermit;
 use doorward_kubernetes::{
     facts, json, object,
@@ -45,10 +45,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// For an answer. `object`: what the request is about, as it was found.
-    pub(crate) fn new(session: &Arc<Session>, permit: &Arc<StreamPermit>, view: View, object: Option<&Value>) -> Self {
-        let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
-        let told = object.map(|object| Told::of(object, &view::hidden(&fields))).unwrap_or_default();
+    /// For an answer. `told`: what is hidden of the object that the request is about.
+    pub(crate) fn new(session: &Arc<Session>, permit: &Arc<StreamPermit>, view: View, told: Told) -> Self {
         Self {
             types: session.operators(),
             session: Arc::clone(session),
@@ -93,17 +91,23 @@ impl Filter {
                     out.extend_from_slice(&text);
                 }
                 Piece::Member(name, value) => {
+                    let _room = self.room(&value).await?;
                     out.extend_from_slice(&name);
                     out.push(b':');
                     self.member(&name, value, out)?;
                 }
-                Piece::Value(value) => self.document(value, out).await?,
+                Piece::Value(value) => {
+                    let _room = self.room(&value).await?;
+                    self.document(value, out).await?;
+                }
                 Piece::Item(value) => {
+                    let _room = self.room(&value).await?;
                     let (mut item, twofold) = parsed(&value)?;
                     let seen = self.item(&mut item).await?;
                     self.element(seen.then(|changed| written(value, &item, changed | twofold)), out);
                 }
                 Piece::Row(value) => {
+                    let _room = self.room(&value).await?;
                     let (mut row, _always_anew) = parsed(&value)?;
                     let seen = self.row(&mut row).await?;
                     self.element(seen.then(|changed| written(value, &row, changed)), out);
@@ -111,6 +115,11 @@ impl Filter {
             }
         }
         Ok(())
+    }
+
+    /// Room for what is made of a value.
+    async fn room(&self, value: &[u8]) -> Result<Room, String> {
+        self.session.endpoint.services.memory.value(value).await.map_err(|why| why.to_string())
     }
 
     fn element(&mut self, element: Option<Vec<u8>>, out: &mut Vec<u8>) {
@@ -292,7 +301,9 @@ impl Filter {
         if let Some((_, known)) = self.namespaces.get(name).filter(|(at, _)| at.elapsed() < NAMESPACE) {
             return Ok(known.clone());
         }
-        let found = looked_up(&self.session.endpoint.cluster, name).await?;
+        let endpoint = &self.session.endpoint;
+        let room = endpoint.services.memory.namespace().await.map_err(|why| why.to_string())?;
+        let found = looked_up(&endpoint.cluster, name, &room).await?;
         if self.namespaces.len() >= MOST_NAMESPACES {
             self.namespaces.clear();
         }
@@ -304,6 +315,12 @@ impl Filter {
         let services = &self.session.endpoint.services;
         Veil { detector: &services.detector, masker: &services.masker, types: &self.types }
     }
+}
+
+/// What is hidden from a caller of the object that a request is about.
+pub(crate) fn told(session: &Session, view: &View, object: Option<&Value>) -> Told {
+    let fields = session.hidden_fields(&view.kind, view.path.namespace.as_deref());
+    object.map(|object| Told::of(object, &view::hidden(&fields))).unwrap_or_default()
 }
 
 /// Whether the caller sees something.
@@ -325,9 +342,9 @@ impl Seen {
     }
 }
 
-async fn looked_up(cluster: &Cluster, name: &str) -> Result<Option<Value>, String> {
+async fn looked_up(cluster: &Cluster, name: &str, room: &Room) -> Result<Option<Value>, String> {
     let failed = |why: String| format!("the namespace `{name}` could not be looked up: {why}");
-    let whole = cluster.get(&path_of(["api", "v1", "namespaces", name].into_iter())).await;
+    let whole = cluster.get(&path_of(["api", "v1", "namespaces", name].into_iter()), room).await;
     let whole = whole.map_err(|e| failed(e.to_string()))?;
     match whole.status {
         // Only what policies look at is kept.

@@ -2,7 +2,7 @@
 use super::{
     answer::{self, Answered, Look, Mask},
     cluster::ClusterError,
-    filter::Filter,
+    filter::{self, Filter},
     inquiry::{self, Found},
     message::Message,
     pages::Pages,
@@ -11,13 +11,13 @@ use super::{
     upgrade::{self, Upgrade},
     view::{self, Sight, View},
 };
-use crate::{connection::WhenHeld, services::now};
+use crate::{connection::WhenHeld, memory::Room, services::now};
 use bytes::{Bytes, BytesMut};
 use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target, Verb,
     facts::{self, Meaning},
-    patch, render,
+    json, patch, render,
     split::Form,
     veil::{self, Veil},
 };
@@ -131,7 +131,7 @@ impl Handling<'_> {
                 format!("the body holds `{mask}`, which stands for a value that you may not see: it would be lost");
             return Err(render::malformed(&what));
         }
-        if let Some(what) = self.fishes(&target, &message) {
+        if let Some(what) = self.fishes(&target, &message).await? {
             return Err(render::malformed(&what));
         }
         Ok(Read { target, message, upgrade, view })
@@ -166,19 +166,24 @@ impl Handling<'_> {
     }
 
     /// What of a request would tell, by whether or how it succeeds, a value that the caller may not see.
-    fn fishes(&self, target: &Target, message: &Message) -> Option<String> {
-        let path = target.resource()?;
+    async fn fishes(&self, target: &Target, message: &Message) -> Result<Option<String>, render::Answer> {
+        let Some(path) = target.resource() else { return Ok(None) };
         let hidden = self.session.hidden_somewhere(path);
         if hidden.is_empty() {
-            return None;
+            return Ok(None);
         }
-        if let (Verb::Patch, Some(what)) = (target.verb, patch::looks_at_values(&message.body)) {
-            return Some(format!("a JSON patch with `{what}`, of an object with values that you may not see"));
+        if target.verb == Verb::Patch {
+            let room = room(self.session).await?;
+            room.take(json::weight(&message.body)).map_err(|why| render::busy(&why.to_string()))?;
+            if let Some(what) = patch::looks_at_values(&message.body) {
+                let what = format!("a JSON patch with `{what}`, of an object with values that you may not see");
+                return Ok(Some(what));
+            }
         }
         let of = |name| target.parameter(name).unwrap_or_default();
         let (labels, fields) = (of("labelSelector"), of("fieldSelector"));
-        let told = hidden.iter().find(|field| field.is_selected(labels, fields))?;
-        Some(format!("a selector that looks at `{}`, which you may not see", told.path))
+        let told = hidden.iter().find(|field| field.is_selected(labels, fields));
+        Ok(told.map(|field| format!("a selector that looks at `{}`, which you may not see", field.path)))
     }
 
     /// Reads a body whole: there is room for so many at once, and so much time for each.
@@ -212,15 +217,15 @@ impl Handling<'_> {
     async fn hold(
         &self,
         held: Held,
-        understood: Understood,
+        mut understood: Understood,
         upgrade: Option<Upgrade>,
     ) -> Result<Answered, render::Answer> {
         let approval = held.approval().clone();
         let link = self.session.link(&approval);
         self.session.event(self.number, "held", json!({ "approval": approval.id.to_string(), "link": link }));
-        if let Some(upgrade) = upgrade.as_ref().filter(|u| u.can_tell())
-            && understood.found.in_vain.is_none()
-        {
+        let is_in_vain = understood.found.in_vain.is_some();
+        understood.found.forget();
+        if let Some(upgrade) = upgrade.as_ref().filter(|u| u.can_tell() && !is_in_vain) {
             self.session.copy_begins(self.number, &understood.target);
             return stream::held(self.session, self.number, held, understood, upgrade.clone());
         }
@@ -241,7 +246,7 @@ impl Handling<'_> {
         bytes: &[u8],
     ) -> Result<Answered, render::Answer> {
         let same = understood.message.same(upgrade.is_some());
-        let uid = understood.found.uid().unwrap_or_default();
+        let uid = understood.found.uid.clone().unwrap_or_default();
         match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()]) {
             AtOnce::Forward { permit, approval } => {
                 self.forward(permit, understood, upgrade, approval.map(render::approved)).await
@@ -267,17 +272,21 @@ impl Handling<'_> {
         let stream = permit.stream();
         let bytes = understood.message.bytes();
         self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;
-        let object = understood.found.known.object.as_ref();
-        if let Some(in_vain) = understood.found.in_vain {
+        let Found { known, in_vain, room, .. } = understood.found;
+        let told = understood.view.as_ref().map(|view| filter::told(self.session, view, known.object.as_ref()));
+        let told = told.unwrap_or_default();
+        // Nothing of it is kept while others are waited for.
+        drop((known, room));
+        if let Some(in_vain) = in_vain {
             self.session.event(self.number, "in vain", json!({ "code": in_vain.status.as_u16() }));
             let mask = match understood.view {
                 Some(view) if !view.sight.is_whole() => {
                     let view = View { form: Form::Whole, ..view };
-                    Mask::Objects(Box::new(Filter::new(self.session, &Arc::new(stream), view, object)))
+                    Mask::Objects(Box::new(Filter::new(self.session, &Arc::new(stream), view, told)))
                 }
                 Some(_) | None => Mask::text(self.session),
             };
-            return Ok(answer::whole(self.session, self.number, mask, &in_vain).await);
+            return Ok(answer::whole(self.session, self.number, mask, in_vain.into()).await);
         }
         if let Some(upgrade) = upgrade {
             self.session.copy_begins(self.number, &understood.target);
@@ -290,7 +299,7 @@ impl Handling<'_> {
         let sent = self.session.endpoint.cluster.send(&understood.message).await;
         let answered = sent.map_err(|e| unreachable(&e))?;
         let look = match understood.view {
-            Some(view) => Look::Objects(Box::new(view), object),
+            Some(view) => Look::Objects(Box::new(view), told),
             None if facts::is_discovery(&understood.target) => Look::Not,
             None => Look::Text,
         };
@@ -329,25 +338,33 @@ async fn understand(
 ) -> Result<Understood, render::Answer> {
     let cluster = &session.endpoint.cluster;
     let detail = view::detail(session, &target);
-    let mut found = inquiry::look(cluster, &target, detail).await;
+    let room = room(session).await?;
+    let mut found = inquiry::look(cluster, &target, detail, &room).await;
     let mut meaning = message.meaning(facts::of(&target, &found.known));
     // Who decides, or reads why it was refused, is shown everything.
     if detail < Detail::Object && !session.would_allow(&meaning) {
-        found = inquiry::look(cluster, &target, Detail::Object).await;
+        found = inquiry::look(cluster, &target, Detail::Object, &room).await;
     }
-    inquiry::as_whom_it_is_of(cluster, &target, &message, &mut found).await;
+    inquiry::as_whom_it_is_of(cluster, &target, &message, &mut found, &room).await;
     meaning = message.meaning(facts::of(&target, &found.known));
     if found.failed.is_none() && facts::has_outcome(&target) && !session.would_refuse(&meaning) {
-        inquiry::outcome(cluster, &target, &message, &mut found).await;
+        inquiry::outcome(cluster, &target, &message, &mut found, &room).await;
         meaning = message.meaning(facts::of(&target, &found.known));
     }
+    found.room = Some(room);
     match &found.failed {
+        Some(what) if found.is_full => Err(render::busy(what)),
         Some(what) => Err(render::status(503, "ServiceUnavailable", &format!("doorward: {what}; try again"))),
         None => match harms(session, view.as_ref(), &found) {
             Some(why) => Err(render::malformed(why)),
             None => Ok(Understood { target, message, view, found, meaning }),
         },
     }
+}
+
+/// Room for what is looked up for a request.
+async fn room(session: &Session) -> Result<Room, render::Answer> {
+    session.endpoint.services.memory.request().await.map_err(|why| render::busy(&why.to_string()))
 }
 
 /// Whether masks that the caller was shown would take the place of what they stand for, or values that are hidden by what
@@ -373,7 +390,7 @@ pub(crate) async fn still_the_same(session: &Session, before: Understood) -> Res
     let saw = view.as_ref().map(|view| view.sight.clone());
     let sees = View::of(session, &target).map(|view| view.sight);
     let now = understand(session, target, message, view).await?;
-    if saw != sees || now.meaning.facts != meaning.facts || now.found.uid() != found.uid() {
+    if saw != sees || now.meaning.facts != meaning.facts || now.found.uid != found.uid {
         let what = "doorward: refused: what the request is about has changed while it waited for approval; ask again";
         return Err(render::status(409, "Conflict", what));
     }

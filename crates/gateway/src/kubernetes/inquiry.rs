@@ -3,6 +3,7 @@ use super::{
     cluster::{Cluster, ClusterError, Whole},
     message::Message,
 };
+use crate::memory::Room;
 use doorward_enforce::Detail;
 use doorward_kubernetes::{
     ResourcePath, Target, Verb,
@@ -24,27 +25,34 @@ pub(crate) struct Found {
     pub(crate) in_vain: Option<Whole>,
     /// What could not be looked up: nothing can be decided.
     pub(crate) failed: Option<String>,
+    /// Whether that is for lack of room alone.
+    pub(crate) is_full: bool,
+    /// What tells the object from another one of its name.
+    pub(crate) uid: Option<String>,
+    /// The room that it takes.
+    pub(crate) room: Option<Room>,
 }
 
 impl Found {
-    /// What tells the object from another one of its name.
-    pub(crate) fn uid(&self) -> Option<&str> {
-        self.known.object.as_ref()?.pointer("/metadata/uid")?.as_str()
+    /// What is needed no more while people decide: it is looked up anew after that.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { uid: self.uid.take(), ..Self::default() };
     }
 
     fn fail(&mut self, what: &str, e: &ClusterError) {
         tracing::warn!("{what} could not be looked up: {e}");
+        self.is_full |= matches!(e, ClusterError::NoRoom(_));
         self.failed.get_or_insert_with(|| format!("{what} could not be looked up: {e}"));
     }
 }
 
 /// Looks up what there is, for a decision that looks so closely.
-pub(crate) async fn look(cluster: &Cluster, target: &Target, detail: Detail) -> Found {
+pub(crate) async fn look(cluster: &Cluster, target: &Target, detail: Detail, room: &Room) -> Found {
     let Some(path) = target.resource() else { return Found::default() };
     // Side by side: neither needs the other, and each is a journey.
     let objects =
-        async { if detail < Detail::Object { Found::default() } else { objects(cluster, target, path).await } };
-    let namespace = async { if detail < Detail::Namespace { None } else { namespace(cluster, path).await } };
+        async { if detail < Detail::Object { Found::default() } else { objects(cluster, target, path, room).await } };
+    let namespace = async { if detail < Detail::Namespace { None } else { namespace(cluster, path, room).await } };
     let (mut found, namespace) = tokio::join!(objects, namespace);
     match namespace {
         Some(Ok(Ok(namespace))) => found.known.namespace = Some(namespace),
@@ -56,26 +64,30 @@ pub(crate) async fn look(cluster: &Cluster, target: &Target, detail: Detail) -> 
 }
 
 /// The namespace of what is asked for.
-async fn namespace(cluster: &Cluster, path: &ResourcePath) -> Option<Result<Result<Value, Whole>, ClusterError>> {
+async fn namespace(
+    cluster: &Cluster,
+    path: &ResourcePath,
+    room: &Room,
+) -> Option<Result<Result<Value, Whole>, ClusterError>> {
     let namespace = path.namespace.as_deref()?;
-    Some(object(cluster, &path_of(["api", "v1", "namespaces", namespace].into_iter())).await)
+    Some(object(cluster, &path_of(["api", "v1", "namespaces", namespace].into_iter()), room).await)
 }
 
 /// The object that is asked for, or those that are to be removed.
-async fn objects(cluster: &Cluster, target: &Target, path: &ResourcePath) -> Found {
+async fn objects(cluster: &Cluster, target: &Target, path: &ResourcePath, room: &Room) -> Found {
     let mut found = Found::default();
     if path.name.is_some() {
-        of_object(cluster, path, &mut found).await;
+        of_object(cluster, path, &mut found, room).await;
     }
     if target.verb == Verb::DeleteCollection {
-        items(cluster, target, &mut found).await;
+        items(cluster, target, &mut found, room).await;
     }
     found
 }
 
 /// An object; or the answer of the cluster, where there is none.
-async fn object(cluster: &Cluster, at: &str) -> Result<Result<Value, Whole>, ClusterError> {
-    let whole = cluster.get(at).await?;
+async fn object(cluster: &Cluster, at: &str, room: &Room) -> Result<Result<Value, Whole>, ClusterError> {
+    let whole = cluster.get(at, room).await?;
     match whole.status {
         StatusCode::OK => Ok(Ok(whole.body)),
         StatusCode::NOT_FOUND => Ok(Err(whole)),
@@ -92,10 +104,13 @@ fn bare(path: &ResourcePath) -> ResourcePath {
     ResourcePath { name, ..path.clone() }
 }
 
-async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
+async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found, room: &Room) {
     let bare = bare(path);
-    match object(cluster, &bare.object()).await {
-        Ok(Ok(object)) => found.known.object = Some(object),
+    match object(cluster, &bare.object(), room).await {
+        Ok(Ok(object)) => {
+            found.uid = object.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned);
+            found.known.object = Some(object);
+        }
         Ok(Err(not_there)) => found.in_vain = Some(not_there),
         Err(e) => found.fail(&format!("the object `{}`", bare.object()), &e),
     }
@@ -103,9 +118,15 @@ async fn of_object(cluster: &Cluster, path: &ResourcePath, found: &mut Found) {
 
 /// What is not there is answered for by the cluster, as it answers whom the request is of: whether there is such an object
 /// is not everybody's to know.
-pub(crate) async fn as_whom_it_is_of(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+pub(crate) async fn as_whom_it_is_of(
+    cluster: &Cluster,
+    target: &Target,
+    message: &Message,
+    found: &mut Found,
+    room: &Room,
+) {
     let (true, Some(path), Some(_)) = (message.is_of_another, target.resource(), &found.in_vain) else { return };
-    match cluster.ask(&message.look(&bare(path).object())).await {
+    match cluster.ask(&message.look(&bare(path).object()), room).await {
         Ok(whole) if whole.status.is_success() => {
             found.fail("the object", &ClusterError::Odd("it came to be meanwhile".into()));
         }
@@ -116,11 +137,11 @@ pub(crate) async fn as_whom_it_is_of(cluster: &Cluster, target: &Target, message
 
 /// Looks up what a write would leave behind. It runs the cluster's webhooks: only for who may write there as far as the
 /// path says.
-pub(crate) async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found) {
+pub(crate) async fn outcome(cluster: &Cluster, target: &Target, message: &Message, found: &mut Found, room: &Room) {
     if !facts::has_outcome(target) {
         return;
     }
-    match cluster.ask(&message.dry(target)).await {
+    match cluster.ask(&message.dry(target), room).await {
         Ok(whole) if whole.status.is_success() => {
             found.known.outcome = Some(whole.body);
             // Server-side apply makes what is not there.
@@ -132,7 +153,7 @@ pub(crate) async fn outcome(cluster: &Cluster, target: &Target, message: &Messag
 }
 
 /// What a collection has that is to be removed.
-async fn items(cluster: &Cluster, target: &Target, found: &mut Found) {
+async fn items(cluster: &Cluster, target: &Target, found: &mut Found, room: &Room) {
     let Some(path) = target.resource() else { return };
     let limit = (MOST_ITEMS + 1).to_string();
     let mut query = vec![("limit", limit.as_str())];
@@ -140,7 +161,7 @@ async fn items(cluster: &Cluster, target: &Target, found: &mut Found) {
         query.extend(target.parameter(name).map(|value| (name, value)));
     }
     let Ok(list) = Target::parse(Method::GET.as_str(), &path.object()) else { return };
-    let body = match cluster.get(&list.canonical_with(&query)).await {
+    let body = match cluster.get(&list.canonical_with(&query), room).await {
         Ok(whole) if whole.status.is_success() => whole.body,
         Ok(other) => return found.fail("what would be removed", &ClusterError::Odd(other.status.to_string())),
         Err(e) => return found.fail("what would be removed", &e),

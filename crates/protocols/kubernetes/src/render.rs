@@ -94,6 +94,15 @@ pub fn malformed(what: &str) -> Answer {
     status(400, "BadRequest", &format!("doorward: refused: {what}"))
 }
 
+/// There is no room now: clients of Kubernetes try again by themselves.
+pub fn busy(why: &str) -> Answer {
+    let mut answer = status(429, "TooManyRequests", &format!("doorward: {why}; try again"));
+    if let Some(body) = answer.body.as_object_mut() {
+        body.insert("details".to_owned(), json!({ "retryAfterSeconds": 1 }));
+    }
+    answer
+}
+
 /// The token is missing, or was not accepted.
 pub fn unauthorized(message: &str) -> Answer {
     status(401, "Unauthorized", &format!("doorward: {message}"))
