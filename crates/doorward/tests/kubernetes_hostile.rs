@@ -104,6 +104,17 @@ fn of_stream(name: &str) -> Vec<u8> {
     [granted.as_bytes(), frame].concat()
 }
 
+/// An event of a watch, every now and then.
+fn ticking(out: &mut TcpStream) {
+    let _sent = out.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n");
+    for _ in 0..100 {
+        if writeln!(out, r#"{{"type":"ADDED","object":{}}}"#, secret()).is_err() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn endless(out: &mut TcpStream) {
     let block = r#"{"metadata":{"name":"x"},"data":{"a":"eA=="}},"#.repeat(1000);
     let _sent = out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"items\":[");
@@ -131,6 +142,7 @@ fn answer(stream: TcpStream) {
                 {"name":"pods","singularName":"","namespaced":true,"kind":"Pod","verbs":["get","list"]}]}"#,
         ),
         ["api", "v1", "namespaces", "endless", "secrets"] => return endless(&mut out),
+        ["api", "v1", "namespaces", "ticking", "secrets"] => return ticking(&mut out),
         ["api", "v1", "namespaces", _, "secrets", "one"] => json(&secret()),
         ["api", "v1", "namespaces", name, "secrets"] if query.contains("watch=true") => of_watch(name),
         ["api", "v1", "namespaces", name, "secrets"] => of_namespace(name),
@@ -168,6 +180,10 @@ struct World {
 }
 
 fn start() -> World {
+    start_with(POLICY)
+}
+
+fn start_with(policy: &str) -> World {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -199,7 +215,7 @@ files = ["policy.cedar"]
 "#,
         issuer.url
     );
-    let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", POLICY).start().unwrap();
+    let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
     World { gateway, issuer, port, api }
 }
 
@@ -309,6 +325,22 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
     let after = w.resident();
     slow.wait().unwrap();
     assert!(after < before + (24 << 20), "{before} {after}");
+}
+
+/// A right to see something that ends at a time ends streams that began before it.
+#[test]
+fn streams_end_when_the_time_hides_something() {
+    let out = Command::new("date").args(["-u", "-d", "4 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    let end = String::from_utf8(out.stdout).unwrap();
+    let w = start_with(&format!(
+        "@id(\"all\") permit (principal, action, resource);\n\
+         @id(\"late\") forbid (principal, action == Action::\"reveal\", resource is Field)\n\
+         when {{ context.now >= datetime(\"{}\") }};",
+        end.trim()
+    ));
+    let (whole, said) = w.ask(&(of("ticking") + "?watch=true"));
+    let shown = said.matches(WORD).count();
+    assert!(!whole && shown > 0 && shown < 60, "{shown}: {said}");
 }
 
 /// What is taken apart has room first, of all callers together.

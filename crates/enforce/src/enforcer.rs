@@ -129,6 +129,8 @@ pub struct Enforcer {
     /// Decisions that last, by what they were made on.
     remembered: AHashMap<Arc<Facts>, Judgement>,
     reveals: AHashMap<Resource, Reveal>,
+    /// How many verdicts were given that may be other ones without a change of the policies.
+    passing: u64,
     connect: Arc<Facts>,
 }
 
@@ -152,6 +154,7 @@ impl Enforcer {
             suspended: None,
             remembered: AHashMap::new(),
             reveals: AHashMap::new(),
+            passing: 0,
             connect: Arc::new(connect),
         }
     }
@@ -299,6 +302,12 @@ impl Enforcer {
     /// the clock or another changing attribute, and it rests on no approval.
     pub fn is_lasting(&self, stream: &StreamPermit) -> bool {
         stream.grant.approved.is_none() && self.remembered.contains_key(&stream.grant.facts)
+    }
+
+    /// Counts verdicts that may become other ones by themselves, because a policy reads the clock. Whoever asked several
+    /// things, and finds the count as it was, has answers that last until the policies change.
+    pub const fn passing(&self) -> u64 {
+        self.passing
     }
 
     /// Whether `connect` stays allowed until the policies change or the identity ends.
@@ -579,7 +588,9 @@ impl Enforcer {
     ) -> Verdict {
         let circumstances =
             Circumstances { now, command: &facts.command, statements: facts.statements, approved, approvers };
-        self.decisions.decide(access, &circumstances)
+        let verdict = self.decisions.decide(access, &circumstances);
+        self.passing = self.passing.wrapping_add(u64::from(!verdict.lasting));
+        verdict
     }
 
     fn mask_rule(&self, resource: &Resource, verdict: &Verdict) -> MaskRule {

@@ -352,6 +352,7 @@ impl Session {
     pub(crate) async fn revoked_where(&self, permit: &StreamPermit, is_the_same: impl Fn() -> bool) -> Refusal {
         let mut looks = self.looks.subscribe();
         loop {
+            let before = self.enforcer.lock().passing();
             if !is_the_same() {
                 return changed();
             }
@@ -360,7 +361,8 @@ impl Session {
                 if let Err(refusal) = enforcer.still_allows(permit, now()) {
                     return refusal;
                 }
-                enforcer.is_lasting(permit)
+                // What is hidden may change with the time, though the permit does not.
+                enforcer.is_lasting(permit) && enforcer.passing() == before
             };
             tokio::select! {
                 _changed = looks.changed() => {}
