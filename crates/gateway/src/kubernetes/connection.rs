@@ -4,6 +4,7 @@ use super::{
     answer::{self, Answered},
     handler,
     session::{NoSession, Session},
+    sessions::{NotBegun, Sessions},
 };
 use crate::{arrivals::Waiting, services::now};
 use doorward_kubernetes::render;
@@ -17,7 +18,6 @@ use hyper_util::{
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::HashMap,
     convert::Infallible,
     net::SocketAddr,
     sync::Arc,
@@ -32,6 +32,8 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const MOST_IDENTITIES: usize = 64;
 /// The largest head of a request, in bytes.
 const LARGEST_HEAD: usize = 64 * 1024;
+/// Why a session ends with its connection.
+const GONE: &str = "the caller closed the connection";
 /// Requests at once on one HTTP/2 connection.
 const MOST_STREAMS: u32 = 256;
 
@@ -40,7 +42,7 @@ pub(crate) struct Caller {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) peer: SocketAddr,
     waiting: Mutex<Option<Waiting>>,
-    sessions: tokio::sync::Mutex<HashMap<[u8; 32], Arc<Session>>>,
+    sessions: Sessions<Session>,
 }
 
 /// A caller, from the first byte to the last.
@@ -57,7 +59,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream, waiting: W
         endpoint,
         peer,
         waiting: Mutex::new(Some(waiting)),
-        sessions: tokio::sync::Mutex::default(),
+        sessions: Sessions::new(MOST_IDENTITIES),
     });
     let service = {
         let caller = Arc::clone(&caller);
@@ -83,7 +85,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, socket: TcpStream, waiting: W
             let _slow = tokio::time::timeout(Duration::from_secs(2), connection).await;
         }
     }
-    caller.close("the caller closed the connection").await;
+    caller.close(GONE);
 }
 
 impl Caller {
@@ -100,8 +102,8 @@ impl Caller {
     async fn shown_out(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let sessions = self.sessions.lock().await;
-            if !sessions.is_empty() && sessions.values().all(|s| s.is_over()) {
+            let sessions = self.sessions.begun();
+            if !sessions.is_empty() && sessions.iter().all(|s| s.is_over()) {
                 return;
             }
         }
@@ -109,14 +111,13 @@ impl Caller {
 
     /// Streams that were upgraded go on without the connection, and their sessions with them.
     async fn streams_end(&self) {
-        let sessions: Vec<_> = self.sessions.lock().await.values().map(Arc::clone).collect();
-        for session in sessions {
+        for session in self.sessions.begun() {
             session.streams_end().await;
         }
     }
 
-    async fn close(&self, reason: &str) {
-        for (_, session) in self.sessions.lock().await.drain() {
+    fn close(&self, reason: &str) {
+        for session in self.sessions.close() {
             session.close(reason);
         }
     }
@@ -150,26 +151,24 @@ impl Caller {
             }
         };
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let mut sessions = self.sessions.lock().await;
-        if let Some(session) = sessions.get(&key) {
-            if session.is_over() {
-                return Err(render::unauthorized("this session was ended; connect again"));
-            }
-            return Ok(Arc::clone(session));
-        }
-        if sessions.len() >= MOST_IDENTITIES {
-            return Err(render::status(429, "TooManyRequests", "doorward: too many identities on one connection"));
-        }
-        match Session::begin(Arc::clone(&self.endpoint), principal, self.peer).await {
+        let unavailable = |why: &str| render::status(503, "ServiceUnavailable", &format!("doorward: {why}"));
+        let begin = Session::begin(Arc::clone(&self.endpoint), principal, self.peer);
+        match self.sessions.of(key, begin).await {
+            Ok(session) if session.is_over() => Err(render::unauthorized("this session was ended; connect again")),
             Ok(session) => {
                 drop(self.waiting.lock().take());
-                sessions.insert(key, Arc::clone(&session));
                 Ok(session)
             }
-            Err(NoSession::Refused(refusal)) => Err(render::refusal(&refusal)),
-            Err(NoSession::Unavailable(why)) => {
-                Err(render::status(503, "ServiceUnavailable", &format!("doorward: {why}")))
+            Err(NotBegun::Full) => {
+                Err(render::status(429, "TooManyRequests", "doorward: too many identities on one connection"))
             }
+            Err(NotBegun::Gone) => Err(unavailable(GONE)),
+            Err(NotBegun::Late(session)) => {
+                session.close(GONE);
+                Err(unavailable(GONE))
+            }
+            Err(NotBegun::Failed(NoSession::Refused(refusal))) => Err(render::refusal(&refusal)),
+            Err(NotBegun::Failed(NoSession::Unavailable(why))) => Err(unavailable(&why)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connection.rs` | a caller's TCP connection: TLS, HTTP/1.1 and HTTP/2, who each request is of |
 //! | `session.rs` | an identity on a connection: decisions, recording, its end |
+//! | `sessions.rs` | the identities of a connection, each of which begins by itself |
 //! | `handler.rs` | a request, from its head to its answer |
 //! | `inquiry.rs` | what is looked up for a decision |
 //! | `cluster.rs` | the API server, with the gateway's credential |
@@ -27,6 +28,7 @@ mod inquiry;
 mod message;
 mod pages;
 mod session;
+mod sessions;
 mod shown;
 mod spdy;
 mod spdy_held;
