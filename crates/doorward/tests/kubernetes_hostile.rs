@@ -143,6 +143,29 @@ fn answer(stream: TcpStream) {
         ),
         ["api", "v1", "namespaces", "endless", "secrets"] => return endless(&mut out),
         ["api", "v1", "namespaces", "ticking", "secrets"] => return ticking(&mut out),
+        // Errors in plain text, once something is really written.
+        ["api", "v1", "namespaces", name, "secrets", "one"]
+            if first.starts_with("PATCH") && !query.contains("dryRun") =>
+        {
+            let what = match *name {
+                "telling" => "cannot keep \"hunter2\"",
+                "telling-bytes" => "cannot keep aHVudGVyMg==",
+                "telling-later" => "cannot keep hunter2",
+                "telling-long" => "cannot keep ",
+                _ => "disk full",
+            };
+            let body = if *name == "telling-long" { what.repeat(10_000) } else { what.to_owned() };
+            let head = "500 Internal Server Error\r\nContent-Type: text/plain";
+            if *name == "telling-later" {
+                let whole = with_head(head, body.as_bytes());
+                let (first, rest) = whole.split_at(whole.len() - 4);
+                let _sent = out.write_all(first);
+                thread::sleep(Duration::from_millis(700));
+                rest.to_vec()
+            } else {
+                with_head(head, body.as_bytes())
+            }
+        }
         ["api", "v1", "namespaces", _, "secrets", "one"] => json(&secret()),
         ["api", "v1", "namespaces", name, "secrets"] if query.contains("watch=true") => of_watch(name),
         ["api", "v1", "namespaces", name, "secrets"] => of_namespace(name),
@@ -316,6 +339,22 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
     let (whole, said) = w.ask("/api/v1/namespaces/a/pods");
     let hides = !said.contains("hunter2") && !said.contains("bmFtZQ") && !said.contains("remainingItemCount");
     assert!(whole && hides && said.contains("rows"), "{said}");
+    // Errors in plain text tell no hidden value, however they come.
+    for (name, shows, is_whole) in [
+        ("plain", "disk full", true),
+        ("telling", "[masked: ", true),
+        ("telling-bytes", "[masked: ", true),
+        ("telling-later", "[masked: ", true),
+        ("telling-long", "", false),
+    ] {
+        let mut curl = w.curl(&(of(name) + "/one"));
+        curl.args(["-X", "PATCH", "-H", "Content-Type: application/merge-patch+json", "-d", "{}"]);
+        let out = curl.output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.success(), is_whole, "{name}: {said}");
+        let hides = !said.contains("hunter") && !said.contains(WORD) && !said.contains("cannot keep");
+        assert!(hides && said.contains(shows) && said.ends_with("500"), "{name}: {said}");
+    }
     // A list without end, read slowly, is not kept.
     let before = w.resident();
     let mut slow = w.curl(&of("endless"));

@@ -1,14 +1,18 @@
 //! Answers: the gateway's own, and those of the cluster on their way to the caller.
 use super::{
-    cluster::{Whole, http_body},
+    cluster::Whole,
     filter::Filter,
     session::{Part, Session},
+    slots::Sent,
     view::{Sight, View},
 };
 use bytes::Bytes;
 use doorward_detect::StreamMasker;
 use doorward_enforce::StreamPermit;
-use doorward_kubernetes::{render, veil::Told};
+use doorward_kubernetes::{
+    render,
+    veil::{HELD_ONE, Told},
+};
 use doorward_model::DataType;
 use doorward_record::Direction;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -30,6 +34,9 @@ pub(crate) type Answered = Response<BoxBody<Bytes, io::Error>>;
 
 /// How long a begun line may wait for the rest of it, and how long the beginning of a value.
 pub(crate) const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(500)];
+
+/// The longest error in plain text, in bytes, of a request about an object with hidden values.
+const LONGEST_ERROR: usize = 64 * 1024;
 
 /// Headers that belong to one hop (RFC 9110 §7.6.1), and those that no longer say the truth.
 const DROPPED: [HeaderName; 8] = [
@@ -93,7 +100,7 @@ pub(crate) async fn whole(session: &Arc<Session>, request: u32, mut mask: Mask, 
     let InVain { status, headers, text } = answer;
     let passed = async {
         mask.push(&text, &mut shown).await?;
-        mask.finish(&mut shown).await
+        mask.finish(session, &mut shown).await
     };
     if let Err(why) = passed.await {
         return own(&render::status(502, "BadGateway", &format!("doorward: refused: {why}")));
@@ -128,12 +135,7 @@ fn head(status: StatusCode, headers: &HeaderMap) -> String {
 }
 
 /// Passes the cluster's answer on while it comes, as text: recorded, masked, and ended when it is no longer allowed.
-pub(crate) async fn pass(
-    session: Arc<Session>,
-    request: u32,
-    permit: StreamPermit,
-    answer: reqwest::Response,
-) -> Answered {
+pub(crate) async fn pass(session: Arc<Session>, request: u32, permit: StreamPermit, answer: Sent) -> Answered {
     pass_seen(session, request, &Arc::new(permit), answer, Look::Text).await
 }
 
@@ -142,7 +144,7 @@ pub(crate) async fn pass_seen(
     session: Arc<Session>,
     request: u32,
     permit: &Arc<StreamPermit>,
-    answer: reqwest::Response,
+    answer: Sent,
     look: Look,
 ) -> Answered {
     let status = answer.status();
@@ -157,10 +159,11 @@ pub(crate) async fn pass_seen(
     let mut headers = kept_headers(answer.headers());
     let watched = Watched::of(&session, &look);
     let mask = match look {
-        // What the API server says in plain text are errors.
         Look::Objects(view, told) if !view.sight.is_whole() && (status.is_success() || is_json(&headers)) => {
             Mask::Objects(Box::new(Filter::new(&session, permit, *view, told)))
         }
+        // What the API server says in plain text are errors.
+        Look::Objects(_, told) if !told.is_empty() => Mask::Error(Box::new(PlainError { told, text: Vec::new() })),
         Look::Objects(..) | Look::Text => Mask::text(&session),
         Look::Not => Mask::Nothing,
     };
@@ -178,7 +181,8 @@ pub(crate) async fn pass_seen(
     let permit = Arc::clone(permit);
     tokio::spawn(async move {
         let mut flow = Flow { session, request, sender, cut, mask, quiet: 0 };
-        flow.run(&permit, &watched, http_body(answer)).await;
+        let (body, _slot) = answer.into_body();
+        flow.run(&permit, &watched, body).await;
     });
     let mut response = Response::new(passing.boxed());
     *response.status_mut() = status;
@@ -226,6 +230,39 @@ pub(crate) enum Mask {
     Text(Box<StreamMasker>),
     /// Objects, in JSON.
     Objects(Box<Filter>),
+    /// An error in plain text, of a request about an object with hidden values.
+    Error(Box<PlainError>),
+}
+
+/// An error in plain text: shown when all of it is there.
+pub(crate) struct PlainError {
+    told: Told,
+    text: Vec<u8>,
+}
+
+impl PlainError {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.text.len() + bytes.len() > LONGEST_ERROR {
+            return Err(format!("an error of the API server is longer than {LONGEST_ERROR} bytes"));
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The error, without what recognizers find, or what stands for it where it tells a hidden value.
+    fn finish(&mut self, session: &Session, out: &mut Vec<u8>) {
+        let text = std::mem::take(&mut self.text);
+        if self.told.is_in(&String::from_utf8_lossy(&text)) {
+            return out.extend_from_slice(HELD_ONE.as_bytes());
+        }
+        match masker(session) {
+            Some(mut mask) => {
+                mask.push(&text, out);
+                mask.finish(out);
+            }
+            None => out.extend_from_slice(&text),
+        }
+    }
 }
 
 impl Mask {
@@ -237,7 +274,7 @@ impl Mask {
     fn can_read(&self, headers: &HeaderMap) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Text(_) => is_text(headers),
+            Self::Text(_) | Self::Error(_) => is_text(headers),
             // An answer without a body says nothing of its type.
             Self::Objects(_) => is_json(headers) || !headers.contains_key(header::CONTENT_TYPE),
         }
@@ -245,6 +282,7 @@ impl Mask {
 
     async fn push(&mut self, bytes: &Bytes, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
+            Self::Error(error) => return error.push(bytes),
             Self::Nothing => out.extend_from_slice(bytes),
             Self::Text(filter) => filter.push(bytes, out),
             Self::Objects(filter) => return filter.push(bytes, out).await,
@@ -252,9 +290,13 @@ impl Mask {
         Ok(())
     }
 
-    async fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+    async fn finish(&mut self, session: &Session, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::Nothing => Ok(()),
+            Self::Error(error) => {
+                error.finish(session, out);
+                Ok(())
+            }
             Self::Text(filter) => {
                 filter.finish(out);
                 Ok(())
@@ -267,15 +309,15 @@ impl Mask {
     fn waiting(&mut self) -> Option<&mut StreamMasker> {
         match self {
             Self::Text(filter) if filter.hold_back() > 0 => Some(filter),
-            // Objects are never shown in part.
-            Self::Text(_) | Self::Nothing | Self::Objects(_) => None,
+            // Objects and errors are never shown in part.
+            Self::Text(_) | Self::Nothing | Self::Objects(_) | Self::Error(_) => None,
         }
     }
 
     const fn left_out(&self) -> usize {
         match self {
             Self::Objects(filter) => filter.left_out,
-            Self::Nothing | Self::Text(_) => 0,
+            Self::Nothing | Self::Text(_) | Self::Error(_) => 0,
         }
     }
 }
@@ -402,7 +444,7 @@ impl Flow {
 
     async fn finish(&mut self) -> Result<(), String> {
         let mut out = Vec::new();
-        let finished = self.mask.finish(&mut out).await;
+        let finished = self.mask.finish(&self.session, &mut out).await;
         self.send(out.into()).await?;
         finished
     }

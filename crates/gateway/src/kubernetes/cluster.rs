@@ -1,5 +1,9 @@
 //! The API server, with the gateway's credential. Nothing of the caller's headers gets here but what `message.rs` lists.
-use super::{EndpointError, message::Message};
+use super::{
+    EndpointError,
+    message::Message,
+    slots::{Limits, Sent, Slots},
+};
 use crate::{
     connection::Upstream,
     memory::{NoRoom, Room},
@@ -32,6 +36,8 @@ pub(crate) enum ClusterError {
     Slow,
     #[error("the API server's answer was not understood: {0}")]
     Odd(String),
+    #[error("too many requests are under way to the API server")]
+    Busy,
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
 }
@@ -50,10 +56,17 @@ pub(crate) struct Cluster {
     client: reqwest::Client,
     base: String,
     token: Option<Secret<String>>,
+    requests: Slots,
+    inquiries: Slots,
+    head: Duration,
 }
 
 impl Cluster {
-    pub(crate) fn new(upstream: &Upstream, tls: Option<Arc<ClientConfig>>) -> Result<Self, EndpointError> {
+    pub(super) fn new(
+        upstream: &Upstream,
+        tls: Option<Arc<ClientConfig>>,
+        limits: Limits,
+    ) -> Result<Self, EndpointError> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
         let mut builder = reqwest::Client::builder()
@@ -68,7 +81,14 @@ impl Cluster {
             builder = builder.tls_backend_preconfigured(tls);
         }
         let client = builder.build().map_err(|e| EndpointError::Client(e.to_string()))?;
-        Ok(Self { client, base: format!("{scheme}://{host}:{}", upstream.port), token: upstream.password.clone() })
+        Ok(Self {
+            client,
+            base: format!("{scheme}://{host}:{}", upstream.port),
+            token: upstream.password.clone(),
+            requests: Slots::new(limits.requests, limits.wait),
+            inquiries: Slots::new(limits.inquiries, limits.wait),
+            head: limits.head,
+        })
     }
 
     fn request(&self, method: Method, target: &str) -> reqwest::RequestBuilder {
@@ -85,8 +105,19 @@ impl Cluster {
         }
     }
 
-    /// Sends a message that was allowed.
-    pub(crate) async fn send(&self, message: &Message) -> Result<Response, ClusterError> {
+    /// Sends a message that was allowed. Where `is_slow`, its answer may begin whenever it does: a log that nobody writes,
+    /// whatever is behind a proxy.
+    pub(crate) async fn send(&self, message: &Message, is_slow: bool) -> Result<Sent, ClusterError> {
+        let slot = self.requests.take().await?;
+        let sent = self.sent(message);
+        let response = match is_slow {
+            true => sent.await?,
+            false => tokio::time::timeout(self.head, sent).await.map_err(|_| ClusterError::Slow)??,
+        };
+        Ok(Sent { response, slot })
+    }
+
+    async fn sent(&self, message: &Message) -> Result<Response, ClusterError> {
         let request = self.request(message.method.clone(), &message.target).headers(message.headers.clone());
         let request = if message.body.is_empty() { request } else { request.body(message.body.clone()) };
         request.send().await.map_err(ClusterError::Unreachable)
@@ -94,12 +125,14 @@ impl Cluster {
 
     /// Sends a message as a question, and reads the answer whole, as JSON.
     pub(crate) async fn ask(&self, message: &Message, room: &Room) -> Result<Whole, ClusterError> {
-        let asked = async { read(self.send(message).await?, room).await };
+        let _slot = self.inquiries.take().await?;
+        let asked = async { read(self.sent(message).await?, room).await };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
     }
 
     /// Reads an object, or a list; none where it is not there.
     pub(crate) async fn get(&self, target: &str, room: &Room) -> Result<Whole, ClusterError> {
+        let _slot = self.inquiries.take().await?;
         let asked = async {
             let request = self.request(Method::GET, target).header(ACCEPT, "application/json");
             read(request.send().await.map_err(ClusterError::Unreachable)?, room).await
@@ -115,7 +148,8 @@ async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {
         return Err(ClusterError::Odd(format!("{status}")));
     }
     let headers = response.headers().clone();
-    let (mut body, mut text) = (http_body(response), BytesMut::new());
+    let mut body = http::Response::<reqwest::Body>::from(response).into_body();
+    let mut text = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(|e| ClusterError::Odd(e.to_string()))?.into_data() else { continue };
         if text.len() + bytes.len() > LARGEST_OBJECT {
@@ -129,7 +163,75 @@ async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {
     Ok(Whole { status, headers, body })
 }
 
-/// The body of an answer, as it comes.
-pub(crate) fn http_body(response: Response) -> reqwest::Body {
-    http::Response::<reqwest::Body>::from(response).into_body()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::UpstreamTls;
+    use bytes::Bytes;
+    use doorward_kubernetes::Target;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    /// A server that answers `/fast` alone.
+    async fn cluster() -> Cluster {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    let n = socket.read(&mut head).await.unwrap();
+                    if head[..n].starts_with(b"GET /fast") {
+                        let said = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf";
+                        socket.write_all(said).await.unwrap();
+                    }
+                    let _gone = socket.read(&mut head).await;
+                });
+            }
+        });
+        let upstream = Upstream {
+            host: "127.0.0.1".into(),
+            port,
+            user: None,
+            password: None,
+            tls: UpstreamTls::Disable,
+            tls_ca: None,
+            tls_client: None,
+        };
+        let short = Duration::from_millis(100);
+        Cluster::new(&upstream, None, Limits { requests: 2, inquiries: 1, wait: short, head: short }).unwrap()
+    }
+
+    fn get(path: &str) -> Message {
+        let target = Target::parse("GET", path).unwrap();
+        Message::new(&Method::GET, &target, &HeaderMap::new(), None, Bytes::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_begin_is_given_up() {
+        let cluster = cluster().await;
+        for _ in 0..4 {
+            assert!(matches!(cluster.send(&get("/version"), false).await, Err(ClusterError::Slow)));
+        }
+        let slow = get("/version");
+        let slow = tokio::time::timeout(Duration::from_millis(300), cluster.send(&slow, true));
+        assert!(slow.await.is_err(), "it may take its time");
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_connections() {
+        let cluster = cluster().await;
+        let one = cluster.send(&get("/fast"), false).await.unwrap();
+        let two = cluster.send(&get("/fast"), false).await.unwrap();
+        assert!(matches!(cluster.send(&get("/fast"), false).await, Err(ClusterError::Busy)));
+        // A body that goes on takes its place, and gives it back.
+        let (body, slot) = one.into_body();
+        assert!(matches!(cluster.send(&get("/fast"), false).await, Err(ClusterError::Busy)));
+        drop((body, slot));
+        let waits = cluster.send(&get("/fast"), false).await;
+        assert!(waits.is_ok());
+        drop(two);
+    }
 }

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
 use doorward_kubernetes::{
     Target, Verb,
-    facts::{self, Meaning},
+    facts::{self, Meaning, Road},
     json, patch, render,
     split::Form,
     veil::{self, Veil},
@@ -296,7 +296,7 @@ impl Handling<'_> {
             }
             return opened;
         }
-        let sent = self.session.endpoint.cluster.send(&understood.message).await;
+        let sent = self.session.endpoint.cluster.send(&understood.message, may_be_slow(&understood.target)).await;
         let answered = sent.map_err(|e| unreachable(&e))?;
         let look = match understood.view {
             Some(view) => Look::Objects(Box::new(view), told),
@@ -399,7 +399,23 @@ pub(crate) async fn still_the_same(session: &Session, before: Understood) -> Res
 
 pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {
     tracing::warn!("{e}");
-    render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
+    match e {
+        ClusterError::Slow => {
+            let what = "whether it has done what was asked for is not known";
+            render::status(504, "Timeout", &format!("doorward: {e}; {what}"))
+        }
+        ClusterError::Busy | ClusterError::NoRoom(_) => render::busy(&e.to_string()),
+        ClusterError::Unreachable(_) | ClusterError::Odd(_) => {
+            render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
+        }
+    }
+}
+
+/// Whether the head of an answer may come whenever it does: with the first line of a log, or when a program behind a proxy
+/// says something.
+fn may_be_slow(target: &Target) -> bool {
+    let road = target.resource().map(|path| facts::road(path, target.verb));
+    matches!(road, Some(Road::Own(Action::Log) | Road::Stream(Action::Proxy)))
 }
 
 /// The right that a stream of a target needs; none where it has none.

@@ -41,7 +41,7 @@ impl Found {
 
     fn fail(&mut self, what: &str, e: &ClusterError) {
         tracing::warn!("{what} could not be looked up: {e}");
-        self.is_full |= matches!(e, ClusterError::NoRoom(_));
+        self.is_full |= matches!(e, ClusterError::NoRoom(_) | ClusterError::Busy);
         self.failed.get_or_insert_with(|| format!("{what} could not be looked up: {e}"));
     }
 }

@@ -8,6 +8,7 @@
 //! | `handler.rs` | a request, from its head to its answer |
 //! | `inquiry.rs` | what is looked up for a decision |
 //! | `cluster.rs` | the API server, with the gateway's credential |
+//! | `slots.rs` | connections to the API server: so many, each with a place |
 //! | `message.rs` | a request as it is decided and sent: these bytes and no others |
 //! | `upgrade.rs` | a wish for a stream, and the answer that grants it |
 //! | `stream.rs` | exec, attach, port-forward over WebSocket |
@@ -30,6 +31,7 @@ mod pages;
 mod session;
 mod sessions;
 mod shown;
+mod slots;
 mod spdy;
 mod spdy_held;
 mod spdy_wire;
@@ -50,6 +52,7 @@ pub use doorward_kubernetes::{Naming, field::Fields};
 use doorward_model::ConnectionInfo;
 use pages::Pages;
 use rustls::ServerConfig;
+use slots::Limits;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -121,7 +124,7 @@ impl Endpoint {
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions.min(Semaphore::MAX_PERMITS))),
-            cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?)?,
+            cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?, Limits::default())?,
             bodies: Semaphore::new(MOST_BODIES),
             pages: Pages::new().map_err(|_| EndpointError::Key)?,
             tls: Arc::new(server),

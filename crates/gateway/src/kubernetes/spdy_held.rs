@@ -4,7 +4,7 @@ use super::{
     handler::{self, Understood},
     session::Session,
     spdy::{Early, Talk},
-    spdy_wire::{End, Opened, dial, halves},
+    spdy_wire::{End, Opened, Upstream, dial, halves},
     upgrade::Upgrade,
 };
 use doorward_enforce::{ApprovalVerdict, Held, StreamPermit};
@@ -61,11 +61,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn opened(
-        &mut self,
-        held: Held,
-        understood: Understood,
-    ) -> Result<(reqwest::Upgraded, StreamPermit), render::Answer> {
+    async fn opened(&mut self, held: Held, understood: Understood) -> Result<(Upstream, StreamPermit), render::Answer> {
         let session = Arc::clone(&self.talk.session);
         let approval = held.approval().clone();
         let minutes = approval.expires.since(crate::services::now()).as_secs().div_ceil(60);

@@ -1,5 +1,11 @@
 //! The wire of SPDY on either side: frames are read and written, and a stream to the cluster is asked for.
-use super::{handler, message::Message, session::Session, upgrade::STREAM_PROTOCOL};
+use super::{
+    handler,
+    message::Message,
+    session::Session,
+    slots::{Sent, Upgraded},
+    upgrade::STREAM_PROTOCOL,
+};
 use bytes::{Buf as _, BytesMut};
 use doorward_kubernetes::{
     render,
@@ -11,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 /// What is read at once, in bytes.
 const PIECE: usize = 32 * 1024;
-pub(super) type Upstream = reqwest::Upgraded;
+pub(super) type Upstream = Upgraded;
 
 /// Why a direction has ended.
 #[derive(Debug)]
@@ -100,7 +106,7 @@ pub(super) fn halves<S: tokio::io::AsyncRead + tokio::io::AsyncWrite>(
 pub(super) enum Opened {
     Stream(Upstream, &'static str),
     /// The cluster's answer, which is no stream.
-    Not(Box<reqwest::Response>),
+    Not(Box<Sent>),
 }
 
 pub(super) async fn dial(
@@ -114,7 +120,7 @@ pub(super) async fn dial(
     for protocol in protocols {
         message.headers.append(STREAM_PROTOCOL, HeaderValue::from_static(protocol));
     }
-    let response = session.endpoint.cluster.send(&message).await.map_err(|e| handler::unreachable(&e))?;
+    let response = session.endpoint.cluster.send(&message, false).await.map_err(|e| handler::unreachable(&e))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Opened::Not(Box::new(response)));
     }

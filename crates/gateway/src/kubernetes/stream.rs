@@ -9,6 +9,7 @@ use super::{
     message::Message,
     session::{Part, Session},
     shown::{Piece, Shown},
+    slots::{Sent, Upgraded},
     spdy, spdy_held, splice,
     upgrade::{Upgrade, Wire},
 };
@@ -35,7 +36,7 @@ use tokio_tungstenite::{
 /// The longest message, in bytes. Those of the API server are of 32 KiB, callers send as much as they read at once.
 const LONGEST: usize = 16 << 20;
 type Caller = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
-type Upstream = WebSocketStream<reqwest::Upgraded>;
+type Upstream = WebSocketStream<Upgraded>;
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST))
@@ -62,12 +63,12 @@ fn for_upstream(message: &Message, protocols: &[&str]) -> Result<(Message, Strin
 enum Opened {
     Stream(Box<Upstream>, &'static str),
     /// The cluster's answer, which is no stream.
-    Not(reqwest::Response),
+    Not(Sent),
 }
 
 async fn dial(session: &Session, message: &Message, protocols: &[&'static str]) -> Result<Opened, render::Answer> {
     let (message, key) = for_upstream(message, protocols)?;
-    let response = session.endpoint.cluster.send(&message).await.map_err(|e| handler::unreachable(&e))?;
+    let response = session.endpoint.cluster.send(&message, false).await.map_err(|e| handler::unreachable(&e))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Opened::Not(response));
     }

@@ -326,7 +326,8 @@ impl Told {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.texts.is_empty() && self.numbers.is_empty() && !self.has_truth
     }
 
