@@ -382,6 +382,33 @@ fn streams_end_when_the_time_hides_something() {
     assert!(!whole && shown > 0 && shown < 60, "{shown}: {said}");
 }
 
+/// Who sends too much hears so, over either version of HTTP, however much it is.
+#[test]
+fn bodies_that_are_too_large_are_answered() {
+    let w = start();
+    let file = w.gateway.directory().join("body");
+    std::fs::File::create(&file).unwrap().set_len(200 << 20).unwrap();
+    for (version, size) in [("--http2", 5), ("--http1.1", 5), ("--http2", 200), ("--http1.1", 200)] {
+        let mut curl = w.curl(&of("any"));
+        curl.args([version, "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", "@-"]);
+        let body = std::fs::File::open(&file).unwrap();
+        let body = std::io::Read::take(body, size << 20);
+        let out = curl_with(curl, body);
+        println!("{version} {size} {:?} {}", out.status, String::from_utf8_lossy(&out.stderr));
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success() && said.contains("the body is too large"), "{version} {size}: {said}");
+    }
+}
+
+fn curl_with(mut curl: Command, mut body: impl std::io::Read) -> std::process::Output {
+    use std::process::Stdio;
+    let mut child = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let _gone = std::io::copy(&mut body, &mut to);
+    drop(to);
+    child.wait_with_output().unwrap()
+}
+
 /// What is taken apart has room first, of all callers together.
 #[test]
 fn many_large_objects_at_once_wait_for_room() {

@@ -312,20 +312,30 @@ impl Handling<'_> {
     }
 }
 
-/// A body; none where it is too large. What is too much is read all the same, to an end: a caller that is still writing
-/// when the connection goes does not hear why.
+/// A body; none where it is too large. What is too much is read all the same, while the answer goes: a caller that is still
+/// writing when the connection (HTTP/1.1) or the stream (HTTP/2) goes does not hear why.
 async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    let (mut kept, mut length) = (BytesMut::new(), 0);
+    let mut kept = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame?.into_data() else { continue };
-        length += bytes.len();
-        if length <= LARGEST_BODY {
-            kept.extend_from_slice(&bytes);
-        } else if length > MOST_READ {
-            break;
+        if kept.len() + bytes.len() > LARGEST_BODY {
+            tokio::spawn(tokio::time::timeout(BODY, read_away(body)));
+            return Ok(None);
+        }
+        kept.extend_from_slice(&bytes);
+    }
+    Ok(Some(kept.freeze()))
+}
+
+/// Reads what nobody keeps.
+async fn read_away(mut body: Incoming) {
+    let mut length = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        length += frame.data_ref().map_or(0, Bytes::len);
+        if length > MOST_READ {
+            return;
         }
     }
-    Ok((length <= LARGEST_BODY).then(|| kept.freeze()))
 }
 
 /// Finds out what a request is about, and what would come of it; the latter where policy allows it as far as the path
