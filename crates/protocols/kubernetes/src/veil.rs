@@ -127,7 +127,7 @@ impl Veil<'_> {
         // In most objects nothing is found, and most of their texts are short: one look at all of them does.
         let mut all = Texts { detector: self.detector, wanted, hint: Hint::default(), bytes: Vec::new(), hit: false };
         all.add(value, Hint::default());
-        all.is_hit() && self.found_in(value, Hint::default(), wanted)
+        all.finish() && self.found_in(value, Hint::default(), wanted)
     }
 
     fn found_in(&self, value: &mut Value, hint: Hint, wanted: TypeSet) -> bool {
@@ -273,7 +273,7 @@ impl Texts<'_> {
         self.bytes.clear();
     }
 
-    fn is_hit(mut self) -> bool {
+    fn finish(mut self) -> bool {
         self.look();
         self.hit
     }
