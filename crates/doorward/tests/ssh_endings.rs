@@ -164,3 +164,18 @@ fn a_name_that_servers_cut_is_not_logged_in_with() {
         );
     }
 }
+
+/// What may be seen until a time is hidden from then on, also in output that began before it.
+#[test]
+fn output_that_goes_on_is_masked_when_the_time_hides_something() {
+    let last = std::time::SystemTime::now() + Duration::from_secs(15);
+    let end = jiff::Timestamp::try_from(last).unwrap().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let late = format!(
+        "@id(\"late\") forbid (principal, action == Action::\"reveal\", resource) \
+         when {{ context.now >= datetime(\"{end}\") }};\n"
+    );
+    let w = SshWorld::start(&format!("{POLICY}{MORE}{late}"), true);
+    let left = last.duration_since(std::time::SystemTime::now()).expect("the gateway took too long to start").as_secs();
+    let said = text(&w.run(&format!("echo a@example.com; sleep {}; echo b@example.com", left + 2)));
+    assert!(said.contains("a@example.com") && !said.contains("b@example.com") && said.contains("[email]"), "{said}");
+}

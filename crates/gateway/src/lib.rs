@@ -16,6 +16,7 @@ mod analysis;
 mod arrivals;
 mod connection;
 pub mod kubernetes;
+mod live;
 mod memory;
 mod parked;
 pub mod postgres;

@@ -339,7 +339,7 @@ fn is_text(headers: &HeaderMap) -> bool {
 
 /// What masks a stream for this caller; nothing where nothing is hidden.
 pub(crate) fn masker(session: &Session) -> Option<Box<StreamMasker>> {
-    let rules: Vec<_> = session.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
+    let rules: Vec<_> = session.live.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
     let services = &session.endpoint.services;
     (!rules.is_empty()).then(|| {
         Box::new(StreamMasker::new(Arc::clone(&services.detector), Arc::clone(&services.masker), rules.into()))
@@ -383,11 +383,11 @@ impl Flow {
         let cut = Arc::clone(&self.cut);
         let why = tokio::select! {
             done = self.all(body) => done,
-            refusal = session.revoked_where(permit, || watched.is_the_same(&session)) => {
+            refusal = session.live.revoked_where(permit, || watched.is_the_same(&session)) => {
                 session.note_revoked(self.request, &refusal);
                 Err("this is no longer allowed".to_owned())
             }
-            () = session.ended() => Err("the session has ended".to_owned()),
+            () = session.live.ended() => Err("the session has ended".to_owned()),
         };
         if self.mask.left_out() > 0 {
             session.event(self.request, "left out", serde_json::json!({ "objects": self.mask.left_out() }));

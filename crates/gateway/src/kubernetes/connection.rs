@@ -103,7 +103,7 @@ impl Caller {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let sessions = self.sessions.begun();
-            if !sessions.is_empty() && sessions.iter().all(|s| s.is_over()) {
+            if !sessions.is_empty() && sessions.iter().all(|s| s.live.is_over()) {
                 return;
             }
         }
@@ -154,7 +154,7 @@ impl Caller {
         let unavailable = |why: &str| render::status(503, "ServiceUnavailable", &format!("doorward: {why}"));
         let begin = Session::begin(Arc::clone(&self.endpoint), principal, self.peer);
         match self.sessions.of(key, begin).await {
-            Ok(session) if session.is_over() => Err(render::unauthorized("this session was ended; connect again")),
+            Ok(session) if session.live.is_over() => Err(render::unauthorized("this session was ended; connect again")),
             Ok(session) => {
                 drop(self.waiting.lock().take());
                 Ok(session)

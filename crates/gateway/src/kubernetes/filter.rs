@@ -293,7 +293,7 @@ impl Filter {
             None => None,
         };
         let facts = facts::of_item(&self.view.target, &self.view.path, item, namespace.as_ref());
-        Ok(self.session.enforcer.lock().allows_part(&self.permit, &facts, now()))
+        Ok(self.session.live.enforcer.lock().allows_part(&self.permit, &facts, now()))
     }
 
     /// A namespace, for its labels.

@@ -101,7 +101,7 @@ impl Handling<'_> {
     /// What cannot be understood is written down, too.
     fn not_understood(&self, refused: &render::Answer) {
         let what = refused.body.get("message").and_then(|m| m.as_str()).unwrap_or_default().to_owned();
-        self.session.note(AuditKind::Fault { at_fault: "client".into(), what });
+        self.session.live.note(AuditKind::Fault { at_fault: "client".into(), what });
     }
 
     /// Reads the request whole.
@@ -160,7 +160,7 @@ impl Handling<'_> {
         }
         let path = target.resource()?;
         let fields = self.session.hidden_fields(&path.kind(), path.namespace.as_deref());
-        let labels = self.session.masks().into_iter().map(|(_, rule)| rule);
+        let labels = self.session.live.masks().into_iter().map(|(_, rule)| rule);
         let masks = labels.chain(fields.into_iter().map(|(_, rule)| rule)).map(|rule| format!("[{}]", rule.label));
         masks.into_iter().find(|mask| message.holds(mask) || message.holds(&veil::in_bytes(mask)))
     }

@@ -1,35 +1,31 @@
 //! An identity on a caller's connection: its decisions, its recording, its end.
 use super::Endpoint;
 use crate::{
+    live::{Live, never_held_twice},
     parked,
     registry::{Control, SessionSummary},
     services::now,
 };
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Permit, Refusal,
-    Request, Reveal, StreamPermit, Subject, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, AtOnce, Enforcer, EnforcerParts, Held, Outcome, Permit, Refusal, Request,
+    StreamPermit, Subject, UpstreamQueue,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, Resource, SessionId};
-use doorward_record::{Direction, Recording, RecordingMeta};
-use parking_lot::{Mutex, MutexGuard};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, SessionId};
+use doorward_record::{Direction, RecordingMeta};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    future::poll_fn,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
-
-/// How often it is asked whether what lasts may go on, where a policy reads the clock.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Requests of a session that may wait for people at once.
 const MOST_HELD: usize = 16;
@@ -38,17 +34,10 @@ const MOST_HELD: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) id: SessionId,
-    pub(crate) enforcer: Mutex<Enforcer>,
-    pub(crate) recording: Recording,
+    pub(crate) live: Live,
     /// Who the caller is in the cluster, where the gateway says so.
     pub(crate) in_cluster: Option<Impersonation>,
-    turn: tokio::sync::Mutex<()>,
     requests: AtomicU32,
-    looks: watch::Sender<u64>,
-    client_bytes: AtomicU64,
-    upstream_bytes: AtomicU64,
-    ending: watch::Sender<Option<String>>,
     /// Streams that go on when the HTTP connection that they came on is no more.
     streams: watch::Sender<usize>,
     /// Room for requests that wait for people.
@@ -107,16 +96,9 @@ impl Session {
         let (to_self, control) = mpsc::unbounded_channel();
         let nobody = in_cluster.as_ref().err().map(|why| nobody_there(why));
         let session = Arc::new(Self {
-            id,
-            enforcer: Mutex::new(enforcer),
-            recording,
+            live: Live::new(id, &endpoint.services, enforcer, recording),
             in_cluster: in_cluster.unwrap_or_default(),
-            turn: tokio::sync::Mutex::default(),
             requests: 0.into(),
-            looks: watch::Sender::new(0),
-            client_bytes: 0.into(),
-            upstream_bytes: 0.into(),
-            ending: watch::Sender::new(None),
             streams: watch::Sender::new(0),
             held: Semaphore::new(MOST_HELD),
             copies: Mutex::default(),
@@ -144,7 +126,7 @@ impl Session {
     }
 
     async fn decide_start(&self) -> Result<(), Refusal> {
-        let facts = Arc::clone(self.enforcer.lock().connect_facts());
+        let facts = Arc::clone(self.live.enforcer.lock().connect_facts());
         let meaning = Meaning { facts, statement: "connect".into() };
         let decided = self.decide("connect", &meaning, b"");
         let permit = match decided {
@@ -163,7 +145,7 @@ impl Session {
     /// Decides a request.
     pub(crate) fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Outcome {
         let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
-        self.ready_enforcer().decide(&meaning.facts, &request, now())
+        self.live.ready_enforcer().decide(&meaning.facts, &request, now())
     }
 
     /// Decides a request of a caller who does not wait for people; `same`: see [`Enforcer::decide_at_once`].
@@ -176,7 +158,8 @@ impl Session {
     ) -> AtOnce {
         let services = &self.endpoint.services;
         let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
-        let decided = self.ready_enforcer().decide_at_once(&meaning.facts, &request, same, &services.parked, now());
+        let decided =
+            self.live.ready_enforcer().decide_at_once(&meaning.facts, &request, same, &services.parked, now());
         if let AtOnce::Wait(waiting) = &decided
             && waiting.is_new
         {
@@ -185,22 +168,14 @@ impl Session {
         decided
     }
 
-    /// The enforcer, which refuses whatever cannot be recorded.
-    fn ready_enforcer(&self) -> MutexGuard<'_, Enforcer> {
-        let health = self.recording.health();
-        let mut enforcer = self.enforcer.lock();
-        enforcer.suspend(health.err().map(|why| format!("the recording cannot be written: {why}")));
-        enforcer
-    }
-
     /// Whether a request would be refused, as far as policies go.
     pub(crate) fn would_refuse(&self, meaning: &Meaning) -> bool {
-        self.enforcer.lock().would_refuse(&meaning.facts, now())
+        self.live.enforcer.lock().would_refuse(&meaning.facts, now())
     }
 
     /// Whether a request would be allowed as it is.
     pub(crate) fn would_allow(&self, meaning: &Meaning) -> bool {
-        self.enforcer.lock().would_allow(&meaning.facts, now())
+        self.live.enforcer.lock().would_allow(&meaning.facts, now())
     }
 
     /// Waits for people's verdict on a held request; until then it is the caller's to withdraw, by leaving.
@@ -230,7 +205,7 @@ impl Session {
                 return verdict.unwrap_or_else(|_| lost());
             }
             () = gone => "the caller left",
-            () = self.ended() => "the session ended",
+            () = self.live.ended() => "the session ended",
         };
         withdrawn.approval = None;
         desk.withdraw(approval.id, why);
@@ -239,7 +214,7 @@ impl Session {
 
     /// Settles a held request by its verdict.
     pub(crate) fn settle(&self, held: Held, verdict: ApprovalVerdict) -> Result<Permit, Refusal> {
-        match self.enforcer.lock().settle(held, verdict, now()) {
+        match self.live.enforcer.lock().settle(held, verdict, now()) {
             Outcome::Forward(permit) => Ok(permit),
             Outcome::Refuse(refusal) => Err(refusal),
             Outcome::Hold(again) => Err(never_held_twice(again.approval())),
@@ -255,28 +230,16 @@ impl Session {
     pub(crate) async fn redeem(&self, permit: Permit, bytes: &[u8]) -> Result<(), Refusal> {
         let mut queue = UpstreamQueue::new();
         queue.push(permit, bytes).map_err(|e| unavailable(&e.to_string()))?;
-        let audit = &self.endpoint.services.audit;
-        while let Some(ticket) = queue.waits_for(audit.committed()) {
-            poll_fn(|cx| audit.poll_committed(ticket, cx)).await.map_err(|e| unavailable(&e.to_string()))?;
-        }
-        Ok(())
+        self.live.durable(&queue).await.map_err(|e| unavailable(&e.to_string()))
     }
 
     /// Records bytes as they went, once there is room for them.
     pub(crate) async fn keep(&self, request: u32, part: Part, direction: Direction, bytes: &[u8]) {
-        let counter = match direction {
-            Direction::Client => &self.client_bytes,
-            Direction::Upstream => &self.upstream_bytes,
-        };
-        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if part == Part::Channel {
             self.copied(request, direction, bytes);
         }
-        let _turn = self.turn.lock().await;
-        for frame in codec::frames(request, part, bytes, 32 * 1024) {
-            poll_fn(|cx| self.recording.poll_ready(cx)).await;
-            self.recording.frame(direction, now(), &frame);
-        }
+        let frames = codec::frames(request, part, bytes, 32 * 1024);
+        self.live.keep(direction, bytes.len(), frames.into_iter()).await;
     }
 
     /// From here on the channels of a request are looked at, if it is a copy of files.
@@ -294,7 +257,7 @@ impl Session {
         };
         for file in files {
             self.event(request, "file", file.to_json());
-            self.note(AuditKind::FileCopied {
+            self.live.note(AuditKind::FileCopied {
                 path: file.path,
                 direction: file.way.as_str().into(),
                 bytes: file.bytes,
@@ -310,13 +273,13 @@ impl Session {
         self.event(request, "copy", sum.to_json());
         if let Some(problem) = sum.problem {
             let what = format!("a copy of files is not known whole: {problem}");
-            self.note(AuditKind::Fault { at_fault: "client or upstream".into(), what });
+            self.live.note(AuditKind::Fault { at_fault: "client or upstream".into(), what });
         }
     }
 
     /// Writes into the recording what happened.
     pub(crate) fn event(&self, request: u32, what: &str, details: Value) {
-        self.recording.meta(now(), &json!({ "request": request, "what": what, "details": details }));
+        self.live.recording.meta(now(), &json!({ "request": request, "what": what, "details": details }));
     }
 
     /// Writes into the recording who approved a request, if it was.
@@ -327,82 +290,21 @@ impl Session {
         }
     }
 
-    /// The kinds of values that the caller may not see, and how they are masked.
-    pub(crate) fn masks(&self) -> Vec<(DataType, Arc<MaskRule>)> {
-        let mut enforcer = self.enforcer.lock();
-        let rule = |&data_type| match enforcer.reveal(&Resource::DataType { data_type }, now()) {
-            Reveal::Clear => None,
-            Reveal::Masked(rule) => Some((data_type, rule)),
-        };
-        DataType::ALL.iter().filter_map(rule).collect()
-    }
-
     /// The kinds of values that the caller may not see. Ask before a masker is made: what has changed between the two is
     /// noticed then.
     pub(crate) fn hidden(&self) -> Vec<DataType> {
-        self.masks().into_iter().map(|(kind, _)| kind).collect()
+        self.live.masks().into_iter().map(|(kind, _)| kind).collect()
     }
 
     /// Resolves when what was allowed, and goes on, no longer is, or when other values are hidden than at its start.
     pub(crate) async fn revoked(&self, permit: &StreamPermit, hidden: &[DataType]) -> Refusal {
-        self.revoked_where(permit, || self.hidden() == hidden).await
-    }
-
-    /// The same, with what is to stay as it is.
-    pub(crate) async fn revoked_where(&self, permit: &StreamPermit, is_the_same: impl Fn() -> bool) -> Refusal {
-        let mut looks = self.looks.subscribe();
-        loop {
-            let before = self.enforcer.lock().passing();
-            if !is_the_same() {
-                return changed();
-            }
-            let lasting = {
-                let mut enforcer = self.enforcer.lock();
-                if let Err(refusal) = enforcer.still_allows(permit, now()) {
-                    return refusal;
-                }
-                // What is hidden may change with the time, though the permit does not.
-                enforcer.is_lasting(permit) && enforcer.passing() == before
-            };
-            tokio::select! {
-                _changed = looks.changed() => {}
-                () = tokio::time::sleep(LOOK), if !lasting => {}
-            }
-        }
+        self.live.revoked_where(permit, || self.hidden() == hidden).await
     }
 
     /// Writes down that something was ended that had been allowed.
     pub(crate) fn note_revoked(&self, request: u32, refusal: &Refusal) {
         self.event(request, "ended", json!({ "reason": refusal.message }));
-        self.note(AuditKind::Fault { at_fault: "policy".into(), what: format!("ended: {}", refusal.message) });
-    }
-
-    /// Writes an entry into the audit log that nothing waits for.
-    pub(crate) fn note(&self, kind: AuditKind) {
-        if let Err(refusal) = self.enforcer.lock().note(kind, now()) {
-            tracing::error!(session = %self.id, "an entry is not in the audit log: {}", refusal.message);
-        }
-    }
-
-    /// Ends the session with a reason. The first one counts.
-    pub(crate) fn end(&self, reason: &str) {
-        self.ending.send_if_modified(|ending| {
-            let first = ending.is_none();
-            if first {
-                *ending = Some(reason.to_owned());
-            }
-            first
-        });
-    }
-
-    /// Resolves when the session ends.
-    pub(crate) async fn ended(&self) {
-        let mut ending = self.ending.subscribe();
-        let _ended = ending.wait_for(Option::is_some).await;
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.ending.borrow().is_some()
+        self.live.note(AuditKind::Fault { at_fault: "policy".into(), what: format!("ended: {}", refusal.message) });
     }
 
     /// One more stream, for as long as what is given back lives.
@@ -416,55 +318,23 @@ impl Session {
         let mut streams = self.streams.subscribe();
         tokio::select! {
             _none = streams.wait_for(|n| *n == 0) => {}
-            () = self.ended() => {}
+            () = self.live.ended() => {}
         }
     }
 
     /// Watches over the session: what reaches it from elsewhere, and whether it may go on.
     async fn watch(self: Arc<Self>, mut control: mpsc::UnboundedReceiver<Control>) {
-        let reason = loop {
-            let goodbye = tokio::select! {
-                () = self.ended() => break self.ending.borrow().clone().unwrap_or_default(),
-                () = tokio::time::sleep(self.next_look()) => self.unwelcome(),
-                message = control.recv() => match message {
-                    Some(Control::Shut(message)) => Some(message),
-                    Some(Control::CheckWelcome) => {
-                        self.looks.send_modify(|n| *n = n.wrapping_add(1));
-                        self.unwelcome()
-                    }
-                    // Of other protocols.
-                    Some(Control::Verdict(..) | Control::Cancel) => None,
-                    None => Some("the gateway forgot this session".to_owned()),
-                },
-            };
-            if let Some(message) = goodbye {
-                break message;
-            }
-        };
-        self.end(&reason);
-    }
-
-    fn next_look(&self) -> Duration {
-        let enforcer = self.enforcer.lock();
-        let left = enforcer.subject().principal.expires_at.since(now());
-        if enforcer.is_welcome_lasting() { left.max(Duration::from_millis(1)) } else { LOOK.min(left) }
-    }
-
-    fn unwelcome(&self) -> Option<String> {
-        self.enforcer.lock().still_welcome(now()).err().map(|refusal| refusal.message)
+        let reason = self.live.over(&mut control, |refusal| refusal.message.clone()).await;
+        self.live.end(&reason);
     }
 
     /// The session is over: its end is written down.
     pub(crate) fn close(&self, reason: &str) {
-        self.end(reason);
-        let reason = self.ending.borrow().clone().unwrap_or_default();
-        self.note(AuditKind::SessionEnded {
-            reason: reason.clone(),
-            client_bytes: self.client_bytes.load(Ordering::Relaxed),
-            upstream_bytes: self.upstream_bytes.load(Ordering::Relaxed),
-        });
-        self.recording.end(now(), &reason);
-        self.endpoint.services.registry.remove(self.id, None);
+        self.live.end(reason);
+        let reason = self.live.ending().unwrap_or_default();
+        self.live.note_end(&reason);
+        self.live.recording.end(now(), &reason);
+        self.endpoint.services.registry.remove(self.live.id, None);
     }
 }
 
@@ -491,7 +361,9 @@ impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.approval {
             self.session.endpoint.services.approvals.withdraw(id, "the caller left");
-            self.session.note(AuditKind::ApprovalEnded { approval: id, reason: "withdrawn: the caller left".into() });
+            self.session
+                .live
+                .note(AuditKind::ApprovalEnded { approval: id, reason: "withdrawn: the caller left".into() });
         }
     }
 }
@@ -512,17 +384,4 @@ fn nobody_there(why: &str) -> Refusal {
         detail: None,
         hint: Some("nothing was sent to the cluster; tell the operator of this gateway".into()),
     }
-}
-
-fn changed() -> Refusal {
-    Refusal {
-        kind: doorward_enforce::RefusalKind::Policy,
-        message: "what you may see has changed".into(),
-        detail: None,
-        hint: Some("ask again".into()),
-    }
-}
-
-fn never_held_twice(approval: &ApprovalRequest) -> Refusal {
-    unavailable(&format!("the approval {} was asked for twice", approval.id))
 }

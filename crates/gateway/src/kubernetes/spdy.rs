@@ -92,13 +92,13 @@ impl Talk {
                 session.note_revoked(room.number, &refusal);
                 Ok(refusal.message)
             }
-            () = session.ended() => Ok("the session has ended".to_owned()),
+            () = session.live.ended() => Ok("the session has ended".to_owned()),
         };
         let why = match end {
             Ok(why) => Some(why),
             Err(End::Left) => None,
             Err(End::Fault { at_fault, what }) => {
-                session.note(AuditKind::Fault { at_fault: at_fault.into(), what: what.clone() });
+                session.live.note(AuditKind::Fault { at_fault: at_fault.into(), what: what.clone() });
                 Some(what)
             }
         };

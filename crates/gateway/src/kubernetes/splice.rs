@@ -67,7 +67,7 @@ impl Splice {
         tokio::select! {
             _ended = both => {}
             refusal = self.session.revoked(&permit, &self.hidden) => self.session.note_revoked(self.number, &refusal),
-            () = self.session.ended() => {}
+            () = self.session.live.ended() => {}
         }
     }
 

@@ -121,7 +121,7 @@ async fn caller(session: &Session, upgrade: Upgrade) -> Option<Caller> {
     match upgrade.on?.await {
         Ok(io) => Some(WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config())).await),
         Err(e) => {
-            tracing::debug!(session = %session.id, "the caller's stream did not come: {e}");
+            tracing::debug!(session = %session.live.id, "the caller's stream did not come: {e}");
             None
         }
     }
@@ -283,7 +283,7 @@ impl Relay {
                 self.session.note_revoked(self.number, &refusal);
                 Some(refusal.message)
             }
-            () = self.session.ended() => Some("the session has ended".to_owned()),
+            () = self.session.live.ended() => Some("the session has ended".to_owned()),
         };
         output.close(end).await;
     }

@@ -148,7 +148,7 @@ pub(crate) fn detail(session: &Session, target: &Target) -> Detail {
     if path.subresource.is_some() || facts::road(path, target.verb) != Road::Object {
         return Detail::Object;
     }
-    let mut enforcer = session.enforcer.lock();
+    let mut enforcer = session.live.enforcer.lock();
     let of_pods = if facts::is_pods(path) { enforcer.detail(action, "Pod") } else { Detail::Kind };
     enforcer.detail(action, "ApiObject").max(of_pods)
 }
@@ -161,7 +161,7 @@ fn decides_each(session: &Session, target: &Target, path: &ResourcePath) -> bool
         Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => return false,
     };
     let shared = if path.namespace.is_some() { Detail::Namespace } else { Detail::Kind };
-    let mut enforcer = session.enforcer.lock();
+    let mut enforcer = session.live.enforcer.lock();
     if !facts::is_pods(path) {
         return enforcer.detail(action, "ApiObject") > shared;
     }
@@ -175,7 +175,7 @@ impl Session {
     pub(crate) fn hides(&self, field: &Field, namespace: Option<&str>) -> Option<Arc<MaskRule>> {
         let (kind, path) = (field.kind.clone(), field.path.clone());
         let resource = Resource::Field { kind, path, namespace: namespace.map(Into::into) };
-        match self.enforcer.lock().reveal(&resource, now()) {
+        match self.live.enforcer.lock().reveal(&resource, now()) {
             Reveal::Clear => None,
             Reveal::Masked(rule) => Some(rule),
         }
@@ -190,7 +190,7 @@ impl Session {
     /// The fields of a kind that are hidden from the caller in what a path covers, be it in a part of it.
     pub(crate) fn hidden_somewhere(&self, path: &ResourcePath) -> Vec<&Field> {
         let is_of_many = path.namespace.is_none() && path.name.is_none();
-        let differs = is_of_many && self.enforcer.lock().detail(Action::Reveal, "Field") > Detail::Kind;
+        let differs = is_of_many && self.live.enforcer.lock().detail(Action::Reveal, "Field") > Detail::Kind;
         let fields = self.endpoint.connection.fields.of(&path.kind()).collect::<Vec<_>>();
         let is_hidden = |field: &&Field| differs || self.hides(field, path.namespace.as_deref()).is_some();
         fields.into_iter().filter(is_hidden).collect()
@@ -198,7 +198,7 @@ impl Session {
 
     /// Kinds of values that are hidden, as recognizers take them.
     pub(crate) fn operators(&self) -> Vec<(DataType, Operator)> {
-        self.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect()
+        self.live.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect()
     }
 }
 

@@ -91,12 +91,12 @@ async fn live_on(
     tokio::select! {
         ended = running => {
             if let Err(e) = ended {
-                session.end(&format!("the caller's connection failed: {e}"));
+                session.live.end(&format!("the caller's connection failed: {e}"));
             }
         }
         () = session.watch(&handle, &mut control) => {}
     }
-    session.end("the caller closed the connection");
+    session.live.end("the caller closed the connection");
     forwards.abort();
     session.upstream.disconnect().await;
     session.close();
@@ -108,10 +108,10 @@ async fn live_on(
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     session.cut();
-    let reason = session.ending.borrow().clone().unwrap_or_default();
-    session.recording.end(now(), &reason);
+    let reason = session.live.ending().unwrap_or_default();
+    session.live.recording.end(now(), &reason);
     // Whoever waits for sessions to end waits for this, too: all of it is written down.
-    session.endpoint.services.registry.remove(session.id, None);
+    session.endpoint.services.registry.remove(session.live.id, None);
 }
 
 /// A socket for the library, and a handle to cut it with.

@@ -74,11 +74,11 @@ impl Channel {
                     self.heard(news).await?;
                     continue;
                 }
-                () = self.session.ended() => Item::Closed,
+                () = self.session.live.ended() => Item::Closed,
             };
             match item {
                 Item::Request(request) => {
-                    self.session.room().await;
+                    self.session.live.room().await;
                     self.request(request).await?;
                 }
                 Item::Data(stream, bytes) => self.data(stream, &bytes).await?,
@@ -192,7 +192,7 @@ impl Channel {
         }
         let opened = tokio::select! {
             opened = self.session.upstream.handle.channel_open_session() => opened,
-            () = self.session.ended() => return Err(Gone),
+            () = self.session.live.ended() => return Err(Gone),
         };
         let Ok(channel) = opened else {
             // Servers allow so many at once (OpenSSH: `MaxSessions`, 10).
@@ -212,7 +212,7 @@ impl Channel {
         tokio::select! {
             reply = far.inbox.replied() => reply.unwrap_or(false),
             () = self.near.inbox.closed() => false,
-            () = self.session.ended() => false,
+            () = self.session.live.ended() => false,
         }
     }
 
@@ -287,7 +287,7 @@ impl Channel {
     async fn shell(&mut self) -> Result<(), Gone> {
         let (recorded, governed) = (facts::shell(self.session.login), facts::governed_shell(self.session.login));
         let is_governed = {
-            let mut enforcer = self.session.enforcer.lock();
+            let mut enforcer = self.session.live.enforcer.lock();
             enforcer.would_refuse(&recorded.facts, now()) && !enforcer.would_refuse(&governed.facts, now())
         };
         if is_governed { self.governed_shell(&governed).await } else { self.program("shell", recorded, b"shell").await }

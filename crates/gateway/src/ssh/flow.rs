@@ -74,7 +74,7 @@ impl Near {
             // What nobody reads is dropped; the program is told, and its exit status still counts.
             _ = deaf.wait_for(|deaf| *deaf) => Ok(()),
             () = self.inbox.closed() => Err(Gone),
-            () = session.ended() => Err(Gone),
+            () = session.live.ended() => Err(Gone),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Far {
             sent = self.end.data_bytes(bytes) => Ok(sent?),
             () = self.inbox.closed() => Err(Gone),
             () = left => Err(Gone),
-            () = session.ended() => Err(Gone),
+            () = session.live.ended() => Err(Gone),
         }
     }
 }

@@ -131,14 +131,14 @@ fn decide_at_once(session: &Session, meaning: &facts::Meaning) -> Option<Permit>
         bound: &[],
         payload: meaning.statement.as_bytes(),
     };
-    let outcome = session.enforcer.lock().decide(&meaning.facts, &request, now());
+    let outcome = session.live.enforcer.lock().decide(&meaning.facts, &request, now());
     match outcome {
         Outcome::Forward(permit) => Some(permit),
         Outcome::Refuse(_) => None,
         Outcome::Hold(held) => {
             let reason = "a remote forward cannot wait".into();
             let kind = AuditKind::ApprovalEnded { approval: held.approval().id, reason };
-            let event = AuditEvent { time: now(), session: Some(session.id), kind };
+            let event = AuditEvent { time: now(), session: Some(session.live.id), kind };
             let _refused_either_way = session.endpoint.services.audit.append(&event);
             None
         }
@@ -173,7 +173,7 @@ pub(crate) async fn take_incoming(session: Arc<Session>, caller: Handle, mut inc
         let expected = session.listening.lock().await.get(&(connection.address.clone(), connection.port)).cloned();
         let room = session.channels.lock().len() < super::session::MOST_CHANNELS;
         // The policy of the moment, not that of the moment when the forward was asked for.
-        let allowed = expected.filter(|permit| session.enforcer.lock().still_allows(permit, now()).is_ok());
+        let allowed = expected.filter(|permit| session.live.enforcer.lock().still_allows(permit, now()).is_ok());
         match allowed {
             Some(permit) if room => {
                 tokio::spawn(connect_back(Arc::clone(&session), caller.clone(), connection, permit));

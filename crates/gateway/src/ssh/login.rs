@@ -5,6 +5,7 @@ use super::{
     upstream::{self, Incoming},
 };
 use crate::{
+    live::Live,
     registry::{Control, SessionSummary},
     services::now,
 };
@@ -15,7 +16,7 @@ use doorward_ssh::{Login, facts, render};
 use parking_lot::Mutex;
 use russh::keys::Certificate;
 use std::{future::poll_fn, net::SocketAddr, sync::Arc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Forwarded connections that the upstream may open before the gateway has looked at them.
@@ -143,18 +144,11 @@ impl Arrival {
         let session = Session {
             endpoint: Arc::clone(endpoint),
             _slot: slot,
-            id: self.id,
+            live: Live::new(self.id, &endpoint.services, enforcer, recording),
             login,
-            enforcer: Mutex::new(enforcer),
-            recording,
-            turn: tokio::sync::Mutex::default(),
             upstream,
             channels: Mutex::default(),
             listening: tokio::sync::Mutex::default(),
-            looks: watch::Sender::new(0),
-            client_bytes: 0.into(),
-            upstream_bytes: 0.into(),
-            ending: watch::Sender::new(None),
             socket,
         };
         Ok(Started { session: Arc::new(session), control, incoming })

@@ -5,6 +5,7 @@ use super::{
     session::{Gone, Session},
     sftp::{self, Desk},
 };
+use crate::live::HiddenTypes;
 use doorward_detect::{StreamMasker, TypeSet};
 use doorward_enforce::{Refusal, StreamPermit};
 use doorward_model::DataType;
@@ -98,7 +99,8 @@ enum Filter {
 
 impl Filter {
     fn masked(session: &Session) -> Self {
-        let rules: Vec<_> = session.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
+        let rules: Vec<_> =
+            session.live.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
         if rules.is_empty() {
             return Self::Clear;
         }
@@ -158,12 +160,14 @@ pub(crate) fn masked(session: &Session, bytes: &[u8]) -> Vec<u8> {
 
 /// What the caller may not see in files.
 pub(crate) fn contents(session: &Session) -> ContentCheck {
-    let hidden: TypeSet = session.masks().into_iter().map(|(kind, _)| kind).collect();
+    let hidden: TypeSet = session.live.masks().into_iter().map(|(kind, _)| kind).collect();
     ContentCheck { detector: Arc::clone(&session.endpoint.services.detector), hidden }
 }
 
 /// Takes up a program that was started: its output flows from now on.
 pub(crate) fn start(shared: Shared, protocol: Option<Protocol>) -> (Input, JoinHandle<()>) {
+    // Before filters are made: what changes between the two is noticed then.
+    let hidden = shared.session.live.hidden();
     match protocol {
         Some(Protocol::Sftp) => {
             let desk = Arc::new(Desk::new(&shared.session));
@@ -177,19 +181,18 @@ pub(crate) fn start(shared: Shared, protocol: Option<Protocol>) -> (Input, JoinH
             | Protocol::GitReceivePack,
         ) => {
             let filter = Filter::inspected(&shared.session);
-            (Input::Plain, tokio::spawn(output(shared, filter)))
+            (Input::Plain, tokio::spawn(output(shared, filter, hidden)))
         }
         None => {
             let filter = Filter::masked(&shared.session);
-            (Input::Plain, tokio::spawn(output(shared, filter)))
+            (Input::Plain, tokio::spawn(output(shared, filter, hidden)))
         }
     }
 }
 
-async fn output(shared: Shared, data: Filter) {
+async fn output(shared: Shared, data: Filter, hidden: HiddenTypes) {
     let error = Filter::masked(&shared.session);
-    let generation = shared.session.generation();
-    let mut output = Output { shared, data, error, generation, quiet: Quiet::No, eof_due: false };
+    let mut output = Output { shared, data, error, hidden, quiet: Quiet::No, eof_due: false };
     let (session, permit) = (Arc::clone(&output.shared.session), Arc::clone(&output.shared.permit));
     let revoked = tokio::select! {
         _over = output.carry() => None,
@@ -221,7 +224,8 @@ struct Output {
     shared: Shared,
     data: Filter,
     error: Filter,
-    generation: u64,
+    /// What was hidden when the filters were made.
+    hidden: HiddenTypes,
     quiet: Quiet,
     /// The upstream has ended its output, and the caller does not know yet.
     eof_due: bool,
@@ -313,12 +317,17 @@ impl Output {
 
     /// What may be seen is for the policy of the moment to say.
     async fn follow_policy(&mut self) -> Result<(), Gone> {
-        let generation = self.shared.session.generation();
-        if generation == self.generation {
+        let live = &self.shared.session.live;
+        if !live.is_stale(&self.hidden) {
+            return Ok(());
+        }
+        let now = live.hidden();
+        let is_the_same = now.is_as(&self.hidden);
+        self.hidden = now;
+        if is_the_same {
             return Ok(());
         }
         self.finish().await?;
-        self.generation = generation;
         self.error = Filter::masked(&self.shared.session);
         self.data = match self.data {
             Filter::Inspected(_) => Filter::inspected(&self.shared.session),
@@ -358,7 +367,7 @@ impl Output {
         let what = format!("a value of type `{}` was found in what is transferred", found.as_str());
         let reason = Some(what.clone());
         session.event(&Event::Decided { channel: Some(near.number), outcome: Decided::Refuse, reason });
-        session.endpoint.note_fault(Some(session.id), "policy", &what);
+        session.endpoint.note_fault(Some(session.live.id), "policy", &what);
         let text = render::notice(&format!("refused: {what}; a masked file would be another file"), false);
         near.show(session, Stream::Error, text.as_bytes()).await?;
         exit(&self.shared, render::REFUSED).await?;

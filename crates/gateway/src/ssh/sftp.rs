@@ -7,9 +7,9 @@ use super::{
     flow::{self, Far, Near},
     inbox::Item,
     program::{self, Shared},
-    session::{Asked, Gone, LOOK, Session, Told},
+    session::{Asked, Gone, Session, Told},
 };
-use crate::services::now;
+use crate::{live::LOOK, services::now};
 use doorward_detect::TypeSet;
 use doorward_enforce::{GatewayMessage, Refusal, RefusalKind, UpstreamQueue};
 use doorward_model::AuditKind;
@@ -59,7 +59,7 @@ impl Desk {
             tokio::select! {
                 () = self.room.notified() => {}
                 () = near.inbox.closed() => return Err(Gone),
-                () = session.ended() => return Err(Gone),
+                () = session.live.ended() => return Err(Gone),
             }
         }
         let taken = self.sftp.lock().handle_client(bytes);
@@ -84,7 +84,7 @@ impl Desk {
 
 /// Decides operations and sends them upstream.
 async fn drive(shared: &Shared, desk: &Desk) -> Result<(), Gone> {
-    let mut looks = shared.session.looks.subscribe();
+    let mut looks = shared.session.live.looks();
     let mut judged = tokio::time::Instant::now();
     loop {
         let changed = looks.has_changed().is_ok_and(|changed| changed);
@@ -185,7 +185,7 @@ fn judge_anew(session: &Session, desk: &Desk) {
     sftp.hide(hidden);
     for handle in sftp.open_handles() {
         let Some(permit) = sftp.stream_permit(handle) else { continue };
-        let still = session.enforcer.lock().still_allows(permit, now());
+        let still = session.live.enforcer.lock().still_allows(permit, now());
         if let Err(refusal) = still {
             sftp.revoke(handle, &render::refusal_line(&refusal));
         }
@@ -199,7 +199,7 @@ async fn fail(shared: &Shared, fault: &Fault) -> Result<(), Gone> {
         Fault::UpstreamMisbehaved { .. } => "upstream",
         Fault::Bug { .. } => "gateway",
     };
-    session.endpoint.note_fault(Some(session.id), who, &fault.to_string());
+    session.endpoint.note_fault(Some(session.live.id), who, &fault.to_string());
     let text = render::notice(&format!("the transfer ends: {fault}"), false);
     near.show(session, Stream::Error, text.as_bytes()).await?;
     Err(Gone)
@@ -298,14 +298,14 @@ fn report(shared: &Shared, desk: &Desk) {
                     bytes: t.bytes,
                     sha256: sha256.clone(),
                 };
-                if let Err(refusal) = session.enforcer.lock().note(copied, now()) {
-                    tracing::error!(session = %session.id, "an entry is not in the audit log: {}", refusal.message);
+                if let Err(refusal) = session.live.enforcer.lock().note(copied, now()) {
+                    tracing::error!(session = %session.live.id, "an entry is not in the audit log: {}", refusal.message);
                 }
                 session.event(&replay::Event::File { channel, path, direction, bytes: t.bytes, sha256 });
             }
             Some(Event::Withheld { path, found, offset }) => {
                 let what = format!("a value of type `{}` was found in `{path}` at {offset}: withheld", found.as_str());
-                session.endpoint.note_fault(Some(session.id), "policy", &what);
+                session.endpoint.note_fault(Some(session.live.id), "policy", &what);
                 session.event(&replay::Event::Decided { channel, outcome: Decided::Refuse, reason: Some(what) });
             }
             None => return,
