@@ -144,6 +144,28 @@ tour_unidentified() {
     fi
 }
 
+# approved_by_another OUTPUT PID WHAT: what runs in the background waits for an approval, which its requester cannot give
+# and dana gives; it has ended then, with $status.
+approved_by_another() {
+    local output=$1 pid=$2
+    approval=
+    if wait_for 15 grep -q 'approval [0-9a-f-]*: ' "$output"; then
+        approval=$(sed -n 's/.*approval \([0-9a-f-]*\): .*/\1/p' "$output" | head -n 1)
+    fi
+    if [[ -z $approval ]]; then
+        kill "$pid" 2> /dev/null
+        fail "$3 was not held" "$(cat "$output")"
+        return 1
+    fi
+    if approvals approve "$approval" --token "$agent" > /dev/null 2>&1; then
+        fail 'the requester approved it himself'
+        return 1
+    fi
+    approvals approve "$approval" --token "$person" > /dev/null 2>&1
+    wait "$pid"
+    status=$?
+}
+
 # hold STATEMENT…: as `ask`, in the background; sets $held_pid, $held_output and $approval once it waits.
 hold() {
     held_output=$scratch/held.$RANDOM
