@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .parts import Process, find, free_port
+from .parts import Process, find, free_port, settings
 
 REPO = Path(__file__).resolve().parent.parent.parent
 CACHE = Path(os.environ.get("DOORWARD_TEST_CACHE", REPO / ".cache"))
@@ -166,21 +166,7 @@ class Doorward:
         self.process = Process(args, self.folder / "log", self.port, cwd=self.folder)
 
     def _config(self, cluster, token):
-        return f"""
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{free_port()}"
-drain_seconds = 1
-
-[[identity.issuers]]
-name = "dev"
-issuer = "{self.issuer.url}"
-audience = ["doorward"]
-groups_claim = "groups"
-principal = "agent"
-
-[[connections]]
-name = "bench"
+        return settings("drain_seconds = 1", self.issuer, POLICY) + f"""
 kind = "kubernetes"
 listen = "127.0.0.1:{self.port}"
 upstream = "{cluster.url.removeprefix('https://')}"
@@ -188,9 +174,6 @@ credential = {{ value = "{token}" }}
 tls_ca = "{cluster.ca}"
 audit = "strict"
 max_sessions = 5000
-
-[policy]
-files = ["{POLICY}"]
 """
 
     def target(self, name):

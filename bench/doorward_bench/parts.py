@@ -235,6 +235,29 @@ class Issuer:
         self.process.stop()
 
 
+def settings(more, issuer, policy, api=None):
+    """The configuration of a gateway with one connection, whose settings are to follow. `more`: of the server."""
+    return f"""
+[server]
+state_dir = "state"
+api_listen = "127.0.0.1:{api or free_port()}"
+{more}
+
+[policy]
+files = ["{policy}"]
+
+[[identity.issuers]]
+name = "dev"
+issuer = "{issuer.url}"
+audience = ["doorward"]
+groups_claim = "groups"
+principal = "agent"
+
+[[connections]]
+name = "bench"
+"""
+
+
 class Doorward:
     """Doorward with policy, recording, audit and masking on."""
 
@@ -251,21 +274,7 @@ class Doorward:
         self.process = Process(args, folder / "log", self.port, cwd=folder, env=env)
 
     def _config(self, postgres, cert, key, issuer, audit, sessions):
-        return f"""
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{free_port()}"
-tls = {{ cert = "{cert}", key = "{key}" }}
-
-[[identity.issuers]]
-name = "dev"
-issuer = "{issuer.url}"
-audience = ["doorward"]
-groups_claim = "groups"
-principal = "agent"
-
-[[connections]]
-name = "bench"
+        return settings(f'tls = {{ cert = "{cert}", key = "{key}" }}', issuer, POLICY) + f"""
 kind = "postgres"
 listen = "127.0.0.1:{self.port}"
 upstream = "127.0.0.1:{postgres.port}"
@@ -277,9 +286,6 @@ audit = "{audit}"
 max_sessions = {sessions + 100}
 labels = {{ environment = "bench" }}
 tags = {{ "public.wide_tagged.title" = ["pii"], "public.wide_tagged.contact" = ["pii"] }}
-
-[policy]
-files = ["{POLICY}"]
 """
 
     def target(self):

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .parts import Process, find, free_port
+from .parts import Process, find, free_port, settings
 
 POLICY = Path(__file__).resolve().parent.parent / "ssh.cedar"
 DIRECT, JUMP, OURS, CLEAR = "direct", "jump", "doorward", "doorward-clear"
@@ -142,21 +142,7 @@ class Doorward:
         self.process = Process(args, self.folder / "log", self.port, cwd=self.folder)
 
     def _config(self, sshd, key):
-        return f"""
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{self.api}"
-drain_seconds = 1
-
-[[identity.issuers]]
-name = "dev"
-issuer = "{self.issuer.url}"
-audience = ["doorward"]
-groups_claim = "groups"
-principal = "agent"
-
-[[connections]]
-name = "bench"
+        return settings("drain_seconds = 1", self.issuer, POLICY, self.api) + f"""
 kind = "ssh"
 listen = "127.0.0.1:{self.port}"
 upstream = "127.0.0.1:{sshd.port}"
@@ -165,9 +151,6 @@ credential = {{ file = "{key}" }}
 host_keys = ["{sshd.host_key}"]
 audit = "strict"
 max_sessions = {self.sessions + 100}
-
-[policy]
-files = ["{POLICY}"]
 """
 
     def host_key(self):
