@@ -130,7 +130,7 @@ const TARGETS: &[Check] = &[
         &[200],
         "deletecollection on ApiObject",
     ),
-    check("`pods/…/attach`", "GET", "/api/v1/namespaces/a/pods/p/log", "", &[200], "log on Pod `a/pods/p`"),
+    check("`pods/…/attach` without", "GET", "/api/v1/namespaces/a/pods/p/log", "", &[200], "log on Pod `a/pods/p`"),
     check(
         "`pods/…/ephemeralcontainers`",
         "PATCH",
@@ -191,7 +191,7 @@ const TARGETS: &[Check] = &[
         "no policy allows create",
     ),
     check(
-        "`pods/…/attach`",
+        "`pods/…/attach` without",
         "POST",
         "/api/v1/namespaces/a/pods/p/eviction",
         EVICTION,
@@ -214,7 +214,7 @@ const HEADERS: &[(&str, &str, bool)] = &[
 
 const EXEC: &str = "/api/v1/namespaces/a/pods/p/exec?command=id&stdout=true&stderr=true";
 const CP: &str = "/api/v1/namespaces/a/pods/p/exec?command=tar&command=cf&command=-&command=/etc/hostname&stdout=true";
-const ATTACH: &str = "/api/v1/namespaces/a/pods/p/attach?stdout=true";
+const ATTACH: &str = "/api/v1/namespaces/a/pods/p/attach?stdout=true&stdin=true";
 const FORWARD: &str = "/api/v1/namespaces/a/pods/p/portforward?ports=80";
 
 type Wish = (Option<&'static str>, &'static str, &'static str, &'static str, bool, &'static str);
@@ -230,9 +230,16 @@ const UPGRADES: &[Wish] = &[
         false,
         "cp refused: ",
     ),
-    (Some("`pods/…/attach`"), "WebSocket, `v5.channel.k8s.io`", ATTACH, "v5.channel.k8s.io", false, "attach refused: "),
     (
-        Some("`pods/…/attach`"),
+        Some("`pods/…/attach` with `stdin`"),
+        "WebSocket, `v5.channel.k8s.io`",
+        ATTACH,
+        "v5.channel.k8s.io",
+        false,
+        "attach refused: ",
+    ),
+    (
+        Some("`pods/…/attach` without"),
         "WebSocket, `SPDY/3.1+portforward.k8s.io`",
         FORWARD,
         "SPDY/3.1+portforward.k8s.io",

@@ -64,6 +64,11 @@ pub struct PodSpec {
     pub secrets: BTreeSet<Name>,
     /// The images of its containers.
     pub images: BTreeSet<Name>,
+    /// What its containers run, hooks and probes too: a command line each, as a shell would want it; `?` for what an image
+    /// runs by itself.
+    pub commands: BTreeSet<Name>,
+    /// The programs of these command lines, without their folders.
+    pub programs: BTreeSet<Name>,
 }
 
 /// A pod, or one that an object would make: a deployment, a job.

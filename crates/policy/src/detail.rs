@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Attributes of objects and pods that each is looked at by itself.
-const OWN: [&str; 12] = [
+const OWN: [&str; 14] = [
     "name",
     "privileged",
     "host_network",
@@ -19,6 +19,8 @@ const OWN: [&str; 12] = [
     "service_account",
     "secrets",
     "images",
+    "commands",
+    "programs",
 ];
 
 /// What of a resource is looked at. Anything that is not plainly less counts as the resource itself.
@@ -120,6 +122,8 @@ impl Looks {
             service_account: if sees("service_account") { spec.service_account.clone() } else { "".into() },
             secrets: set("secrets", &spec.secrets),
             images: set("images", &spec.images),
+            commands: set("commands", &spec.commands),
+            programs: set("programs", &spec.programs),
         }
     }
 
@@ -293,6 +297,8 @@ mod tests {
             ("resource.capabilities.contains(\"ALL\")", "a/x", "b/y image:a", "a/x capability:ALL"),
             ("resource.secrets.contains(\"s\")", "a/x", "b/y image:a", "a/x secret:s"),
             ("resource.images.contains(\"a\")", "a/x", "b/y secret:a", "a/x image:a"),
+            ("resource.commands.contains(\"sh\")", "a/x", "b/y program:sh", "a/x command:sh"),
+            ("resource.programs.contains(\"sh\")", "a/x", "b/y command:sh", "a/x program:sh"),
             ("resource.service_account like \"a*\"", "a/x", "b/y secret:a", "a/x service_account:b"),
         ] {
             assert!(is_same(condition, one, same), "{condition}");

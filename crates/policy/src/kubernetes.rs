@@ -52,6 +52,8 @@ fn of_spec(spec: &PodSpec) -> Attributes {
         ("host_paths", &spec.host_paths),
         ("capabilities", &spec.capabilities),
         ("images", &spec.images),
+        ("commands", &spec.commands),
+        ("programs", &spec.programs),
     ];
     let mut out: Attributes =
         flags.map(|(name, value)| (name.to_owned(), RestrictedExpression::new_bool(value))).into();
@@ -108,6 +110,9 @@ pub(crate) fn pod_of(text: &str) -> Option<Pod> {
             Some(("host_path", path)) => drop(spec.host_paths.insert(path.into())),
             Some(("capability", name)) => drop(spec.capabilities.insert(name.into())),
             Some(("secret", name)) => drop(spec.secrets.insert(name.into())),
+            // One word, as all here.
+            Some(("command", name)) => drop(spec.commands.insert(name.into())),
+            Some(("program", name)) => drop(spec.programs.insert(name.into())),
             Some(("image", name)) => drop(spec.images.insert(name.into())),
             Some(("service_account", name)) => spec.service_account = name.into(),
             _ if word.contains('=') => rest.push(word.to_owned()),

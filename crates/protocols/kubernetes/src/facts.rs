@@ -176,6 +176,9 @@ impl Reader<'_> {
             Road::Own(action) | Road::Stream(action) => action,
         };
         let action = if action == Action::Exec { self.exec() } else { action };
+        if action == Action::Attach {
+            self.attach();
+        }
         self.on_object(action);
         // PUT and server-side apply make what is not there, as the API server's own RBAC has it.
         let makes = self.known.object.is_none() && self.known.outcome.is_some();
@@ -297,6 +300,30 @@ impl Reader<'_> {
         let analysis = analyse_words(&words, Login { is_root });
         self.accesses.extend(analysis.facts.accesses);
         if copy_of(&words).is_some() { Action::Cp } else { Action::Exec }
+    }
+
+    /// Whoever attaches with its input takes over what the container runs: as if it had been run for it.
+    fn attach(&mut self) {
+        // As the API server reads a truth in a query: what is not plainly false is true.
+        let is_false = |value: &str| value == "0" || value.eq_ignore_ascii_case("false");
+        if self.target.parameter("stdin").is_none_or(is_false) {
+            return;
+        }
+        // A pod that is not there is answered for without a stream.
+        let Some(pod) = &self.known.object else { return };
+        let name = self.target.parameter("container").unwrap_or_default();
+        let command = object::container(pod, name).map(object::command);
+        let words = match command {
+            Some(Some(words)) => words,
+            Some(None) => return self.opaque("what the image of the container runs by itself".into()),
+            None => return self.opaque(format!("the container `{name}`, which is not known")),
+        };
+        // The node puts variables of the container in their place (`$(NAME)`).
+        if words.iter().any(|word| word.contains("$(")) {
+            return self.opaque("a command of the container with variables in it".into());
+        }
+        let is_root = object::pod_specs(pod).iter().any(|s| s.runs_as_root);
+        self.accesses.extend(analyse_words(&words, Login { is_root }).facts.accesses);
     }
 
     fn statement(&self, action: Action) -> String {
@@ -457,6 +484,39 @@ mod tests {
         assert!(exec("container=c", pod.clone()).contains("Opaque"));
         let shown = exec("command=tar&command=cf&command=-&command=/srv", pod);
         assert!(shown.contains("cp on Pod") && !shown.contains("exec on Pod"), "{shown}");
+    }
+
+    #[test]
+    fn whoever_attaches_takes_over_what_runs_there() {
+        let attach = |query: &str, containers: Value| {
+            let known = Known { object: Some(json!({"spec": {"containers": containers}})), ..Known::default() };
+            asked("POST", &format!("/api/v1/namespaces/a/pods/x/attach?{query}"), &known)
+        };
+        let shell = json!([{"name": "a", "command": ["/bin/bash"]}]);
+        let shown = attach("stdin=true&stdout=true&tty=true", shell.clone());
+        let exec = {
+            let known = Known { object: Some(json!({"spec": {"containers": shell}})), ..Known::default() };
+            asked("POST", "/api/v1/namespaces/a/pods/x/exec?command=/bin/bash&stdin=true", &known)
+        };
+        assert_eq!(shown.replace("attach", "exec"), exec.replace(" -- /bin/bash", ""), "as if it had been run");
+        // What cannot be typed does nothing.
+        for query in ["stdout=true", "stdin=false", "stdin=False&stdout=1", "stdin=0"] {
+            assert!(!attach(query, shell.clone()).contains("bash"), "{query}");
+        }
+        for query in ["stdin=1", "stdin=yes", "stdin="] {
+            assert!(attach(query, shell.clone()).contains("bash"), "{query}");
+        }
+        let two = json!([{"name": "a", "command": ["cat"]}, {"name": "b", "command": ["sh"], "args": ["-c", "id"]}]);
+        assert!(attach("stdin=1&container=b", two.clone()).contains("Program `id`"));
+        for (query, containers) in [
+            ("stdin=1", two.clone()),
+            ("stdin=1&container=c", two),
+            ("stdin=1", json!([{"name": "a", "image": "nginx", "args": ["x"]}])),
+            ("stdin=1", json!([{"name": "a", "command": ["$(SHELL)"]}])),
+        ] {
+            let shown = attach(query, containers);
+            assert!(shown.contains("opaque on Opaque") && shown.contains("attach on Pod"), "{shown}");
+        }
     }
 
     #[test]

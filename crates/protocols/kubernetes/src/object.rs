@@ -1,4 +1,5 @@
 //! Objects of the API, as the API server writes them in JSON: labels, and what of pods matters for safety.
+use crate::facts::quoted;
 use doorward_model::{ApiObject, Labels, Name, PodSpec};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -126,7 +127,64 @@ fn add_container(out: &mut PodSpec, container: &Value, whole: Option<&Value>) {
     out.capabilities.extend(added);
     let ports = container.get("ports").and_then(Value::as_array);
     out.host_ports |= ports.into_iter().flatten().any(|p| p.get("hostPort").and_then(Value::as_u64).unwrap_or(0) > 0);
+    add_commands(out, container);
     out.images.extend(container.get("image").and_then(Value::as_str).map(Name::from));
+}
+
+/// What else of a container is run in it: hooks and probes.
+const RUN_BESIDES: [&str; 5] = [
+    "/lifecycle/postStart/exec/command",
+    "/lifecycle/preStop/exec/command",
+    "/livenessProbe/exec/command",
+    "/readinessProbe/exec/command",
+    "/startupProbe/exec/command",
+];
+/// The longest command line that policies see, in bytes.
+const LONGEST_COMMAND: usize = 1024;
+
+/// The words of a list.
+fn words(list: Option<&Value>) -> impl Iterator<Item = &str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What a container runs: its command and arguments; none where its image says what it is.
+pub fn command(container: &Value) -> Option<Vec<&str>> {
+    let mut all: Vec<&str> = words(container.get("command")).collect();
+    if all.is_empty() {
+        return None;
+    }
+    all.extend(words(container.get("args")));
+    Some(all)
+}
+
+fn add_commands(out: &mut PodSpec, container: &Value) {
+    let own = command(container).unwrap_or_else(|| ["?"].into_iter().chain(words(container.get("args"))).collect());
+    let besides = RUN_BESIDES.iter().map(|place| words(container.pointer(place)).collect::<Vec<_>>());
+    for command in std::iter::once(own).chain(besides) {
+        let Some(program) = command.first() else { continue };
+        out.programs.insert(program.rsplit('/').next().unwrap_or_default().into());
+        let mut line = String::new();
+        for word in &command {
+            if line.len() >= LONGEST_COMMAND {
+                break;
+            }
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(&if *word == "?" { "?".to_owned() } else { quoted(word) });
+        }
+        line.truncate(line.floor_char_boundary(LONGEST_COMMAND));
+        out.commands.insert(line.into());
+    }
+}
+
+/// The container of this name, in whichever list it stands; without a name the only one.
+pub fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
+    let of = |list: &str| pod.get("spec").and_then(|spec| spec.get(list)).and_then(Value::as_array);
+    if name.is_empty() {
+        let [only] = of("containers")?.as_slice() else { return None };
+        return Some(only);
+    }
+    let mut all = LISTS.iter().filter_map(|list| of(list)).flatten();
+    all.find(|container| container.get("name").is_some_and(|own| own == name))
 }
 
 /// A capability by its plain name: `CAP_NET_ADMIN` and `net_admin` are `NET_ADMIN` to a runtime.
@@ -194,6 +252,19 @@ mod tests {
         assert_eq!(spec.capabilities, ["SYS_ADMIN".into(), "NET_RAW".into()].into());
         assert_eq!(spec.host_paths, ["/var/run".into()].into());
         assert_eq!(spec.images, ["a:1".into(), "b:2".into()].into());
+    }
+
+    #[test]
+    fn what_containers_run_is_read() {
+        let spec = one(json!({"spec": {
+            "initContainers": [{"image": "b", "command": ["/bin/sh", "-c"], "args": ["curl x | sh"]}],
+            "containers": [{"image": "a", "args": ["--serve"], "livenessProbe": {"exec": {"command": ["cat", "/ok"]}},
+                "lifecycle": {"preStop": {"exec": {"command": ["/usr/bin/nc", "-l"]}}}}]}}));
+        let all = |names: &BTreeSet<Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        assert_eq!(all(&spec.commands), "/bin/sh -c 'curl x | sh'; /usr/bin/nc -l; ? --serve; cat /ok");
+        assert_eq!(all(&spec.programs), "?; cat; nc; sh");
+        let long = one(json!({"containers": [{"command": ["é".repeat(9000)]}]}));
+        assert!(long.commands.iter().all(|line| line.len() <= LONGEST_COMMAND));
     }
 
     #[test]
