@@ -5,14 +5,19 @@ mod common;
 use common::kubernetes::{KubernetesWorld, More};
 use doorward_testkit::{Kubectl, KubectlRelease};
 use serde_json::Value;
-use std::process::{Output, Stdio};
+use std::{
+    io::Write as _,
+    process::{Output, Stdio},
+};
 
 const POLICY: &str = r#"
 @id("all") permit (principal, action, resource);
 @id("prod") @approvers("sre") @quorum("1") @expires("15m") @reason("production is not for playing")
 forbid (
   principal,
-  action in [Action::"delete", Action::"exec", Action::"portforward", Action::"patch", Action::"create"],
+  action in [
+    Action::"delete", Action::"exec", Action::"attach", Action::"cp", Action::"portforward", Action::"patch", Action::"create"
+  ],
   resource
 )
 when {
@@ -20,6 +25,7 @@ when {
   (resource is ApiObject && resource.kind == "configmaps")
 }
 unless { context.approved };
+@id("no-shells") forbid (principal, action, resource is Program) when { resource.name == "sh" };
 @id("soon") @approvers("sre") @expires("3s")
 forbid (principal, action == Action::"delete", resource is ApiObject)
 when { resource.kind == "services" }
@@ -42,6 +48,20 @@ metadata: { name: prod, namespace: shop, labels: { environment: prod } }
 spec:
   terminationGracePeriodSeconds: 1
   containers: [{ name: main, image: "example.com/prod:1", command: [sleep, infinity] }]
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: hears, namespace: shop, labels: { environment: prod } }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: main, image: "example.com/prod:1", command: [cat], stdin: true }]
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: shell, namespace: shop }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: main, image: "example.com/prod:1", command: [/bin/sh], stdin: true }]
 "#;
 
 const CONFIG: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: NAME, namespace: shop}, data: {x: '1'}}";
@@ -186,6 +206,116 @@ fn streams(w: &KubernetesWorld) {
     assert_said(&said(&debian, &exec), &["in production\n", "[0]"]);
 }
 
+/// What a command says that is ended after a while.
+fn said_in(kubectl: &Kubectl, args: &[&str], input: &str, wanted: &str) -> String {
+    let file = std::env::temp_dir().join(format!("doorward-retry-{}", std::process::id()));
+    let out = std::fs::File::create(&file).unwrap();
+    let mut child =
+        kubectl.command(args).stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let _gone = to.write_all(input.as_bytes());
+    for _ in 0..100 {
+        let shown = std::fs::read_to_string(&file).unwrap();
+        if shown.contains(wanted) || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let _over = child.kill();
+    let code = child.wait().unwrap().code();
+    let shown = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    format!("{shown}[{}]", code.unwrap_or(-1))
+}
+
+/// Attach, forwards and copies, over either wire, each refused before its upgrade and passed once.
+fn other_roads(w: &KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    for agent in [&agent, &agent.clone().over_spdy()] {
+        let attach = ["attach", "-i", "-n", "shop", "hears"];
+        let id = id_in(&said_in(agent, &attach, "hello\n", "hello"));
+        decide(w, "approve", &id);
+        assert_said(&said_in(agent, &attach, "hello\n", "hello"), &["hello\n", "[-1]"]);
+        assert_ne!(id_in(&said_in(agent, &attach, "hello\n", "hello")), id, "once; then on the other wire");
+        let forward = ["port-forward", "-n", "shop", "pod/prod", ":8080"];
+        let id = id_in(&said_in(agent, &forward, "", "Forwarding from"));
+        decide(w, "approve", &id);
+        assert_said(&said_in(agent, &forward, "", "Forwarding from"), &["Forwarding from 127.0.0.1:", "[-1]"]);
+        let (there, back) = (w.gateway.directory().join("there"), w.gateway.directory().join("back"));
+        std::fs::write(&there, "hello").unwrap();
+        let up = ["cp", there.to_str().unwrap(), "shop/prod:/tmp/retried"];
+        let id = id_in(&said(agent, &up));
+        decide(w, "approve", &id);
+        assert_said(&said(agent, &up), &["[0]"]);
+        let down = ["cp", "shop/prod:/tmp/retried", back.to_str().unwrap()];
+        let id = id_in(&said(agent, &down));
+        decide(w, "approve", &id);
+        assert_said(&said(agent, &down), &["[0]"]);
+        assert_eq!(std::fs::read(&back).unwrap(), b"hello");
+    }
+    for id in pending(w) {
+        decide(w, "deny", &id);
+    }
+    assert_eq!(w.audit("file_copied").len(), 4);
+    // To attach to a shell is to run one.
+    for refused in
+        [&["attach", "-i", "-n", "shop", "shell"][..], &["exec", "-i", "-n", "shop", "shell", "--", "/bin/sh"]]
+    {
+        for agent in [&agent, &agent.clone().over_spdy()] {
+            assert_said(&said_in(agent, refused, "id\n", "uid="), &["`no-shells`", "[1]"]);
+        }
+    }
+}
+
+/// In whose name it is belongs to what is approved.
+fn as_somebody(w: &KubernetesWorld) {
+    let (agent, admin) = (w.kubectl("ci-bot", "agents"), w.cluster.kubectl().unwrap());
+    admin.apply(&CONFIG.replace("NAME", "c")).unwrap();
+    let plain = ["delete", "configmap", "c", "-n", "shop"];
+    let of = |who: &'static str| [&plain[..], &[who, "--as-group=system:masters"]].concat();
+    let (eve, bob) = (of("--as=eve"), of("--as=bob"));
+    let id = id_in(&said(&agent, &eve));
+    decide(w, "approve", &id);
+    let others = [id_in(&said(&agent, &plain)), id_in(&said(&agent, &bob))];
+    assert!(!others.contains(&id));
+    assert_said(&said(&agent, &eve), &["configmap \"c\" deleted", "[0]"]);
+    for id in others {
+        decide(w, "deny", &id);
+    }
+}
+
+/// Who approved is in the recording of the session that used it.
+fn recorded(w: &KubernetesWorld) {
+    let used = |e: &Value| e["outcome"] == "forward" && e["approval"].is_string();
+    let requests: Vec<Value> = w.audit("request").into_iter().filter(used).collect();
+    for statement in ["delete configmaps shop/a", "exec pods shop/prod", "attach pods shop/hears", "cp pods shop/prod"]
+    {
+        let one = requests.iter().find(|e| e["statement"].as_str().unwrap().starts_with(statement));
+        let session = one.unwrap_or_else(|| panic!("no {statement}"))["session"].as_str().unwrap().to_owned();
+        let (ok, shown) = w.doorward("", &["sessions", "replay", &session, "--speed", "0"]);
+        assert!(ok && shown.contains("* approved by dev/anna"), "{statement}: {shown}");
+    }
+}
+
+/// A gateway that was started anew knows of no approval: people are asked anew, and nothing passes by an old yes.
+fn restarted(w: &mut KubernetesWorld) {
+    let agent = w.kubectl("ci-bot", "agents");
+    let approved = id_in(&created(&agent, "kept"));
+    decide(w, "approve", &approved);
+    let waits = id_in(&created(&agent, "waits"));
+    w.gateway.restart().unwrap();
+    assert_eq!(pending(w), Vec::<String>::new(), "what waited is withdrawn");
+    let (_, told) = decided(w, "approve", &waits, &w.token("anna", "sre"), "late");
+    assert!(told.contains("no longer pending"), "{told}");
+    let (anew, again) = (id_in(&created(&agent, "kept")), id_in(&created(&agent, "waits")));
+    assert!(anew != approved && again != waits);
+    decide(w, "approve", &anew);
+    assert_said(&created(&agent, "kept"), &["configmap/kept created", "[0]"]);
+    decide(w, "deny", &again);
+    let forwarded = |e: &&Value| e["approval"] == *approved && e["outcome"] == "forward";
+    assert_eq!(w.audit("request").iter().filter(forwarded).count(), 0);
+}
+
 /// Of two that ask at once after one approval, one passes.
 fn two_at_once(w: &KubernetesWorld) {
     let agent = w.kubectl("ci-bot", "agents");
@@ -252,13 +382,17 @@ fn bounds_and_policies(w: &KubernetesWorld) {
 #[test]
 fn the_same_request_passes_once_it_is_approved() {
     let more = |_: &_, _: &str| More { connection: "held = \"retry\"\n".to_owned(), ..More::default() };
-    let w = KubernetesWorld::with(POLICY, more);
+    let mut w = KubernetesWorld::with(POLICY, more);
     let admin = w.cluster.kubectl().unwrap();
     admin.apply(OBJECTS).unwrap();
     admin.run(&["wait", "-n", "shop", "--for=condition=Ready", "pod", "--all", "--timeout=60s"]).unwrap();
     once(&w);
     streams(&w);
+    other_roads(&w);
+    as_somebody(&w);
+    recorded(&w);
     two_at_once(&w);
     expiry(&w);
+    restarted(&mut w);
     bounds_and_policies(&w);
 }

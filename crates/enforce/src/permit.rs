@@ -38,6 +38,11 @@ impl Permit {
         self.request
     }
 
+    /// Who approved it; nobody where it did not have to wait for that.
+    pub fn approved_by(&self) -> &[Approver] {
+        self.grant.approved.as_deref().unwrap_or_default()
+    }
+
     /// The right to send the data that an allowed request asks for (`COPY … FROM STDIN`).
     /// It ends with the value; the data are recorded, and decided as part of the request. Whether it is still
     /// allowed is for [`crate::Enforcer::still_allows`] to say.

@@ -249,6 +249,9 @@ impl Handling<'_> {
         let uid = understood.found.uid.clone().unwrap_or_default();
         match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()]) {
             AtOnce::Forward { permit, approval } => {
+                if approval.is_some() {
+                    self.session.event_approved_by(self.number, permit.approved_by());
+                }
                 self.forward(permit, understood, upgrade, approval.map(render::approved)).await
             }
             AtOnce::Refuse(refusal) => Err(render::refusal(&refusal)),

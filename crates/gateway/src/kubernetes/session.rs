@@ -7,8 +7,8 @@ use crate::{
     services::now,
 };
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, AtOnce, Enforcer, EnforcerParts, Held, Outcome, Permit, Refusal, Request,
-    StreamPermit, Subject, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, Approver, AtOnce, Enforcer, EnforcerParts, Held, Outcome, Permit, Refusal,
+    Request, StreamPermit, Subject, UpstreamQueue,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
@@ -285,9 +285,14 @@ impl Session {
     /// Writes into the recording who approved a request, if it was.
     pub(crate) fn event_approved(&self, request: u32, verdict: &ApprovalVerdict) {
         if let ApprovalVerdict::Approved { by } = verdict {
-            let by: Vec<String> = by.iter().map(|a| a.id.to_string()).collect();
-            self.event(request, "approved", json!({ "by": by.join(", ") }));
+            self.event_approved_by(request, by);
         }
+    }
+
+    /// The same, where it is known who.
+    pub(crate) fn event_approved_by(&self, request: u32, by: &[Approver]) {
+        let by: Vec<String> = by.iter().map(|a| a.id.to_string()).collect();
+        self.event(request, "approved", json!({ "by": by.join(", ") }));
     }
 
     /// The kinds of values that the caller may not see. Ask before a masker is made: what has changed between the two is
