@@ -12,6 +12,7 @@
 //! Deliberately absent: policy, SQL, command lines, the wire format. Known limits: one upstream connection per
 //! session, never pooled, because a pooled one would carry one caller's state to another.
 mod accept;
+mod admission;
 mod analysis;
 mod arrivals;
 mod connection;

@@ -1,19 +1,20 @@
 //! An identity on a caller's connection: its decisions, its recording, its end.
 use super::Endpoint;
 use crate::{
+    admission::{Admission, Registered},
     live::{Live, never_held_twice},
     parked,
-    registry::{Control, SessionSummary},
+    registry::Control,
     services::now,
 };
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Approver, AtOnce, Enforcer, EnforcerParts, Held, Outcome, Permit, Refusal,
-    Request, StreamPermit, Subject, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, Approver, AtOnce, AuditUnavailable, Held, Outcome, Permit, Refusal, Request,
+    StreamPermit, UpstreamQueue,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, DataType, Principal, SessionId};
-use doorward_record::{Direction, RecordingMeta};
+use doorward_model::{ApprovalId, AuditKind, DataType, Principal};
+use doorward_record::Direction;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{
@@ -25,7 +26,6 @@ use std::{
     },
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use uuid::Uuid;
 
 /// Requests of a session that may wait for people at once.
 const MOST_HELD: usize = 16;
@@ -53,6 +53,12 @@ pub(crate) enum NoSession {
     Unavailable(String),
 }
 
+impl From<AuditUnavailable> for NoSession {
+    fn from(e: AuditUnavailable) -> Self {
+        Self::Unavailable(e.to_string())
+    }
+}
+
 impl Session {
     /// A session of a principal: it may begin where a policy allows `connect`.
     pub(crate) async fn begin(
@@ -60,40 +66,17 @@ impl Session {
         principal: Principal,
         peer: SocketAddr,
     ) -> Result<Arc<Self>, NoSession> {
-        let id = SessionId::from_uuid(Uuid::now_v7());
-        let name = endpoint.connection.info.name.clone();
-        let note = |kind| {
-            let event = AuditEvent { time: now(), session: Some(id), kind };
-            endpoint.services.audit.append(&event).map_err(|e| NoSession::Unavailable(e.to_string()))
-        };
-        note(AuditKind::SessionOpened { connection: name.clone(), client: peer.to_string() })?;
-        note(AuditKind::Authenticated { principal: principal.clone(), user: String::new() })?;
-        let who = principal.id();
-        let naming = endpoint.connection.impersonate.as_ref();
+        let connection = &endpoint.connection;
+        let admission =
+            Admission::new(&endpoint.services, &connection.info, "kubernetes", peer, connection.strict_audit);
+        admission.note_opened()?;
+        let (who, id) = (principal.id(), admission.id);
+        let naming = connection.impersonate.as_ref();
         let in_cluster = naming.map(|naming| naming.of(&principal, &id.to_string())).transpose();
-        let recording = endpoint.services.recordings.start(RecordingMeta {
-            session: id.to_string(),
-            connection: name.to_string(),
-            protocol: "kubernetes".into(),
-            started: now(),
-            client: peer.to_string(),
-            more: json!({ "principal": who }),
-        });
-        let subject = Subject {
-            session: id,
-            principal,
-            connection: (*endpoint.connection.info).clone(),
-            client_ip: peer.ip(),
-            tls: true,
-        };
-        let enforcer = Enforcer::new(EnforcerParts {
-            subject: Arc::new(subject),
-            pdp: Arc::clone(&endpoint.services.pdp),
-            audit: Arc::clone(&endpoint.services.audit),
-            strict_audit: endpoint.connection.strict_audit,
-            new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
-        });
-        let (to_self, control) = mpsc::unbounded_channel();
+        let checked = Ok(principal.clone());
+        admission.note_identity("", &checked)?;
+        let recording = admission.record(json!({ "principal": who }));
+        let enforcer = admission.enforcer(principal, None, true);
         let nobody = in_cluster.as_ref().err().map(|why| nobody_there(why));
         let session = Arc::new(Self {
             live: Live::new(id, &endpoint.services, enforcer, recording),
@@ -113,14 +96,7 @@ impl Session {
             session.close(&format!("no session: {}", refusal.message));
             return Err(NoSession::Refused(refusal));
         }
-        let summary = SessionSummary {
-            id,
-            connection: name.to_string(),
-            principal: who,
-            client: peer.to_string(),
-            started: now(),
-        };
-        session.endpoint.services.registry.add(summary, to_self);
+        let Registered { control, .. } = admission.register(who);
         tokio::spawn(Arc::clone(&session).watch(control));
         Ok(session)
     }

@@ -4,30 +4,32 @@
 //! Packets are read by their exact length, so that no byte sent in clear can slip into the
 //! encrypted stream (CVE-2021-23214).
 use super::{Endpoint, upstream};
-use crate::{accept::Full, registry::SessionSummary, relay::Joined, services::now, stream::Stream};
+use crate::{
+    accept::Full,
+    admission::{Admission, NotAdmitted, Registered, Start},
+    relay::Joined,
+    services::now,
+    stream::Stream,
+};
 use bytes::BytesMut;
-use doorward_enforce::{Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject, Ticket};
+use doorward_enforce::{AuditUnavailable, Enforcer, Refusal};
 use doorward_identity::oauthbearer;
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Principal, SessionId};
+use doorward_model::{AuditEvent, AuditKind, Principal};
 use doorward_postgres::{
     Session, SessionParts,
     codec::{self, Startup},
     render,
     startup::{self, StartupPlan},
 };
-use doorward_record::{Direction, Recording, RecordingMeta};
+use doorward_record::{Direction, Recording};
 use std::{
-    future::poll_fn,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc,
 };
-use uuid::Uuid;
 
 /// How long a client may take from its first byte to the end of log-in.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -83,6 +85,12 @@ impl Rejected {
     }
 }
 
+impl From<AuditUnavailable> for Rejected {
+    fn from(e: AuditUnavailable) -> Self {
+        Self::gateway("58030", format!("refused: {e}"))
+    }
+}
+
 impl From<&Refusal> for Rejected {
     fn from(r: &Refusal) -> Self {
         let reason = match &r.detail {
@@ -96,10 +104,8 @@ impl From<&Refusal> for Rejected {
 /// A client on its way in.
 struct Arrival {
     endpoint: Arc<Endpoint>,
-    id: SessionId,
+    admission: Admission,
     client: Stream,
-    peer: IpAddr,
-    address: String,
     recording: Option<Recording>,
     /// What came before the recording began.
     early: Vec<u8>,
@@ -108,13 +114,12 @@ struct Arrival {
 /// Takes a client from its first byte to a session. `None` once it has been told why not.
 pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<Box<Started>> {
     let Stream::Plain(socket) = &client else { return None };
-    let address = socket.peer_addr().ok()?;
+    let connection = &endpoint.connection;
+    let peer = socket.peer_addr().ok()?;
     let mut arrival = Arrival {
         endpoint: Arc::clone(endpoint),
-        id: SessionId::from_uuid(Uuid::now_v7()),
+        admission: Admission::new(&endpoint.services, &connection.info, "postgres", peer, connection.strict_audit),
         client,
-        peer: address.ip(),
-        address: address.to_string(),
         recording: None,
         early: Vec::new(),
     };
@@ -150,7 +155,7 @@ impl Arrival {
         let borrowed: Vec<(&str, &str)> = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let plan = startup::plan(&borrowed).map_err(|e| Rejected::client(e.to_string()))?;
         self.open()?;
-        if !self.client.is_tls() && !self.peer.is_loopback() {
+        if !self.client.is_tls() && !self.admission.peer.ip().is_loopback() {
             return Err(Rejected::client("connections from other machines must use TLS")
                 .hint("add sslmode=require to the connection string"));
         }
@@ -273,30 +278,18 @@ impl Arrival {
 
     /// Opens the recording and the audit trail of the session.
     fn open(&mut self) -> Result<(), Rejected> {
-        let services = &self.endpoint.services;
-        let info = &self.endpoint.connection.info;
         let unavailable = |what: String| {
             Rejected::gateway(
                 "58030",
                 format!("this gateway cannot keep records now, and lets nobody in without: {what}"),
             )
         };
-        let meta = RecordingMeta {
-            session: self.id.to_string(),
-            connection: info.name.to_string(),
-            protocol: "postgres".into(),
-            client: self.address.clone(),
-            started: now(),
-            more: serde_json::Value::Null,
-        };
-        services.recordings.health().map_err(unavailable)?;
-        let recording = services.recordings.start(meta);
+        self.endpoint.services.recordings.health().map_err(unavailable)?;
+        let recording = self.admission.record(serde_json::Value::Null);
         recording.frame(Direction::Client, now(), &self.early);
         self.early = Vec::new();
         self.recording = Some(recording);
-        let kind = AuditKind::SessionOpened { connection: info.name.clone(), client: self.address.clone() };
-        let event = AuditEvent { time: now(), session: Some(self.id), kind };
-        services.audit.append(&event).map(|_| ()).map_err(|e| unavailable(e.to_string()))
+        self.admission.note_opened().map_err(|e| unavailable(e.to_string()))
     }
 
     /// Protocol 3.0 and 3.2 are spoken; for anything else of 3, and for protocol options, the client
@@ -325,20 +318,19 @@ impl Arrival {
             Ok(token) => identity.verify(token, now()).await.map_err(|e| e.reason),
             Err(reason) => Err(reason.clone()),
         };
+        if oauth && token.is_ok() && checked.is_err() {
+            self.oauth_failure().await?;
+        }
+        self.admission.note_identity(&plan.user, &checked)?;
         match checked {
             Ok(principal) => {
-                self.note(AuditKind::Authenticated { principal: principal.clone(), user: plan.user.clone() })?;
                 if let Some(recording) = &self.recording {
                     recording.meta(now(), &serde_json::json!({ "principal": principal.id() }));
                 }
                 Ok(principal)
             }
             Err(reason) => {
-                if oauth && token.is_ok() {
-                    self.oauth_failure().await?;
-                }
-                self.note(AuditKind::AuthenticationFailed { user: plan.user.clone(), reason: reason.clone() })?;
-                let delay = self.endpoint.services.arrivals.failed(self.peer, Instant::now());
+                let delay = self.endpoint.services.arrivals.failed(self.admission.peer.ip(), Instant::now());
                 tokio::time::sleep(delay).await;
                 // Unknown, expired and forged tokens look the same from outside.
                 Err(Rejected {
@@ -418,14 +410,6 @@ impl Arrival {
         Ok(body)
     }
 
-    fn note(&self, kind: AuditKind) -> Result<(), Rejected> {
-        let event = AuditEvent { time: now(), session: Some(self.id), kind };
-        match self.endpoint.services.audit.append(&event) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(Rejected::gateway("58030", format!("refused: {e}"))),
-        }
-    }
-
     /// Decides the start of the session, logs in upstream, and greets the client.
     async fn begin(
         &mut self,
@@ -437,7 +421,7 @@ impl Arrival {
         let expires = principal.expires_at;
         let who = principal.id();
         let database = self.database(&plan)?;
-        let mut enforcer = self.enforcer(principal, &database);
+        let mut enforcer = self.admission.enforcer(principal, Some(&database), self.client.is_tls());
         self.decide(&mut enforcer, &plan).await?;
         let user = endpoint.connection.upstream.user.clone().unwrap_or_else(|| plan.user.clone());
         let schema = endpoint.catalogues.current(&endpoint, &database).await.map_err(unreachable_upstream)?;
@@ -455,25 +439,17 @@ impl Arrival {
         let Some(recording) = self.recording.take() else {
             return Err(Rejected::gateway("58030", "this session has no recording"));
         };
-        let (to_self, control) = mpsc::unbounded_channel();
         let key: Vec<u8> =
             if version.1 >= 2 { rand::random::<[u8; 32]>().to_vec() } else { rand::random::<[u8; 4]>().to_vec() };
         let registry = &endpoint.services.registry;
-        let process_id = registry.add_key(self.id, &key);
+        let process_id = registry.add_key(self.admission.id, &key);
         let mut greeting = BytesMut::new();
         render::authentication_ok(&mut greeting);
         greeting.extend_from_slice(&greeted.greeting);
         render::backend_key_data(&mut greeting, process_id, &key);
         render::ready_for_query(&mut greeting, b'I');
         recording.frame(Direction::Upstream, now(), &greeting);
-        let summary = SessionSummary {
-            id: self.id,
-            connection: endpoint.connection.info.name.to_string(),
-            principal: who,
-            client: self.address.clone(),
-            started: now(),
-        };
-        registry.add(summary, to_self.clone());
+        let Registered { to_self, control } = self.admission.register(who);
         let session = Session::new(SessionParts {
             enforcer,
             detector: Arc::clone(&endpoint.services.detector),
@@ -490,11 +466,11 @@ impl Arrival {
             client.flush().await
         };
         if let Err(e) = greeted_client.await {
-            registry.remove(self.id, Some(process_id));
+            registry.remove(self.admission.id, Some(process_id));
             return Err(Rejected::client(format!("the client left during log-in: {e}")));
         }
         let joined = Joined {
-            id: self.id,
+            id: self.admission.id,
             client,
             upstream: greeted.stream,
             session,
@@ -519,61 +495,20 @@ impl Arrival {
         }
     }
 
-    fn enforcer(&self, principal: Principal, database: &str) -> Enforcer {
-        let services = &self.endpoint.services;
-        let info = &self.endpoint.connection.info;
-        let subject = Subject {
-            session: self.id,
-            principal,
-            connection: ConnectionInfo { database: Some(database.into()), ..(**info).clone() },
-            client_ip: self.peer,
-            tls: self.client.is_tls(),
-        };
-        Enforcer::new(EnforcerParts {
-            subject: Arc::new(subject),
-            pdp: Arc::clone(&services.pdp),
-            audit: Arc::clone(&services.audit),
-            strict_audit: self.endpoint.connection.strict_audit,
-            new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
-        })
-    }
-
-    /// The start of a session is a request like any other: decided, and durable before it takes effect.
     async fn decide(&self, enforcer: &mut Enforcer, plan: &StartupPlan) -> Result<(), Rejected> {
-        let ticket = self.decide_start(enforcer, plan)?;
-        let audit = Arc::clone(&self.endpoint.services.audit);
-        poll_fn(|cx| audit.poll_committed(ticket, cx))
-            .await
-            .map_err(|e| Rejected::gateway("58030", format!("refused: {e}")))
-    }
-
-    fn decide_start(&self, enforcer: &mut Enforcer, plan: &StartupPlan) -> Result<Ticket, Rejected> {
-        let facts = Arc::new(plan.facts());
         let said: Vec<String> = plan.parameters.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        let statement: Arc<str> = Arc::from(said.join(" "));
+        let statement = said.join(" ");
         let payload = format!("{} {:?} {statement}", plan.user, plan.database);
-        let request = Request {
-            via: "startup",
-            statement: &statement,
-            parameters: &Vec::new,
-            bound: &[],
-            payload: payload.as_bytes(),
-        };
-        match enforcer.decide(&facts, &request, now()) {
-            Outcome::Forward(_permit_for_no_bytes) => {}
-            Outcome::Refuse(refusal) => return Err(Rejected::from(&refusal)),
-            Outcome::Hold(held) => {
-                let id = held.approval().id;
-                let kind = AuditKind::ApprovalEnded { approval: id, reason: "a log-in cannot wait".into() };
-                self.note(kind)?;
-                return Err(Rejected::gateway(
-                    "42501",
-                    "opening this session needs an approval, and a log-in cannot wait for one",
-                )
-                .hint("ask for a policy that holds statements instead of `connect`"));
+        let facts = Arc::new(plan.facts());
+        let start = Start { via: "startup", facts, statement: &statement, payload: payload.as_bytes() };
+        self.admission.decide(enforcer, start).await.map_err(|why| match why {
+            NotAdmitted::Refused(refusal) => Rejected::from(&refusal),
+            NotAdmitted::Unavailable(e) => e.into(),
+            NotAdmitted::Held => {
+                let message = "opening this session needs an approval, and a log-in cannot wait for one";
+                Rejected::gateway("42501", message).hint("ask for a policy that holds statements instead of `connect`")
             }
-        }
-        Ok(enforcer.last_ticket())
+        })
     }
 
     async fn tell(&mut self, rejected: &Rejected) {
@@ -585,18 +520,12 @@ impl Arrival {
     }
 
     async fn reject(&mut self, rejected: &Rejected) {
-        let kind = AuditKind::Fault { at_fault: rejected.at_fault.into(), what: rejected.reason.clone() };
-        if let Err(e) = self.note(kind) {
-            tracing::error!("a refused log-in is not in the audit log: {}", e.reason);
-        }
+        let (at_fault, what) = (rejected.at_fault.into(), rejected.reason.clone());
+        self.admission.note_late(AuditKind::Fault { at_fault, what });
         // A client that does not read is not waited for.
         let _told = tokio::time::timeout(FAREWELL, self.tell(rejected)).await;
         if let Some(recording) = self.recording.take() {
-            recording.finish(now(), &rejected.reason);
-            let kind = AuditKind::SessionEnded { reason: rejected.reason.clone(), client_bytes: 0, upstream_bytes: 0 };
-            if let Err(e) = self.note(kind) {
-                tracing::error!("the end of a session is not in the audit log: {}", e.reason);
-            }
+            self.admission.give_up(recording, &rejected.reason);
         }
     }
 }

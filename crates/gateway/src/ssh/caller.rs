@@ -33,7 +33,7 @@ pub(crate) async fn serve(listener: Arc<Listener>, socket: TcpStream, waiting: W
     let endpoint = Arc::clone(listener.any());
     let arrival = Arrival { endpoint: Arc::clone(&endpoint), id, peer };
     let connection = listener.name().clone();
-    if arrival.note(AuditKind::SessionOpened { connection, client: peer.to_string() }).is_err() {
+    if arrival.admission().note(AuditKind::SessionOpened { connection, client: peer.to_string() }).is_err() {
         return;
     }
     let (logged_in, begun) = oneshot::channel();
@@ -184,8 +184,7 @@ impl Caller {
         };
         if self.listener.is_shared() {
             self.arrival.endpoint = endpoint;
-            let connection = self.arrival.endpoint.connection.info.name.clone();
-            self.arrival.note(AuditKind::SessionOpened { connection, client: self.arrival.peer.to_string() })?;
+            self.arrival.admission().note_opened()?;
         }
         self.arrival.begin(user, principal, socket).await
     }

@@ -5,19 +5,18 @@ use super::{
     upstream::{self, Incoming},
 };
 use crate::{
+    admission::{Admission, NotAdmitted, Registered, Start},
     live::Live,
-    registry::{Control, SessionSummary},
+    registry::Control,
     services::now,
 };
-use doorward_enforce::{Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, SessionId};
-use doorward_record::{Recording, RecordingMeta};
+use doorward_enforce::{AuditUnavailable, Enforcer, Refusal};
+use doorward_model::{Principal, SessionId};
 use doorward_ssh::{Login, facts, render};
 use parking_lot::Mutex;
 use russh::keys::Certificate;
-use std::{future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// Forwarded connections that the upstream may open before the gateway has looked at them.
 const MOST_INCOMING: usize = 64;
@@ -47,12 +46,11 @@ pub(crate) enum NoSession {
 }
 
 impl Arrival {
-    pub(crate) fn note(&self, kind: AuditKind) -> Result<(), NoSession> {
-        let event = AuditEvent { time: now(), session: Some(self.id), kind };
-        match self.endpoint.services.audit.append(&event) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(NoSession::Refused(format!("refused: {e}"))),
-        }
+    /// Where the caller wants to go may change until a session begins.
+    pub(crate) fn admission(&self) -> Admission {
+        let connection = &self.endpoint.connection;
+        let (services, strict_audit) = (&self.endpoint.services, connection.strict_audit);
+        Admission::new(services, &connection.info, "ssh", self.peer, strict_audit).of(self.id)
     }
 
     /// Who a token stands for.
@@ -83,18 +81,9 @@ impl Arrival {
     }
 
     pub(crate) fn identified(&self, user: &str, checked: Result<Principal, String>) -> Result<Principal, NoSession> {
-        let user = shortened(user);
-        match checked {
-            Ok(principal) => {
-                self.note(AuditKind::Authenticated { principal: principal.clone(), user })?;
-                Ok(principal)
-            }
-            Err(reason) => {
-                // Unknown, expired and forged tokens look the same from outside.
-                self.note(AuditKind::AuthenticationFailed { user, reason })?;
-                Err(NoSession::Rejected)
-            }
-        }
+        self.admission().note_identity(user, &checked)?;
+        // Unknown, expired and forged tokens look the same from outside.
+        checked.map_err(|_| NoSession::Rejected)
     }
 
     /// A caller who is known, and gets no session: that is written down.
@@ -123,24 +112,17 @@ impl Arrival {
         }
         let login = Login { is_root: upstream_user == "root" };
         let who = principal.id();
-        let recording = endpoint.services.recordings.start(self.meta(&who, &upstream_user));
-        let begun = self.connect(&upstream_user, login, principal).await;
+        let admission = self.admission();
+        let recording = admission.record(serde_json::json!({ "principal": who, "user": upstream_user }));
+        let begun = self.connect(&admission, &upstream_user, login, principal).await;
         let (enforcer, upstream, incoming) = match begun {
             Ok(begun) => begun,
             Err(refused) => {
-                self.give_up(recording, &refused);
+                admission.give_up(recording, refused.reason());
                 return Err(refused);
             }
         };
-        let (to_self, control) = mpsc::unbounded_channel();
-        let summary = SessionSummary {
-            id: self.id,
-            connection: endpoint.connection.info.name.to_string(),
-            principal: who,
-            client: self.peer.to_string(),
-            started: now(),
-        };
-        endpoint.services.registry.add(summary, to_self);
+        let Registered { control, .. } = admission.register(who);
         let session = Session {
             endpoint: Arc::clone(endpoint),
             _slot: slot,
@@ -156,12 +138,13 @@ impl Arrival {
 
     async fn connect(
         &self,
+        admission: &Admission,
         upstream_user: &str,
         login: Login,
         principal: Principal,
     ) -> Result<(Enforcer, upstream::Connected, mpsc::Receiver<Incoming>), NoSession> {
-        let mut enforcer = self.enforcer(principal.clone());
-        self.decide(&mut enforcer, upstream_user, login).await?;
+        let mut enforcer = admission.enforcer(principal.clone(), None, true);
+        self.decide(admission, &mut enforcer, upstream_user, login).await?;
         let (tell, incoming) = mpsc::channel(MOST_INCOMING);
         let entry = upstream::Entry { user: upstream_user, principal: &principal, session: self.id };
         let connected = upstream::connect(&self.endpoint, entry, tell).await;
@@ -172,88 +155,47 @@ impl Arrival {
         Ok((enforcer, upstream, incoming))
     }
 
-    fn enforcer(&self, principal: Principal) -> Enforcer {
-        let services = &self.endpoint.services;
-        let subject = Subject {
-            session: self.id,
-            principal,
-            connection: (*self.endpoint.connection.info).clone(),
-            client_ip: self.peer.ip(),
-            tls: true,
-        };
-        Enforcer::new(EnforcerParts {
-            subject: Arc::new(subject),
-            pdp: Arc::clone(&services.pdp),
-            audit: Arc::clone(&services.audit),
-            strict_audit: self.endpoint.connection.strict_audit,
-            new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
-        })
-    }
-
-    /// The start of a session is a request like any other: decided, and durable before it takes effect.
-    async fn decide(&self, enforcer: &mut Enforcer, user: &str, login: Login) -> Result<(), NoSession> {
-        self.decide_start(enforcer, user, login)?;
-        let (audit, ticket) = (&self.endpoint.services.audit, enforcer.last_ticket());
-        poll_fn(|cx| audit.poll_committed(ticket, cx)).await.map_err(|e| NoSession::Refused(format!("refused: {e}")))
-    }
-
-    fn decide_start(&self, enforcer: &mut Enforcer, user: &str, login: Login) -> Result<(), NoSession> {
+    async fn decide(
+        &self,
+        admission: &Admission,
+        enforcer: &mut Enforcer,
+        user: &str,
+        login: Login,
+    ) -> Result<(), NoSession> {
         let is_chosen = self.endpoint.connection.user.is_none();
         let meaning = facts::connect(user, is_chosen, login);
-        let request = Request {
-            via: "connect",
-            statement: &meaning.statement,
-            parameters: &Vec::new,
-            bound: &[],
-            payload: user.as_bytes(),
-        };
-        match enforcer.decide(&meaning.facts, &request, now()) {
-            Outcome::Forward(_permit_for_no_bytes) => Ok(()),
-            Outcome::Refuse(refusal) => Err(refused(&refusal)),
-            Outcome::Hold(held) => {
-                let approval = held.approval().id;
-                self.note(AuditKind::ApprovalEnded { approval, reason: "a log-in cannot wait".into() })?;
-                Err(NoSession::Refused(
-                    "opening this session needs an approval, and a log-in cannot wait for one; ask for a policy that \
-                     holds commands instead of `connect`"
-                        .into(),
-                ))
-            }
+        let start =
+            Start { via: "connect", facts: meaning.facts, statement: &meaning.statement, payload: user.as_bytes() };
+        admission.decide(enforcer, start).await.map_err(|why| match why {
+            NotAdmitted::Refused(refusal) => refused(&refusal),
+            NotAdmitted::Unavailable(e) => e.into(),
+            NotAdmitted::Held => NoSession::Refused(
+                "opening this session needs an approval, and a log-in cannot wait for one; ask for a policy that \
+                 holds commands instead of `connect`"
+                    .into(),
+            ),
+        })
+    }
+}
+
+impl NoSession {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Rejected => "the token was not accepted",
+            Self::Refused(why) => why.as_str(),
         }
     }
+}
 
-    fn meta(&self, who: &str, user: &str) -> RecordingMeta {
-        RecordingMeta {
-            session: self.id.to_string(),
-            connection: self.endpoint.connection.info.name.to_string(),
-            protocol: "ssh".into(),
-            started: now(),
-            client: self.peer.to_string(),
-            more: serde_json::json!({ "principal": who, "user": user }),
-        }
-    }
-
-    fn give_up(&self, recording: Recording, refused: &NoSession) {
-        let reason = match refused {
-            NoSession::Rejected => "the token was not accepted",
-            NoSession::Refused(why) => why.as_str(),
-        };
-        recording.finish(now(), reason);
-        let ended = AuditKind::SessionEnded { reason: reason.to_owned(), client_bytes: 0, upstream_bytes: 0 };
-        if self.note(ended).is_err() {
-            tracing::error!(session = %self.id, "the end of a session is not in the audit log");
-        }
+impl From<AuditUnavailable> for NoSession {
+    fn from(e: AuditUnavailable) -> Self {
+        Self::Refused(format!("refused: {e}"))
     }
 }
 
 fn refused(refusal: &Refusal) -> NoSession {
     let hint = refusal.hint.as_deref().map(|h| format!("; {h}")).unwrap_or_default();
     NoSession::Refused(format!("{}{hint}", render::refusal_line(refusal)))
-}
-
-/// A user name as it is kept: callers choose how long they are.
-fn shortened(user: &str) -> String {
-    user.chars().take(256).collect()
 }
 
 /// Servers cut what they are given: OpenSSH's takes `root:x` for `root`, Debian's `root/x` too. What is decided has to be
