@@ -373,7 +373,8 @@ fn later(w: &mut KubernetesWorld) {
 /// What may not be seen of a list is left out of it.
 fn lists(w: &KubernetesWorld) {
     let agent = w.kubectl("ci-bot", "agents");
-    assert!(said(&agent, &["get", "pod", "theirs", "-n", "shop"]).contains("`not-theirs`"));
+    let refused = said(&agent, &["get", "pod", "theirs", "-n", "shop"]);
+    assert!(refused.contains("`not-theirs`"), "{refused}");
     for args in [
         &["get", "pods", "-n", "shop"][..],
         &["get", "pods", "-A"],
