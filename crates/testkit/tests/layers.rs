@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-store", 2),
     ("doorward-identity", 2),
     ("doorward-postgres", 2),
+    ("doorward-mysql", 2),
     ("doorward-ssh", 2),
     ("doorward-kubernetes", 2),
     ("doorward-gateway", 3),
@@ -101,13 +102,13 @@ fn gateway_and_control_do_not_know_each_other() -> Result<()> {
 
 #[test]
 fn protocols_are_pure() -> Result<()> {
-    for protocol in ["doorward-postgres", "doorward-ssh", "doorward-kubernetes"] {
+    let protocols = ["doorward-postgres", "doorward-mysql", "doorward-ssh", "doorward-kubernetes"];
+    for protocol in protocols {
         let used = of(protocol)?;
         for banned in BANNED_IN_PROTOCOLS {
             assert!(!used.contains(&(*banned).to_owned()), "{protocol} imports {banned}");
         }
-        let others =
-            used.iter().filter(|d| ["doorward-postgres", "doorward-ssh", "doorward-kubernetes"].contains(&d.as_str()));
+        let others = used.iter().filter(|d| protocols.contains(&d.as_str()));
         assert_eq!(others.count(), 0, "{protocol} imports another protocol");
     }
     Ok(())

@@ -104,6 +104,38 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_be_bytes)
     }
 
+    /// A little-endian 16-bit number.
+    ///
+    /// # Errors
+    /// Where fewer bytes are left.
+    pub fn u16_le(&mut self) -> Result<u16, WireError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// A little-endian 24-bit number.
+    ///
+    /// # Errors
+    /// Where fewer bytes are left.
+    pub fn u24_le(&mut self) -> Result<u32, WireError> {
+        self.array().map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
+    }
+
+    /// A little-endian 32-bit number.
+    ///
+    /// # Errors
+    /// Where fewer bytes are left.
+    pub fn u32_le(&mut self) -> Result<u32, WireError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// A little-endian 64-bit number.
+    ///
+    /// # Errors
+    /// Where fewer bytes are left.
+    pub fn u64_le(&mut self) -> Result<u64, WireError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
     /// The bytes up to the next NUL, which is read too.
     ///
     /// # Errors
@@ -176,6 +208,14 @@ mod tests {
         assert_eq!(sub.bytes(3), Err(WireError::CutOff { what: "test" }));
         assert_eq!(r.all(), Err(WireError::TooLong { what: "test", left: 2 }));
         assert_eq!(r.cstr(), Err(WireError::CutOff { what: "test" }));
+    }
+
+    #[test]
+    fn numbers_of_both_orders() {
+        let mut r = Reader::new(b"\x01\x02\x01\x02\x01\x02\x03\x01\0\0\x80\x02\0\0\0\0\0\0\0\x01", "test");
+        assert_eq!((r.u16(), r.u16_le(), r.u24_le()), (Ok(0x0102), Ok(0x0201), Ok(0x03_0201)));
+        assert_eq!((r.u32_le(), r.u64_le()), (Ok(0x8000_0001), Ok(2)));
+        assert_eq!(r.u16_le(), Err(WireError::CutOff { what: "test" }));
     }
 
     #[test]

@@ -1,0 +1,22 @@
+//! MySQL and MariaDB as a pure state machine: bytes and verdicts in, bytes and events out.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `codec.rs` | bytes ↔ packets, commands, answers, rows, compressed envelopes |
+//! | `capabilities.rs` | what both sides agree to speak |
+//! | `startup.rs` | the handshake, from both sides |
+//! | `auth.rs` | the gateway's own log-in upstream |
+//! | `render.rs` | outcomes and faults → native bytes |
+//!
+//! Invariants: no clock, no randomness of its own (RSA's padding is the crypto library's), no I/O; packets are cut by
+//! their declared length before anything reads them and are read to their last byte; nothing panics on bytes of a peer.
+//!
+//! Deliberately absent: sockets and TLS (the gateway's), policy and storage (above the enforcement point), the grammar
+//! (`doorward-sql`). Known limits: `docs/protocols/mysql.md`.
+pub mod auth;
+pub mod capabilities;
+pub mod codec;
+pub mod startup;
+
+pub use auth::UpstreamAuth;
+pub use capabilities::Capabilities;
