@@ -207,7 +207,7 @@ impl Capabilities {
     /// passed on, and changes of the session's state, by which texts are read rightly.
     #[must_use]
     pub const fn towards_upstream(upstream: Self, client: Self) -> Self {
-        let own = OWN | Self::SESSION_TRACK.0 | Self::TRANSACTIONS.0 | Self::MULTI_RESULTS.0 | Self::LONG_FLAG.0;
+        let own = OWN | Self::SESSION_TRACK.0 | Self::TRANSACTIONS.0 | Self::LONG_FLAG.0;
         // The flag that says whose dialect of the protocol this is follows the upstream.
         Self((client.0 & HANDLED | own) & upstream.0)
     }

@@ -6,6 +6,10 @@
 //! | `capabilities.rs` | what both sides agree to speak |
 //! | `startup.rs` | the handshake, from both sides |
 //! | `auth.rs` | the gateway's own log-in upstream |
+//! | `login.rs` | the caller's log-in at the gateway |
+//! | `facts.rs` | command → facts; what is wanted of the grammar |
+//! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
+//! | `mask.rs` | rows and errors, masked |
 //! | `render.rs` | outcomes and faults → native bytes |
 //!
 //! Invariants: no clock, no randomness of its own (RSA's padding is the crypto library's), no I/O; packets are cut by
@@ -16,7 +20,14 @@
 pub mod auth;
 pub mod capabilities;
 pub mod codec;
+pub mod facts;
+pub mod login;
+mod mask;
+pub mod render;
+pub mod session;
 pub mod startup;
 
 pub use auth::UpstreamAuth;
 pub use capabilities::Capabilities;
+pub use login::ClientLogin;
+pub use session::{End, Event, Hold, Limits, Session, SessionParts};

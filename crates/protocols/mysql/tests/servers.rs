@@ -1,5 +1,5 @@
 //! The handshake and the log-in against the real servers, without TLS: every method that each of them has.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "tests")]
 use doorward_model::Secret;
 use doorward_mysql::{
     Capabilities, UpstreamAuth,

@@ -1,0 +1,580 @@
+//! One session after log-in, as a pure state machine.
+//!
+//! ```text
+//! client bytes ─ handle_client ─> command ─> facts ─> outcome ─┬─> to_upstream (behind its audit entry)
+//!                                                              ├─> Event::Hold … handle_verdict
+//!                                                              └─> ERR
+//! upstream bytes ─ handle_upstream ─> the answer to the one command under way ─> masks ─> to_client
+//! ```
+//!
+//! Invariants:
+//! - A caller's command goes upstream only with a permit for exactly its bytes, and a text only as it was read.
+//! - One command is under way at a time: what a client sends ahead waits, and is read under what the answers before it
+//!   have changed.
+//! - A row reaches the client only under columns that were planned for this caller.
+//! - Memory is bounded: reading stops while what is written out waits, and messages have a limit.
+mod answers;
+mod requests;
+mod reveal;
+
+use crate::{
+    capabilities::Capabilities,
+    codec::{self, upstream::OkPacket},
+    facts::{Environment, Kill, Meaning, SqlReader, Unreadable},
+    mask::{Field, RowMasker},
+    render::{self, Rejection},
+    startup::Login,
+};
+use ahash::AHashMap;
+use bytes::BytesMut;
+use doorward_detect::{Detector, Masker};
+use doorward_enforce::{
+    ApprovalRequest, ApprovalVerdict, Enforcer, GatewayMessage, Held, Parked, Refusal, RefusalKind, StreamPermit,
+    UpstreamQueue, Waiting as ParkedWaiting,
+};
+use doorward_model::{ApprovalId, AuditKind, Name, RequestId, Timestamp};
+use sha2::Sha256;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest command of a client, in bytes.
+    pub message: usize,
+    /// The longest row, in bytes.
+    pub row: usize,
+    /// How much may wait to be written to either side before reading stops, in bytes.
+    pub backlog: usize,
+    /// How many prepared statements a session may have.
+    pub names: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { message: 64 * 1024 * 1024, row: 64 * 1024 * 1024, backlog: 256 * 1024, names: 10_000 }
+    }
+}
+
+/// What becomes of a caller whose statement needs an approval: the protocol has no notices.
+#[derive(Clone, Debug)]
+pub enum Hold {
+    /// The statement waits.
+    Wait,
+    /// It is refused at once with the number of the approval; the same statement passes once approved.
+    Retry(Arc<Parked>),
+}
+
+/// What the driver has to do for the session.
+#[derive(Debug)]
+pub enum Event {
+    /// Ask for an approval, then call [`Session::handle_verdict`].
+    Hold(Box<ApprovalRequest>),
+    /// Ask for an approval that nobody here waits for.
+    Park(Box<ParkedWaiting>),
+    /// The caller no longer waits for an approval.
+    Withdraw(ApprovalId, &'static str),
+    /// Read a text on a thread with a big stack, then call [`Session::handle_reading`].
+    Read(Arc<[u8]>, Environment),
+    /// The schema has changed.
+    SchemaChanged,
+    /// Find the session of this caller with that number and end it or what it runs; then call
+    /// [`Session::handle_killed`].
+    Kill(Kill),
+    /// Ask the upstream to end what this session runs.
+    CancelUpstream,
+    /// The client logs in anew: who is it? Packets of the exchange go through [`Session::say`] and
+    /// [`Event::LoginPacket`]; then call [`Session::handle_changed_user`].
+    ChangeUser(Login),
+    /// A packet of the client during [`Event::ChangeUser`].
+    LoginPacket(Vec<u8>),
+    /// The session is over once what is queued for the client is written.
+    End(End),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client said goodbye.
+    Terminated,
+    /// A peer broke the protocol, or the session may not go on.
+    Fault {
+        /// `client`, `upstream`, `policy` or `gateway`.
+        at_fault: &'static str,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// A prepared statement.
+#[derive(Debug)]
+struct Prepared {
+    meaning: Arc<Meaning>,
+    parameters: usize,
+    /// The types that were sent with its last execution.
+    types: Vec<u16>,
+    /// Parameters that came ahead, by what an approval binds of them.
+    long: BTreeMap<u16, Sha256>,
+    /// The masks for the rows of its cursor.
+    cursor: Option<Arc<RowMasker>>,
+}
+
+/// A request that the upstream is running.
+#[derive(Debug)]
+struct Running {
+    request: RequestId,
+    meaning: Arc<Meaning>,
+    rows: u64,
+    masked: u64,
+}
+
+/// What changes once a command has succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Nothing,
+    /// Everything is as after log-in.
+    Reset,
+}
+
+/// The place within the answer to a statement.
+#[derive(Debug)]
+enum Phase {
+    First,
+    Columns { left: usize, total: usize, fields: Vec<Field> },
+    ColumnsEnd(Vec<Field>),
+    Rows(Arc<RowMasker>),
+}
+
+/// The answer to a statement.
+#[derive(Debug)]
+struct Results {
+    running: Running,
+    binary: bool,
+    /// The prepared statement whose cursor may be opened.
+    statement: Option<u32>,
+    /// Which statement of the text is being answered.
+    part: usize,
+    phase: Phase,
+    /// The right to send a file.
+    file: StreamPermit,
+}
+
+/// What the upstream owes.
+#[derive(Debug)]
+enum Awaiting {
+    Idle,
+    /// The answer to a command of the gateway's own.
+    Own(Own),
+    /// OK, EOF or an error.
+    Simple(Running, After),
+    /// A text without a header.
+    Word(Running),
+    Results(Box<Results>),
+    /// A number, then so many definitions of parameters and columns, each with an end behind it.
+    Prepare {
+        running: Running,
+        meaning: Arc<Meaning>,
+        left: Option<(usize, usize)>,
+    },
+    /// Definitions of columns up to an end.
+    FieldList(Running),
+    /// Rows of a cursor.
+    Fetch(Running, Arc<RowMasker>),
+    /// The client's file goes up.
+    File(Box<Results>),
+}
+
+/// Commands of the gateway's own.
+#[derive(Debug, PartialEq, Eq)]
+enum Own {
+    Reset,
+    Track,
+    Probe { columns: Option<usize>, ended: bool },
+}
+
+/// What a paused command waits for.
+#[derive(Debug)]
+enum Pause {
+    None,
+    Reading { text: Arc<[u8]>, result: Option<Result<Arc<Meaning>, Unreadable>> },
+    Approval(Box<Held>, Box<requests::Ask>),
+    Killing(Box<Running>),
+    Login,
+}
+
+/// What a session is made of.
+#[derive(Debug)]
+pub struct SessionParts {
+    /// The enforcement point of the session.
+    pub enforcer: Enforcer,
+    /// Finds sensitive values.
+    pub detector: Arc<Detector>,
+    /// Masks them.
+    pub masker: Arc<Masker>,
+    /// Reads texts.
+    pub reader: Arc<dyn SqlReader>,
+    /// What client and gateway speak.
+    pub client: Capabilities,
+    /// What gateway and upstream speak.
+    pub upstream: Capabilities,
+    /// The version of the upstream's greeting.
+    pub version: String,
+    /// The schema that the client connects with: decided like `USE`.
+    pub database: Option<Vec<u8>>,
+    /// The number of the packet by which the client hears that it is let in.
+    pub sequence: u8,
+    /// What becomes of statements that need an approval.
+    pub hold: Hold,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// A session after log-in.
+#[derive(Debug)]
+pub struct Session {
+    enforcer: Enforcer,
+    detector: Arc<Detector>,
+    masker: Arc<Masker>,
+    reader: Arc<dyn SqlReader>,
+    client: Capabilities,
+    upstream: Capabilities,
+    hold: Hold,
+    limits: Limits,
+    environment: Environment,
+    /// Why no text can be read now.
+    unreadable: Option<String>,
+    statements: AHashMap<u32, Prepared>,
+    last_prepared: Option<u32>,
+    sql_prepared: AHashMap<Name, Arc<Meaning>>,
+    revealed: reveal::Remembered,
+    /// Hidden columns were touched: warnings may quote their values.
+    touched_hidden: bool,
+    awaiting: Awaiting,
+    /// Said to the client once the session is as after log-in.
+    late: Option<Vec<u8>>,
+    /// The schema to begin with then.
+    database: Option<Vec<u8>>,
+    beginning: bool,
+    client_in: BytesMut,
+    upstream_in: BytesMut,
+    to_client: BytesMut,
+    to_upstream: UpstreamQueue,
+    /// The number of the next packet for the client.
+    sequence: u8,
+    /// The number of the next packet for the upstream, within an answer of its.
+    upstream_sequence: u8,
+    /// Status flags as last told.
+    status: u16,
+    pause: Pause,
+    events: VecDeque<Event>,
+    ended: bool,
+}
+
+impl Session {
+    /// A session whose client has been found to be who it says, and waits to hear so.
+    pub fn new(parts: SessionParts) -> Self {
+        let mut session = Self {
+            enforcer: parts.enforcer,
+            detector: parts.detector,
+            masker: parts.masker,
+            reader: parts.reader,
+            client: parts.client,
+            upstream: parts.upstream,
+            hold: parts.hold,
+            limits: parts.limits,
+            environment: Environment { version: parts.version.into(), ..Environment::default() },
+            unreadable: None,
+            statements: AHashMap::new(),
+            last_prepared: None,
+            sql_prepared: AHashMap::new(),
+            revealed: reveal::Remembered::default(),
+            touched_hidden: false,
+            awaiting: Awaiting::Idle,
+            late: None,
+            database: parts.database,
+            beginning: true,
+            client_in: BytesMut::new(),
+            upstream_in: BytesMut::new(),
+            to_client: BytesMut::new(),
+            to_upstream: UpstreamQueue::new(),
+            sequence: parts.sequence,
+            upstream_sequence: 0,
+            status: codec::upstream::status::AUTOCOMMIT,
+            pause: Pause::None,
+            events: VecDeque::new(),
+            ended: false,
+        };
+        session.late = Some(session.own_ok());
+        session.begin();
+        session
+    }
+
+    /// Bytes from the client, after compression.
+    pub fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
+        self.client_in.extend_from_slice(bytes);
+        self.pump(now);
+    }
+
+    /// Bytes from the upstream, after compression.
+    pub fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
+        self.upstream_in.extend_from_slice(bytes);
+        self.read_answers(now);
+        self.pump(now);
+    }
+
+    /// Goes on with what waited, for instance after the upstream has taken bytes.
+    pub fn pump(&mut self, now: Timestamp) {
+        self.read_requests(now);
+        for buffer in [&mut self.client_in, &mut self.upstream_in] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    /// The verdict on the approval that was asked for by [`Event::Hold`].
+    pub fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
+        match std::mem::replace(&mut self.pause, Pause::None) {
+            Pause::Approval(held, ask) if held.approval().id == id => {
+                let outcome = self.enforcer.settle(*held, verdict, now);
+                self.carry_out(outcome, *ask, now);
+            }
+            other @ (Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login) => {
+                self.pause = other;
+            }
+        }
+        self.pump(now);
+    }
+
+    /// The client cancels through another connection (`KILL QUERY` with our number).
+    pub fn handle_cancel(&mut self, now: Timestamp) {
+        if let Pause::Approval(held, _) = &self.pause {
+            let id = held.approval().id;
+            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
+            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
+        } else if !matches!(self.awaiting, Awaiting::Idle | Awaiting::Own(_)) {
+            self.events.push_back(Event::CancelUpstream);
+        }
+    }
+
+    /// The text asked for by [`Event::Read`] was read.
+    pub fn handle_reading(&mut self, read: Result<Arc<Meaning>, Unreadable>, now: Timestamp) {
+        if let Pause::Reading { result, .. } = &mut self.pause {
+            *result = Some(read);
+        }
+        self.pump(now);
+    }
+
+    /// What became of [`Event::Kill`].
+    pub fn handle_killed(&mut self, outcome: Result<(), Rejection>, now: Timestamp) {
+        if let Pause::Killing(running) = std::mem::replace(&mut self.pause, Pause::None) {
+            match outcome {
+                Ok(()) => {
+                    let ok = self.own_ok();
+                    self.say(&ok);
+                    self.completed(&running, "OK", now);
+                }
+                Err(rejection) => {
+                    self.completed(&running, rejection.sqlstate, now);
+                    self.reject(&rejection);
+                }
+            }
+        }
+        self.pump(now);
+    }
+
+    /// The client of [`Event::ChangeUser`] is the caller of this session, or is turned away and the session ends.
+    pub fn handle_changed_user(&mut self, outcome: Result<Option<Vec<u8>>, Rejection>, now: Timestamp) {
+        if !matches!(self.pause, Pause::Login) {
+            return;
+        }
+        self.pause = Pause::None;
+        match outcome {
+            Ok(database) => {
+                self.database = database.filter(|d| !d.is_empty());
+                self.beginning = true;
+                self.late = Some(self.own_ok());
+                self.own(Own::Reset, b"\x1f");
+            }
+            Err(rejection) => {
+                let what = rejection.message.clone();
+                self.fatal("client", rejection.code, rejection.sqlstate, &what, now);
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Rights or policies changed: what was remembered counts no more.
+    pub fn handle_schema(&mut self) {
+        self.revealed = reveal::Remembered::default();
+    }
+
+    /// The client is gone: nothing of it may wait any longer.
+    pub fn handle_client_gone(&mut self) {
+        self.withdraw("the caller went away");
+        self.ended = true;
+    }
+
+    /// The upstream is gone: the client hears of it.
+    pub fn handle_upstream_gone(&mut self, now: Timestamp) {
+        self.fatal("upstream", 1927, "70100", "the database server closed the connection", now);
+        self.ended = true;
+    }
+
+    /// The recording cannot be written: requests are refused while a reason is given.
+    pub fn suspend(&mut self, reason: Option<String>) {
+        self.enforcer.suspend(reason);
+    }
+
+    /// Whether the session may go on; ends it with a message to the client if it may not.
+    pub fn check_welcome(&mut self, now: Timestamp) {
+        if let Err(refusal) = self.enforcer.still_welcome(now) {
+            let message = Rejection::from(&refusal).message;
+            self.fatal("policy", 1927, "70100", &message, now);
+        }
+    }
+
+    /// Ends the session with a message: it was killed, or the gateway shuts down.
+    pub fn shut(&mut self, message: &str, now: Timestamp) {
+        self.fatal("gateway", 1053, "08S01", message, now);
+    }
+
+    /// What the driver has to do next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether more bytes of the client should be read.
+    pub fn wants_client(&self) -> bool {
+        let waits =
+            matches!(self.pause, Pause::Approval(..)) || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
+        !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
+    }
+
+    /// Whether more bytes of the upstream should be read.
+    pub fn wants_upstream(&self) -> bool {
+        !self.ended && self.to_client.len() < self.limits.backlog
+    }
+
+    /// Whether a request waits for a human.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.pause, Pause::Approval(..))
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.awaiting, Awaiting::Idle) && self.client_in.is_empty() && matches!(self.pause, Pause::None)
+    }
+
+    /// Bytes for the client.
+    pub fn to_client(&mut self) -> &mut BytesMut {
+        &mut self.to_client
+    }
+
+    /// Bytes for the upstream.
+    pub fn to_upstream(&mut self) -> &mut UpstreamQueue {
+        &mut self.to_upstream
+    }
+
+    /// Counts changes of the policies this session is judged by.
+    pub fn generation(&self) -> u64 {
+        self.enforcer.generation()
+    }
+
+    /// Writes an event of this session into the audit log.
+    ///
+    /// # Errors
+    /// Where it cannot be kept.
+    pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
+        self.enforcer.note(kind, now).map(|_| ())
+    }
+
+    /// Writes a packet of the gateway's own to the client, such as those of [`Event::ChangeUser`].
+    pub fn say(&mut self, payload: &[u8]) {
+        crate::mask::put(&mut self.to_client, &mut self.sequence, payload);
+    }
+
+    fn reject(&mut self, rejection: &Rejection) {
+        let packet = render::rejection(rejection);
+        self.say(&packet);
+        if self.beginning {
+            // Not let in after all: the schema that it wanted is none of its.
+            self.ended = true;
+            let what = rejection.message.clone();
+            self.events.push_back(Event::End(End::Fault { at_fault: "policy", what }));
+        }
+    }
+
+    fn own_ok(&self) -> Vec<u8> {
+        render::ok(&OkPacket { status: self.status, ..OkPacket::default() }, self.client)
+    }
+
+    /// Begins as after log-in: asks the upstream to tell what changes, and for what is.
+    fn begin(&mut self) {
+        self.statements.clear();
+        self.sql_prepared.clear();
+        self.last_prepared = None;
+        self.touched_hidden = false;
+        self.unreadable = None;
+        let query = [self.query_head(), TRACK.as_bytes()].concat();
+        self.own(Own::Track, &query);
+    }
+
+    fn own(&mut self, own: Own, payload: &[u8]) {
+        let mut out = Vec::new();
+        codec::put_message(&mut out, 0, payload);
+        self.to_upstream.push_own(&GatewayMessage::authored(&out));
+        self.awaiting = Awaiting::Own(own);
+    }
+
+    /// Writes down how a request ended.
+    fn completed(&mut self, running: &Running, result: &str, now: Timestamp) {
+        let Running { request, rows, masked, .. } = *running;
+        let kind = AuditKind::Completed { request, result: result.to_owned(), rows, masked };
+        // What was done is done: a log that cannot take this refuses the next request.
+        let _kept = self.enforcer.note(kind, now);
+    }
+
+    fn withdraw(&mut self, why: &'static str) {
+        if let Pause::Approval(held, _) = std::mem::replace(&mut self.pause, Pause::None) {
+            self.events.push_back(Event::Withdraw(held.approval().id, why));
+        }
+    }
+
+    /// Ends the session with an error in the protocol's own words.
+    fn fatal(&mut self, at_fault: &'static str, code: u16, sqlstate: &'static str, message: &str, now: Timestamp) {
+        if self.ended {
+            return;
+        }
+        self.withdraw("the session ended");
+        let packet = render::error(code, sqlstate, message.as_bytes());
+        self.say(&packet);
+        self.ended = true;
+        let fault = AuditKind::Fault { at_fault: at_fault.to_owned(), what: message.to_owned() };
+        // The session ends either way; an audit log that cannot take this has refused everything else too.
+        let _kept = self.enforcer.note(fault, now);
+        self.events.push_back(Event::End(End::Fault { at_fault, what: message.to_owned() }));
+    }
+
+    fn client_misbehaved(&mut self, what: &str, now: Timestamp) {
+        self.fatal("client", 1156, "08S01", &format!("protocol violation by the client: {what}"), now);
+    }
+
+    fn upstream_misbehaved(&mut self, what: &str, now: Timestamp) {
+        self.fatal("upstream", 1835, "HY000", &format!("protocol violation by the database server: {what}"), now);
+    }
+}
+
+/// Asks to be told of what changes how texts are read. A server that does not know the variable says so, and what is set
+/// is then known from the statements alone.
+const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = CONCAT(\
+    @@session_track_system_variables, ',sql_mode,character_set_client,character_set_connection,character_set_results')";
+/// Asks how texts are read.
+const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
+
+/// A refusal that has no policy behind it.
+fn not_understood(message: String, hint: Option<&str>) -> Refusal {
+    Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: hint.map(str::to_owned) }
+}

@@ -1,0 +1,582 @@
+//! The client's commands: read, decided, forwarded, held or refused.
+use super::{After, Awaiting, End, Event, Hold, Pause, Phase, Prepared, Results, Running, Session, not_understood};
+use crate::{
+    codec::{
+        self,
+        client::{self, Bound, BulkExecute, Command, Execute, command},
+    },
+    facts::{self, Effect, Kill, Meaning, Unreadable},
+    render::Rejection,
+    startup::Login,
+};
+use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request};
+use doorward_model::{Facts, Timestamp};
+use sha2::Digest as _;
+use std::sync::Arc;
+
+/// What became of a command.
+enum Step {
+    /// Dealt with.
+    Done,
+    /// It is read again once what it waits for is there.
+    Wait,
+}
+
+/// What a text turned out to be.
+enum Reading {
+    Wait,
+    Refused(Rejection),
+    Read(Arc<Meaning>),
+}
+
+/// What is done once a command may go.
+#[derive(Debug)]
+enum Next {
+    Results { binary: bool, statement: Option<u32> },
+    Simple(After),
+    Word,
+    FieldList,
+    Kill(Kill),
+}
+
+/// A command to be decided.
+#[derive(Debug)]
+pub(super) struct Ask {
+    via: &'static str,
+    meaning: Arc<Meaning>,
+    /// What is sent: the bytes that the permit is for.
+    frame: Vec<u8>,
+    /// What else an approval binds: parameters, and long data by their digests.
+    bound: Vec<u8>,
+    /// Parameter values, for people.
+    parameters: Vec<String>,
+    next: Next,
+}
+
+/// MariaDB's word for the last statement prepared.
+const LAST_PREPARED: u32 = u32::MAX;
+
+fn framed(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 4);
+    codec::put_message(&mut out, 0, payload);
+    out
+}
+
+impl Session {
+    /// Reads commands of the client until there are none, or one has to wait.
+    pub(super) fn read_requests(&mut self, now: Timestamp) {
+        while !self.ended && self.may_read() {
+            if matches!(self.awaiting, Awaiting::File(_)) {
+                if !self.file_packet() {
+                    return;
+                }
+                continue;
+            }
+            let message = match codec::message(&self.client_in, self.limits.message) {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(e) => return self.client_misbehaved(&e.to_string(), now),
+            };
+            let (wire, first, next) = (message.wire, message.sequence, message.next_sequence());
+            let frame = self.client_in.split_to(wire);
+            let Ok(Some(message)) = codec::message(&frame, self.limits.message) else { return };
+            if matches!(self.pause, Pause::Login) {
+                self.sequence = next;
+                self.events.push_back(Event::LoginPacket(message.payload.into_owned()));
+                continue;
+            }
+            if first != 0 {
+                return self.client_misbehaved("a command that is not numbered 0", now);
+            }
+            self.sequence = next;
+            if matches!(self.request(&message.payload, now), Step::Wait) {
+                let rest = std::mem::replace(&mut self.client_in, frame);
+                self.client_in.unsplit(rest);
+                return;
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        let is_free = match &self.pause {
+            Pause::None | Pause::Login | Pause::Reading { result: Some(_), .. } => true,
+            Pause::Reading { result: None, .. } | Pause::Approval(..) | Pause::Killing(_) => false,
+        };
+        is_free
+            && matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_))
+            && self.to_upstream.len() < self.limits.backlog
+    }
+
+    /// One packet of a file that the upstream has asked for; an empty one ends it.
+    fn file_packet(&mut self) -> bool {
+        let Some((length, _)) = codec::header(&self.client_in) else { return false };
+        if self.client_in.len() < 4 + length {
+            return false;
+        }
+        let packet = self.client_in.split_to(4 + length);
+        let Awaiting::File(results) = &self.awaiting else { return false };
+        // Numbered as the upstream counts.
+        let mut own = Vec::with_capacity(packet.len());
+        own.extend_from_slice(packet.get(..3).unwrap_or_default());
+        own.push(self.upstream_sequence);
+        own.extend_from_slice(packet.get(4..).unwrap_or_default());
+        self.upstream_sequence = self.upstream_sequence.wrapping_add(1);
+        self.to_upstream.push_stream(&results.file, &own);
+        if length == 0
+            && let Awaiting::File(results) = std::mem::replace(&mut self.awaiting, Awaiting::Idle)
+        {
+            self.sequence = packet.get(3).map_or(0, |n| n.wrapping_add(1));
+            self.awaiting = Awaiting::Results(results);
+        }
+        true
+    }
+
+    fn request(&mut self, payload: &[u8], now: Timestamp) -> Step {
+        let command = match command(payload, self.client) {
+            Ok(command) => command,
+            Err(e) => {
+                self.refuse_unread(
+                    &[],
+                    &Rejection::new(1835, "HY000", format!("Malformed communication packet: {e}")),
+                    now,
+                );
+                return Step::Done;
+            }
+        };
+        match command {
+            Command::Quit => {
+                self.ended = true;
+                self.events.push_back(Event::End(End::Terminated));
+                self.to_upstream.push_own(&GatewayMessage::authored(&framed(b"\x01")));
+            }
+            Command::Query { text, attributes } => {
+                let head = payload.len() - text.len();
+                let attributes = attributes.iter().filter_map(|a| a.value.map(|v| v.to_string())).collect();
+                return self.on_text(text, payload.get(..head).unwrap_or_default(), attributes, now);
+            }
+            Command::InitDb(_)
+            | Command::CreateDb(_)
+            | Command::DropDb(_)
+            | Command::ProcessInfo
+            | Command::ProcessKill(_)
+            | Command::Shutdown
+            | Command::Refresh(_)
+            | Command::FieldList { .. } => return self.on_stand_in(&command, payload, now),
+            Command::Ping => self.on_own_kind("PING", payload, Next::Simple(After::Nothing), now),
+            Command::Statistics => self.on_own_kind("STATUS", payload, Next::Word, now),
+            Command::SetOption(_) => self.on_own_kind("SET OPTION", payload, Next::Simple(After::Nothing), now),
+            Command::ResetConnection => self.on_own_kind("RESET CONNECTION", payload, Next::Simple(After::Reset), now),
+            Command::Prepare(text) => return self.on_prepare(text, now),
+            Command::Execute(execute) => self.on_execute(&execute, payload, now),
+            Command::BulkExecute(bulk) => self.on_bulk_execute(&bulk, payload, now),
+            Command::LongData { statement, parameter, data } => {
+                self.on_long_data(statement, parameter, data, payload, now)
+            }
+            Command::CloseStatement(id) => self.on_close(id, payload, now),
+            Command::ResetStatement(id) => self.on_reset_statement(id, payload, now),
+            Command::Fetch { statement, .. } => self.on_fetch(statement, payload, now),
+            Command::ChangeUser(change) => {
+                self.pause = Pause::Login;
+                let login = Login {
+                    user: change.user.to_vec(),
+                    response: change.response.to_vec(),
+                    database: Some(change.database.to_vec()).filter(|d| !d.is_empty()),
+                    plugin: change.plugin.to_vec(),
+                    ..Login::default()
+                };
+                self.events.push_back(Event::ChangeUser(login));
+            }
+            Command::Debug => self.refuse_unread(b"COM_DEBUG", &Rejection::not_offered("COM_DEBUG"), now),
+            Command::Replication(n) | Command::Internal(n) | Command::Unknown(n) => {
+                let what = format!("command 0x{n:02x}");
+                self.refuse_unread(what.as_bytes(), &Rejection::not_offered(&what), now);
+            }
+        }
+        Step::Done
+    }
+
+    /// A text: `head` is what stands before it in its command (query attributes).
+    fn on_text(&mut self, text: &[u8], head: &[u8], parameters: Vec<String>, now: Timestamp) -> Step {
+        let meaning = match self.read_text(text) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => {
+                self.refuse_unread(text, &rejection, now);
+                return Step::Done;
+            }
+            Reading::Read(meaning) => meaning,
+        };
+        let payload = [head, &meaning.forwarded().unwrap_or_default()].concat();
+        let next = match meaning.statements.as_slice() {
+            [only] if only.kill.is_some() => only.kill.map_or(Next::Word, Next::Kill),
+            _ => Next::Results { binary: false, statement: None },
+        };
+        let bound = head.to_vec();
+        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, parameters, next }, now);
+        Step::Done
+    }
+
+    /// A command of old, decided as the statement that took its place, and sent as that.
+    pub(super) fn on_stand_in_text(&mut self, text: &str, now: Timestamp) -> bool {
+        let head = self.query_head();
+        matches!(self.on_text(text.as_bytes(), head, Vec::new(), now), Step::Done)
+    }
+
+    fn on_stand_in(&mut self, command: &Command<'_>, payload: &[u8], now: Timestamp) -> Step {
+        let Some(text) = facts::stands_for(command) else {
+            let rejection = Rejection::not_offered("a command with a name that is no UTF-8, or with unknown options,");
+            self.refuse_unread(payload, &rejection, now);
+            return Step::Done;
+        };
+        // Query attributes belong to queries of the client.
+        let head: &[u8] =
+            if self.upstream.has(crate::Capabilities::QUERY_ATTRIBUTES) { b"\x03\0\x01" } else { b"\x03" };
+        if !matches!(command, Command::FieldList { .. }) {
+            return self.on_text(text.as_bytes(), head, Vec::new(), now);
+        }
+        match self.read_text(text.as_bytes()) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => self.refuse_unread(text.as_bytes(), &rejection, now),
+            Reading::Read(meaning) => {
+                let (bound, parameters) = (Vec::new(), Vec::new());
+                let frame = framed(payload);
+                self.decide(Ask { via: "field list", frame, meaning, bound, parameters, next: Next::FieldList }, now);
+            }
+        }
+        Step::Done
+    }
+
+    /// What needs nothing but the session itself.
+    fn on_own_kind(&mut self, command: &str, payload: &[u8], next: Next, now: Timestamp) {
+        let facts = Arc::clone(self.enforcer.connect_facts());
+        let facts = Arc::new(Facts::new(command, 1, facts.accesses.clone()));
+        let meaning = Arc::new(Meaning::without_text(command, &facts));
+        let frame = framed(payload);
+        match self.enforcer.follow(&facts, &frame, now) {
+            Ok(permit) => {
+                let ask = Ask { via: "command", meaning, frame, bound: Vec::new(), parameters: Vec::new(), next };
+                self.carry_out(Outcome::Forward(permit), ask, now);
+            }
+            Err(refusal) => self.reject(&Rejection::from(&refusal)),
+        }
+    }
+
+    fn on_prepare(&mut self, text: &[u8], now: Timestamp) -> Step {
+        self.last_prepared = None;
+        let meaning = match self.read_text(text) {
+            Reading::Wait => return Step::Wait,
+            Reading::Refused(rejection) => {
+                self.refuse_unread(text, &rejection, now);
+                return Step::Done;
+            }
+            Reading::Read(meaning) => meaning,
+        };
+        let fits = |s: &facts::Statement| s.kill.is_none() && s.executes.is_none() && s.upload.is_none();
+        if meaning.statements.len() != 1 || !meaning.statements.iter().all(fits) {
+            let message = "This command is not supported in the prepared statement protocol yet";
+            self.refuse_unread(text, &Rejection::new(1295, "HY000", message), now);
+            return Step::Done;
+        }
+        let payload = [b"\x16", meaning.forwarded().unwrap_or_default().as_slice()].concat();
+        let frame = framed(&payload);
+        let request =
+            Request { via: "prepare", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: &frame };
+        let too_many = (self.statements.len() >= self.limits.names).then(|| {
+            not_understood(format!("more than {} prepared statements in one session", self.limits.names), None)
+        });
+        let permit = match too_many.map_or_else(|| self.admissible(&meaning, now), Err) {
+            Ok(()) => self.enforcer.prepare(&meaning.facts, &request, now),
+            Err(refusal) => Err(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
+        };
+        match permit {
+            Ok(permit) => {
+                let running = self.running(&meaning);
+                if let Err(e) = self.to_upstream.push(permit, &frame) {
+                    self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
+                }
+                self.awaiting = Awaiting::Prepare { running, meaning, left: None };
+            }
+            Err(refusal) => self.reject(&Rejection::from(&refusal)),
+        }
+        Step::Done
+    }
+
+    /// A prepared statement by the number that the client gives it.
+    fn prepared(&mut self, id: u32, command: &str) -> Option<u32> {
+        let id = if id == LAST_PREPARED { self.last_prepared.unwrap_or(id) } else { id };
+        if self.statements.contains_key(&id) {
+            return Some(id);
+        }
+        self.reject(&Rejection::no_such_statement(id, command));
+        None
+    }
+
+    fn on_execute(&mut self, execute: &Execute<'_>, payload: &[u8], now: Timestamp) {
+        let Some(id) = self.prepared(execute.statement, "mysqld_stmt_execute") else { return };
+        let Some(prepared) = self.statements.get_mut(&id) else { return };
+        let long: Vec<u16> = prepared.long.keys().copied().collect();
+        let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &long };
+        let parameters = match client::parameters(execute, &bound, self.client) {
+            Ok(parameters) if execute.iterations == 1 => parameters,
+            Ok(_) | Err(_) => {
+                return self.reject(&Rejection::new(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute"));
+            }
+        };
+        let shown =
+            parameters.iter().map(|p| p.value.map_or_else(|| "[sent ahead]".to_owned(), |v| v.to_string())).collect();
+        let types = parameters.iter().map(|p| p.kind).collect();
+        let bound = digests(prepared, execute.rest);
+        prepared.types = types;
+        prepared.cursor = None;
+        let meaning = Arc::clone(&prepared.meaning);
+        let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
+        let frame = framed(&with_statement(payload, id));
+        let next = Next::Results { binary: true, statement };
+        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, next }, now);
+        self.forget_long(id);
+    }
+
+    fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
+        let Some(id) = self.prepared(bulk.statement, "mysqld_stmt_bulk_execute") else { return };
+        let Some(prepared) = self.statements.get_mut(&id) else { return };
+        let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &[] };
+        let Ok(rows) = client::bulk_parameters(bulk, &bound) else {
+            return self.reject(&Rejection::new(1210, "HY000", "Incorrect arguments to mysqld_stmt_bulk_execute"));
+        };
+        let mut shown: Vec<String> = rows.first.iter().map(ToString::to_string).collect();
+        shown.push(format!("[{} rows]", rows.rows));
+        prepared.types = rows.types;
+        let (meaning, bound) = (Arc::clone(&prepared.meaning), digests(prepared, bulk.rest));
+        let frame = framed(&with_statement(payload, id));
+        let next = Next::Results { binary: true, statement: None };
+        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, next }, now);
+    }
+
+    /// After an execution the server has forgotten them too; a refused one never reached it, and is reset there.
+    fn forget_long(&mut self, id: u32) {
+        let Some(prepared) = self.statements.get_mut(&id) else { return };
+        if !prepared.long.is_empty() && !matches!(self.pause, Pause::Approval(..)) {
+            prepared.long.clear();
+        }
+    }
+
+    fn on_long_data(&mut self, id: u32, parameter: u16, data: &[u8], payload: &[u8], now: Timestamp) {
+        // No answer, whatever happens: an unknown statement shows when it is executed.
+        let Some(prepared) = self.statements.get_mut(&id) else { return };
+        if usize::from(parameter) >= prepared.parameters {
+            return;
+        }
+        let frame = framed(payload);
+        if let Ok(permit) = self.enforcer.follow(&Arc::clone(&prepared.meaning.facts), &frame, now) {
+            prepared.long.entry(parameter).or_default().update(data);
+            if let Err(e) = self.to_upstream.push(permit, &frame) {
+                self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
+            }
+        }
+    }
+
+    fn on_close(&mut self, id: u32, payload: &[u8], now: Timestamp) {
+        if self.statements.remove(&id).is_none() {
+            return;
+        }
+        let facts = Arc::clone(self.enforcer.connect_facts());
+        let frame = framed(payload);
+        if let Ok(permit) = self.enforcer.follow(&facts, &frame, now)
+            && let Err(e) = self.to_upstream.push(permit, &frame)
+        {
+            self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
+        }
+    }
+
+    fn on_reset_statement(&mut self, id: u32, payload: &[u8], now: Timestamp) {
+        let Some(id) = self.prepared(id, "mysqld_stmt_reset") else { return };
+        if let Some(prepared) = self.statements.get_mut(&id) {
+            prepared.long.clear();
+            prepared.cursor = None;
+        }
+        self.on_own_kind("RESET STATEMENT", &with_statement(payload, id), Next::Simple(After::Nothing), now);
+    }
+
+    fn on_fetch(&mut self, id: u32, payload: &[u8], now: Timestamp) {
+        let Some(id) = self.prepared(id, "mysqld_stmt_fetch") else { return };
+        let Some((meaning, masker)) =
+            self.statements.get(&id).and_then(|p| Some((Arc::clone(&p.meaning), Arc::clone(p.cursor.as_ref()?))))
+        else {
+            return self.reject(&Rejection::new(1421, "HY000", format!("The statement ({id}) has no open cursor.")));
+        };
+        let frame = framed(&with_statement(payload, id));
+        // More rows of what was decided: judged anew, but not approved anew.
+        match self.enforcer.follow(&meaning.facts, &frame, now) {
+            Ok(permit) => {
+                let running = self.running(&meaning);
+                if let Err(e) = self.to_upstream.push(permit, &frame) {
+                    return self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
+                }
+                self.awaiting = Awaiting::Fetch(running, masker);
+            }
+            Err(refusal) => self.reject(&Rejection::from(&refusal)),
+        }
+    }
+
+    fn running(&self, meaning: &Arc<Meaning>) -> Running {
+        Running { request: self.enforcer.last_request(), meaning: Arc::clone(meaning), rows: 0, masked: 0 }
+    }
+
+    fn decide(&mut self, ask: Ask, now: Timestamp) {
+        let facts = Arc::clone(&ask.meaning.facts);
+        let admissible = self.admissible(&ask.meaning, now);
+        let parameters = || ask.parameters.clone();
+        let text = ask.meaning.text.as_bytes();
+        let request = Request {
+            via: ask.via,
+            statement: &ask.meaning.text,
+            parameters: &parameters,
+            bound: &[text, &ask.bound],
+            payload: &ask.frame,
+        };
+        let outcome = match (admissible, &self.hold) {
+            (Err(refusal), _) => Outcome::Refuse(self.enforcer.refuse(&facts, &request, refusal, now)),
+            (Ok(()), Hold::Wait) => self.enforcer.decide(&facts, &request, now),
+            (Ok(()), Hold::Retry(parked)) => {
+                let parked = Arc::clone(parked);
+                match self.enforcer.decide_at_once(&facts, &request, &[text, &ask.bound], &parked, now) {
+                    AtOnce::Forward { permit, .. } => Outcome::Forward(permit),
+                    AtOnce::Refuse(refusal) => Outcome::Refuse(refusal),
+                    AtOnce::Wait(waiting) => {
+                        let id = waiting.approval.id;
+                        let message = format!(
+                            "{} waits for approval {id}; once it is approved, run the same statement again",
+                            facts.command
+                        );
+                        self.events.push_back(Event::Park(waiting));
+                        return self.reject(&Rejection::new(1142, "42000", message));
+                    }
+                }
+            }
+        };
+        self.carry_out(outcome, ask, now);
+    }
+
+    pub(super) fn carry_out(&mut self, outcome: Outcome, ask: Ask, now: Timestamp) {
+        let permit = match outcome {
+            Outcome::Forward(permit) => permit,
+            Outcome::Hold(held) => {
+                self.events.push_back(Event::Hold(Box::new(held.approval().clone())));
+                self.pause = Pause::Approval(held, Box::new(ask));
+                return;
+            }
+            Outcome::Refuse(refusal) => return self.reject(&Rejection::from(&refusal)),
+        };
+        let running = self.running(&ask.meaning);
+        if let Next::Kill(kill) = ask.next {
+            // The number is ours: it means another connection upstream, or none.
+            self.pause = Pause::Killing(Box::new(running));
+            self.events.push_back(Event::Kill(kill));
+            return;
+        }
+        let file = permit.stream();
+        if let Err(e) = self.to_upstream.push(permit, &ask.frame) {
+            return self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
+        }
+        self.awaiting = match ask.next {
+            Next::Results { binary, statement } => {
+                Awaiting::Results(Box::new(Results { running, binary, statement, part: 0, phase: Phase::First, file }))
+            }
+            Next::Simple(after) => Awaiting::Simple(running, after),
+            Next::FieldList => Awaiting::FieldList(running),
+            Next::Word | Next::Kill(_) => Awaiting::Word(running),
+        };
+    }
+
+    /// Refuses what could not be read, with an audit entry of its own.
+    fn refuse_unread(&mut self, text: &[u8], rejection: &Rejection, now: Timestamp) {
+        let facts = Arc::new(Facts::new("unread", 1, vec![facts::opaque(&rejection.message)]));
+        let statement: Arc<str> = String::from_utf8_lossy(text).into();
+        let request =
+            Request { via: "command", statement: &statement, parameters: &Vec::new, bound: &[], payload: text };
+        let _written = self.enforcer.refuse(&facts, &request, not_understood(rejection.message.clone(), None), now);
+        self.reject(rejection);
+    }
+
+    /// Reads a text under the settings of the moment.
+    fn read_text(&mut self, text: &[u8]) -> Reading {
+        if let Some(why) = &self.unreadable {
+            return Reading::Refused(Rejection::new(1227, "42000", why.clone()));
+        }
+        let read = match std::mem::replace(&mut self.pause, Pause::None) {
+            Pause::Reading { text: of, result: Some(result) } if *of == *text => result,
+            Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login => {
+                self.reader.read(text, &self.environment, false)
+            }
+        };
+        match read {
+            Ok(meaning) => Reading::Read(meaning.resolve(&self.sql_prepared)),
+            Err(Unreadable::Refused(why)) => Reading::Refused(Rejection::new(1227, "42000", why)),
+            Err(Unreadable::Syntax(why)) => Reading::Refused(Rejection::new(1064, "42000", why)),
+            Err(Unreadable::Later) => {
+                let text: Arc<[u8]> = text.into();
+                self.events.push_back(Event::Read(Arc::clone(&text), self.environment.clone()));
+                self.pause = Pause::Reading { text, result: None };
+                Reading::Wait
+            }
+        }
+    }
+
+    /// What is refused before any policy is asked: texts that the gateway cannot follow, and values that would be carried
+    /// out of the reach of masks.
+    fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        let command = &meaning.facts.command;
+        if meaning.forwarded().is_none() {
+            return Err(not_understood(
+                format!("{command} refused: it was not understood, and nothing was sent"),
+                None,
+            ));
+        }
+        let (last, before) = meaning.statements.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
+        if before.iter().any(changes_reading) {
+            return Err(not_understood(
+                format!(
+                    "{command} refused: what follows USE or a change of sql_mode or character set in one text cannot be read"
+                ),
+                Some("send it as a text of its own"),
+            ));
+        }
+        if before.iter().chain(last).any(|s| s.kill.is_some()) && !before.is_empty() {
+            return Err(not_understood(format!("{command} refused: KILL goes in a text of its own"), None));
+        }
+        if self.touched_hidden && meaning.statements.iter().any(|s| s.command.starts_with("GET DIAGNOSTICS")) {
+            let why = "GET DIAGNOSTICS refused: the messages of this session may quote masked columns";
+            return Err(not_understood(why.to_owned(), Some("use a new session")));
+        }
+        self.hidden_moves(meaning, now)
+    }
+}
+
+/// Whether what follows in the same text would have to be read under something else.
+fn changes_reading(statement: &facts::Statement) -> bool {
+    &*statement.command == "USE"
+        || statement.effects.iter().any(|e| match e {
+            Effect::Set { name, .. } => {
+                &**name == "sql_mode" || &**name == "names" || name.starts_with("character_set")
+            }
+            Effect::Prepare { .. } | Effect::Deallocate { .. } | Effect::SchemaChanged => false,
+        })
+}
+
+/// What an approval of an execution binds besides its text: the values, and those that came ahead by their digests.
+fn digests(prepared: &Prepared, rest: &[u8]) -> Vec<u8> {
+    let mut out = rest.to_vec();
+    for (parameter, digest) in &prepared.long {
+        out.extend(parameter.to_le_bytes());
+        out.extend(digest.clone().finalize());
+    }
+    out
+}
+
+/// A command with the number of its statement.
+fn with_statement(payload: &[u8], id: u32) -> Vec<u8> {
+    let mut out = payload.to_vec();
+    if let Some(place) = out.get_mut(1..5) {
+        place.copy_from_slice(&id.to_le_bytes());
+    }
+    out
+}
