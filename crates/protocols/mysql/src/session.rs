@@ -190,8 +190,13 @@ enum Awaiting {
 #[derive(Debug, PartialEq, Eq)]
 enum Own {
     Reset,
+    /// Values that came ahead of a refused execution are forgotten.
+    Forget,
     Track,
-    Probe { columns: Option<usize>, ended: bool },
+    Probe {
+        columns: Option<usize>,
+        ended: bool,
+    },
 }
 
 /// What a paused command waits for.
@@ -243,6 +248,8 @@ pub struct Session {
     hold: Hold,
     limits: Limits,
     environment: Environment,
+    /// The upstream tells what changes.
+    tracks: bool,
     /// Why no text can be read now.
     unreadable: Option<String>,
     statements: AHashMap<u32, Prepared>,
@@ -285,6 +292,7 @@ impl Session {
             hold: parts.hold,
             limits: parts.limits,
             environment: Environment { version: parts.version.into(), ..Environment::default() },
+            tracks: false,
             unreadable: None,
             statements: AHashMap::new(),
             last_prepared: None,
@@ -567,10 +575,10 @@ impl Session {
     }
 }
 
-/// Asks to be told of what changes how texts are read. A server that does not know the variable says so, and what is set
+/// Asks to be told of what changes how texts are read, besides what servers tell by default. A server that does not know the variable says so, and what is set
 /// is then known from the statements alone.
-const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = CONCAT(\
-    @@session_track_system_variables, ',sql_mode,character_set_client,character_set_connection,character_set_results')";
+const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = \
+    'autocommit,character_set_client,character_set_connection,character_set_results,time_zone,sql_mode'";
 /// Asks how texts are read.
 const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
 

@@ -59,6 +59,11 @@ fn the_servers_own_clients_work_and_are_governed() {
         assert!(duplicate.contains("ERROR 1062") && duplicate.contains("details hidden"), "{release:?}: {duplicate}");
         // Approved by the test gateway.
         assert_eq!(run("DELETE FROM people WHERE id = 2; SELECT COUNT(*) FROM people"), "1", "{release:?}");
+        // Modes, character sets and schemas are followed.
+        let mode = run(
+            "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'; SELECT 1; SET sql_mode = ''; USE information_schema; SELECT DATABASE()",
+        );
+        assert_eq!(mode, "1\ninformation_schema", "{release:?}");
         assert_eq!(run("KILL QUERY 4242"), "", "{release:?}");
         assert!(run("KILL 7").contains("Unknown thread id: 7"), "{release:?}");
         let prepared = run("PREPARE p FROM 'SELECT ssn FROM people'; EXECUTE p");
@@ -304,13 +309,15 @@ fn what_is_sent_ahead_waits_and_long_messages_pass() {
             assert_eq!(got[got.len() - 2], [&[1], cell.as_bytes()].concat(), "{release:?}");
         }
         let long = "x".repeat(17 << 20);
-        send(&mut peer, &[head, format!("SELECT '{long}' AS l").as_bytes()].concat());
+        send(&mut peer, &[head, format!("SELECT LENGTH('{long}')").as_bytes()].concat());
         let got = answer(&mut peer, c);
-        assert_eq!(
-            got[got.len() - 2].len(),
-            long.len() + 9.min(if long.len() > 0xff_ffff { 9 } else { 4 }),
-            "{release:?}"
-        );
+        assert_eq!(got[got.len() - 2], [&[8][..], b"17825792"].concat(), "{release:?}");
+        // Looking through so much takes its time without optimisation: once will do.
+        if release == MySqlRelease::MySql9 {
+            send(&mut peer, &[head, b"SELECT REPEAT('x', 17825792)"].concat());
+            let got = answer(&mut peer, c);
+            assert_eq!(got[got.len() - 2].len(), long.len() + 9);
+        }
     }
 }
 

@@ -112,6 +112,29 @@ fn in_retry_mode_the_identical_statement_passes_once() {
 }
 
 #[test]
+fn values_that_came_ahead_of_a_refused_execution_are_forgotten() {
+    let parked = Arc::new(Parked::default());
+    let mut s = begun(Hold::Retry(parked));
+    s.handle_client(&packet(0, b"\x16DELETE FROM t WHERE a = ?"), NOW);
+    s.handle_upstream(&packet(1, b"\0\x05\0\0\0\0\0\x01\0\0\0\0"), NOW);
+    s.handle_upstream(&packet(2, b"\x03def\0\0\0\x01?\0\x0c\x2d\0\0\0\0\0\xfd\0\0\0\0\0"), NOW);
+    s.handle_upstream(&packet(3, EOF), NOW);
+    upstream_bytes(&mut s);
+    let long = packet(0, b"\x18\x05\0\0\0\0\0secret");
+    s.handle_client(&long, NOW);
+    assert_eq!(upstream_bytes(&mut s), long);
+    s.to_client().clear();
+    s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0\0\x01\xfd\0"), NOW);
+    assert_eq!(s.to_client().split()[4..7], [0xff, 0x76, 0x04], "waits for an approval");
+    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x1a\x05\0\0\0"), "and the upstream forgets");
+    s.handle_client(&packet(0, b"\x0e"), NOW);
+    assert!(upstream_bytes(&mut s).is_empty(), "the next command waits for that");
+    s.handle_upstream(&packet(1, OK), NOW);
+    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x0e"));
+    assert!(s.to_client().is_empty(), "the client hears nothing of it");
+}
+
+#[test]
 fn a_mode_that_nobody_was_seen_to_set_stops_the_reading() {
     let mut s = begun(Hold::Wait);
     query(&mut s, "CALL p()");

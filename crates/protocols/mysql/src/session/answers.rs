@@ -1,5 +1,5 @@
 //! The upstream's answers: matched with what was asked, masked, passed on.
-use super::{After, Awaiting, Event, Own, PROBE, Phase, Prepared, Results, Running, Session};
+use super::{After, Awaiting, End, Event, Own, PROBE, Phase, Prepared, Results, Running, Session};
 use crate::{
     capabilities::Capabilities,
     codec::{
@@ -88,7 +88,7 @@ impl Session {
             }
             return Ok(());
         };
-        let hides = meaning.is_some_and(|m| self.hides(m, now)) || self.touched_hidden;
+        let hides = meaning.is_some_and(|m| self.hides(m, now));
         let shown = mask::error_text(code, &message, hides, &self.text_masking(now));
         self.say(&render::error(code, &sqlstate, &shown));
         Ok(())
@@ -98,6 +98,12 @@ impl Session {
         self.pass_error(payload, Some(&running.meaning), now)?;
         let state = self.read_error(payload)?.map_or_else(String::new, |(_, state, _)| state);
         self.completed(running, &state, now);
+        if self.beginning {
+            // The schema it wanted to begin with is none of its: not let in.
+            self.ended = true;
+            let what = format!("the schema could not be chosen (SQLSTATE {state})");
+            self.events.push_back(Event::End(End::Fault { at_fault: "client", what }));
+        }
         Ok(())
     }
 
@@ -160,7 +166,7 @@ impl Session {
         for effect in &statement.effects {
             match effect {
                 Effect::Set { name, value } => {
-                    if !self.upstream.has(Capabilities::SESSION_TRACK) {
+                    if !self.tracks {
                         self.variable(name, value.as_deref());
                     }
                 }
@@ -181,7 +187,9 @@ impl Session {
         match own {
             Own::Reset if failed => return Err("the session could not be reset".into()),
             Own::Reset => self.begin(),
+            Own::Forget => {}
             Own::Track => {
+                self.tracks = !failed && self.upstream.has(Capabilities::SESSION_TRACK);
                 if !failed {
                     // The probe tells what is; the states in this answer are its own.
                     upstream::ok(payload, self.upstream).map_err(words)?;

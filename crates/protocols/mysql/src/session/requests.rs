@@ -1,5 +1,7 @@
 //! The client's commands: read, decided, forwarded, held or refused.
-use super::{After, Awaiting, End, Event, Hold, Pause, Phase, Prepared, Results, Running, Session, not_understood};
+use super::{
+    After, Awaiting, End, Event, Hold, Own, Pause, Phase, Prepared, Results, Running, Session, not_understood,
+};
 use crate::{
     codec::{
         self,
@@ -50,6 +52,8 @@ pub(super) struct Ask {
     bound: Vec<u8>,
     /// Parameter values, for people.
     parameters: Vec<String>,
+    /// The prepared statement it runs.
+    runs: Option<u32>,
     next: Next,
 }
 
@@ -211,7 +215,7 @@ impl Session {
             _ => Next::Results { binary: false, statement: None },
         };
         let bound = head.to_vec();
-        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, parameters, next }, now);
+        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, parameters, runs: None, next }, now);
         Step::Done
     }
 
@@ -239,7 +243,8 @@ impl Session {
             Reading::Read(meaning) => {
                 let (bound, parameters) = (Vec::new(), Vec::new());
                 let frame = framed(payload);
-                self.decide(Ask { via: "field list", frame, meaning, bound, parameters, next: Next::FieldList }, now);
+                let next = Next::FieldList;
+                self.decide(Ask { via: "field list", frame, meaning, bound, parameters, runs: None, next }, now);
             }
         }
         Step::Done
@@ -253,7 +258,8 @@ impl Session {
         let frame = framed(payload);
         match self.enforcer.follow(&facts, &frame, now) {
             Ok(permit) => {
-                let ask = Ask { via: "command", meaning, frame, bound: Vec::new(), parameters: Vec::new(), next };
+                let (bound, parameters) = (Vec::new(), Vec::new());
+                let ask = Ask { via: "command", meaning, frame, bound, parameters, runs: None, next };
                 self.carry_out(Outcome::Forward(permit), ask, now);
             }
             Err(refusal) => self.reject(&Rejection::from(&refusal)),
@@ -331,8 +337,7 @@ impl Session {
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
-        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, next }, now);
-        self.forget_long(id);
+        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, runs: Some(id), next }, now);
     }
 
     fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
@@ -348,14 +353,17 @@ impl Session {
         let (meaning, bound) = (Arc::clone(&prepared.meaning), digests(prepared, bulk.rest));
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
-        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, next }, now);
+        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, runs: Some(id), next }, now);
     }
 
-    /// After an execution the server has forgotten them too; a refused one never reached it, and is reset there.
-    fn forget_long(&mut self, id: u32) {
-        let Some(prepared) = self.statements.get_mut(&id) else { return };
-        if !prepared.long.is_empty() && !matches!(self.pause, Pause::Approval(..)) {
+    /// Refuses what was to be run. Values that came ahead are with the upstream already, which forgets them with an
+    /// execution, as the client knows: it is told to forget them, or they would be those of the next one.
+    fn refuse(&mut self, rejection: &Rejection, runs: Option<u32>) {
+        self.reject(rejection);
+        let Some((id, prepared)) = runs.and_then(|id| Some((id, self.statements.get_mut(&id)?))) else { return };
+        if !prepared.long.is_empty() {
             prepared.long.clear();
+            self.own(Own::Forget, &with_statement(b"\x1a\0\0\0\0", id));
         }
     }
 
@@ -448,7 +456,7 @@ impl Session {
                             facts.command
                         );
                         self.events.push_back(Event::Park(waiting));
-                        return self.reject(&Rejection::new(1142, "42000", message));
+                        return self.refuse(&Rejection::new(1142, "42000", message), ask.runs);
                     }
                 }
             }
@@ -464,8 +472,11 @@ impl Session {
                 self.pause = Pause::Approval(held, Box::new(ask));
                 return;
             }
-            Outcome::Refuse(refusal) => return self.reject(&Rejection::from(&refusal)),
+            Outcome::Refuse(refusal) => return self.refuse(&Rejection::from(&refusal), ask.runs),
         };
+        if let Some(prepared) = ask.runs.and_then(|id| self.statements.get_mut(&id)) {
+            prepared.long.clear();
+        }
         let running = self.running(&ask.meaning);
         if let Next::Kill(kill) = ask.next {
             // The number is ours: it means another connection upstream, or none.
