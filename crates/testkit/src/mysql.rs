@@ -354,6 +354,12 @@ impl MySql {
         self.installation.client()
     }
 
+    /// The folder of its plugins, those of its client among them.
+    #[must_use]
+    pub fn plugins(&self) -> PathBuf {
+        self.installation.plugins()
+    }
+
     /// The command-line client of this release, told to reach `address` as `user` with `password`.
     #[must_use]
     pub fn client_of(&self, address: SocketAddr, user: &str, password: &str) -> Command {

@@ -1,10 +1,14 @@
 //! The handshake and the log-in against the real servers, without TLS: every method that each of them has.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "tests")]
+use bytes::BytesMut;
 use doorward_model::Secret;
 use doorward_mysql::{
     Capabilities, UpstreamAuth,
     auth::{AuthStep, Method},
-    codec,
+    codec::{
+        self,
+        compressed::{Algorithm, Envelopes},
+    },
     startup::{self, Hello, Login, Response, login_step},
 };
 use doorward_testkit::{MySql, MySqlAuth, MySqlRelease, Unavailable};
@@ -48,9 +52,14 @@ impl Peer {
 
     /// Logs in; the methods that were used and whether the server was convinced.
     fn log_in(&mut self, user: &str, password: &str) -> (Vec<Method>, Result<(), String>) {
+        self.log_in_with(user, password, Capabilities(0))
+    }
+
+    /// The same, asking for more than the gateway asks for by itself.
+    fn log_in_with(&mut self, user: &str, password: &str, more: Capabilities) -> (Vec<Method>, Result<(), String>) {
         let Hello::Greeting(greeting) = startup::greeting(&self.read()).unwrap() else { panic!("refused") };
         let wanted = Capabilities::offered(greeting.capabilities, false, false);
-        let capabilities = Capabilities::towards_upstream(greeting.capabilities, wanted);
+        let capabilities = Capabilities::towards_upstream(greeting.capabilities, wanted).with(more);
         let mut auth = UpstreamAuth::new(Some(Secret::new(password.to_owned())), false, true, [9; 32]);
         let (method, proof) = auth.begin(&greeting.plugin, &greeting.nonce).unwrap();
         let login = Login {
@@ -58,6 +67,7 @@ impl Peer {
             response: proof,
             plugin: method.name().into(),
             attributes: vec![(b"program_name".to_vec(), b"doorward".to_vec())],
+            zstd_level: Some(3),
             ..Login::default()
         };
         let mut out = Vec::new();
@@ -113,6 +123,46 @@ fn the_gateway_logs_in_by_every_method_of_every_server() {
             }
             let (_, outcome) = Peer::connect(&server).log_in(&user, "wrong");
             assert!(outcome.unwrap_err().contains("Access denied"), "{release:?} {auth:?}");
+        }
+    }
+}
+
+#[test]
+fn both_envelopes_are_those_of_the_servers() {
+    for release in MySqlRelease::ALL {
+        let server = match MySql::options().release(release).start() {
+            Ok(server) => server,
+            Err(e) if e.is::<Unavailable>() => continue,
+            Err(e) => panic!("{e:?}"),
+        };
+        let mut kinds = vec![(Algorithm::Zlib, Capabilities::COMPRESS)];
+        if !release.is_mariadb() {
+            kinds.push((Algorithm::Zstd(3), Capabilities::ZSTD));
+        }
+        for (algorithm, flag) in kinds {
+            let mut peer = Peer::connect(&server);
+            let (_, outcome) = peer.log_in_with("app", "app-password", flag);
+            assert_eq!(outcome, Ok(()), "{release:?} {algorithm:?}");
+            let mut envelopes = Envelopes::new(algorithm, false);
+            for length in [1, 100, 1_000_000] {
+                let text = format!("SELECT REPEAT('x', {length}), '{}'", "y".repeat(length / 2));
+                let head: &[u8] = if release.is_mariadb() { b"\x03" } else { b"\x03\0\x01" };
+                let (mut packets, mut wire) = (Vec::new(), BytesMut::new());
+                codec::put_message(&mut packets, 0, &[head, text.as_bytes()].concat());
+                envelopes.begin_command();
+                envelopes.pack(&packets, &mut wire);
+                peer.stream.write_all(&wire).unwrap();
+                let mut answer = BytesMut::new();
+                while !answer.windows(length).any(|w| w.iter().all(|b| *b == b'x')) || envelopes.waiting() > 0 {
+                    let mut buffer = [0; 65_536];
+                    let n = peer.stream.read(&mut buffer).unwrap();
+                    envelopes.unpack(&buffer[..n], usize::MAX, &mut answer).unwrap();
+                    if length > 1000 && answer.len() > length * 3 / 2 {
+                        break;
+                    }
+                }
+                assert!(answer.len() > length, "{release:?} {algorithm:?} {length}");
+            }
         }
     }
 }

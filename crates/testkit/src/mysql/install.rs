@@ -74,10 +74,14 @@ impl Installation {
         let share = self.share();
         vec![
             format!("--basedir={}", self.prefix.display()),
-            format!("--plugin-dir={}", self.prefix.join("lib/mysql/plugin").display()),
+            format!("--plugin-dir={}", self.plugins().display()),
             format!("--lc-messages-dir={}", share.display()),
             format!("--character-sets-dir={}", share.join("charsets").display()),
         ]
+    }
+
+    pub(super) fn plugins(&self) -> PathBuf {
+        self.prefix.join("lib/mysql/plugin")
     }
 
     fn share(&self) -> PathBuf {
