@@ -63,12 +63,10 @@ impl Lineage {
 /// What a statement changes for later statements, once it has succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// `SET SESSION name = value`; `None` for a value that is not constant.
+    /// `SET SESSION name = …`, `SET NAMES …` (`names`): the upstream reports the value.
     Set {
         /// The variable, lower case.
         name: Name,
-        /// Its value.
-        value: Option<String>,
     },
     /// `PREPARE name FROM …`.
     Prepare {

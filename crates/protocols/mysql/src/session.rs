@@ -248,8 +248,6 @@ pub struct Session {
     hold: Hold,
     limits: Limits,
     environment: Environment,
-    /// The upstream tells what changes.
-    tracks: bool,
     /// Why no text can be read now.
     unreadable: Option<String>,
     statements: AHashMap<u32, Prepared>,
@@ -292,7 +290,6 @@ impl Session {
             hold: parts.hold,
             limits: parts.limits,
             environment: Environment { version: parts.version.into(), ..Environment::default() },
-            tracks: false,
             unreadable: None,
             statements: AHashMap::new(),
             last_prepared: None,
@@ -456,8 +453,8 @@ impl Session {
 
     /// Whether more bytes of the client should be read.
     pub fn wants_client(&self) -> bool {
-        let waits =
-            matches!(self.pause, Pause::Approval(..)) || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
+        let waits = !matches!(self.pause, Pause::None | Pause::Login)
+            || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
         !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
     }
 
@@ -575,8 +572,8 @@ impl Session {
     }
 }
 
-/// Asks to be told of what changes how texts are read, besides what servers tell by default. A server that does not know the variable says so, and what is set
-/// is then known from the statements alone.
+/// Asks to be told of what changes how texts are read, besides what servers tell by default. All that are supported can
+/// (MySQL 5.7, MariaDB 10.2); with one that cannot, no session is had.
 const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = \
     'autocommit,character_set_client,character_set_connection,character_set_results,time_zone,sql_mode'";
 /// Asks how texts are read.

@@ -295,6 +295,26 @@ fn commands_of_old_are_decided_like_the_statements_that_took_their_place() {
 }
 
 #[test]
+fn bulk_executions_of_mariadb_are_decided_once() {
+    for server in servers().into_iter().filter(|s| s.release().is_mariadb()) {
+        let (address, release) = (gateway(&server), server.release());
+        server.exec("CREATE TABLE texts (a INT, b TEXT)").unwrap();
+        let (mut peer, c) = raw(address, Capabilities(0));
+        assert!(c.has(Capabilities::BULK_OPERATIONS));
+        send(&mut peer, b"\x02orders");
+        assert_eq!(peer.read().unwrap()[0], 0, "{release:?}: USE");
+        // Sent ahead of the answer to the first, as MariaDB's connectors do.
+        send(&mut peer, b"\x16INSERT INTO texts VALUES (?, ?)");
+        let rows = b"\xfa\xff\xff\xff\xff\x80\0\x03\0\xfd\0\0\x01\0\0\0\0\x01a\0\x02\0\0\0\x01\0\x03\0\0\0\0\x01c";
+        send(&mut peer, rows);
+        prepared(&mut peer, c, 2, 0);
+        let ok = peer.read().unwrap();
+        assert_eq!(ok[..2], [0, 3], "{release:?}: {}", ok.escape_ascii());
+        assert_eq!(server.query("SELECT SUM(a), COUNT(b) FROM texts").unwrap(), "6\t2");
+    }
+}
+
+#[test]
 fn what_is_sent_ahead_waits_and_long_messages_pass() {
     for server in servers() {
         let (address, release) = (gateway(&server), server.release());

@@ -65,6 +65,17 @@ fn an_upstream_gets_no_file_that_the_statement_does_not_name() {
 }
 
 #[test]
+fn a_command_sent_ahead_of_a_file_is_no_part_of_it() {
+    let mut s = begun(Hold::Wait);
+    query(&mut s, "LOAD DATA LOCAL INFILE 'mine.csv' INTO TABLE t");
+    upstream_bytes(&mut s);
+    query(&mut s, "DROP TABLE people");
+    s.handle_upstream(&packet(1, b"\xfbmine.csv"), NOW);
+    assert!(upstream_bytes(&mut s).is_empty());
+    assert!(matches!(end(&mut s), Some(End::Fault { at_fault: "client", .. })));
+}
+
+#[test]
 fn a_refusal_leaves_the_session_where_it_was() {
     let mut s = begun(Hold::Wait);
     upstream_bytes(&mut s);

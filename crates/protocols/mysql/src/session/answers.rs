@@ -161,15 +161,12 @@ impl Session {
         }
     }
 
-    /// What statements change, where the upstream does not say so itself.
+    /// What statements change, besides what the upstream reports.
     fn apply(&mut self, statement: &Statement) {
         for effect in &statement.effects {
             match effect {
-                Effect::Set { name, value } => {
-                    if !self.tracks {
-                        self.variable(name, value.as_deref());
-                    }
-                }
+                // Reported by the upstream itself.
+                Effect::Set { .. } => {}
                 Effect::Prepare { name, meaning } if self.sql_prepared.len() < self.limits.names => {
                     self.sql_prepared.insert(name.clone(), Arc::clone(meaning));
                 }
@@ -188,12 +185,12 @@ impl Session {
             Own::Reset if failed => return Err("the session could not be reset".into()),
             Own::Reset => self.begin(),
             Own::Forget => {}
+            Own::Track if failed || !self.upstream.has(Capabilities::SESSION_TRACK) => {
+                return Err("it cannot report changes of sql_mode, character set and schema".into());
+            }
             Own::Track => {
-                self.tracks = !failed && self.upstream.has(Capabilities::SESSION_TRACK);
-                if !failed {
-                    // The probe tells what is; the states in this answer are its own.
-                    upstream::ok(payload, self.upstream).map_err(words)?;
-                }
+                // The probe tells what is; the changes in this answer are the gateway's own.
+                upstream::ok(payload, self.upstream).map_err(words)?;
                 let query = [self.query_head(), PROBE.as_bytes()].concat();
                 self.own(Own::Probe { columns: None, ended: false }, &query);
             }

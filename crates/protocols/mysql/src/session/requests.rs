@@ -71,7 +71,7 @@ impl Session {
     pub(super) fn read_requests(&mut self, now: Timestamp) {
         while !self.ended && self.may_read() {
             if matches!(self.awaiting, Awaiting::File(_)) {
-                if !self.file_packet() {
+                if !self.file_packet(now) {
                     return;
                 }
                 continue;
@@ -112,8 +112,13 @@ impl Session {
     }
 
     /// One packet of a file that the upstream has asked for; an empty one ends it.
-    fn file_packet(&mut self) -> bool {
-        let Some((length, _)) = codec::header(&self.client_in) else { return false };
+    fn file_packet(&mut self, now: Timestamp) -> bool {
+        let Some((length, number)) = codec::header(&self.client_in) else { return false };
+        if number != self.sequence {
+            // A command sent ahead is no part of a file.
+            self.client_misbehaved("packets of a file out of order", now);
+            return false;
+        }
         if self.client_in.len() < 4 + length {
             return false;
         }
@@ -126,10 +131,10 @@ impl Session {
         own.extend_from_slice(packet.get(4..).unwrap_or_default());
         self.upstream_sequence = self.upstream_sequence.wrapping_add(1);
         self.to_upstream.push_stream(&results.file, &own);
+        self.sequence = self.sequence.wrapping_add(1);
         if length == 0
             && let Awaiting::File(results) = std::mem::replace(&mut self.awaiting, Awaiting::Idle)
         {
-            self.sequence = packet.get(3).map_or(0, |n| n.wrapping_add(1));
             self.awaiting = Awaiting::Results(results);
         }
         true
@@ -566,9 +571,7 @@ impl Session {
 fn changes_reading(statement: &facts::Statement) -> bool {
     &*statement.command == "USE"
         || statement.effects.iter().any(|e| match e {
-            Effect::Set { name, .. } => {
-                &**name == "sql_mode" || &**name == "names" || name.starts_with("character_set")
-            }
+            Effect::Set { name } => &**name == "sql_mode" || &**name == "names" || name.starts_with("character_set"),
             Effect::Prepare { .. } | Effect::Deallocate { .. } | Effect::SchemaChanged => false,
         })
 }
