@@ -25,7 +25,9 @@ use std::{
 /// How long the labels of a namespace are taken for what they were: a list asks for them once.
 const NAMESPACE: Duration = Duration::from_secs(1);
 /// Namespaces that are kept.
-const MOST_NAMESPACES: usize = 4096;
+const MOST_NAMESPACES: usize = 1024;
+/// The longest labels of one that are kept, as JSON, in bytes.
+const LONGEST_LABELS: usize = 16 * 1024;
 
 /// Looks at the objects of an answer.
 pub(crate) struct Filter {
@@ -304,10 +306,13 @@ impl Filter {
         let endpoint = &self.session.endpoint;
         let room = endpoint.services.memory.namespace().await.map_err(|why| why.to_string())?;
         let found = looked_up(&endpoint.cluster, name, &room).await?;
-        if self.namespaces.len() >= MOST_NAMESPACES {
-            self.namespaces.clear();
+        // Labels are short; what an API server that means ill says instead is asked for each time.
+        if found.as_ref().is_none_or(|labels| labels.to_string().len() <= LONGEST_LABELS) {
+            if self.namespaces.len() >= MOST_NAMESPACES {
+                self.namespaces.clear();
+            }
+            self.namespaces.insert(name.to_owned(), (Instant::now(), found.clone()));
         }
-        self.namespaces.insert(name.to_owned(), (Instant::now(), found.clone()));
         Ok(found)
     }
 
