@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod common;
 
-use common::{DOORWARD, Issuer, doorward};
-use doorward_testkit::{Gateway, Kubectl, KubectlRelease, free_port};
+use common::{doorward, kubernetes::BeforeAnything as World};
+use doorward_testkit::{Kubectl, KubectlRelease};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::Command,
     thread,
     time::Duration,
@@ -195,51 +195,8 @@ fn answer(stream: TcpStream) {
     let _sent = out.write_all(&said);
 }
 
-struct World {
-    gateway: Gateway,
-    issuer: Issuer,
-    port: u16,
-    api: u16,
-}
-
 fn start() -> World {
-    start_with(POLICY)
-}
-
-fn start_with(policy: &str) -> World {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let upstream = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
-        }
-    });
-    let issuer = Issuer::start();
-    let (port, api) = (free_port().unwrap(), free_port().unwrap());
-    let config = format!(
-        r#"
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{api}"
-[[identity.issuers]]
-name = "dev"
-issuer = "{}"
-audience = ["doorward"]
-principal = "agent"
-[[connections]]
-name = "k8s"
-kind = "kubernetes"
-listen = "127.0.0.1:{port}"
-upstream = "{upstream}"
-credential = {{ value = "token" }}
-tls = "disable"
-[policy]
-files = ["policy.cedar"]
-"#,
-        issuer.url
-    );
-    let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
-    World { gateway, issuer, port, api }
+    World::serving(answer, POLICY)
 }
 
 impl World {
@@ -371,12 +328,15 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
 fn streams_end_when_the_time_hides_something() {
     let out = Command::new("date").args(["-u", "-d", "10 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     let end = String::from_utf8(out.stdout).unwrap();
-    let w = start_with(&format!(
-        "@id(\"all\") permit (principal, action, resource);\n\
+    let w = World::serving(
+        answer,
+        &format!(
+            "@id(\"all\") permit (principal, action, resource);\n\
          @id(\"late\") forbid (principal, action == Action::\"reveal\", resource is Field)\n\
          when {{ context.now >= datetime(\"{}\") }};",
-        end.trim()
-    ));
+            end.trim()
+        ),
+    );
     let (whole, said) = w.ask(&(of("ticking") + "?watch=true"));
     let shown = said.matches(WORD).count();
     assert!(!whole && shown > 0 && shown < 200, "{shown}: {said}");

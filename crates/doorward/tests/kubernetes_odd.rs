@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 
-use common::{DOORWARD, Issuer};
-use doorward_testkit::{Gateway, free_port};
+use common::kubernetes::BeforeAnything as Odd;
+use doorward_testkit::free_port;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::Command,
     thread,
     time::Duration,
@@ -64,50 +64,8 @@ fn answer(stream: TcpStream) {
     let _sent = out.write_all(text.as_bytes());
 }
 
-struct Odd {
-    gateway: Gateway,
-    issuer: Issuer,
-    port: u16,
-}
-
 fn start() -> Odd {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let upstream = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
-        }
-    });
-    behind(&upstream.to_string())
-}
-
-fn behind(upstream: &str) -> Odd {
-    let issuer = Issuer::start();
-    let (port, api) = (free_port().unwrap(), free_port().unwrap());
-    let config = format!(
-        r#"
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{api}"
-[[identity.issuers]]
-name = "dev"
-issuer = "{}"
-audience = ["doorward"]
-principal = "agent"
-[[connections]]
-name = "k8s"
-kind = "kubernetes"
-listen = "127.0.0.1:{port}"
-upstream = "{upstream}"
-credential = {{ value = "token" }}
-tls = "disable"
-[policy]
-files = ["policy.cedar"]
-"#,
-        issuer.url
-    );
-    let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", POLICY).start().unwrap();
-    Odd { gateway, issuer, port }
+    Odd::serving(answer, POLICY)
 }
 
 impl Odd {
@@ -148,7 +106,7 @@ fn odd_answers_do_not_pass() {
         let (code, body) = w.ask(&format!("/version/{path}"), &[]);
         assert!(code == 503 && body.contains("cannot be reached"), "{path}: {code} {body}");
     }
-    let w = behind(&format!("127.0.0.1:{}", free_port().unwrap()));
+    let w = Odd::start(&format!("127.0.0.1:{}", free_port().unwrap()), POLICY);
     let (code, body) = w.ask("/version", &[]);
     assert!(code == 503 && body.contains("cannot be reached"), "{code} {body}");
 }

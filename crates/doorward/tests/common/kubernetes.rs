@@ -2,8 +2,10 @@
 use super::{DOORWARD, Issuer, doorward};
 use doorward_testkit::{Cluster, Gateway, Kubectl, KubectlRelease, free_port};
 use std::{
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 pub struct KubernetesWorld {
@@ -23,6 +25,64 @@ pub struct More {
     pub files: Vec<(&'static str, String)>,
 }
 
+/// A configuration of one connection. `issuers`: others, besides that of the tests; `upstream`: lines of the connection,
+/// and whatever comes after it.
+fn config(issuer: &Issuer, [port, api]: [u16; 2], issuers: &str, upstream: &str) -> String {
+    format!(
+        r#"
+[server]
+state_dir = "state"
+api_listen = "127.0.0.1:{api}"
+operators = ["sre"]
+[policy]
+files = ["policy.cedar"]
+[[identity.issuers]]
+name = "dev"
+issuer = "{}"
+audience = ["doorward"]
+principal = "agent"
+{issuers}
+[[connections]]
+name = "k8s"
+kind = "kubernetes"
+listen = "127.0.0.1:{port}"
+{upstream}
+"#,
+        issuer.url
+    )
+}
+
+/// A gateway before something that is no cluster, in clear on loopback.
+pub struct BeforeAnything {
+    pub gateway: Gateway,
+    pub issuer: Issuer,
+    pub port: u16,
+    pub api: u16,
+}
+
+impl BeforeAnything {
+    pub fn start(upstream: &str, policy: &str) -> Self {
+        let issuer = Issuer::start();
+        let (port, api) = (free_port().unwrap(), free_port().unwrap());
+        let upstream = format!("upstream = \"{upstream}\"\ncredential = {{ value = \"token\" }}\ntls = \"disable\"");
+        let config = config(&issuer, [port, api], "", &upstream);
+        let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
+        Self { gateway, issuer, port, api }
+    }
+
+    /// Before a server of the test's own: `answer` has each connection to itself.
+    pub fn serving(answer: fn(TcpStream), policy: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let upstream = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(stream));
+            }
+        });
+        Self::start(&upstream, policy)
+    }
+}
+
 impl KubernetesWorld {
     pub fn start(policy: &str) -> Self {
         Self::with(policy, |_, _| More::default())
@@ -35,33 +95,12 @@ impl KubernetesWorld {
         let More { issuers, connection, files } = more(&cluster, &token);
         let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
-        let config = format!(
-            r#"
-[server]
-state_dir = "state"
-api_listen = "127.0.0.1:{api}"
-operators = ["sre"]
-[[identity.issuers]]
-name = "dev"
-issuer = "{}"
-audience = ["doorward"]
-principal = "agent"
-{issuers}
-[[connections]]
-name = "k8s"
-kind = "kubernetes"
-listen = "127.0.0.1:{port}"
-upstream = "{}"
-credential = {{ value = "{token}" }}
-tls_ca = "{}"
-{connection}
-[policy]
-files = ["policy.cedar"]
-"#,
-            issuer.url,
+        let upstream = format!(
+            "upstream = \"{}\"\ncredential = {{ value = \"{token}\" }}\ntls_ca = \"{}\"\n{connection}",
             cluster.address(),
             cluster.ca_file().display(),
         );
+        let config = config(&issuer, [port, api], &issuers, &upstream);
         let options = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy);
         let gateway = files.iter().fold(options, |o, (name, text)| o.file(*name, text)).start().unwrap();
         Self { cluster, gateway, issuer, port, api }
