@@ -111,8 +111,9 @@ fn runs(agent: &Kubectl) {
     // Who reads no more has still said something.
     let head = ["exec", "-i", "-n", "shop", "dev", "--", "sh", "-c", "head -c 2; exit 4"];
     let out = text(&agent.output_with(&head, &vec![b'y'; 3_000_000]).unwrap());
-    // A connection that is cut with input unread may lose its last word, but never becomes a success.
-    assert!(out.contains("yy") && !out.contains("[0]"), "{out}");
+    // A connection that is cut with input unread may lose what was said last, all of it on a busy machine. It never
+    // becomes a success.
+    assert!(!out.contains("[0]") && (out.contains("yy") || out.contains("did not say how")), "{out}");
 }
 
 fn waits(w: &KubernetesWorld, agent: &Kubectl) {
