@@ -9,9 +9,13 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Watches in which nothing happened, and which have ended.
+static SILENT_ENDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Secrets are nobody's to see; of pods, those without a label.
 const POLICY: &str = r#"
@@ -143,6 +147,13 @@ fn answer(stream: TcpStream) {
         ),
         ["api", "v1", "namespaces", "endless", "secrets"] => return endless(&mut out),
         ["api", "v1", "namespaces", "ticking", "secrets"] => return ticking(&mut out),
+        ["api", "v1", "namespaces", "silent", "secrets"] => {
+            let _sent = out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
+            // Until the gateway goes.
+            let _gone = from.read_to_end(&mut Vec::new());
+            SILENT_ENDED.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
         // Errors in plain text, once something is really written.
         ["api", "v1", "namespaces", name, "secrets", "one"]
             if first.starts_with("PATCH") && !query.contains("dryRun") =>
@@ -321,6 +332,22 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
     let after = w.resident();
     slow.wait().unwrap();
     assert!(after < before + (24 << 20), "{before} {after}");
+}
+
+/// A caller who leaves a watch in which nothing happens leaves nothing behind.
+#[test]
+fn quiet_watches_end_with_their_callers() {
+    let w = start();
+    for _ in 0..3 {
+        let mut curl = w.curl(&(of("silent") + "?watch=true"));
+        let out = curl.args(["--http2", "--max-time", "1"]).output().unwrap();
+        assert_eq!(out.status.code(), Some(28), "it goes on until the caller leaves: {out:?}");
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    while SILENT_ENDED.load(Ordering::SeqCst) < 3 {
+        assert!(Instant::now() < end, "{} of 3 have ended", SILENT_ENDED.load(Ordering::SeqCst));
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A right to see something that ends at a time ends streams that began before it.

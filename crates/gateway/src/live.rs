@@ -112,9 +112,9 @@ impl Live {
             let enforcer = self.enforcer.lock();
             (enforcer.generation(), enforcer.passing())
         };
-        let types = self.masks().into_iter().map(|(kind, _)| kind).collect();
+        let rules = self.masks();
         let lasts = self.enforcer.lock().passing() == before;
-        HiddenTypes { types, generation, lasts, seen: Instant::now() }
+        HiddenTypes { rules, generation, lasts, seen: Instant::now() }
     }
 
     /// Whether other values may be hidden than were: the policies have changed, or time has passed that they read.
@@ -235,7 +235,8 @@ impl Live {
 /// What was hidden from a caller at a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct HiddenTypes {
-    types: Vec<DataType>,
+    /// Each with what is shown in its place.
+    pub(crate) rules: Vec<(DataType, Arc<MaskRule>)>,
     generation: u64,
     /// Whether it stays so until the policies change.
     lasts: bool,
@@ -245,7 +246,7 @@ pub(crate) struct HiddenTypes {
 impl HiddenTypes {
     /// Whether the same was hidden under the same policies.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
-        self.generation == other.generation && self.types == other.types
+        self.generation == other.generation && self.rules == other.rules
     }
 }
 

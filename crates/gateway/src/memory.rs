@@ -10,12 +10,14 @@ use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// For objects of answers, and what requests look up for their decisions, in bytes.
-const VALUES: usize = 512 << 20;
+/// For objects of answers, in bytes.
+const VALUES: usize = 384 << 20;
+/// For what requests look up for their decisions, in bytes: large answers do not stand in their way.
+const REQUESTS: usize = 128 << 20;
 /// For namespaces that are looked up for the objects of answers, while there is room for an object, in bytes.
 const NAMESPACES: usize = 32 << 20;
 /// What a request has before it is known how much it needs, in bytes: an object, its namespace, what it would become.
-const AT_FIRST: usize = 512 << 10;
+const AT_FIRST: usize = 128 << 10;
 /// What is counted, in bytes.
 const UNIT: usize = 1 << 10;
 /// How long a request waits.
@@ -37,12 +39,13 @@ pub(crate) enum NoRoom {
 pub struct Memory {
     most: usize,
     values: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
     namespaces: Arc<Semaphore>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::of(VALUES, NAMESPACES)
+        Self::of(VALUES, REQUESTS, NAMESPACES)
     }
 }
 
@@ -51,9 +54,9 @@ fn units(bytes: usize) -> u32 {
 }
 
 impl Memory {
-    fn of(values: usize, namespaces: usize) -> Self {
+    fn of(values: usize, requests: usize, namespaces: usize) -> Self {
         let room = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT));
-        Self { most: values, values: room(values), namespaces: room(namespaces) }
+        Self { most: values, values: room(values), requests: room(requests), namespaces: room(namespaces) }
     }
 
     /// Room for the tree of a text, once there is some.
@@ -65,9 +68,15 @@ impl Memory {
         taken(&self.values, wanted).await
     }
 
-    /// Room for what a request looks up.
-    pub(crate) async fn request(&self) -> Result<Room, NoRoom> {
-        tokio::time::timeout(WAIT, taken(&self.values, AT_FIRST)).await.map_err(|_| NoRoom::Now)?
+    /// Room for what a request looks up. `places`: those of its cluster, so that one that does not answer leaves room for
+    /// others.
+    pub(crate) async fn request(&self, places: &Arc<Semaphore>) -> Result<Room, NoRoom> {
+        let room = async {
+            let place = Arc::clone(places).acquire_owned().await.map_err(|_| NoRoom::Now)?;
+            let room = taken(&self.requests, AT_FIRST).await?;
+            Ok(Room { _place: Some(place), ..room })
+        };
+        tokio::time::timeout(WAIT, room).await.map_err(|_| NoRoom::Now)?
     }
 
     /// Room for a namespace.
@@ -78,7 +87,7 @@ impl Memory {
 
 async fn taken(of: &Arc<Semaphore>, bytes: usize) -> Result<Room, NoRoom> {
     let permit = Arc::clone(of).acquire_many_owned(units(bytes)).await.map_err(|_| NoRoom::Now)?;
-    Ok(Room { of: Arc::clone(of), held: Mutex::new(Held { permit, used: 0 }) })
+    Ok(Room { of: Arc::clone(of), held: Mutex::new(Held { permit, used: 0 }), _place: None })
 }
 
 /// Room that somebody has; it is given back as this is dropped.
@@ -86,6 +95,7 @@ async fn taken(of: &Arc<Semaphore>, bytes: usize) -> Result<Room, NoRoom> {
 pub(crate) struct Room {
     of: Arc<Semaphore>,
     held: Mutex<Held>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -99,6 +109,9 @@ impl Room {
     pub(crate) fn take(&self, bytes: usize) -> Result<(), NoRoom> {
         let mut held = self.held.lock();
         held.used = held.used.saturating_add(bytes);
+        if held.used > REQUESTS {
+            return Err(NoRoom::Ever);
+        }
         let lacking = units(held.used).saturating_sub(u32::try_from(held.permit.num_permits()).unwrap_or(u32::MAX));
         if lacking > 0 {
             let more = Arc::clone(&self.of).try_acquire_many_owned(lacking).map_err(|_| NoRoom::Now)?;
@@ -114,19 +127,37 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_room_waits_for_no_more_of_it() {
-        let memory = Memory::of(2 * AT_FIRST, AT_FIRST);
-        let one = memory.request().await.unwrap();
+        let memory = Memory::of(2 * AT_FIRST, 2 * AT_FIRST, AT_FIRST);
+        let places = Arc::new(Semaphore::new(8));
+        let one = memory.request(&places).await.unwrap();
         one.take(AT_FIRST).unwrap();
-        let two = memory.request().await.unwrap();
+        let two = memory.request(&places).await.unwrap();
         assert_eq!(one.take(1), Err(NoRoom::Now));
-        let third = tokio::time::timeout(Duration::from_millis(50), memory.request()).await;
+        let third = tokio::time::timeout(Duration::from_millis(50), memory.request(&places)).await;
         assert!(third.is_err(), "it waits");
         drop(two);
         let mut waits = std::pin::pin!(memory.value(b"{}"));
         let room = tokio::time::timeout(Duration::from_secs(1), &mut waits).await.unwrap().unwrap();
         one.take(AT_FIRST / 2).unwrap();
         drop((one, room));
-        assert_eq!(memory.values.available_permits() * UNIT, 2 * AT_FIRST, "all of it is given back");
+        for all in [&memory.values, &memory.requests] {
+            assert_eq!(all.available_permits() * UNIT, 2 * AT_FIRST, "all of it is given back");
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_a_silent_cluster_nor_a_large_answer_is_in_others_way() {
+        let memory = Memory::of(2 * AT_FIRST, 2 * AT_FIRST, AT_FIRST);
+        let (silent, other) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let _held = memory.request(&silent).await.unwrap();
+        let _large = memory.value(&[b'x'; 2 * UNIT]).await.unwrap();
+        let text = vec![b'x'; AT_FIRST - UNIT];
+        let mut waits = std::pin::pin!(memory.value(&text));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waits).await.is_err());
+        let again = tokio::time::timeout(Duration::from_millis(50), memory.request(&silent)).await;
+        assert!(again.is_err(), "its places are taken");
+        let room = tokio::time::timeout(Duration::from_millis(50), memory.request(&other)).await.unwrap().unwrap();
+        assert_eq!(room.take(REQUESTS + 1), Err(NoRoom::Ever));
     }
 
     #[tokio::test]
@@ -138,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_ones_wait_their_turn_and_all_are_done() {
-        let memory = Arc::new(Memory::of(8 << 20, NAMESPACES));
+        let memory = Arc::new(Memory::of(8 << 20, REQUESTS, NAMESPACES));
         let text = Arc::new(vec![b'x'; 256 << 10]);
         let each = |n: usize| {
             let (memory, text) = (Arc::clone(&memory), Arc::clone(&text));

@@ -19,6 +19,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 const KEPT_SLICES: usize = 4096;
 /// How many verdicts a session keeps before it starts afresh.
 const KEPT_VERDICTS: usize = 1024;
+/// The longest that one rests on, written out, in bytes: names and labels are as long as an upstream likes.
+const LONGEST_KEPT: usize = 4096;
 
 /// A set of policies that was read without an error.
 #[derive(Clone)]
@@ -245,6 +247,20 @@ fn not_put(access: &Access) -> Verdict {
     Verdict { allowed: false, policies: Vec::new(), error, lasting: false }
 }
 
+/// Counts what is written, up to the longest that is kept.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        if self.0 > LONGEST_KEPT { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn is_short(key: &impl fmt::Debug) -> bool {
+    fmt::write(&mut Length(0), format_args!("{key:?}")).is_ok()
+}
+
 /// What the verdict rests on, where it can be remembered: nothing that changes is read, and nobody has approved anything.
 fn rests_on(slice: &Slice, access: &Access, c: &Circumstances<'_>) -> Option<(Access, Name, u32)> {
     let lasts = slice.reads.lasts() && !c.approved && c.approvers.is_empty();
@@ -273,7 +289,7 @@ impl SessionDecisions for Session {
         }
         let verdict = self.evaluate(&slice, access, circumstances);
         // Errors name the resource.
-        if verdict.error.is_none() {
+        if verdict.error.is_none() && is_short(&key) {
             if self.known.len() >= KEPT_VERDICTS {
                 self.known.clear();
             }
@@ -476,6 +492,23 @@ mod tests {
                 );
             }
             assert!(!session.known.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_bytes() {
+        let text = "@id(\"p\") permit (principal, action, resource); \
+             @id(\"f\") forbid (principal, action, resource is Pod) when { resource.images.contains(\"a\") };";
+        let engine = Engine::load(&[Source { name: "p".into(), text: text.into() }]).unwrap();
+        let s = subject(PrincipalKind::Agent);
+        let mut session = Session::new(engine.force.load_full(), &s);
+        for length in [10, 10_000] {
+            let pod = kubernetes::pod_of(&format!("a/x image:{}", "i".repeat(length))).unwrap();
+            let access = Access::new(Action::List, Resource::Pod(Arc::new(pod)));
+            let (now, list) = (Timestamp::default(), Name::from("list"));
+            let c = Circumstances { now, command: &list, statements: 1, approved: false, approvers: &[] };
+            assert!(session.decide(&access, &c).allowed);
+            assert_eq!(session.known.len(), 1, "{length}");
         }
     }
 }

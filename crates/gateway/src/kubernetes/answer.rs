@@ -381,8 +381,11 @@ impl Flow {
     async fn run(&mut self, permit: &StreamPermit, watched: &Watched, body: reqwest::Body) {
         let session = Arc::clone(&self.session);
         let cut = Arc::clone(&self.cut);
+        let to_caller = self.sender.clone();
         let why = tokio::select! {
             done = self.all(body) => done,
+            // Also where nothing comes that could be sent: a quiet watch, a log nobody writes, objects left out.
+            () = to_caller.closed() => Err("the caller left".to_owned()),
             refusal = session.live.revoked_where(permit, || watched.is_the_same(&session)) => {
                 session.note_revoked(self.request, &refusal);
                 Err("this is no longer allowed".to_owned())

@@ -2,7 +2,7 @@
 use super::{
     EndpointError,
     message::Message,
-    slots::{Limits, Sent, Slots},
+    slots::{Limits, Sent, Slot, Slots},
 };
 use crate::{
     connection::Upstream,
@@ -108,7 +108,17 @@ impl Cluster {
     /// Sends a message that was allowed. Where `is_slow`, its answer may begin whenever it does: a log that nobody writes,
     /// whatever is behind a proxy.
     pub(crate) async fn send(&self, message: &Message, is_slow: bool) -> Result<Sent, ClusterError> {
-        let slot = self.requests.take().await?;
+        let slot = self.slot().await?;
+        self.send_in(slot, message, is_slow).await
+    }
+
+    /// A place for a message.
+    pub(super) async fn slot(&self) -> Result<Slot, ClusterError> {
+        self.requests.take().await
+    }
+
+    /// As [`Cluster::send`], in a place that it has already.
+    pub(super) async fn send_in(&self, slot: Slot, message: &Message, is_slow: bool) -> Result<Sent, ClusterError> {
         let sent = self.sent(message);
         let response = match is_slow {
             true => sent.await?,

@@ -274,6 +274,10 @@ impl Handling<'_> {
     ) -> Result<Answered, render::Answer> {
         let stream = permit.stream();
         let bytes = understood.message.bytes();
+        // Before the permit is used up: an approval may be for once.
+        let cluster = &self.session.endpoint.cluster;
+        let is_sent = understood.found.in_vain.is_none() && upgrade.is_none();
+        let slot = if is_sent { Some(cluster.slot().await.map_err(|e| unreachable(&e))?) } else { None };
         self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;
         let Found { known, in_vain, room, .. } = understood.found;
         let told = understood.view.as_ref().map(|view| filter::told(self.session, view, known.object.as_ref()));
@@ -299,7 +303,11 @@ impl Handling<'_> {
             }
             return opened;
         }
-        let sent = self.session.endpoint.cluster.send(&understood.message, may_be_slow(&understood.target)).await;
+        let (message, is_slow) = (&understood.message, may_be_slow(&understood.target));
+        let sent = match slot {
+            Some(slot) => cluster.send_in(slot, message, is_slow).await,
+            None => cluster.send(message, is_slow).await,
+        };
         let answered = sent.map_err(|e| unreachable(&e))?;
         let look = match understood.view {
             Some(view) => Look::Objects(Box::new(view), told),
@@ -377,7 +385,8 @@ async fn understand(
 
 /// Room for what is looked up for a request.
 async fn room(session: &Session) -> Result<Room, render::Answer> {
-    session.endpoint.services.memory.request().await.map_err(|why| render::busy(&why.to_string()))
+    let endpoint = &session.endpoint;
+    endpoint.services.memory.request(&endpoint.looking).await.map_err(|why| render::busy(&why.to_string()))
 }
 
 /// Whether masks that the caller was shown would take the place of what they stand for, or values that are hidden by what

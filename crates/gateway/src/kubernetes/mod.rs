@@ -61,6 +61,8 @@ use tokio::{
 
 /// Bodies of requests that are read at once, of all callers; each is of 4 MiB at most.
 const MOST_BODIES: usize = 32;
+/// Requests of one cluster that look things up at once.
+const MOST_LOOKING: usize = 512;
 
 /// A registered cluster.
 #[derive(Clone, Debug)]
@@ -103,6 +105,8 @@ pub struct Endpoint {
     pub(crate) connection: KubernetesConnection,
     pub(crate) services: Services,
     pub(crate) cluster: Cluster,
+    /// Room for requests that look things up.
+    pub(crate) looking: Arc<Semaphore>,
     /// Room for bodies that are being read.
     pub(crate) bodies: Semaphore,
     pub(crate) pages: Pages,
@@ -125,6 +129,7 @@ impl Endpoint {
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions.min(Semaphore::MAX_PERMITS))),
             cluster: Cluster::new(&connection.upstream, tls::client(&connection.upstream)?, Limits::default())?,
+            looking: Arc::new(Semaphore::new(MOST_LOOKING)),
             bodies: Semaphore::new(MOST_BODIES),
             pages: Pages::new().map_err(|_| EndpointError::Key)?,
             tls: Arc::new(server),

@@ -70,7 +70,8 @@ impl Waiting {
         let approved = matches!(verdict, ApprovalVerdict::Approved { .. });
         session.event_approved(self.talk.number, &verdict);
         let permit = session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
-        let understood = handler::still_the_same(&session, understood).await?;
+        let mut understood = handler::still_the_same(&session, understood).await?;
+        understood.found.forget();
         let stream = permit.stream();
         let bytes = understood.message.bytes();
         session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;

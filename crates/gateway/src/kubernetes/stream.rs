@@ -181,7 +181,8 @@ impl Waiting<'_> {
         let approved = matches!(verdict, ApprovalVerdict::Approved { .. });
         self.session.event_approved(self.number, &verdict);
         let permit = self.session.settle(held, verdict).map_err(|refusal| render::refusal(&refusal))?;
-        let understood = handler::still_the_same(self.session, understood).await?;
+        let mut understood = handler::still_the_same(self.session, understood).await?;
+        understood.found.forget();
         let stream = permit.stream();
         let bytes = understood.message.bytes();
         self.session.redeem(permit, &bytes).await.map_err(|refusal| render::refusal(&refusal))?;

@@ -318,9 +318,6 @@ impl Arrival {
             Ok(token) => identity.verify(token, now()).await.map_err(|e| e.reason),
             Err(reason) => Err(reason.clone()),
         };
-        if oauth && token.is_ok() && checked.is_err() {
-            self.oauth_failure().await?;
-        }
         self.admission.note_identity(&plan.user, &checked)?;
         match checked {
             Ok(principal) => {
@@ -330,8 +327,12 @@ impl Arrival {
                 Ok(principal)
             }
             Err(reason) => {
+                // Counted before anything is waited for: who leaves now has guessed all the same.
                 let delay = self.endpoint.services.arrivals.failed(self.admission.peer.ip(), Instant::now());
                 tokio::time::sleep(delay).await;
+                if oauth {
+                    let _gone = self.oauth_failure().await;
+                }
                 // Unknown, expired and forged tokens look the same from outside.
                 Err(Rejected {
                     at_fault: "client",
@@ -377,7 +378,6 @@ impl Arrival {
             Ok(_) => "no token: the client asked where to get one".to_owned(),
             Err(e) => e.to_string(),
         };
-        self.oauth_failure().await?;
         Ok(Err(reason))
     }
 

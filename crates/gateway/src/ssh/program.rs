@@ -98,9 +98,8 @@ enum Filter {
 }
 
 impl Filter {
-    fn masked(session: &Session) -> Self {
-        let rules: Vec<_> =
-            session.live.masks().into_iter().map(|(kind, rule)| (kind, rule.operator.clone())).collect();
+    fn masked(session: &Session, hidden: &HiddenTypes) -> Self {
+        let rules: Vec<_> = hidden.rules.iter().map(|(kind, rule)| (*kind, rule.operator.clone())).collect();
         if rules.is_empty() {
             return Self::Clear;
         }
@@ -109,8 +108,8 @@ impl Filter {
         Self::Masked(Box::new(StreamMasker::new(detector, masker, rules.into())))
     }
 
-    fn inspected(session: &Session) -> Self {
-        Self::Inspected(Box::new(Inspector::new(contents(session))))
+    fn inspected(session: &Session, hidden: &HiddenTypes) -> Self {
+        Self::Inspected(Box::new(Inspector::new(contents(session, hidden))))
     }
 
     fn hold_back(&self) -> usize {
@@ -152,15 +151,15 @@ impl Filter {
 
 /// What a program wrote, all of it, as the caller may see it.
 pub(crate) fn masked(session: &Session, bytes: &[u8]) -> Vec<u8> {
-    let (mut filter, mut out) = (Filter::masked(session), Vec::new());
+    let (mut filter, mut out) = (Filter::masked(session, &session.live.hidden()), Vec::new());
     // Only what cannot be masked is refused.
     let _never_refused = filter.push(bytes, &mut out).and_then(|()| filter.finish(&mut out));
     out
 }
 
 /// What the caller may not see in files.
-pub(crate) fn contents(session: &Session) -> ContentCheck {
-    let hidden: TypeSet = session.live.masks().into_iter().map(|(kind, _)| kind).collect();
+pub(crate) fn contents(session: &Session, hidden: &HiddenTypes) -> ContentCheck {
+    let hidden: TypeSet = hidden.rules.iter().map(|(kind, _)| *kind).collect();
     ContentCheck { detector: Arc::clone(&session.endpoint.services.detector), hidden }
 }
 
@@ -180,18 +179,18 @@ pub(crate) fn start(shared: Shared, protocol: Option<Protocol>) -> (Input, JoinH
             | Protocol::GitUploadPack
             | Protocol::GitReceivePack,
         ) => {
-            let filter = Filter::inspected(&shared.session);
+            let filter = Filter::inspected(&shared.session, &hidden);
             (Input::Plain, tokio::spawn(output(shared, filter, hidden)))
         }
         None => {
-            let filter = Filter::masked(&shared.session);
+            let filter = Filter::masked(&shared.session, &hidden);
             (Input::Plain, tokio::spawn(output(shared, filter, hidden)))
         }
     }
 }
 
 async fn output(shared: Shared, data: Filter, hidden: HiddenTypes) {
-    let error = Filter::masked(&shared.session);
+    let error = Filter::masked(&shared.session, &hidden);
     let mut output = Output { shared, data, error, hidden, quiet: Quiet::No, eof_due: false };
     let (session, permit) = (Arc::clone(&output.shared.session), Arc::clone(&output.shared.permit));
     let revoked = tokio::select! {
@@ -317,21 +316,23 @@ impl Output {
 
     /// What may be seen is for the policy of the moment to say.
     async fn follow_policy(&mut self) -> Result<(), Gone> {
-        let live = &self.shared.session.live;
+        let session = Arc::clone(&self.shared.session);
+        let live = &session.live;
         if !live.is_stale(&self.hidden) {
             return Ok(());
         }
         let now = live.hidden();
-        let is_the_same = now.is_as(&self.hidden);
-        self.hidden = now;
-        if is_the_same {
+        if now.is_as(&self.hidden) {
+            self.hidden = now;
             return Ok(());
         }
         self.finish().await?;
-        self.error = Filter::masked(&self.shared.session);
+        // Filters are made of what is known to be hidden, so that any change of it is noticed.
+        self.hidden = live.hidden();
+        self.error = Filter::masked(&self.shared.session, &self.hidden);
         self.data = match self.data {
-            Filter::Inspected(_) => Filter::inspected(&self.shared.session),
-            Filter::Clear | Filter::Masked(_) => Filter::masked(&self.shared.session),
+            Filter::Inspected(_) => Filter::inspected(&self.shared.session, &self.hidden),
+            Filter::Clear | Filter::Masked(_) => Filter::masked(&self.shared.session, &self.hidden),
         };
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(session: &Session) -> Self {
         Self {
-            sftp: Mutex::new(Sftp::new(session.login, program::contents(session))),
+            sftp: Mutex::new(Sftp::new(session.login, program::contents(session, &session.live.hidden()))),
             work: Notify::new(),
             answers: Notify::new(),
             room: Notify::new(),
@@ -180,7 +180,7 @@ fn note(session: &Session, refused: &Refused) {
 
 /// Policies have changed: files that are open may no longer be, and what is hidden may be something else.
 fn judge_anew(session: &Session, desk: &Desk) {
-    let hidden: TypeSet = program::contents(session).hidden;
+    let hidden: TypeSet = program::contents(session, &session.live.hidden()).hidden;
     let mut sftp = desk.sftp.lock();
     sftp.hide(hidden);
     for handle in sftp.open_handles() {

@@ -157,19 +157,33 @@ pub fn command(container: &Value) -> Option<Vec<&str>> {
     Some(all)
 }
 
+/// What is not known of a command: what the image runs by itself, or what the node makes of variables.
+const UNKNOWN: &str = "?";
+
+/// A program by its name.
+fn program_of(word: Option<&str>) -> Name {
+    match word.filter(|word| !word.contains("$(")).map(|word| word.rsplit('/').next().unwrap_or_default()) {
+        None => UNKNOWN.into(),
+        // A specification may say so, too.
+        Some(UNKNOWN) => quoted(UNKNOWN).into(),
+        Some(name) => name.into(),
+    }
+}
+
 fn add_commands(out: &mut PodSpec, container: &Value) {
-    let own = command(container).unwrap_or_else(|| ["?"].into_iter().chain(words(container.get("args"))).collect());
-    let besides = RUN_BESIDES.iter().map(|place| words(container.pointer(place)).collect::<Vec<_>>());
+    let own = command(container).map(|words| words.into_iter().map(Some).collect::<Vec<_>>());
+    let own = own.unwrap_or_else(|| [None].into_iter().chain(words(container.get("args")).map(Some)).collect());
+    let besides = RUN_BESIDES.iter().map(|place| words(container.pointer(place)).map(Some).collect::<Vec<_>>());
     for command in std::iter::once(own).chain(besides) {
         let Some(program) = command.first() else { continue };
-        out.programs.insert(program.rsplit('/').next().unwrap_or_default().into());
+        out.programs.insert(program_of(*program));
         let mut line = String::new();
         for word in &command {
             if line.len() >= LONGEST_COMMAND {
                 break;
             }
             line.push_str(if line.is_empty() { "" } else { " " });
-            line.push_str(&if *word == "?" { "?".to_owned() } else { quoted(word) });
+            line.push_str(&word.map_or_else(|| UNKNOWN.to_owned(), quoted));
         }
         line.truncate(line.floor_char_boundary(LONGEST_COMMAND));
         out.commands.insert(line.into());
@@ -263,6 +277,12 @@ mod tests {
         let all = |names: &BTreeSet<Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         assert_eq!(all(&spec.commands), "/bin/sh -c 'curl x | sh'; /usr/bin/nc -l; ? --serve; cat /ok");
         assert_eq!(all(&spec.programs), "?; cat; nc; sh");
+        // What a specification says is never what stands for something unknown, nor a variable the name of a program.
+        let spec = one(json!({"containers": [{"command": ["/c/?"]}, {"command": ["?"]}]}));
+        assert_eq!((all(&spec.commands), all(&spec.programs)), ("'/c/?'; '?'".into(), "'?'".into()));
+        let spec =
+            one(json!({"containers": [{"command": ["$(S)", "-c"], "env": [{"name": "S", "value": "/bin/sh"}]}]}));
+        assert_eq!((all(&spec.commands), all(&spec.programs)), ("'$(S)' -c".into(), "?".into()));
         let long = one(json!({"containers": [{"command": ["é".repeat(9000)]}]}));
         assert!(long.commands.iter().all(|line| line.len() <= LONGEST_COMMAND));
     }
