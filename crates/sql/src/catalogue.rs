@@ -1,6 +1,6 @@
 //! What is known of a database's schema: the names behind the numbers on the wire, and the columns
 //! behind `*`.
-use crate::postgres::SourceColumn;
+use crate::meaning::SourceColumn;
 use ahash::{AHashMap, AHashSet};
 use doorward_model::Name;
 use std::collections::BTreeSet;

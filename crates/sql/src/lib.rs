@@ -21,6 +21,11 @@
 //! - GRANT on anything but relations names `?` and is opaque too: the binding hides the names.
 //! - Bodies of functions in other languages than SQL, and of DO, are opaque.
 mod catalogue;
+mod meaning;
+pub mod mysql;
 pub mod postgres;
 
 pub use catalogue::{Catalogue, Column, Function, Relation, RelationKind, Volatility};
+pub use meaning::{
+    Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Reference, SourceColumn, SqlError, Statement,
+};

@@ -81,6 +81,7 @@ fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize)
         copy,
         effects,
         references: references(node),
+        ..Statement::default()
     }
 }
 

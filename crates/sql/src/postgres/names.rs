@@ -9,7 +9,7 @@ pub(super) fn strings(list: &NodeList) -> Vec<&str> {
 }
 
 /// A dotted name with quotes where needed, so that no two names look the same.
-pub(super) fn dotted(parts: &[&str]) -> String {
+pub(crate) fn dotted(parts: &[&str]) -> String {
     let mut out = String::new();
     for part in parts {
         if !out.is_empty() {

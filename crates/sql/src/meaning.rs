@@ -1,0 +1,190 @@
+//! What was read out of a text, in the terms that all dialects share.
+use doorward_model::{Facts, Name};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// A column whose values may show in an output.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceColumn {
+    /// Schema of the relation.
+    pub schema: Name,
+    /// The relation.
+    pub table: Name,
+    /// The column; `None` for any column of the relation (whole-row values, unknown columns).
+    pub column: Option<Name>,
+}
+
+/// Which columns one output of a statement may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Made of these columns and nothing else of any table. Empty: no column (`count(*)`, constants).
+    Made(BTreeSet<SourceColumn>),
+    /// One or more outputs of a `*` that could not be expanded (relation not in the catalogue).
+    Star,
+}
+
+/// The outputs of a statement that returns rows, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Lineage {
+    /// In order; at most one may be a [`Output::Star`] of unknown width at each place.
+    pub outputs: Vec<Output>,
+    /// Every column that the statement mentions anywhere an output could come from: the bound for
+    /// an output whose place is not known.
+    pub anywhere: BTreeSet<SourceColumn>,
+}
+
+/// What `COPY` moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopySpec {
+    /// `TO STDOUT` (true) or `FROM STDIN` (false). Files and programs never get here.
+    pub out: bool,
+    /// The columns copied, in order.
+    pub lineage: Lineage,
+    /// The format of the data.
+    pub format: CopyFormat,
+    /// `HEADER` in any form.
+    pub header: bool,
+}
+
+/// The format of COPY data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// `text`.
+    Text {
+        /// Between fields.
+        delimiter: u8,
+        /// Marks a null.
+        null: Vec<u8>,
+    },
+    /// `csv`.
+    Csv {
+        /// Between fields.
+        delimiter: u8,
+        /// Marks a null (unquoted).
+        null: Vec<u8>,
+        /// Quotes a field.
+        quote: u8,
+        /// Escapes a quote within quotes.
+        escape: u8,
+    },
+    /// `binary`.
+    Binary,
+    /// Options that were not understood (another encoding, an unknown option): cannot be masked.
+    NotUnderstood(String),
+}
+
+/// What a statement changes for later statements of the session, once it has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// `SET name = value` (`None`: DEFAULT or RESET). Value as one normalised string, lists joined by `, `.
+    Set {
+        /// The setting, lower case.
+        name: Name,
+        /// Its value.
+        value: Option<String>,
+        /// `SET LOCAL`.
+        local: bool,
+    },
+    /// `RESET ALL`, `DISCARD ALL`: every setting back to its start.
+    ResetAll,
+    /// `DISCARD ALL` / `DEALLOCATE ALL`: no prepared statement is left.
+    ForgetPrepared,
+    /// `PREPARE name AS …`.
+    Prepare {
+        /// The name.
+        name: Name,
+        /// What it would do when executed.
+        analysis: Arc<Analysis>,
+    },
+    /// `DEALLOCATE name`.
+    Deallocate {
+        /// The name.
+        name: Name,
+    },
+    /// `DECLARE name CURSOR FOR …`: what `FETCH` from it shows.
+    Declare {
+        /// The cursor.
+        name: Name,
+        /// The outputs of its query.
+        lineage: Lineage,
+        /// What its query asks for: `FETCH` goes on asking for it.
+        facts: Arc<Facts>,
+    },
+    /// A table, view or sequence came to be in `pg_temp`.
+    MadeTemporary {
+        /// Its name.
+        name: Name,
+    },
+    /// The schema changed in some way: the catalogue is out of date.
+    SchemaChanged,
+}
+
+/// What a statement refers to by name that only the session knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// `EXECUTE name`: the facts of what was prepared are asked for too.
+    Prepared(Name),
+    /// `FETCH` or `MOVE` from a cursor.
+    Cursor(Name),
+}
+
+/// One statement of a query string.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// The command as users name it: `SELECT`, `DROP DATABASE`.
+    pub command: Name,
+    /// What its rows show, if it can return any (also `EXPLAIN ANALYZE`, `RETURNING`, `EXECUTE`, `FETCH`).
+    pub lineage: Option<Lineage>,
+    /// Columns whose values it stores or sends to where no mask reaches them (`INSERT … SELECT`,
+    /// `CREATE TABLE AS`, `UPDATE … FROM`, `DECLARE … WITH HOLD`): it is refused if any of them is hidden.
+    pub moves: BTreeSet<SourceColumn>,
+    /// `COPY … TO STDOUT` or `FROM STDIN`.
+    pub copy: Option<CopySpec>,
+    /// What it changes for later statements.
+    pub effects: Vec<Effect>,
+    /// Names that the session has to resolve.
+    pub references: Vec<Reference>,
+    /// What goes upstream in place of the caller's text: the statement as it was read. `None` where the
+    /// reader is the server's own, and where nothing may be sent because the text was not understood.
+    pub text: Option<Arc<[u8]>>,
+    /// The caller's own file that the upstream may ask for (`LOAD DATA LOCAL INFILE`).
+    pub upload: Option<Name>,
+    /// `KILL`: the upstream knows connections by other numbers than the caller.
+    pub kill: Option<Kill>,
+}
+
+/// `KILL [CONNECTION | QUERY] number`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// The number as the caller knows it.
+    pub id: u64,
+    /// Only what runs, not the session.
+    pub query_only: bool,
+}
+
+/// Everything read out of one query string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysis {
+    /// The rights that the whole string asks for.
+    pub facts: Arc<Facts>,
+    /// Its statements. Empty for an empty string.
+    pub statements: Vec<Statement>,
+}
+
+/// Why a text has no analysis. The server would not run it either, or we do not read it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SqlError {
+    /// The server's grammar does not accept it.
+    #[error("{message}")]
+    Syntax {
+        /// The grammar's message: `syntax error at or near "selec"`.
+        message: String,
+        /// Where, in characters from 1; 0 if unknown.
+        position: usize,
+    },
+    /// Nested or chained too deep to be read safely.
+    #[error("the statement is nested too deep to be read: {what}")]
+    TooDeep {
+        /// What.
+        what: &'static str,
+    },
+}

@@ -1,0 +1,428 @@
+//! What a tree asks for. Recursion is bounded by the nesting that the parser allows.
+use super::{
+    Environment,
+    functions::{Known, known},
+    settings,
+    tree::*,
+};
+use doorward_model::{Access, Action, Name, Resource};
+
+pub(super) struct Walk<'e> {
+    env: &'e Environment,
+    accesses: Vec<Access>,
+    /// Names of common table expressions, innermost last.
+    ctes: Vec<Name>,
+}
+
+/// A table that a statement changes, by the name under which its other parts know it.
+struct Changed<'a> {
+    alias: &'a str,
+    db: Option<&'a str>,
+    table: (Name, Name),
+}
+
+impl<'e> Walk<'e> {
+    pub(super) fn new(env: &'e Environment) -> Self {
+        Self { env, accesses: Vec::with_capacity(4), ctes: Vec::new() }
+    }
+
+    pub(super) fn into_accesses(self) -> Vec<Access> {
+        self.accesses
+    }
+
+    fn add(&mut self, action: Action, resource: Resource) {
+        self.accesses.push(Access::new(action, resource));
+    }
+
+    fn opaque(&mut self, what: &str) {
+        self.add(Action::Opaque, Resource::Opaque { what: what.into() });
+    }
+
+    fn table(&self, name: &ObjectName) -> Resource {
+        let (schema, name) = self.env.relation(name.db.as_deref(), &name.name);
+        Resource::Table { schema, name }
+    }
+
+    fn on_table(&mut self, action: Action, name: &ObjectName) {
+        let table = self.table(name);
+        self.add(action, table);
+    }
+
+    fn on_rows(&mut self, action: Action, (schema, name): (Name, Name), has_where: bool) {
+        self.accesses.push(Access { action, resource: Resource::Table { schema, name }, has_where, as_root: false });
+    }
+
+    pub(super) fn tree(&mut self, tree: &Tree) {
+        tree.demands.iter().for_each(|d| self.demand(d));
+        tree.exprs.iter().for_each(|e| self.expr(e));
+        tree.queries.iter().for_each(|q| self.query(q));
+        for inner in &tree.inner {
+            self.tree(inner);
+            self.settings_within(inner);
+        }
+        match &tree.body {
+            Body::Plain | Body::Rows | Body::Unknown => {}
+            Body::Query(q) => self.query(q),
+            Body::CreateAs(q) => self.query(q),
+            Body::Insert(i) => self.insert(i),
+            Body::Update(u) => self.update(u),
+            Body::Delete(d) => self.delete(d),
+            Body::Explain(t) | Body::Within(t) => self.tree(t),
+        }
+    }
+
+    /// A setting that a stored program changes for whoever calls it.
+    fn settings_within(&mut self, tree: &Tree) {
+        for note in &tree.notes {
+            if let Note::Set { name, .. } = note
+                && (settings::changes_reading(name) || &**name == "use")
+            {
+                self.opaque("a stored program that changes how text is read");
+            }
+        }
+    }
+
+    fn demand(&mut self, demand: &Demand) {
+        let action = demand.action;
+        let current = || self.env.database.clone().unwrap_or_else(|| "?".into());
+        let in_db = |n: &ObjectName| n.db.as_deref().map_or_else(current, |db| self.env.database_name(db));
+        let resource = match &demand.target {
+            Target::Connection => Resource::Connection,
+            Target::Database(name) => {
+                let name = self.env.database_name(name);
+                self.add(action, Resource::Schema { name: name.clone() });
+                Resource::Database { name }
+            }
+            Target::Table(name) => self.table(name),
+            Target::Temporary(name) => {
+                Resource::Table { schema: "pg_temp".into(), name: self.env.table_name(&name.name) }
+            }
+            Target::Function(name) => Resource::Function { schema: in_db(name), name: name.name.clone() },
+            Target::Setting(name) => Resource::Setting { name: name.clone() },
+            Target::Role(name) => Resource::Role { name: name.clone() },
+            Target::File(path) => Resource::File { path: path.clone() },
+            Target::Object(kind, name) => Resource::Object { kind: (*kind).into(), name: name.clone() },
+            Target::InDatabase(kind, name) => {
+                let name = crate::postgres::dotted(&[&in_db(name), &name.name]);
+                Resource::Object { kind: (*kind).into(), name: name.into() }
+            }
+            Target::Opaque(what) => Resource::Opaque { what: what.as_str().into() },
+        };
+        self.add(action, resource);
+    }
+
+    // --- queries ---------------------------------------------------------------------------------------
+
+    /// Makes the names of WITH known; how many there were before.
+    fn with(&mut self, with: Option<&With>) -> usize {
+        let before = self.ctes.len();
+        let Some(with) = with else { return before };
+        if with.recursive {
+            self.ctes.extend(with.ctes.iter().map(|c| self.env.table_name(&c.name)));
+            with.ctes.iter().for_each(|c| self.query(&c.query));
+        } else {
+            for cte in &with.ctes {
+                self.query(&cte.query);
+                self.ctes.push(self.env.table_name(&cte.name));
+            }
+        }
+        before
+    }
+
+    pub(super) fn query(&mut self, query: &Query) {
+        let before = self.with(query.with.as_ref());
+        for arm in &query.arms {
+            match arm {
+                Arm::Select(s) => self.select(s),
+                Arm::Values(rows) => rows.iter().for_each(|r| self.expr(r)),
+                Arm::Table(name) => self.reads(name),
+                Arm::Paren(q) => self.query(q),
+            }
+        }
+        query.rest.iter().for_each(|e| self.expr(e));
+        for lock in &query.locks {
+            for arm in &query.arms {
+                self.lock_arm(arm, &lock.of);
+            }
+        }
+        self.ctes.truncate(before);
+    }
+
+    fn lock_arm(&mut self, arm: &Arm, of: &[ObjectName]) {
+        match arm {
+            Arm::Select(s) => s.from.iter().for_each(|t| self.lock(t, of)),
+            Arm::Table(name) => self.lock_table(name),
+            Arm::Paren(q) => q.arms.iter().for_each(|a| self.lock_arm(a, of)),
+            Arm::Values(_) => {}
+        }
+    }
+
+    fn lock_table(&mut self, name: &ObjectName) {
+        if !self.is_cte(name) {
+            self.on_table(Action::Lock, name);
+        }
+    }
+
+    fn lock(&mut self, table: &TableRef, of: &[ObjectName]) {
+        let meant = |name: &str| of.is_empty() || of.iter().any(|o| o.name.eq_ignore_ascii_case(name));
+        match table {
+            TableRef::Table { name, alias } => {
+                if meant(alias.as_deref().unwrap_or(&name.name)) {
+                    self.lock_table(name);
+                }
+            }
+            TableRef::Derived { query, alias, .. } => {
+                if meant(alias.as_deref().unwrap_or_default()) {
+                    query.arms.iter().for_each(|a| self.lock_arm(a, &[]));
+                }
+            }
+            TableRef::Json { .. } => {}
+            TableRef::Joins { first, rest } => {
+                self.lock(first, of);
+                rest.iter().for_each(|j| self.lock(&j.table, of));
+            }
+            TableRef::Group(all) => all.iter().for_each(|t| self.lock(t, of)),
+        }
+    }
+
+    fn is_cte(&self, name: &ObjectName) -> bool {
+        name.db.is_none() && self.ctes.contains(&self.env.table_name(&name.name))
+    }
+
+    fn reads(&mut self, name: &ObjectName) {
+        if !self.is_cte(name) {
+            self.on_table(Action::Select, name);
+        }
+    }
+
+    fn select(&mut self, s: &Select) {
+        s.items.iter().for_each(|i| self.expr(&i.expr));
+        s.from.iter().for_each(|t| self.from(t));
+        s.filter.iter().for_each(|e| self.expr(e));
+        s.rest.iter().for_each(|e| self.expr(e));
+        s.windows.iter().for_each(|(_, e)| self.expr(e));
+    }
+
+    fn from(&mut self, table: &TableRef) {
+        match table {
+            TableRef::Table { name, .. } => self.reads(name),
+            TableRef::Derived { query, .. } => self.query(query),
+            TableRef::Json { source, .. } => self.expr(source),
+            TableRef::Joins { first, rest } => {
+                self.from(first);
+                for join in rest {
+                    self.from(&join.table);
+                    join.on.iter().for_each(|e| self.expr(e));
+                }
+            }
+            TableRef::Group(all) => all.iter().for_each(|t| self.from(t)),
+        }
+    }
+
+    // --- expressions -----------------------------------------------------------------------------------
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Nothing
+            | Expr::Text(_)
+            | Expr::Column(_)
+            | Expr::Star(_)
+            | Expr::Variable
+            | Expr::System { .. }
+            | Expr::Window(_) => {}
+            Expr::Assign(e) => self.expr(e),
+            Expr::Query { query, .. } => self.query(query),
+            Expr::Many(all) => all.iter().for_each(|e| self.expr(e)),
+            Expr::Call(call) => {
+                self.call(call);
+                call.args.iter().for_each(|e| self.expr(e));
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Call) {
+        let native = |name: &str| Resource::Function { schema: "mysql".into(), name: name.into() };
+        if let Some(sequence) = &call.sequence {
+            self.on_table(Action::Select, sequence);
+            if &*call.name != "lastval" {
+                self.add(Action::Call, native(&call.name));
+            }
+            return;
+        }
+        for resource in users_functions(self.env, call) {
+            self.add(Action::Call, resource);
+        }
+        if call.db.is_some() || known(call.name.as_bytes(), self.env.upstream) != Known::Effectful {
+            return;
+        }
+        self.add(Action::Call, native(&call.name));
+        if &*call.name == "load_file" {
+            match call.args.as_slice() {
+                [Expr::Text(path)] => self.add(Action::ReadFile, Resource::File { path: path.clone() }),
+                _ => self.opaque("load_file of a path that is computed"),
+            }
+        }
+    }
+
+    // --- changes ---------------------------------------------------------------------------------------
+
+    fn insert(&mut self, i: &Insert) {
+        let table = self.env.relation(i.table.db.as_deref(), &i.table.name);
+        self.on_table(Action::Insert, &i.table);
+        // Which rows go or change is decided by their keys: that limits them as a WHERE would.
+        if i.replace {
+            self.on_rows(Action::Delete, table.clone(), true);
+        }
+        if !i.on_duplicate.is_empty() {
+            self.on_rows(Action::Update, table, true);
+        }
+        if let Some(items) = &i.returning {
+            self.on_table(Action::Select, &i.table);
+            items.iter().for_each(|item| self.expr(&item.expr));
+        }
+        i.values.iter().for_each(|e| self.expr(e));
+        i.set.iter().for_each(|a| self.expr(&a.value));
+        i.on_duplicate.iter().for_each(|a| self.expr(&a.value));
+        i.query.iter().for_each(|q| self.query(q));
+    }
+
+    fn update(&mut self, u: &Update) {
+        let before = self.with(u.with.as_ref());
+        let mut changed = Vec::new();
+        u.tables.iter().for_each(|t| self.changeable(t, &mut changed));
+        let single = matches!(u.tables.as_slice(), [TableRef::Table { .. }]);
+        if !single {
+            u.tables.iter().for_each(|t| self.from(t));
+        }
+        for target in &changed {
+            if single || u.set.iter().any(|a| self.may_assign(&a.column, target, changed.len())) {
+                let has_where = limits(u.filter.as_ref(), target.alias);
+                self.on_rows(Action::Update, target.table.clone(), has_where);
+            }
+        }
+        if changed.is_empty() {
+            self.opaque("which table UPDATE changes");
+        }
+        if let Some(items) = &u.returning {
+            changed.iter().for_each(|t| self.on_rows(Action::Select, t.table.clone(), false));
+            items.iter().for_each(|i| self.expr(&i.expr));
+        }
+        u.set.iter().for_each(|a| self.expr(&a.value));
+        u.filter.iter().for_each(|e| self.expr(e));
+        u.rest.iter().for_each(|e| self.expr(e));
+        self.ctes.truncate(before);
+    }
+
+    /// Whether an assignment may be to a column of this table.
+    fn may_assign(&self, column: &[Name], target: &Changed<'_>, tables: usize) -> bool {
+        match column {
+            [_] if tables == 1 => true,
+            [name] => {
+                // The catalogue may tell that the column is another table's.
+                let relation = self.env.catalogue.named(&target.table.0, &target.table.1);
+                relation
+                    .is_none_or(|r| r.columns.is_empty() || r.columns.iter().any(|c| c.name.to_lowercase() == **name))
+            }
+            [.., db, table, _] => {
+                target.alias.eq_ignore_ascii_case(table) && target.db.is_none_or(|d| d.eq_ignore_ascii_case(db))
+            }
+            [table, _] => target.alias.eq_ignore_ascii_case(table),
+            [] => true,
+        }
+    }
+
+    /// The tables among what UPDATE and DELETE name, with their aliases.
+    fn changeable<'a>(&self, table: &'a TableRef, out: &mut Vec<Changed<'a>>) {
+        match table {
+            TableRef::Table { name, alias } => {
+                if !self.is_cte(name) {
+                    let table = self.env.relation(name.db.as_deref(), &name.name);
+                    out.push(Changed { alias: alias.as_deref().unwrap_or(&name.name), db: name.db.as_deref(), table });
+                }
+            }
+            TableRef::Derived { .. } | TableRef::Json { .. } => {}
+            TableRef::Joins { first, rest } => {
+                self.changeable(first, out);
+                rest.iter().for_each(|j| self.changeable(&j.table, out));
+            }
+            TableRef::Group(all) => all.iter().for_each(|t| self.changeable(t, out)),
+        }
+    }
+
+    fn delete(&mut self, d: &Delete) {
+        let before = self.with(d.with.as_ref());
+        let mut named = Vec::new();
+        d.tables.iter().for_each(|t| self.changeable(t, &mut named));
+        if d.targets.is_empty() {
+            for target in &named {
+                self.on_rows(Action::Delete, target.table.clone(), limits(d.filter.as_ref(), target.alias));
+            }
+        } else {
+            d.tables.iter().for_each(|t| self.from(t));
+        }
+        for wanted in &d.targets {
+            let mut found = false;
+            for target in named.iter().filter(|t| t.alias.eq_ignore_ascii_case(&wanted.name)) {
+                found = true;
+                self.on_rows(Action::Delete, target.table.clone(), limits(d.filter.as_ref(), target.alias));
+            }
+            if !found {
+                let table = self.env.relation(wanted.db.as_deref(), &wanted.name);
+                self.on_rows(Action::Delete, table, false);
+            }
+        }
+        if let Some(items) = &d.returning {
+            named.iter().for_each(|t| self.on_rows(Action::Select, t.table.clone(), false));
+            items.iter().for_each(|i| self.expr(&i.expr));
+        }
+        d.filter.iter().for_each(|e| self.expr(e));
+        d.rest.iter().for_each(|e| self.expr(e));
+        self.ctes.truncate(before);
+    }
+}
+
+/// The functions of users that a call may reach. Empty: the server's own.
+pub(super) fn users_functions(env: &Environment, call: &Call) -> Vec<Resource> {
+    let function = |schema: Name| Resource::Function { schema, name: call.name.clone() };
+    if let Some(db) = &call.db {
+        return vec![function(env.database_name(db))];
+    }
+    let current = || env.database.as_deref().map_or_else(|| "?".into(), |db| env.database_name(db));
+    let ours = call.native && known(call.name.as_bytes(), env.upstream) != Known::No;
+    // The server may be older than the function of ours: then a stored one of its name is meant.
+    let stored = env.catalogue.functions_named(&call.name).any(|f| f.schema == current());
+    if ours && !stored { Vec::new() } else { vec![function(current())] }
+}
+
+/// Whether a condition names a column. Within subqueries only columns qualified with the target's name count,
+/// since others may be the subquery's own.
+fn limits(condition: Option<&Expr>, alias: &str) -> bool {
+    condition.is_some_and(|e| names_column(e, None) || names_column(e, Some(alias)))
+}
+
+fn names_column(expr: &Expr, within: Option<&str>) -> bool {
+    match expr {
+        Expr::Column(path) => match (within, path.as_ref()) {
+            (None, _) => true,
+            (Some(alias), [.., table, _]) => table.eq_ignore_ascii_case(alias),
+            (Some(_), _) => false,
+        },
+        Expr::Many(all) => all.iter().any(|e| names_column(e, within)),
+        Expr::Call(call) => call.args.iter().any(|e| names_column(e, within)),
+        Expr::Assign(e) => names_column(e, within),
+        Expr::Query { query, .. } => within.is_some() && query_names_column(query, within),
+        Expr::Nothing | Expr::Text(_) | Expr::Star(_) | Expr::Variable | Expr::System { .. } | Expr::Window(_) => false,
+    }
+}
+
+fn query_names_column(query: &Query, within: Option<&str>) -> bool {
+    query.arms.iter().any(|arm| match arm {
+        Arm::Select(s) => {
+            s.filter.iter().any(|e| names_column(e, within))
+                || s.items.iter().any(|i| names_column(&i.expr, within))
+                || s.rest.iter().any(|e| names_column(e, within))
+        }
+        Arm::Paren(q) => query_names_column(q, within),
+        Arm::Values(_) | Arm::Table(_) => false,
+    })
+}

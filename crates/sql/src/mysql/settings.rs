@@ -1,0 +1,91 @@
+//! What setting a system variable of a session means.
+use super::upstream::{SqlMode, readable_charset};
+use crate::postgres::SettingClass;
+
+/// Change how results look, or how long things take.
+const HARMLESS: &str = " autocommit auto_increment_increment auto_increment_offset big_tables bulk_insert_buffer_size \
+collation_connection collation_database completion_type cte_max_recursion_depth default_storage_engine \
+default_tmp_storage_engine default_week_format div_precision_increment end_markers_in_json eq_range_index_dive_limit \
+explain_format foreign_key_checks generated_random_password_length group_concat_max_len idle_transaction_timeout \
+idle_readonly_transaction_timeout idle_write_transaction_timeout information_schema_stats_expiry \
+innodb_lock_wait_timeout innodb_strict_mode interactive_timeout join_buffer_size lc_messages lc_time_names \
+lock_wait_timeout long_query_time low_priority_updates max_error_count max_execution_time max_heap_table_size \
+max_join_size max_length_for_sort_data max_recursive_iterations max_seeks_for_key max_sort_length \
+max_statement_time min_examined_row_limit net_buffer_length net_read_timeout net_retry_count net_write_timeout \
+old_alter_table optimizer_prune_level optimizer_search_depth optimizer_switch optimizer_trace optimizer_use_condition_selectivity \
+profiling profiling_history_size query_alloc_block_size query_cache_type query_prealloc_size rand_seed1 rand_seed2 \
+range_alloc_block_size read_buffer_size read_rnd_buffer_size session_track_gtids session_track_schema \
+session_track_state_change session_track_system_variables session_track_transaction_info show_create_table_skip_secondary_engine \
+show_create_table_verbosity sort_buffer_size sql_auto_is_null sql_big_selects sql_buffer_result sql_notes sql_quote_show_create \
+sql_safe_updates sql_select_limit sql_warnings storage_engine time_zone timestamp tmp_table_size transaction_alloc_block_size \
+transaction_isolation transaction_prealloc_size transaction_read_only tx_isolation tx_read_only unique_checks \
+updatable_views_with_limit use_secondary_engine wait_timeout windowing_use_high_precision last_insert_id insert_id identity \
+net_read_timeout deadlock_search_depth_long deadlock_search_depth_short innodb_table_locks check_constraint_checks \
+column_compression_threshold expensive_subquery_limit histogram_size histogram_type in_predicate_conversion_threshold \
+join_cache_level keep_files_on_create max_tmp_tables mrr_buffer_size progress_report_time rowid_merge_buff_size \
+tcp_nodelay use_stat_tables select_into_buffer_size select_into_disk_sync print_identified_with_as_hex \
+resultset_metadata parser_max_mem_size ";
+
+/// Settings that decide how a text is read, or what its names mean.
+pub(super) fn changes_reading(name: &str) -> bool {
+    matches!(
+        name,
+        "sql_mode"
+            | "character_set_client"
+            | "character_set"
+            | "names"
+            | "character_set_connection"
+            | "character_set_results"
+            | "lower_case_table_names"
+    )
+}
+
+/// Whether a name set within a program may be a variable of the program: everything that is no setting that we
+/// know to matter. A setting that the program changes is asked for when it has a scope or one of these names.
+pub(super) fn is_local_candidate(name: &str) -> bool {
+    !changes_reading(name)
+        && !listed(name)
+        && !matches!(name, "sql_log_bin" | "pseudo_thread_id" | "gtid_next" | "binlog_format")
+}
+
+fn listed(name: &str) -> bool {
+    HARMLESS.split(' ').any(|n| n == name)
+}
+
+/// The class of a setting when a session sets it to `value` (`None`: to something that is not constant).
+pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "sql_mode" => match value.map(SqlMode::parse) {
+            Some(Ok(_)) => SettingClass::Harmless,
+            Some(Err(_)) | None => SettingClass::Refused("a sql_mode that is not understood changes how text is read"),
+        },
+        "character_set_client" | "character_set" | "names" | "character_set_connection" => match value {
+            Some(charset) if readable_charset(charset) => SettingClass::Harmless,
+            Some(_) | None => SettingClass::Refused("a character set other than UTF-8 changes how text is read"),
+        },
+        "character_set_results" => match value.map(str::to_ascii_lowercase).as_deref() {
+            Some("null" | "binary") => SettingClass::Harmless,
+            Some(charset) if readable_charset(charset) => SettingClass::Harmless,
+            Some(_) | None => SettingClass::Refused("a character set of results other than UTF-8 cannot be masked"),
+        },
+        known if listed(known) => SettingClass::Harmless,
+        _ => SettingClass::Meaning,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes() {
+        assert_eq!(setting_class("AUTOCOMMIT", Some("0")), SettingClass::Harmless);
+        assert_eq!(setting_class("sql_mode", Some("ansi_quotes")), SettingClass::Harmless);
+        assert!(matches!(setting_class("sql_mode", Some("oracle")), SettingClass::Refused(_)));
+        assert!(matches!(setting_class("sql_mode", None), SettingClass::Refused(_)));
+        assert!(matches!(setting_class("names", Some("gbk")), SettingClass::Refused(_)));
+        assert_eq!(setting_class("character_set_results", Some("NULL")), SettingClass::Harmless);
+        assert_eq!(setting_class("sql_log_bin", Some("0")), SettingClass::Meaning);
+    }
+}

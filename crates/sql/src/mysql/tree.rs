@@ -1,0 +1,298 @@
+//! What a statement is made of, as far as it matters for what it does.
+//!
+//! Operators, types and options are not in the tree: their tokens were accepted one by one by the grammar and
+//! are printed as they were accepted ([`super::render`]). Chains (`a + b + c`, joins, UNION) are flat, and
+//! nesting is bounded by the parser, so neither walking nor dropping a tree overflows a stack.
+use doorward_model::{Action, Name};
+use std::ops::Range;
+
+/// The name of an object: `name` or `db.name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    pub(super) db: Option<Name>,
+    pub(super) name: Name,
+}
+
+/// An expression.
+#[derive(Debug)]
+pub(super) enum Expr {
+    /// Shows no value of any table: numbers, NULL, parameters.
+    Nothing,
+    /// A string literal.
+    Text(Name),
+    /// `a`, `t.a`, `db.t.a`; folded to lower case but for database and table.
+    Column(Box<[Name]>),
+    /// `t.*` and `*` as an argument.
+    Star(Box<[Name]>),
+    /// `@name`.
+    Variable,
+    /// `@name := expression`.
+    Assign(Box<Expr>),
+    /// `@@scope.name`.
+    System { global: bool, name: Name },
+    /// A function.
+    Call(Box<Call>),
+    /// The window of `OVER name`.
+    Window(Name),
+    /// A subquery.
+    Query { query: Box<Query>, exists: bool },
+    /// Operands, arguments, elements of a row.
+    Many(Vec<Expr>),
+}
+
+/// A call of a function.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) db: Option<Name>,
+    /// In lower case.
+    pub(super) name: Name,
+    /// Where the grammar says that it is the server's own.
+    pub(super) native: bool,
+    /// A sequence that it reads or advances (MariaDB).
+    pub(super) sequence: Option<ObjectName>,
+    pub(super) args: Vec<Expr>,
+}
+
+/// A query with all that belongs to it.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    pub(super) with: Option<With>,
+    pub(super) arms: Vec<Arm>,
+    /// ORDER BY, LIMIT.
+    pub(super) rest: Vec<Expr>,
+    pub(super) locks: Vec<Lock>,
+    pub(super) into: Option<Into>,
+}
+
+/// One operand of UNION, INTERSECT, EXCEPT.
+#[derive(Debug)]
+pub(super) enum Arm {
+    Select(Box<Select>),
+    Values(Vec<Expr>),
+    Table(ObjectName),
+    Paren(Box<Query>),
+}
+
+/// `SELECT … FROM … WHERE …`.
+#[derive(Debug, Default)]
+pub(super) struct Select {
+    pub(super) items: Vec<Item>,
+    pub(super) from: Vec<TableRef>,
+    pub(super) filter: Option<Expr>,
+    /// GROUP BY, HAVING.
+    pub(super) rest: Vec<Expr>,
+    pub(super) windows: Vec<(Name, Expr)>,
+}
+
+/// One element of a select list or of RETURNING.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) expr: Expr,
+    /// The name of the output, where others can refer to it.
+    pub(super) name: Option<Name>,
+}
+
+/// `FOR UPDATE`, `FOR SHARE`, `LOCK IN SHARE MODE`; no names: all.
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) of: Vec<ObjectName>,
+}
+
+/// `INTO OUTFILE`, `INTO DUMPFILE`, `INTO @a`.
+#[derive(Debug)]
+pub(super) enum Into {
+    File,
+    Variables,
+}
+
+/// `WITH`.
+#[derive(Debug)]
+pub(super) struct With {
+    pub(super) recursive: bool,
+    pub(super) ctes: Vec<Cte>,
+}
+
+/// One common table expression.
+#[derive(Debug)]
+pub(super) struct Cte {
+    pub(super) name: Name,
+    pub(super) columns: Vec<Name>,
+    pub(super) query: Query,
+}
+
+/// An item of FROM.
+#[derive(Debug)]
+pub(super) enum TableRef {
+    Table {
+        name: ObjectName,
+        alias: Option<Name>,
+    },
+    Derived {
+        lateral: bool,
+        query: Box<Query>,
+        alias: Option<Name>,
+        columns: Vec<Name>,
+    },
+    /// `JSON_TABLE(…)`: what it reads, and the names of its columns.
+    Json {
+        source: Expr,
+        columns: Vec<Name>,
+        alias: Option<Name>,
+    },
+    Joins {
+        first: Box<TableRef>,
+        rest: Vec<Join>,
+    },
+    /// `(a, b)`.
+    Group(Vec<TableRef>),
+}
+
+/// `JOIN t ON …`.
+#[derive(Debug)]
+pub(super) struct Join {
+    pub(super) natural: bool,
+    pub(super) right: bool,
+    pub(super) table: TableRef,
+    pub(super) on: Vec<Expr>,
+    pub(super) using: Vec<Name>,
+    /// More than one condition, or none where others wait for theirs: which columns are merged is not known.
+    pub(super) odd: bool,
+}
+
+/// `column = expression`.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) column: Box<[Name]>,
+    pub(super) value: Expr,
+}
+
+/// A statement.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// As users name it.
+    pub(super) command: String,
+    pub(super) body: Body,
+    /// What it asks for beyond what its body says.
+    pub(super) demands: Vec<Demand>,
+    /// Parts that are read for what they ask for.
+    pub(super) exprs: Vec<Expr>,
+    pub(super) queries: Vec<Query>,
+    /// Statements within: the bodies of procedures, triggers, events; what PREPARE prepares.
+    pub(super) inner: Vec<Tree>,
+    pub(super) notes: Vec<Note>,
+    /// Its tokens.
+    pub(super) tokens: Range<usize>,
+}
+
+/// The statements whose parts depend on each other.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// All is in `demands`, `exprs` and `queries`.
+    Plain,
+    /// Returns rows that are no columns of any table (SHOW, EXPLAIN).
+    Rows,
+    Query(Query),
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    /// `EXPLAIN statement`.
+    Explain(Box<Tree>),
+    /// A statement that runs within another and shows what it shows (`SET STATEMENT … FOR`).
+    Within(Box<Tree>),
+    /// `CREATE TABLE … AS query`.
+    CreateAs(Box<Query>),
+    /// Whatever a procedure or a prepared statement returns.
+    Unknown,
+}
+
+/// INSERT, REPLACE.
+#[derive(Debug)]
+pub(super) struct Insert {
+    pub(super) table: ObjectName,
+    /// REPLACE removes the rows that are in the way.
+    pub(super) replace: bool,
+    pub(super) values: Vec<Expr>,
+    pub(super) set: Vec<Assignment>,
+    pub(super) query: Option<Query>,
+    pub(super) alias: Option<(Name, Vec<Name>)>,
+    pub(super) on_duplicate: Vec<Assignment>,
+    pub(super) returning: Option<Vec<Item>>,
+}
+
+/// UPDATE of one or more tables.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) with: Option<With>,
+    pub(super) tables: Vec<TableRef>,
+    pub(super) set: Vec<Assignment>,
+    pub(super) filter: Option<Expr>,
+    /// ORDER BY, LIMIT.
+    pub(super) rest: Vec<Expr>,
+    pub(super) returning: Option<Vec<Item>>,
+}
+
+/// DELETE from one or more tables.
+#[derive(Debug)]
+pub(super) struct Delete {
+    pub(super) with: Option<With>,
+    /// What rows are removed from; empty for a DELETE of one table, which then is all of `tables`.
+    pub(super) targets: Vec<ObjectName>,
+    pub(super) tables: Vec<TableRef>,
+    pub(super) filter: Option<Expr>,
+    /// ORDER BY, LIMIT.
+    pub(super) rest: Vec<Expr>,
+    pub(super) returning: Option<Vec<Item>>,
+}
+
+/// A right that a statement asks for.
+#[derive(Debug)]
+pub(super) struct Demand {
+    pub(super) action: Action,
+    pub(super) target: Target,
+}
+
+/// What a right is asked on, before names are resolved.
+#[derive(Debug)]
+pub(super) enum Target {
+    Connection,
+    Database(Name),
+    Table(ObjectName),
+    /// A table of the session's own.
+    Temporary(ObjectName),
+    Function(ObjectName),
+    Setting(Name),
+    Role(Name),
+    File(Name),
+    /// By kind and name.
+    Object(&'static str, Name),
+    /// By kind and name, in a database.
+    InDatabase(&'static str, ObjectName),
+    Opaque(String),
+}
+
+/// What the session has to know.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A setting, and its value where it is constant.
+    Set {
+        name: Name,
+        value: Option<String>,
+    },
+    Prepare {
+        name: Name,
+    },
+    Execute {
+        name: Name,
+    },
+    Deallocate {
+        name: Name,
+    },
+    SchemaChanged,
+    MadeTemporary(ObjectName),
+    /// `DROP TABLE`, which may drop a table of the session's own.
+    Upload(Name),
+    Kill {
+        id: u64,
+        query_only: bool,
+    },
+}
