@@ -291,6 +291,9 @@ impl<'a, 'e> Reading<'a, 'e> {
     }
 
     fn item(&mut self, table: &'a TableRef) -> Vec<Col> {
+        if self.gave_up {
+            return Vec::new();
+        }
         match table {
             TableRef::Table { name, alias } => {
                 let entry = self.relation(name, alias.as_ref());
@@ -323,6 +326,9 @@ impl<'a, 'e> Reading<'a, 'e> {
                     self.discard_all(&join.on);
                     cols = joined(cols, right, join);
                     self.spend(cols.len());
+                    if self.gave_up {
+                        break;
+                    }
                 }
                 cols
             }

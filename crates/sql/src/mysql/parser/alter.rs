@@ -1,11 +1,15 @@
 //! ALTER TABLE.
 use super::{Kind, Parsed, Parser, Role};
-use crate::mysql::tree::{Body, Note, ObjectName, Target};
+use crate::mysql::{
+    tree::{Body, Note, ObjectName, Target},
+    words::listed,
+};
 use doorward_model::Action;
 
 impl Parser<'_> {
     /// `ALTER [ONLINE] [IGNORE] TABLE` behind those words.
     pub(super) fn alter_table(&mut self) -> Parsed<(String, Body)> {
+        let start = self.at;
         self.if_exists();
         let table = self.object()?;
         self.demand(Action::Alter, Target::Table(table.clone()));
@@ -27,7 +31,12 @@ impl Parser<'_> {
             first = false;
             self.alteration(&table)?;
         }
-        Self::plain("ALTER TABLE")
+        // Work on partitions reports what it found.
+        let reports = (start..self.at).any(|i| {
+            let word = self.tokens.get(i).map(|t| self.slice(*t)).unwrap_or_default();
+            listed(" ANALYZE CHECK OPTIMIZE REPAIR ", word)
+        });
+        Ok(("ALTER TABLE".to_owned(), if reports { Body::Rows } else { Body::Plain }))
     }
 
     fn alteration(&mut self, table: &ObjectName) -> Parsed<()> {
@@ -100,7 +109,7 @@ impl Parser<'_> {
             return self.list(Self::folded).map(|_| ());
         }
         if self.eat_all(&["PERIOD", "FOR"]) {
-            return self.folded().map(|_| ());
+            return if self.eat("SYSTEM_TIME") { Ok(()) } else { self.folded().map(|_| ()) };
         }
         let _kind =
             self.eat_all(&["FOREIGN", "KEY"]) || self.eat_any(&["INDEX", "KEY", "CHECK", "CONSTRAINT", "COLUMN"]);

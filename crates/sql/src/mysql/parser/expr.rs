@@ -148,7 +148,7 @@ impl Parser<'_> {
         self.expect_any(&["d", "t", "ts", "fn"], "d, t, ts or fn")?;
         let inner = self.expr()?;
         self.expect_mark("}")?;
-        Ok(inner)
+        Ok(Expr::Many(vec![inner]))
     }
 
     /// `@@name`, `@@scope.name`.
@@ -253,6 +253,15 @@ impl Parser<'_> {
         }
         if self.is("INTERVAL") {
             return self.interval();
+        }
+        if self.is("MATCH") && !self.is_mark_nth(1, "(") {
+            self.take(Role::Plain);
+            let mut parts = self.list(Self::column_or_call)?;
+            self.expect("AGAINST")?;
+            self.expect_mark("(")?;
+            parts.push(self.against()?);
+            self.expect_mark(")")?;
+            return Ok(Expr::Many(parts));
         }
         if (self.is("NEXT") || self.is("PREVIOUS")) && self.is_nth(1, "VALUE") && self.is_nth(2, "FOR") {
             return self.sequence_value();

@@ -1,8 +1,9 @@
 //! Queries: SELECT, VALUES, TABLE, their combinations and clauses.
-use super::{Edit, Kind, Parsed, Parser, Role, expr::folded_path};
+use super::{Edit, Kind, Parsed, Parser, Role, Token, expr::folded_path};
 use crate::mysql::{
     render,
     tree::{Arm, Body, Cte, Expr, Into, Item, Join, Lock, Query, Select, TableRef, Target, With},
+    words,
 };
 use doorward_model::{Action, Name};
 
@@ -328,7 +329,13 @@ impl Parser<'_> {
             return Ok(Item { expr, name: Some(self.folded()?) });
         }
         let name = match &expr {
-            Expr::Column(path) => path.last().cloned(),
+            Expr::Column(path) => {
+                if self.in_program && path.len() == 1 {
+                    // A variable of the program is named by its text.
+                    self.name_by_text(start, end);
+                }
+                path.last().cloned()
+            }
             Expr::Text(value) => Some(value.to_lowercase().into()),
             Expr::Nothing
             | Expr::Star(_)
@@ -349,14 +356,21 @@ impl Parser<'_> {
         let raw = self.text.get(first.start as usize..last.end as usize)?;
         let name = std::str::from_utf8(raw).ok()?;
         let longest = if self.in_view { MAX_COLUMN_NAME } else { MAX_OUTPUT_NAME };
-        let fits = raw.len() <= longest && name.chars().all(|c| u32::from(c) <= 0xFFFF && !c.is_control());
-        let literal = end - start == 1 && matches!(first.kind, Kind::National);
-        if fits && !literal && render::range(self, start, end) != raw {
+        let fits = raw.len() <= longest && name.chars().all(|c| u32::from(c) <= 0xFFFF);
+        if fits && !self.is_text(start, end) && render::range(self, start, end) != raw {
             let mut alias = b" AS ".to_vec();
             render::push_quoted(&mut alias, name);
             self.edit(end - 1, Edit::Append(alias));
         }
         Some(name.to_lowercase().into())
+    }
+
+    /// Whether tokens are a string literal and no more: its value is its name.
+    fn is_text(&self, start: usize, end: usize) -> bool {
+        let mut tokens = self.tokens.get(start..end).unwrap_or_default().iter();
+        let text = |t: &Token| matches!(t.kind, Kind::Text | Kind::National);
+        let first = tokens.next().is_some_and(|t| text(t) || (end - start > 1 && words::introducer(self.slice(*t))));
+        first && tokens.all(text)
     }
 
     /// `t.*`, `db.t.*`

@@ -169,7 +169,9 @@ impl Parser<'_> {
     /// A key or constraint of a table. False if none begins here.
     pub(super) fn key_definition(&mut self) -> Parsed<bool> {
         if self.eat_all(&["PERIOD", "FOR"]) {
-            self.folded()?;
+            if !self.eat("SYSTEM_TIME") {
+                self.folded()?;
+            }
             self.parens(Self::folded)?;
             return Ok(true);
         }
