@@ -1,7 +1,7 @@
 //! SQL meaning: statement text to facts, lineage and session effects.
 //!
-//! One module per dialect. The PostgreSQL module reads text with the server's own grammar
-//! (libpg_query) and never with regular expressions.
+//! One module per dialect, which share their results. The PostgreSQL module reads text with the server's own grammar
+//! (libpg_query); the MySQL module has a reader of its own and says what to forward in place of the text (docs/adr/0011).
 //!
 //! Invariants:
 //! - What is not understood becomes an `opaque` access, never a missing one.

@@ -93,13 +93,21 @@ impl<'a, 'e> Reading<'a, 'e> {
     }
 
     fn top(&mut self, tree: &'a Tree) -> Option<Vec<Col>> {
-        self.discard_all(&tree.exprs);
+        let mut given = Set::new();
+        tree.exprs.iter().for_each(|e| self.expr(e, &mut given));
+        if matches!(tree.body, Body::Unknown) {
+            // A procedure, or a prepared statement, may send its arguments anywhere.
+            self.moves.extend(given);
+        }
+        let prepares = tree.notes.iter().any(|n| matches!(n, Note::Prepare { .. }));
         for query in &tree.queries {
             self.query(query);
         }
         for inner in &tree.inner {
             // What a body shows to whoever calls it is not masked there.
-            if let Some(cols) = self.top(inner) {
+            if let Some(cols) = self.top(inner)
+                && !prepares
+            {
                 self.moves.extend(union(&cols));
             }
         }

@@ -40,14 +40,6 @@ pub(super) fn changes_reading(name: &str) -> bool {
     )
 }
 
-/// Whether a name set within a program may be a variable of the program: everything that is no setting that we
-/// know to matter. A setting that the program changes is asked for when it has a scope or one of these names.
-pub(super) fn is_local_candidate(name: &str) -> bool {
-    !changes_reading(name)
-        && !listed(name)
-        && !matches!(name, "sql_log_bin" | "pseudo_thread_id" | "gtid_next" | "binlog_format")
-}
-
 fn listed(name: &str) -> bool {
     HARMLESS.split(' ').any(|n| n == name)
 }

@@ -364,6 +364,22 @@ fn definitions() {
 }
 
 #[test]
+fn programs() {
+    check(
+        "create procedure p() begin declare x int; set x = 1, sql_log_off = 1; set names utf8mb4; end",
+        expect![
+            "[CREATE PROCEDURE] connect() create(shop.p) set(sql_log_off) opaque(a stored program that changes how text is read)"
+        ],
+    );
+    check(
+        "create trigger t before update on orders for each row set new.total = 1, @a = old.total, sql_log_bin = 0",
+        expect![
+            "[CREATE TRIGGER] connect() select(shop.orders) create(trigger:shop.t) alter(shop.orders) set(sql_log_bin)"
+        ],
+    );
+}
+
+#[test]
 fn outputs() {
     lineage("select * from customers", expect!["customers.id, customers.name, customers.ssn"]);
     lineage(
@@ -413,6 +429,9 @@ fn outputs() {
     lineage("create procedure p() select ssn from customers", expect![" moves customers.ssn"]);
     lineage("explain select ssn from customers", expect!["*[]"]);
     lineage("insert into orders values (1) returning id, total", expect!["orders.id, orders.total"]);
+    lineage("call wipe((select ssn from customers))", expect!["*[] moves customers.ssn"]);
+    lineage("prepare s from 'select ssn from customers'", expect![[""]]);
+    lineage("execute immediate 'select ssn from customers'", expect!["customers.ssn"]);
     lineage("show tables", expect!["*[]"]);
 }
 

@@ -4,6 +4,7 @@
 //! columns and what the database holds afterwards have to be the same. Where the server says which column an output is of,
 //! our lineage has to know; where it prints the query as it resolved it, our facts have to name its tables.
 mod client;
+mod grammar;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Answer, Client};

@@ -2,7 +2,7 @@
 use super::{Edit, Kind, Parsed, Parser, Role};
 use crate::mysql::{
     analysis,
-    tree::{Assignment, Body, Delete, Expr, Insert, Note, ObjectName, Query, TableRef, Target, Update, With},
+    tree::{Assignment, Body, Delete, Expr, Insert, Note, ObjectName, Query, TableRef, Target, Tree, Update, With},
 };
 use doorward_model::Action;
 
@@ -342,15 +342,17 @@ impl Parser<'_> {
         if self.eat("PREPARE") {
             let name = self.folded()?;
             self.expect("FROM")?;
-            self.inner_text("the text that PREPARE prepares")?;
+            let inner = self.inner_text("the text that PREPARE prepares")?;
+            self.collected.inner.extend(inner);
             self.connect();
             self.note(Note::Prepare { name });
             return Self::plain("PREPARE");
         }
         if self.eat_all(&["EXECUTE", "IMMEDIATE"]) {
-            self.inner_text("the text that EXECUTE IMMEDIATE runs")?;
+            let inner = self.inner_text("the text that EXECUTE IMMEDIATE runs")?;
             self.using()?;
-            return Ok(("EXECUTE IMMEDIATE".to_owned(), Body::Unknown));
+            let body = inner.map_or(Body::Unknown, |tree| Body::Within(Box::new(tree)));
+            return Ok(("EXECUTE IMMEDIATE".to_owned(), body));
         }
         if self.eat("EXECUTE") {
             let name = self.folded()?;
@@ -376,21 +378,20 @@ impl Parser<'_> {
     }
 
     /// A statement in a string: read, and replaced by what was read. In anything else: opaque.
-    fn inner_text(&mut self, what: &'static str) -> Parsed<()> {
+    fn inner_text(&mut self, what: &'static str) -> Parsed<Option<Tree>> {
         let at = self.at;
         let expr = self.expr()?;
         let (1, Expr::Text(value)) = (self.at - at, &expr) else {
             self.collected.exprs.push(expr);
             self.opaque(what);
-            return Ok(());
+            return Ok(None);
         };
         let Some((tree, printed)) = analysis::inner(value, self.env, self.nested) else {
             self.opaque(what);
-            return Ok(());
+            return Ok(None);
         };
         self.edit(at, Edit::Replace(crate::mysql::render::string_literal(&printed, self.env.mode)));
-        self.collected.inner.push(tree);
-        Ok(())
+        Ok(Some(tree))
     }
 
     /// A query that stands for itself among the parts of a statement.

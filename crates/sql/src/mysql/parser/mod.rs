@@ -85,6 +85,8 @@ pub(super) struct Parser<'t> {
     in_view: bool,
     /// Within the body of a procedure, function, trigger or event.
     in_program: bool,
+    /// Parameters and variables of the program.
+    locals: Vec<Name>,
     /// Where `VALUES(column)` is a function.
     on_duplicate: bool,
     /// Texts within texts (PREPARE FROM '…').
@@ -105,6 +107,7 @@ impl<'t> Parser<'t> {
             collected: Collected::default(),
             in_view: false,
             in_program: false,
+            locals: Vec::new(),
             on_duplicate: false,
             nested,
         }

@@ -78,7 +78,8 @@ impl Parser<'_> {
                 if modes && p.is_any(&["IN", "OUT", "INOUT"]) {
                     p.take(Role::Plain);
                 }
-                p.folded()?;
+                let name = p.folded()?;
+                p.locals.push(name);
                 p.data_type()
             })?;
         }
@@ -351,7 +352,8 @@ impl Parser<'_> {
             })?;
             return self.inner_statement();
         }
-        self.list(Self::folded)?;
+        let names = self.list(Self::folded)?;
+        self.locals.extend(names);
         if self.eat("CURSOR") {
             self.expect("FOR")?;
             let query = self.query()?;

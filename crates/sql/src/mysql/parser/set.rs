@@ -102,7 +102,8 @@ impl Parser<'_> {
         if self.eat_mark(".") {
             name = format!("{name}.{}", self.plain_word()?).into();
         }
-        if self.in_program && !said && settings::is_local_candidate(&name) {
+        let row = name.starts_with("new.") || name.starts_with("old.");
+        if self.in_program && !said && (row || self.locals.contains(&name)) {
             // A variable of the program, or the column of a trigger's row.
             return self.assign_local();
         }
