@@ -108,6 +108,8 @@ SELECT id FROM orders WHERE total = 10 OR total = 7 AND NOT id = 2 ORDER BY id
 SELECT 5 DIV 2 * 3 - 1 % 2 + 2 ^ 1 | 4 & 6 << 1
 SELECT id AS `select`, id AS `from` FROM orders
 SELECT id `a``b` FROM orders
+@maria SELECT COLUMN_GET(COLUMN_CREATE('a', 1 AS INT, 'b', 'x'), 'b' AS CHAR), COLUMN_JSON(COLUMN_ADD(COLUMN_CREATE('a', 1), 'c', 2.5 AS DECIMAL(5,2)))
+@maria SELECT id FROM orders WHERE ROWNUM() < 2
 -- --- tables, joins
 SELECT * FROM orders
 SELECT orders.* FROM orders

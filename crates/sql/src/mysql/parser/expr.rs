@@ -493,6 +493,17 @@ impl Parser<'_> {
         if self.is_mark(")") {
             return Ok(());
         }
+        if matches!(name, "column_create" | "column_add" | "column_get") {
+            // Dynamic columns of MariaDB: values with their types.
+            args.append(&mut self.list(|p| {
+                let value = p.expr()?;
+                if p.eat("AS") {
+                    p.data_type()?;
+                }
+                Ok(value)
+            })?);
+            return Ok(());
+        }
         args.append(&mut self.exprs()?);
         match name {
             "substring" | "substr" | "mid" if self.eat("FROM") => {
