@@ -6,7 +6,7 @@ use super::{
     lineage::Reading,
     parser::{Fail, Parser},
     render, settings,
-    tree::{Note, Tree},
+    tree::{Body, Note, Tree},
 };
 use crate::meaning::{Analysis, Effect, Kill, Reference, Statement};
 use doorward_model::{Access, Action, Facts, Name, Resource};
@@ -107,6 +107,9 @@ impl Whole {
     }
 
     fn notes(&mut self, tree: &Tree, out: &mut Statement) {
+        if let Body::Within(inner) = &tree.body {
+            self.notes(inner, out);
+        }
         for note in &tree.notes {
             match note {
                 Note::Set { name, value } => {
@@ -154,7 +157,8 @@ impl Whole {
     /// What follows in the same text was read under the settings from before.
     fn rest_is_read_alike(&mut self, tree: &Tree) {
         let changes = |n: &Note| matches!(n, Note::Set { name, .. } if settings::changes_reading(name));
-        if tree.notes.iter().any(changes) {
+        let within = |t: &Tree| matches!(&t.body, Body::Within(inner) if inner.notes.iter().any(changes));
+        if tree.notes.iter().any(changes) || within(tree) {
             self.accesses.push(opaque("statements behind a setting that changes how they are read"));
             for statement in &mut self.statements {
                 statement.text = None;

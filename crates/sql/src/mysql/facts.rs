@@ -79,6 +79,10 @@ impl<'e> Walk<'e> {
             {
                 self.opaque("a stored program that changes how text is read");
             }
+            if matches!(note, Note::Execute { .. }) {
+                // Its rows would come out of CALL, where nobody knows of what they are made.
+                self.opaque("a stored program that executes what a session prepared");
+            }
         }
     }
 
@@ -117,13 +121,15 @@ impl<'e> Walk<'e> {
     fn with(&mut self, with: Option<&With>) -> usize {
         let before = self.ctes.len();
         let Some(with) = with else { return before };
-        if with.recursive {
-            self.ctes.extend(with.ctes.iter().map(|c| self.env.table_name(&c.name)));
-            with.ctes.iter().for_each(|c| self.query(&c.query));
-        } else {
-            for cte in &with.ctes {
+        for cte in &with.ctes {
+            // One that names another behind it means that one to MariaDB, and a table to MySQL: the table is asked for.
+            let name = self.env.table_name(&cte.name);
+            if with.recursive {
+                self.ctes.push(name);
                 self.query(&cte.query);
-                self.ctes.push(self.env.table_name(&cte.name));
+            } else {
+                self.query(&cte.query);
+                self.ctes.push(name);
             }
         }
         before
@@ -335,10 +341,9 @@ impl<'e> Walk<'e> {
     fn changeable<'a>(&self, table: &'a TableRef, out: &mut Vec<Changed<'a>>) {
         match table {
             TableRef::Table { name, alias } => {
-                if !self.is_cte(name) {
-                    let table = self.env.relation(name.db.as_deref(), &name.name);
-                    out.push(Changed { alias: alias.as_deref().unwrap_or(&name.name), db: name.db.as_deref(), table });
-                }
+                // What is changed is a table, whatever WITH names.
+                let table = self.env.relation(name.db.as_deref(), &name.name);
+                out.push(Changed { alias: alias.as_deref().unwrap_or(&name.name), db: name.db.as_deref(), table });
             }
             TableRef::Derived { .. } | TableRef::Json { .. } => {}
             TableRef::Joins { first, rest } => {

@@ -54,6 +54,17 @@ fn union(cols: &[Col]) -> Set {
     cols.iter().flat_map(|c| c.set.iter().cloned()).collect()
 }
 
+fn tables_of(walk: super::facts::Walk<'_>) -> Set {
+    let tables = walk.into_accesses().into_iter().filter_map(|a| {
+        if let doorward_model::Resource::Table { schema, name } = a.resource {
+            Some(SourceColumn { schema, table: name, column: None })
+        } else {
+            None
+        }
+    });
+    tables.collect()
+}
+
 fn star_of(set: Set) -> Col {
     Col { name: None, set, star: true }
 }
@@ -135,18 +146,18 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
+    /// Every relation that a query names, with any column.
+    fn relations_of(&self, query: &Query) -> Set {
+        let mut walk = super::facts::Walk::new(self.env);
+        walk.query(query);
+        tables_of(walk)
+    }
+
     /// Every relation that a statement names, with any column.
     fn all_relations(&self, tree: &Tree) -> Set {
         let mut walk = super::facts::Walk::new(self.env);
         walk.tree(tree);
-        let tables = walk.into_accesses().into_iter().filter_map(|a| {
-            if let doorward_model::Resource::Table { schema, name } = a.resource {
-                Some(SourceColumn { schema, table: name, column: None })
-            } else {
-                None
-            }
-        });
-        tables.collect()
+        tables_of(walk)
     }
 
     fn spend(&mut self, work: usize) {
@@ -160,6 +171,16 @@ impl<'a, 'e> Reading<'a, 'e> {
 
     fn with(&mut self, with: Option<&'a With>) {
         let Some(with) = with else { return };
+        if with.recursive && with.ctes.len() > 1 {
+            // Each may name those behind it: to MariaDB that is the other, to MySQL a table.
+            for cte in &with.ctes {
+                let mut set = self.relations_of(&cte.query);
+                let (schema, table) = self.env.relation(None, &cte.name);
+                set.insert(SourceColumn { schema, table, column: None });
+                self.spend(set.len());
+                self.ctes.push((self.env.table_name(&cte.name), Rc::new(vec![star_of(set)])));
+            }
+        }
         for cte in &with.ctes {
             let name = self.env.table_name(&cte.name);
             if with.recursive {

@@ -365,6 +365,7 @@ fn definitions() {
 
 #[test]
 fn programs() {
+    check("create procedure p() execute s", expect!["[CREATE PROCEDURE] connect() create(shop.p) opaque(a stored program that executes what a session prepared)"]);
     check(
         "create procedure p() begin declare x int; set x = 1, sql_log_off = 1; set names utf8mb4; end",
         expect![
@@ -377,6 +378,42 @@ fn programs() {
             "[CREATE TRIGGER] connect() select(shop.orders) create(trigger:shop.t) alter(shop.orders) set(sql_log_bin)"
         ],
     );
+}
+
+#[test]
+fn names_of_with_hide_no_table() {
+    // To MySQL the first means the table: the other is not there yet.
+    check(
+        "with recursive a as (select * from customers), customers as (select 1) select * from a",
+        expect!["[SELECT] select(shop.customers)"],
+    );
+    check("with orders as (select 1 as id) delete from orders", expect!["[DELETE] delete(shop.orders)"]);
+    check("with orders as (select 1 as id) update orders set id = 5", expect!["[UPDATE] update(shop.orders)"]);
+    check("with orders as (select 1 as id) delete orders from orders", expect!["[DELETE] delete(shop.orders)"]);
+    check(
+        "with orders as (select 1 as id) insert into orders select * from orders",
+        expect!["[?] opaque(SELECT expected at byte 32, near `insert`)"],
+    );
+    check(
+        "with orders as (select 1 as id) select * from (select * from orders) x, shop.orders",
+        expect!["[SELECT] select(shop.orders)"],
+    );
+}
+
+#[test]
+fn what_runs_within_changes_the_session() {
+    let effects = |text: &str| {
+        let analysis = analyse(text.as_bytes(), &maria());
+        format!("{:?} {:?}", analysis.statements.first().unwrap().effects, facts_in(text, &maria()))
+    };
+    expect![[
+        r#"[Set { name: "sql_mode", value: Some("ANSI_QUOTES"), local: false }] "[EXECUTE IMMEDIATE] connect()""#
+    ]]
+    .assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'"));
+    expect![[r#"[Set { name: "sql_mode", value: Some("ANSI_QUOTES"), local: false }] "[EXECUTE IMMEDIATE; SELECT] connect() opaque(statements behind a setting that changes how they are read)""#]].assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'; select \"a\""));
+    expect![[r#"[Prepare { name: "s", analysis: Analysis { facts: Facts { accesses: [Access { action: Connect, resource: Connection, has_where: false, as_root: false }], command: "SET", statements: 1 }, statements: [Statement { command: "SET", lineage: None, moves: {}, copy: None, effects: [], references: [], text: None, upload: None, kill: None }] } }] "[PREPARE] connect() opaque(a stored program that changes how text is read)""#]].assert_eq(&effects("prepare s from 'set sql_mode = ansi_quotes'"));
+    expect![[r#"[Set { name: "use", value: Some("other"), local: false }] "[USE] connect()""#]]
+        .assert_eq(&effects("use other"));
 }
 
 #[test]
@@ -432,6 +469,11 @@ fn outputs() {
     lineage("call wipe((select ssn from customers))", expect!["*[] moves customers.ssn"]);
     lineage("prepare s from 'select ssn from customers'", expect![[""]]);
     lineage("execute immediate 'select ssn from customers'", expect!["customers.ssn"]);
+    // MariaDB lets the first name the second.
+    lineage(
+        "with recursive a as (select x from b), b as (select ssn x from customers) select x from a",
+        expect!["b.*+customers.*"],
+    );
     lineage("show tables", expect!["*[]"]);
 }
 

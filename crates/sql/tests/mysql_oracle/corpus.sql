@@ -185,6 +185,8 @@ WITH a AS (SELECT 1 AS x), b (y) AS (SELECT x + 1 FROM a) SELECT * FROM a, b
 WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n
 WITH orders AS (SELECT 1 AS one) SELECT * FROM orders
 WITH orders AS (SELECT id FROM orders) SELECT * FROM orders ORDER BY id
+@maria WITH RECURSIVE a AS (SELECT x FROM b), b AS (SELECT ssn AS x FROM customers) SELECT x FROM a ORDER BY 1
+@mysql WITH RECURSIVE a AS (SELECT * FROM customers), customers AS (SELECT 1 AS one) SELECT id, ssn FROM a ORDER BY 1
 SELECT * FROM (WITH x AS (SELECT 3 AS z) SELECT * FROM x) y
 @mysql TABLE orders ORDER BY id LIMIT 1
 @mysql VALUES ROW(1, 'a'), ROW(2, 'b')
