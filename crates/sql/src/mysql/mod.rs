@@ -48,7 +48,8 @@ pub const MAX_TEXT: usize = 16 * 1024 * 1024;
 /// What a session makes of a text.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// What is known of the server's databases. The relations' schemas are databases.
+    /// What is known of the server's databases. The relations' schemas are databases; names of functions are in lower
+    /// case, and functions of libraries (`mysql.func`) are there in the schemas that names may mean.
     pub catalogue: Arc<Catalogue>,
     /// The database that names without one mean.
     pub database: Option<Name>,

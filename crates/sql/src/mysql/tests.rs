@@ -365,7 +365,12 @@ fn definitions() {
 
 #[test]
 fn programs() {
-    check("create procedure p() execute s", expect!["[CREATE PROCEDURE] connect() create(shop.p) opaque(a stored program that executes what a session prepared)"]);
+    check(
+        "create procedure p() execute s",
+        expect![
+            "[CREATE PROCEDURE] connect() create(shop.p) opaque(a stored program that executes what a session prepared)"
+        ],
+    );
     check(
         "create procedure p() begin declare x int; set x = 1, sql_log_off = 1; set names utf8mb4; end",
         expect![

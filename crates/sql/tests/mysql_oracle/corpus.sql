@@ -470,4 +470,5 @@ CREATE USER bob; RENAME USER bob TO bob2@localhost
 CREATE ROLE IF NOT EXISTS clerk
 @mysql CREATE USER bob; GRANT clerk TO bob WITH ADMIN OPTION; SET DEFAULT ROLE clerk TO bob
 @maria CREATE USER bob; GRANT clerk TO bob; SET DEFAULT ROLE clerk FOR bob
+CREATE USER 'bob' @'%'; DROP USER bob @'%'
 DROP ROLE clerk

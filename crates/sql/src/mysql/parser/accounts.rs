@@ -21,7 +21,7 @@ impl Parser<'_> {
             return Ok("current_user".into());
         }
         let user = self.name_or_string()?;
-        let Some(host) = self.peek().filter(|t| t.kind == Kind::Variable && !t.space) else { return Ok(user) };
+        let Some(host) = self.peek().filter(|t| t.kind == Kind::Variable) else { return Ok(user) };
         self.take(Role::Plain);
         let host = crate::mysql::render::variable_name(self.slice(host), self.env.mode).to_lowercase();
         Ok(if host == "%" { user } else { format!("{user}@{host}").into() })
