@@ -8,6 +8,7 @@
 //! | `auth.rs` | the gateway's own log-in upstream |
 //! | `login.rs` | the caller's log-in at the gateway |
 //! | `facts.rs` | command → facts; what is wanted of the grammar |
+//! | `grammar.rs` | the grammar: `doorward-sql`'s |
 //! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
 //! | `mask.rs` | rows and errors, masked |
 //! | `render.rs` | outcomes and faults → native bytes |
@@ -15,12 +16,12 @@
 //! Invariants: no clock, no randomness of its own (RSA's padding is the crypto library's), no I/O; packets are cut by
 //! their declared length before anything reads them and are read to their last byte; nothing panics on bytes of a peer.
 //!
-//! Deliberately absent: sockets and TLS (the gateway's), policy and storage (above the enforcement point), the grammar
-//! (`doorward-sql`). Known limits: `docs/protocols/mysql.md`.
+//! Deliberately absent: sockets and TLS (the gateway's), policy and storage (above the enforcement point). Known limits: `docs/protocols/mysql.md`.
 pub mod auth;
 pub mod capabilities;
 pub mod codec;
 pub mod facts;
+pub mod grammar;
 pub mod login;
 mod mask;
 pub mod render;

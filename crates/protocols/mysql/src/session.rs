@@ -78,7 +78,7 @@ pub enum Event {
     Withdraw(ApprovalId, &'static str),
     /// Read a text on a thread with a big stack, then call [`Session::handle_reading`].
     Read(Arc<[u8]>, Environment),
-    /// The schema has changed.
+    /// The schema has changed: call [`Session::handle_reader`].
     SchemaChanged,
     /// Find the session of this caller with that number and end it or what it runs; then call
     /// [`Session::handle_killed`].
@@ -411,8 +411,9 @@ impl Session {
         self.pump(now);
     }
 
-    /// Rights or policies changed: what was remembered counts no more.
-    pub fn handle_schema(&mut self) {
+    /// A reader that knows the schema of now.
+    pub fn handle_reader(&mut self, reader: Arc<dyn SqlReader>) {
+        self.reader = reader;
         self.revealed = reveal::Remembered::default();
     }
 

@@ -5,7 +5,7 @@ mod support;
 use doorward_mysql::{Capabilities, codec::upstream};
 use doorward_testkit::{MySql, MySqlRelease, Unavailable};
 use std::net::{SocketAddr, TcpStream};
-use support::{Peer, TOKEN, gateway, greeting, log_in};
+use support::{Peer, TOKEN, gateway, governed, greeting, log_in};
 
 const PEOPLE: &str = "CREATE TABLE people (id INT PRIMARY KEY, ssn VARCHAR(20), note TEXT, born DATE, n BIGINT); \
     INSERT INTO people VALUES (1, '078-05-1120', 'write to ada@example.org', '1999-02-03', 7), (2, NULL, '', NULL, -1)";
@@ -291,6 +291,32 @@ fn commands_of_old_are_decided_like_the_statements_that_took_their_place() {
         assert_eq!(peer.read().unwrap()[0], 0xfe, "{release:?}: SET_OPTION");
         send(&mut peer, b"\x0e");
         assert_eq!(peer.read().unwrap()[0], 0, "{release:?}: PING");
+    }
+}
+
+#[test]
+fn the_grammar_stands_between_client_and_server() {
+    for server in servers() {
+        let columns = ["id", "ssn", "note", "born", "n"];
+        let address = governed(&server, support::grammar("people", &columns));
+        let release = server.release();
+        server.exec(PEOPLE).unwrap();
+        let run = |sql: &str| cli(&server, address, &[], sql);
+        assert_eq!(run("SELECT id, ssn, REVERSE(ssn) FROM people WHERE id = 1"), "1\t[ssn]\t[ssn]", "{release:?}");
+        assert_eq!(
+            run("WITH x AS (SELECT ssn AS s FROM people WHERE id = 1) SELECT CONCAT(s, '') FROM x"),
+            "[ssn]",
+            "{release:?}"
+        );
+        assert!(
+            run("INSERT INTO people (id, note) SELECT id + 10, ssn FROM people").contains("masked column"),
+            "{release:?}"
+        );
+        assert!(run("SELECT 1; DRÖP x").contains("1227"), "{release:?}");
+        assert!(run("/*!50000 DROP */ TABLE people").contains("1142"), "{release:?}");
+        assert_eq!(run("SET sql_mode = 'ANSI_QUOTES'; SELECT \"id\" FROM people WHERE id = 1"), "1", "{release:?}");
+        assert!(run("SET NAMES gbk; SELECT 1").contains("42000"), "{release:?}");
+        assert_eq!(server.query("SELECT COUNT(*) FROM people").unwrap(), "2", "{release:?}");
     }
 }
 

@@ -14,10 +14,12 @@ use doorward_mysql::{
     auth::AuthStep,
     codec,
     facts::{Effect, Environment, Kill, Meaning, SqlReader, Statement, Unreadable},
+    grammar::Grammar,
     login::{Expectation, LoginAsk},
     render::Rejection,
     startup::{self, Greeting, Hello, Login, Response, login_step},
 };
+use doorward_sql::{Catalogue, Column, Relation, RelationKind};
 use doorward_testkit::MySql;
 use std::{
     io::{Read, Write},
@@ -285,19 +287,38 @@ pub(crate) fn greeting(peer: &mut Peer) -> Greeting {
 
 /// A gateway in front of `server`, one thread a connection; approvals are given at once.
 pub(crate) fn gateway(server: &MySql) -> SocketAddr {
+    governed(server, Arc::new(Words))
+}
+
+/// The reader of the product, which knows one table of the schema `orders`.
+pub(crate) fn grammar(table: &str, columns: &[&str]) -> Arc<dyn SqlReader> {
+    let column =
+        |(i, name): (usize, &&str)| Column { number: i16::try_from(i).unwrap() + 1, name: (*name).into(), type_oid: 0 };
+    let relation = Relation {
+        oid: 1,
+        schema: "orders".into(),
+        name: table.into(),
+        kind: RelationKind::Table,
+        columns: columns.iter().enumerate().map(column).collect(),
+    };
+    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, [relation], [])), false))
+}
+
+/// A gateway whose sessions read texts by `reader`.
+pub(crate) fn governed(server: &MySql, reader: Arc<dyn SqlReader>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (upstream, user, password) = (server.address(), server.user().to_owned(), server.password().to_owned());
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (user, password) = (user.clone(), password.clone());
-            thread::spawn(move || serve(Peer::new(client.unwrap()), upstream, &user, &password));
+            let (user, password, reader) = (user.clone(), password.clone(), Arc::clone(&reader));
+            thread::spawn(move || serve(Peer::new(client.unwrap()), upstream, &user, &password, reader));
         }
     });
     address
 }
 
-fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str) {
+fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str, reader: Arc<dyn SqlReader>) {
     let mut server = Peer::new(TcpStream::connect(upstream).unwrap());
     let theirs = greeting(&mut server);
     let ours = Greeting {
@@ -332,7 +353,7 @@ fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str) {
     let agreed = login.agreed();
     let asked = log_in(&mut server, &theirs, agreed, user, password).unwrap();
     let head = Head { client: agreed, upstream: asked, version: theirs.version, database, sequence: client.next };
-    relay(&head, client, server);
+    relay(&head, client, server, reader);
 }
 
 enum Came {
@@ -390,8 +411,9 @@ impl Drop for Transcript {
     }
 }
 
-fn relay(head: &Head, mut client: Peer, mut server: Peer) {
+fn relay(head: &Head, mut client: Peer, mut server: Peer, reader: Arc<dyn SqlReader>) {
     let mut session = head.session();
+    session.handle_reader(Arc::clone(&reader));
     let database = String::from_utf8(head.database.clone().unwrap_or_default()).unwrap();
     let Head { client: c, upstream: u, version, sequence, .. } = head;
     let mut transcript = Transcript(vec![format!(
@@ -413,6 +435,10 @@ fn relay(head: &Head, mut client: Peer, mut server: Peer) {
         transcript.note('c', &said);
         let _gone = client.stream.write_all(&said);
         if let Some(event) = session.poll_event() {
+            if let Event::Read(text, environment) = event {
+                session.handle_reading(reader.read(&text, &environment, true), NOW);
+                continue;
+            }
             if happened(&mut session, event, &mut again) {
                 let _gone = client.stream.write_all(&session.to_client().split());
                 let _gone = client.stream.shutdown(std::net::Shutdown::Both);
