@@ -3,7 +3,7 @@
 mod common;
 use common::World;
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -37,4 +37,24 @@ fn a_client_that_does_not_read_can_be_ended() {
     }
     assert!(w.audit("session_ended").iter().any(|e| e["session"] == id.as_str()));
     drop(client);
+}
+
+/// A guess counts, whether or not its client waits to hear that it was wrong (SASL `OAUTHBEARER`, RFC 7628 §3.2.3).
+#[test]
+fn a_guess_that_is_left_in_the_middle_is_written_down() {
+    let w = World::demo();
+    let mut client = TcpStream::connect(("127.0.0.1", w.port)).unwrap();
+    let start = b"\0\x03\0\0user\0x\0database\0orders\0options\0-c doorward.auth=oauth\0\0";
+    client.write_all(&message(b"", start)).unwrap();
+    let mut asked = [0; 9];
+    client.read_exact(&mut asked).unwrap();
+    let guess = b"n,,\x01auth=Bearer nonsense\x01\x01";
+    let length = u32::try_from(guess.len()).unwrap().to_be_bytes();
+    client.write_all(&message(b"p", &[b"OAUTHBEARER\0".as_slice(), &length, guess].concat())).unwrap();
+    drop(client);
+    let until = Instant::now() + Duration::from_secs(15);
+    while w.audit("authentication_failed").is_empty() {
+        assert!(Instant::now() < until, "nothing is known of the guess");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -87,11 +87,13 @@ impl Session {
             copies: Mutex::default(),
             endpoint,
         });
+        let mut beginning = Beginning(Some(Arc::clone(&session)));
         // INVARIANT: without a name in the cluster nothing is sent, or it would be sent as the gateway.
         let begun = match nobody {
             Some(refusal) => Err(refusal),
             None => session.decide_start().await,
         };
+        beginning.0 = None;
         if let Err(refusal) = begun {
             session.close(&format!("no session: {}", refusal.message));
             return Err(NoSession::Refused(refusal));
@@ -316,6 +318,17 @@ impl Session {
         self.live.note_end(&reason);
         self.live.recording.end(now(), &reason);
         self.endpoint.services.registry.remove(self.live.id, None);
+    }
+}
+
+/// A session whose start is being decided: whoever leaves meanwhile leaves an end in the log, too.
+struct Beginning(Option<Arc<Session>>);
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            session.close("the caller left before the session began");
+        }
     }
 }
 
