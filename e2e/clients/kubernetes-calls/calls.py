@@ -203,6 +203,8 @@ def prepare(direct, sides):
         ns = f"calls-{side.letter}"
         make("/api/v1/namespaces", {"metadata": {"name": ns}})
         wait(direct, f"/api/v1/namespaces/{ns}/serviceaccounts/default", lambda o: True)
+        # Of its own, at its own time: it comes first on both sides.
+        wait(direct, f"/api/v1/namespaces/{ns}/configmaps/kube-root-ca.crt", lambda o: True)
         meta = {"name": "kept", "labels": {"kept": "yes"}}
         make(f"/api/v1/namespaces/{ns}/configmaps", {"metadata": meta, "data": {"a": "b"}})
         make(f"/api/v1/namespaces/{ns}/pods", {"metadata": meta, "spec": {"containers": [main], "terminationGracePeriodSeconds": 0}})
