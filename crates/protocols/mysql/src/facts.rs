@@ -146,6 +146,11 @@ pub trait SqlReader: Debug + Send + Sync {
 
     /// The columns of a table or view, where they are known.
     fn columns(&self, schema: &str, table: &str) -> Option<Vec<Name>>;
+
+    /// The columns of other tables that a view's column is made of; none for those of tables.
+    fn behind(&self, _schema: &str, _view: &str, _column: &str) -> Vec<SourceColumn> {
+        Vec::new()
+    }
 }
 
 impl Meaning {

@@ -62,6 +62,15 @@ impl SqlReader for Grammar {
         let relation = self.catalogue.named(schema, table)?;
         Some(relation.columns.iter().map(|c| c.name.clone()).collect())
     }
+
+    fn behind(&self, schema: &str, view: &str, column: &str) -> Vec<facts::SourceColumn> {
+        let made_of = self.catalogue.named(schema, view).and_then(|relation| {
+            let of = |name: &str| relation.columns.iter().find(|c| *c.name == *name);
+            let column = of(column).or_else(|| of(&column.to_lowercase()))?;
+            self.catalogue.view_column(relation.oid, column.number)
+        });
+        made_of.into_iter().flatten().map(source).collect()
+    }
 }
 
 fn meaning(text: &str, analysis: &Analysis) -> Meaning {

@@ -20,6 +20,7 @@
 pub mod auth;
 pub mod capabilities;
 pub mod codec;
+mod driven;
 pub mod facts;
 pub mod grammar;
 pub mod login;
@@ -30,5 +31,6 @@ pub mod startup;
 
 pub use auth::UpstreamAuth;
 pub use capabilities::Capabilities;
+pub use driven::{Answer, Question};
 pub use login::ClientLogin;
 pub use session::{End, Event, Hold, Limits, Session, SessionParts};

@@ -464,6 +464,11 @@ impl Session {
         !self.ended && self.to_client.len() < self.limits.backlog
     }
 
+    /// Whether a statement that has come is still being read: a cancel now would miss it.
+    pub const fn is_reading(&self) -> bool {
+        matches!(self.pause, Pause::Reading { .. })
+    }
+
     /// Whether a request waits for a human.
     pub const fn is_held(&self) -> bool {
         matches!(self.pause, Pause::Approval(..))

@@ -11,6 +11,9 @@ use doorward_enforce::{MaskRule, Refusal, RefusalKind, Reveal};
 use doorward_model::{DataType, Name, Operator, Resource, Timestamp};
 use std::sync::Arc;
 
+/// Views of views that are followed.
+const DEEPEST_VIEW: usize = 16;
+
 /// What was found out under the policies of one generation.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
@@ -66,7 +69,10 @@ impl Session {
         // Where the server names the column a value comes straight from, that is one source; what was read out of the
         // text is another, and either is enough to hide it.
         let origin = (!column.org_table.is_empty() && !column.org_name.is_empty())
-            .then(|| self.column_rule(&name(column.schema), &name(column.org_table), &name(column.org_name), now))
+            .then(|| {
+                let (schema, table) = (name(column.schema), name(column.org_table));
+                self.source_rule(&SourceColumn { schema, table, column: Some(name(column.org_name)) }, now)
+            })
             .flatten();
         let computed = column.org_name.is_empty();
         let read = self.lineage_rule(&meaning, results.part, index, total, now);
@@ -103,12 +109,26 @@ impl Session {
     }
 
     fn source_rule(&mut self, source: &SourceColumn, now: Timestamp) -> Option<Arc<MaskRule>> {
-        let (schema, table) = (&source.schema, &source.table);
-        if let Some(column) = &source.column {
-            return self.column_rule(schema, table, column, now);
+        self.rule_of(source, 0, now)
+    }
+
+    /// A column of a view is as hidden as what it is made of.
+    fn rule_of(&mut self, source: &SourceColumn, depth: usize, now: Timestamp) -> Option<Arc<MaskRule>> {
+        if depth > DEEPEST_VIEW {
+            return Some(redacted());
         }
-        let columns = self.reader.columns(schema, table).unwrap_or_else(|| vec!["*".into()]);
-        columns.iter().find_map(|column| self.column_rule(schema, table, column, now))
+        let (schema, table) = (&source.schema, &source.table);
+        let columns = match &source.column {
+            Some(column) => vec![column.clone()],
+            None => self.reader.columns(schema, table).unwrap_or_else(|| vec!["*".into()]),
+        };
+        columns.iter().find_map(|column| {
+            let own = self.column_rule(schema, table, column, now);
+            own.or_else(|| {
+                let behind = self.reader.behind(schema, table, column);
+                behind.iter().find_map(|source| self.rule_of(source, depth + 1, now))
+            })
+        })
     }
 
     fn column_rule(&mut self, schema: &Name, table: &Name, name: &Name, now: Timestamp) -> Option<Arc<MaskRule>> {
