@@ -175,6 +175,7 @@ impl std::fmt::Debug for Credential {
 /// A connection, ready to be served.
 pub(crate) enum Backend {
     Postgres(Box<Connection>),
+    MySql(Box<Connection>, WhenHeld),
     Ssh(Box<SshConnection>),
     Kubernetes(Box<KubernetesConnection>),
 }
@@ -183,7 +184,7 @@ impl Backend {
     /// Its name, and where it listens.
     pub(crate) fn place(&self) -> (ConnectionName, SocketAddr) {
         match self {
-            Self::Postgres(c) => (c.info.name.clone(), c.listen),
+            Self::Postgres(c) | Self::MySql(c, _) => (c.info.name.clone(), c.listen),
             Self::Ssh(c) => (c.info.name.clone(), c.listen),
             Self::Kubernetes(c) => (c.info.name.clone(), c.listen),
         }
@@ -192,7 +193,7 @@ impl Backend {
     /// Where it leads to.
     pub(crate) fn upstream(&self) -> String {
         match self {
-            Self::Postgres(c) => format!("{}:{}", c.upstream.host, c.upstream.port),
+            Self::Postgres(c) | Self::MySql(c, _) => format!("{}:{}", c.upstream.host, c.upstream.port),
             Self::Ssh(c) => format!("{}:{}", c.host, c.port),
             Self::Kubernetes(c) => format!("{}:{}", c.upstream.host, c.upstream.port),
         }
@@ -226,6 +227,25 @@ impl ConnectionConfig {
             ("known_hosts", self.known_hosts.is_some()),
             ("trust_on_first_use", self.trust_on_first_use),
         ])
+    }
+
+    fn for_mysql(&self) -> Result<()> {
+        self.without(&[
+            ("impersonate", self.impersonate.is_some()),
+            ("impersonate_prefix", self.impersonate_prefix.is_some()),
+            ("impersonate_tag", self.impersonate_tag.is_some()),
+            ("host_keys", self.host_keys.is_some()),
+            ("known_hosts", self.known_hosts.is_some()),
+            ("trust_on_first_use", self.trust_on_first_use),
+            ("auth", self.auth.is_some()),
+        ])
+    }
+
+    fn held(&self) -> WhenHeld {
+        match self.held {
+            None | Some(Held::Wait) => WhenHeld::Wait,
+            Some(Held::Retry) => WhenHeld::Retry,
+        }
     }
 
     fn for_ssh(&self) -> Result<()> {
@@ -345,12 +365,13 @@ impl Config {
     pub(crate) fn backend(&self, c: &ConnectionConfig) -> Result<Backend> {
         let built = match c.kind.as_str() {
             "postgres" => c.for_postgres().and_then(|()| self.postgres(c)).map(|p| Backend::Postgres(Box::new(p))),
+            "mysql" => c.for_mysql().and_then(|()| self.postgres(c)).map(|p| Backend::MySql(Box::new(p), c.held())),
             "ssh" => c.for_ssh().and_then(|()| self.ssh(c)).map(|s| Backend::Ssh(Box::new(s))),
             "kubernetes" => {
                 c.for_kubernetes().and_then(|()| self.kubernetes(c)).map(|k| Backend::Kubernetes(Box::new(k)))
             }
             kind => Err(anyhow!(
-                "kind `{kind}` is not supported by this version: use \"postgres\", \"ssh\" or \"kubernetes\""
+                "kind `{kind}` is not supported by this version: use \"postgres\", \"mysql\", \"ssh\" or \"kubernetes\""
             )),
         };
         built.map_err(|e| anyhow!("connection `{}`: {e:#}", c.name))
@@ -400,10 +421,7 @@ impl Config {
             listen: c.listen,
             upstream: self.upstream(c, host, port)?,
             impersonate: c.naming()?,
-            held: match c.held {
-                None | Some(Held::Wait) => WhenHeld::Wait,
-                Some(Held::Retry) => WhenHeld::Retry,
-            },
+            held: c.held(),
             strict_audit: c.audit == Audit::Strict,
             max_sessions: c.max_sessions,
         })

@@ -10,7 +10,7 @@ use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, T
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
 use doorward_gateway::{
-    AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, kubernetes, postgres, ssh, tls,
+    AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, kubernetes, mysql, postgres, ssh, tls,
 };
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
@@ -204,6 +204,12 @@ impl Running {
             match backend {
                 Backend::Postgres(connection) => {
                     let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
+                        .with_context(context)
+                        .context(BadConfiguration)?;
+                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
+                }
+                Backend::MySql(connection, held) => {
+                    let endpoint = mysql::Endpoint::new(*connection, held, services.clone(), Some(Arc::clone(&server)))
                         .with_context(context)
                         .context(BadConfiguration)?;
                     tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));

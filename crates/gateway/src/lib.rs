@@ -19,6 +19,7 @@ mod connection;
 pub mod kubernetes;
 mod live;
 mod memory;
+pub mod mysql;
 mod parked;
 pub mod postgres;
 mod registry;

@@ -109,6 +109,19 @@ impl Registry {
         }
     }
 
+    /// Ends the session that its caller knows by a number, or only what it runs. False where there is no such session of
+    /// that caller on that connection.
+    pub(crate) fn end_of(&self, number: u32, connection: &str, principal: &str, query_only: bool) -> bool {
+        let Some(session) = self.keys.lock().get(&number).map(|key| key.session) else { return false };
+        let is_theirs = self
+            .sessions
+            .lock()
+            .get(&session)
+            .is_some_and(|entry| entry.summary.connection == connection && entry.summary.principal == principal);
+        let shut = || Control::Shut("Connection was killed".to_owned());
+        is_theirs && self.send(session, if query_only { Control::Cancel } else { shut() })
+    }
+
     pub(crate) fn remove(&self, session: SessionId, process_id: Option<u32>) {
         self.sessions.lock().remove(&session);
         if let Some(id) = process_id {

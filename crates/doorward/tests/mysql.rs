@@ -1,0 +1,176 @@
+//! MySQL and MariaDB through a gateway, with the policies of the PostgreSQL tour unchanged: real servers, their own clients.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod common;
+
+use common::{DOORWARD, Issuer, doorward};
+use doorward_testkit::{Gateway, MySql, MySqlRelease, free_port};
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const POLICY: &str = include_str!("../../../policies/orders.cedar");
+const SCHEMA: &str = "
+create table customers(id int primary key, name varchar(40), email varchar(80) unique, card varchar(20), ssn varchar(12), notes text);
+create table orders(id int primary key, customer int, status varchar(20), total decimal(10,2));
+create table products(id int primary key, name varchar(40));
+create view contacts as select id, concat(name, ' ', ssn) as what, email as contact, card as c from customers;
+create view again as select what, c from contacts;
+insert into customers values (1, 'Name 1', 'user1@example.com', '4111111111111111', '078-05-1120', 'mail bob@example.org'),
+    (2, 'Name 2', 'user2@example.com', '4111111111111111', '078-05-1120', null);
+insert into orders values (1, 1, 'open', 10), (2, 2, 'open', 20);
+insert into products values (1, 'thing 1'), (2, 'thing 2');
+";
+
+struct World {
+    server: MySql,
+    gateway: Gateway,
+    issuer: Issuer,
+    port: u16,
+    api: u16,
+}
+
+impl World {
+    /// The policies speak of the schema `public`: that is the database's name here.
+    fn start(release: MySqlRelease) -> Self {
+        let server = MySql::options().release(release).database("public").start().unwrap();
+        server.exec(SCHEMA).unwrap();
+        let issuer = Issuer::start();
+        let (port, api) = (free_port().unwrap(), free_port().unwrap());
+        let config = format!(
+            r#"
+[server]
+state_dir = "state"
+api_listen = "127.0.0.1:{api}"
+operators = ["dba"]
+[[identity.issuers]]
+name = "dev"
+issuer = "{}"
+audience = ["doorward"]
+principal = "agent"
+[[connections]]
+name = "orders"
+kind = "mysql"
+listen = "127.0.0.1:{port}"
+upstream = "{}"
+user = "{}"
+credential = {{ value = "{}" }}
+tls = "disable"
+tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "card"] }}
+[policy]
+files = ["policy.cedar"]
+"#,
+            issuer.url,
+            server.address(),
+            server.user(),
+            server.password(),
+        );
+        let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", POLICY).start().unwrap();
+        Self { server, gateway, issuer, port, api }
+    }
+
+    fn client(&self, token: &str) -> Command {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut command = self.server.client_of(address, "anybody", token);
+        let ca = self.gateway.directory().join("state/dev-tls.crt");
+        command.arg(format!("--ssl-ca={}", ca.display())).arg("public");
+        if !self.server.release().is_mariadb() {
+            command.args(["--enable-cleartext-plugin", "--ssl-mode=VERIFY_CA"]);
+        }
+        command
+    }
+
+    fn run(&self, token: &str, sql: &str) -> String {
+        let out = self.client(token).args(["--force", "-e", sql]).stdin(Stdio::null()).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    }
+
+    /// Statements one after the other, on one connection.
+    fn input(&self, token: &str, sql: &str) -> String {
+        let mut client = self.client(token);
+        client.arg("--force").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = client.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    }
+
+    fn token(&self, who: &str, group: &str) -> String {
+        self.issuer.token(who, &[group], &[])
+    }
+
+    fn doorward(&self, token: &str, args: &[&str]) -> (bool, String) {
+        doorward(&self.gateway.directory().join("state"), self.api, token, args)
+    }
+}
+
+fn reads_and_refuses(w: &World) {
+    let (agent, analyst) = (w.token("ci-bot", "agents"), w.token("ann", "analysts"));
+    assert_eq!(w.run(&agent, "select id, name from products order by id"), "1\tthing 1\n2\tthing 2\n");
+    let seen = w.run(&analyst, "select id, email, card, ssn, notes from customers order by id");
+    for hidden in ["user1@example.com", "4111111111111111", "078-05-1120", "bob@example.org"] {
+        assert!(!seen.contains(hidden), "{hidden} in {seen}");
+    }
+    assert!(seen.lines().count() == 2 && seen.contains("[email]"), "{seen}");
+    // Without what recognizers find by itself: half a number, read through views.
+    for sql in [
+        "select left(what, 9) from contacts",
+        "select right(c, 8) from again",
+        "select substr(contact, 1, 5) from contacts",
+    ] {
+        let seen = w.run(&analyst, sql);
+        assert!(!["078", "11111111", "user1", "user2"].iter().any(|v| seen.contains(v)), "{sql}: {seen}");
+    }
+    let seen = w.run(&analyst, "select c.e from (select concat('<', email, '>') as e from customers) c");
+    assert!(!seen.contains("user1@"), "{seen}");
+    for sql in [
+        "drop table products",
+        "drop database public",
+        "select /*!99999 1, */ email from customers",
+        "delete from orders",
+    ] {
+        let said = w.run(&agent, sql);
+        assert!(said.contains("ERROR 1142") || said.contains("ERROR 1227"), "{sql}: {said}");
+    }
+    let piped = w.input(&agent, "select 'before';\ndrop table products;\nselect count(*) from products;\n");
+    assert!(piped.contains("before\n2\n") && piped.contains("ERROR 1142"), "{piped}");
+    assert_eq!(w.server.query("select count(*) from products").unwrap(), "2");
+    let said = w.run("nonsense", "select 1");
+    assert!(said.contains("ERROR 1045") && said.contains("Access denied"), "{said}");
+}
+
+fn waits_for_people(w: &World) {
+    let (agent, dba) = (w.token("ci-bot", "agents"), w.token("dana", "dba"));
+    let mut update = w.client(&agent);
+    update.args(["-e", "update orders set status = 'closed' where id = 1"]);
+    let child = update.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let id = loop {
+        let (_, said) = w.doorward(&dba, &["approvals", "list", "--output", "json"]);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap_or_default();
+        if let Some(id) = all.first().and_then(|a| a["id"].as_str()) {
+            break id.to_owned();
+        }
+        assert!(Instant::now() < end, "nothing is held: {said}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "open");
+    let (ok, said) = w.doorward(&dba, &["approvals", "approve", &id]);
+    assert!(ok, "{said}");
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "closed");
+}
+
+#[test]
+fn agents_use_mysql_and_mariadb() {
+    for release in MySqlRelease::ALL {
+        let w = World::start(release);
+        reads_and_refuses(&w);
+        waits_for_people(&w);
+        let (ok, said) = w.doorward("", &["audit", "verify"]);
+        assert!(ok, "{said}");
+    }
+}

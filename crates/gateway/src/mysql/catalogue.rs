@@ -1,0 +1,223 @@
+//! Snapshots of what the server has, read through the gateway's own log-in.
+use super::{
+    Endpoint,
+    packets::Packets,
+    upstream::{self, Connected, UpstreamError},
+};
+use doorward_model::Name;
+use doorward_mysql::{
+    Capabilities,
+    codec::{self, rows, upstream::First},
+    facts::SqlReader,
+    grammar::Grammar,
+    startup::Greeting,
+};
+use doorward_sql::{
+    Catalogue, Column, Function, Output, Relation, RelationKind, SourceColumn, Volatility,
+    mysql::{self, Environment, Upstream},
+};
+use doorward_wire::Reader;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// A snapshot older than this is renewed behind the next session's back.
+const FRESH: Duration = Duration::from_secs(30);
+/// The longest packet of an answer to a question of the gateway's own, in bytes.
+const LONGEST: usize = 1 << 20;
+/// How much it may be in all, in bytes.
+const MOST: usize = 256 << 20;
+
+/// A server as new sessions find it.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) greeting: Greeting,
+    pub(super) reader: Arc<dyn SqlReader>,
+    read: Instant,
+    generation: u64,
+}
+
+/// The newest snapshot of an endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    known: parking_lot::Mutex<Option<Snapshot>>,
+    /// One reading at a time; whoever waits takes what the one before has read.
+    reading: Mutex<()>,
+}
+
+impl Snapshots {
+    /// The server as it was at most a while ago.
+    pub(super) async fn current(&self, endpoint: &Arc<Endpoint>) -> Result<Snapshot, UpstreamError> {
+        let known = self.known.lock().clone();
+        let Some(snapshot) = known else { return self.refresh(endpoint).await };
+        if snapshot.read.elapsed() > FRESH {
+            let endpoint = Arc::clone(endpoint);
+            tokio::spawn(async move {
+                if let Err(e) = endpoint.snapshots.refresh(&endpoint).await {
+                    tracing::warn!(connection = %endpoint.connection.info.name, "the schema could not be read again: {e}");
+                }
+            });
+        }
+        Ok(snapshot)
+    }
+
+    /// The server as it is now.
+    pub(super) async fn refresh(&self, endpoint: &Endpoint) -> Result<Snapshot, UpstreamError> {
+        let asked = Instant::now();
+        let _one_at_a_time = self.reading.lock().await;
+        let known = self.known.lock().clone();
+        if let Some(known) = known.clone().filter(|known| known.read > asked) {
+            return Ok(known);
+        }
+        let read = Instant::now();
+        let generation = known.map_or(1, |known| known.generation + 1);
+        let (greeting, reader) = read_all(endpoint, generation).await?;
+        let snapshot = Snapshot { greeting, reader: Arc::new(reader), read, generation };
+        *self.known.lock() = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+/// Definitions of views come quoted as the mode says.
+const PLAIN: &str = "SET SESSION sql_mode = ''";
+const SETTINGS: &str = "SELECT @@lower_case_table_names";
+const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
+/// The server's own.
+const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
+const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES ORDER BY 1, 2";
+/// Invisible columns are none of `*`: of such a table nothing is known by place.
+const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS \
+    WHERE EXTRA NOT LIKE '%INVISIBLE%' ORDER BY 1, 2, ORDINAL_POSITION";
+const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES";
+
+async fn read_all(endpoint: &Endpoint, generation: u64) -> Result<(Greeting, Grammar), UpstreamError> {
+    // Results in their oldest form, which all servers have.
+    let Connected { mut packets, greeting, agreed } = upstream::connect(endpoint, Capabilities::default()).await?;
+    let mut left = MOST;
+    let mut ask = async |query: &str| rows_of(&mut packets, agreed, query, &mut left).await;
+    ask(PLAIN).await?;
+    let settings = ask(SETTINGS).await?;
+    let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
+    let views = ask(VIEWS).await?;
+    packets.next = 0;
+    let _gone = packets.write(b"\x01").await;
+    let lower = settings.first().and_then(|row| row.first()).is_some_and(|value| value != "0");
+    let catalogue = build(generation, &tables, &columns, &routines);
+    let made_of = view_columns(&catalogue, &views, &greeting.version, lower);
+    Ok((greeting, Grammar::new(Arc::new(catalogue.with_view_columns(made_of)), lower)))
+}
+
+type Row = Vec<String>;
+
+/// The rows of a query of the gateway's own, as text.
+async fn rows_of(
+    packets: &mut Packets,
+    agreed: Capabilities,
+    query: &str,
+    left: &mut usize,
+) -> Result<Vec<Row>, UpstreamError> {
+    let odd = |e: &dyn std::fmt::Display| UpstreamError::Misbehaved(e.to_string());
+    packets.next = 0;
+    let head: &[u8] = if agreed.has(Capabilities::QUERY_ATTRIBUTES) { b"\x03\0\x01" } else { b"\x03" };
+    packets.write(&[head, query.as_bytes()].concat()).await?;
+    let packet = packets.read(LONGEST).await?;
+    let columns = match codec::upstream::first(&packet, agreed).map_err(|e| odd(&e))? {
+        First::Columns(count) => count,
+        First::Error(_) => return Err(upstream::refused(&packet, agreed)),
+        First::Ok(_) => return Ok(Vec::new()),
+        First::Progress(_) | First::LocalFile(_) => {
+            return Err(odd(&"no rows in answer to a question"));
+        }
+    };
+    for _ in 0..columns {
+        packets.read(LONGEST).await?;
+    }
+    if !agreed.has(Capabilities::DEPRECATE_EOF) {
+        packets.read(LONGEST).await?;
+    }
+    let mut out = Vec::new();
+    loop {
+        let packet = packets.read(LONGEST).await?;
+        if packet.first() == Some(&0xff) {
+            return Err(upstream::refused(&packet, agreed));
+        }
+        if codec::upstream::is_end_of_rows(&packet, agreed) {
+            return Ok(out);
+        }
+        *left = left.checked_sub(packet.len()).ok_or_else(|| odd(&"its schema is too large"))?;
+        let mut r = Reader::new(&packet, "row");
+        let mut row = Vec::new();
+        for _ in 0..columns {
+            let cell = rows::text_cell(&mut r).map_err(|e| odd(&e))?.unwrap_or_default();
+            row.push(String::from_utf8_lossy(cell).into_owned());
+        }
+        out.push(row);
+    }
+}
+
+fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> Catalogue {
+    let mut by_table: BTreeMap<(&str, &str), Vec<Column>> = BTreeMap::new();
+    for row in columns {
+        if let [schema, table, column] = row.as_slice() {
+            let of = by_table.entry((schema, table)).or_default();
+            let number = i16::try_from(of.len() + 1).unwrap_or(i16::MAX);
+            of.push(Column { number, name: column.to_lowercase().into(), type_oid: 0 });
+        }
+    }
+    let relations = (1..).zip(tables).filter_map(|(oid, row)| {
+        let [schema, name, kind] = row.as_slice() else { return None };
+        let kind = if kind.contains("VIEW") { RelationKind::View } else { RelationKind::Table };
+        let columns = by_table.remove(&(schema.as_str(), name.as_str())).unwrap_or_default();
+        Some(Relation { oid, schema: schema.as_str().into(), name: name.as_str().into(), kind, columns })
+    });
+    let relations: Vec<_> = relations.collect();
+    let functions = (1..).zip(routines).filter_map(|(oid, row)| {
+        let [schema, name] = row.as_slice() else { return None };
+        let name: Name = name.to_lowercase().into();
+        Some(Function { oid, schema: schema.as_str().into(), name, volatility: Volatility::Volatile, of_row: false })
+    });
+    Catalogue::new(generation, relations, functions)
+}
+
+/// What each column of a view is made of, read out of the view's definition. A definition that is not understood, or not
+/// shown to the gateway's account, leaves every column made of everything.
+fn view_columns(
+    catalogue: &Catalogue,
+    views: &[Row],
+    version: &str,
+    lower_case_names: bool,
+) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+    let environment = Environment {
+        catalogue: Arc::new(catalogue.clone()),
+        upstream: Upstream::from_greeting(version).unwrap_or_default(),
+        lower_case_names,
+        ..Environment::default()
+    };
+    let mut out = HashMap::new();
+    for row in views {
+        let [schema, name, definition] = row.as_slice() else { continue };
+        let Some(view) = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str())) else { continue };
+        let analysis = mysql::analyse(definition.as_bytes(), &environment);
+        let lineage = analysis.statements.first().and_then(|s| s.lineage.as_ref().filter(|_| s.text.is_some()));
+        for (index, column) in view.columns.iter().enumerate() {
+            let sources = match lineage.map(|l| (l, l.outputs.get(index))) {
+                Some((lineage, Some(Output::Made(sources)))) if lineage.outputs.len() == view.columns.len() => {
+                    sources.clone()
+                }
+                Some((lineage, _)) => lineage.anywhere.clone(),
+                None => everything(catalogue),
+            };
+            out.insert((view.oid, column.number), sources);
+        }
+    }
+    out
+}
+
+/// A view that is not understood may show any column of any table.
+fn everything(catalogue: &Catalogue) -> BTreeSet<SourceColumn> {
+    let tables = catalogue.relations().filter(|r| !OWN.contains(&&*r.schema) && r.kind == RelationKind::Table);
+    tables.map(|r| SourceColumn { schema: r.schema.clone(), table: r.name.clone(), column: None }).collect()
+}

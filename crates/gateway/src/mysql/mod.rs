@@ -1,0 +1,90 @@
+//! MySQL and MariaDB: listener, handshake, upstream.
+mod catalogue;
+mod driver;
+mod handshake;
+mod packets;
+mod upstream;
+
+use crate::{
+    Arrivals, Connection, Services, WhenHeld,
+    accept::{Door, Full},
+    arrivals::Waiting,
+    stream::Stream,
+    tls::TlsError,
+};
+use rustls::{ClientConfig, ServerConfig};
+use std::{io, sync::Arc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+/// One connection's endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) connection: Connection,
+    pub(crate) held: WhenHeld,
+    pub(crate) services: Services,
+    /// TLS towards callers.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// TLS towards the upstream.
+    pub(crate) upstream_tls: Option<Arc<ClientConfig>>,
+    snapshots: catalogue::Snapshots,
+    slots: Arc<Semaphore>,
+}
+
+impl Endpoint {
+    /// An endpoint for a connection; `held`: what becomes of callers whose statements need an approval.
+    ///
+    /// # Errors
+    /// Where TLS towards the upstream cannot be set up.
+    pub fn new(
+        connection: Connection,
+        held: WhenHeld,
+        services: Services,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<Self, TlsError> {
+        let upstream_tls = crate::tls::client(&connection.upstream)?;
+        Ok(Self {
+            slots: Arc::new(Semaphore::new(connection.max_sessions)),
+            connection,
+            held,
+            services,
+            tls,
+            upstream_tls,
+            snapshots: catalogue::Snapshots::default(),
+        })
+    }
+
+    /// Accepts callers until told to stop. Sessions that live go on.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        crate::accept::serve(self, listener, stop).await;
+    }
+}
+
+impl Door for Endpoint {
+    fn name(&self) -> &str {
+        self.connection.info.name.as_str()
+    }
+
+    fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.services.arrivals
+    }
+
+    async fn session(self: Arc<Self>, socket: TcpStream, waiting: Waiting) {
+        let begun = handshake::accept(&self, Stream::Plain(socket)).await;
+        drop(waiting);
+        if let Some(begun) = begun {
+            let (driver, joined) = *begun;
+            crate::relay::run(driver, joined).await;
+        }
+    }
+
+    async fn turn_away(socket: TcpStream, full: Full) -> io::Result<()> {
+        handshake::turn_away(socket, full).await
+    }
+}
