@@ -1,17 +1,11 @@
 //! What MySQL sessions ask of the gateway: texts read on threads with a big stack, fresh schemas, other sessions of the
-//! caller ended, who logs in anew.
-use super::{Endpoint, handshake::Again, upstream};
-use crate::{
-    parked,
-    relay::Driver,
-    services::{Services, now},
-};
+//! caller ended.
+use super::{Endpoint, upstream};
+use crate::{parked, relay::Driver, services::Services};
 use doorward_mysql::{
-    Answer, ClientLogin, Question, Session,
+    Answer, Question, Session,
     facts::{Kill, SqlReader},
-    login::{Expectation, LoginAsk},
     render::Rejection,
-    startup::Login,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,23 +16,15 @@ pub(super) struct MySql {
     endpoint: Arc<Endpoint>,
     /// The caller ([`doorward_model::Principal::id`]).
     who: String,
-    again: Again,
-    changing: Mutex<Option<(ClientLogin, Option<Vec<u8>>)>>,
     reader: Arc<Mutex<Arc<dyn SqlReader>>>,
     /// The number by which the upstream knows the session.
     number: u32,
 }
 
 impl MySql {
-    pub(super) fn new(
-        endpoint: &Arc<Endpoint>,
-        who: String,
-        again: Again,
-        reader: &Arc<dyn SqlReader>,
-        number: u32,
-    ) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, who: String, reader: &Arc<dyn SqlReader>, number: u32) -> Self {
         let reader = Arc::new(Mutex::new(Arc::clone(reader)));
-        Self { endpoint: Arc::clone(endpoint), who, again, changing: Mutex::default(), reader, number }
+        Self { endpoint: Arc::clone(endpoint), who, reader, number }
     }
 
     fn refresh(&self, tell: UnboundedSender<Answer>) {
@@ -63,58 +49,6 @@ impl MySql {
         let name = self.endpoint.connection.info.name.to_string();
         let ended = self.services().registry.end_of(number, &name, &self.who, kill.query_only);
         if ended { Ok(()) } else { Err(unknown()) }
-    }
-
-    fn step(&self, mut ask: LoginAsk, tell: &UnboundedSender<Answer>) {
-        let denied = || Rejection::new(1045, "28000", "Access denied: the caller of a session cannot change");
-        loop {
-            let mut changing = self.changing.lock();
-            let Some((login, database)) = changing.as_mut() else { return };
-            ask = match ask {
-                LoginAsk::Who(who) => {
-                    *database = who.database;
-                    match login.answer(Expectation::Token) {
-                        Ok(next) => next,
-                        Err(_) => LoginAsk::Refuse(denied()),
-                    }
-                }
-                LoginAsk::Send(payload) => {
-                    let _gone = tell.send(Answer::Say(payload));
-                    return;
-                }
-                LoginAsk::Token(token) => {
-                    let database = database.take();
-                    let (identity, who, tell) = (Arc::clone(&self.services().identity), self.who.clone(), tell.clone());
-                    tokio::spawn(async move {
-                        let known = identity.verify(token.expose(), now()).await;
-                        let same = known.is_ok_and(|principal| principal.id() == who);
-                        let _gone = tell.send(Answer::User(if same { Ok(database) } else { Err(denied()) }));
-                    });
-                    return;
-                }
-                LoginAsk::Refuse(rejection) => {
-                    let _gone = tell.send(Answer::User(Err(rejection)));
-                    return;
-                }
-                LoginAsk::Tls | LoginAsk::Proven(_) => {
-                    let _gone = tell.send(Answer::User(Err(denied())));
-                    return;
-                }
-            };
-        }
-    }
-
-    fn change_user(&self, login: Login, tell: &UnboundedSender<Answer>) {
-        let Again { agreed, tls, clear_allowed, nonce } = self.again;
-        let (login, ask) = ClientLogin::again(agreed, nonce, tls, clear_allowed, login);
-        *self.changing.lock() = Some((login, None));
-        self.step(ask, tell);
-    }
-
-    fn login_packet(&self, packet: &[u8], tell: &UnboundedSender<Answer>) {
-        let ask = self.changing.lock().as_mut().map(|(login, _)| login.handle(packet));
-        let odd = || LoginAsk::Refuse(Rejection::new(1043, "08S01", "Bad handshake"));
-        self.step(ask.and_then(Result::ok).unwrap_or_else(odd), tell);
     }
 }
 
@@ -143,8 +77,10 @@ impl Driver for MySql {
             }
             Question::Schema => self.refresh(tell),
             Question::Kill(kill) => drop(tell.send(Answer::Killed(self.kill(kill)))),
-            Question::ChangeUser(login) => self.change_user(login, &tell),
-            Question::LoginPacket(packet) => self.login_packet(&packet, &tell),
+            // The token would come among the bytes of the session, which are recorded.
+            Question::ChangeUser(_) | Question::LoginPacket(_) => {
+                let _gone = tell.send(Answer::User(Err(Rejection::not_offered("COM_CHANGE_USER: connect anew"))));
+            }
         }
         Ok(())
     }

@@ -179,8 +179,7 @@ impl Arrival {
             limits: doorward_mysql::Limits::default(),
         });
         session.handle_reader(Arc::clone(&snapshot.reader));
-        let again = Again { agreed: login.agreed(), tls, clear_allowed, nonce: greeting.nonce };
-        let driver = MySql::new(&self.endpoint, who, again, &snapshot.reader, theirs.connection);
+        let driver = MySql::new(&self.endpoint, who, &snapshot.reader, theirs.connection);
         let joined = Joined {
             id: self.admission.id,
             client: std::mem::replace(&mut self.client.stream, Stream::Detached),
@@ -330,13 +329,4 @@ impl Arrival {
         }
         self.endpoint.services.registry.remove(self.admission.id, Some(self.number));
     }
-}
-
-/// What a log-in of `COM_CHANGE_USER` goes by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Again {
-    pub(super) agreed: Capabilities,
-    pub(super) tls: bool,
-    pub(super) clear_allowed: bool,
-    pub(super) nonce: Nonce,
 }
