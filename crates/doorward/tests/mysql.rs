@@ -5,8 +5,8 @@ mod common;
 use common::{DOORWARD, Issuer, doorward};
 use doorward_testkit::{Gateway, MySql, MySqlRelease, free_port};
 use std::{
-    io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -164,12 +164,34 @@ fn waits_for_people(w: &World) {
     assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "closed");
 }
 
+/// Bytes that are no log-in, or the beginning of one, and a text that is read on another thread.
+fn odd_callers_are_in_nobodys_way(w: &World) {
+    let mut silent = Vec::new();
+    for junk in
+        [&b""[..], b"\0", b"\xff\xff\xff\x01", b"\x05\0\0\x07hello", b"\x20\0\0\x01\0", b"GET / HTTP/1.1\r\n\r\n"]
+    {
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, w.port)).unwrap();
+        let mut head = [0; 5];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(head[3..], [0, 10], "a greeting");
+        client.write_all(junk).unwrap();
+        silent.push(client);
+    }
+    let agent = w.token("ci-bot", "agents");
+    let long = format!("select name, '{}' from products where id = 2", "x".repeat(40_000));
+    let said = w.input(&agent, &long);
+    assert!(said.starts_with("thing 2\txxx") && said.len() > 40_000, "{}", said.get(..200).unwrap_or(&said));
+    let said = w.run(&agent, "kill 4000000000");
+    assert!(said.contains("ERROR 1094") || said.contains("ERROR 1142"), "{said}");
+}
+
 #[test]
 fn agents_use_mysql_and_mariadb() {
     for release in MySqlRelease::ALL {
         let w = World::start(release);
         reads_and_refuses(&w);
         waits_for_people(&w);
+        odd_callers_are_in_nobodys_way(&w);
         let (ok, said) = w.doorward("", &["audit", "verify"]);
         assert!(ok, "{said}");
     }
