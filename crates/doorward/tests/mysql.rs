@@ -182,7 +182,31 @@ fn odd_callers_are_in_nobodys_way(w: &World) {
     let said = w.input(&agent, &long);
     assert!(said.starts_with("thing 2\txxx") && said.len() > 40_000, "{}", said.get(..200).unwrap_or(&said));
     let said = w.run(&agent, "kill 4000000000");
-    assert!(said.contains("ERROR 1094") || said.contains("ERROR 1142"), "{said}");
+    assert!(said.contains("ERROR 1094"), "{said}");
+    for sql in ["show processlist", "select * from information_schema.processlist", "select * from mysql.user"] {
+        let said = w.run(&agent, sql);
+        assert!(said.contains("ERROR 1142"), "{sql}: {said}");
+    }
+}
+
+/// Ctrl-C at the client is `KILL QUERY` with the number that the gateway gave it, on another connection.
+fn control_c_ends_a_statement(w: &World) {
+    let endless = "select count(*) from information_schema.columns a, information_schema.columns b, \
+        information_schema.columns c, information_schema.columns d";
+    let mut client = w.client(&w.token("ci-bot", "agents"));
+    client.args(["-e", endless]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = client.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let begun = Instant::now();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(20) && !out.status.success(), "{said}");
+    let end = Instant::now() + Duration::from_secs(10);
+    while w.server.query("select count(*) from information_schema.processlist where info like '%columns%d%' and id <> connection_id()").unwrap() != "0" {
+        assert!(Instant::now() < end, "it goes on at the server");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]
@@ -192,6 +216,7 @@ fn agents_use_mysql_and_mariadb() {
         reads_and_refuses(&w);
         waits_for_people(&w);
         odd_callers_are_in_nobodys_way(&w);
+        control_c_ends_a_statement(&w);
         let (ok, said) = w.doorward("", &["audit", "verify"]);
         assert!(ok, "{said}");
     }

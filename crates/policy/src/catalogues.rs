@@ -98,13 +98,75 @@ const HARMLESS: &[&str] = &[
 /// Views of `information_schema` that show options, which may hold passwords.
 const WITH_OPTIONS: &[&str] = &["user_mapping_options", "foreign_server_options", "foreign_table_options"];
 
-/// Whether a schema belongs to the server itself.
-pub(crate) fn is_system(schema: &str) -> bool {
-    matches!(schema, "pg_catalog" | "information_schema" | "pg_toast")
+/// Views of MySQL's and MariaDB's `information_schema` that describe objects. What is not on the list counts as sensitive:
+/// `processlist`, `innodb_trx`, `query_cache_info` (statements of others), `column_statistics` (values), `user_variables`,
+/// `optimizer_trace`, `profiling`, and what plugins add.
+///
+/// Source: MySQL 9, "INFORMATION_SCHEMA Tables"; MariaDB, "Information Schema Tables".
+const MYSQL_HARMLESS: &[&str] = &[
+    "all_plugins",
+    "administrable_role_authorizations",
+    "applicable_roles",
+    "character_sets",
+    "check_constraints",
+    "collation_character_set_applicability",
+    "collations",
+    "column_privileges",
+    "columns",
+    "columns_extensions",
+    "enabled_roles",
+    "engines",
+    "events",
+    "geometry_columns",
+    "key_column_usage",
+    "key_period_usage",
+    "keywords",
+    "parameters",
+    "partitions",
+    "periods",
+    "plugins",
+    "referential_constraints",
+    "role_column_grants",
+    "role_routine_grants",
+    "role_table_grants",
+    "routines",
+    "schema_privileges",
+    "schemata",
+    "schemata_extensions",
+    "sequences",
+    "spatial_ref_sys",
+    "sql_functions",
+    "st_geometry_columns",
+    "st_spatial_reference_systems",
+    "st_units_of_measure",
+    "statistics",
+    "table_constraints",
+    "table_constraints_extensions",
+    "table_privileges",
+    "tables",
+    "tables_extensions",
+    "tablespaces",
+    "triggers",
+    "user_privileges",
+    "view_routine_usage",
+    "view_table_usage",
+    "views",
+];
+
+/// Whether a schema belongs to the server itself; `kind`: of the connection.
+pub(crate) fn is_system(kind: &str, schema: &str) -> bool {
+    match kind {
+        "mysql" => matches!(schema, "information_schema" | "mysql" | "performance_schema" | "sys"),
+        _ => matches!(schema, "pg_catalog" | "information_schema" | "pg_toast"),
+    }
 }
 
 /// The tag that a relation has for what it is: `catalog`, `catalog_sensitive` or `temporary`.
-pub(crate) fn tag(schema: &str, name: &str) -> Option<&'static str> {
+pub(crate) fn tag(kind: &str, schema: &str, name: &str) -> Option<&'static str> {
+    if kind == "mysql" && is_system(kind, schema) {
+        let is_harmless = schema == "information_schema" && MYSQL_HARMLESS.contains(&name);
+        return Some(if is_harmless { "catalog" } else { "catalog_sensitive" });
+    }
     match schema {
         "pg_catalog" if HARMLESS.contains(&name) => Some("catalog"),
         "information_schema" if !WITH_OPTIONS.contains(&name) && !name.starts_with("_pg_") => Some("catalog"),

@@ -186,7 +186,7 @@ pub(crate) fn tags(c: &ConnectionInfo, resource: &Resource) -> BTreeSet<String> 
         | Resource::DataType { .. }
         | Resource::Opaque { .. } => None,
     };
-    tags.extend(relation.and_then(|(schema, name)| catalogues::tag(schema, name)).map(ToOwned::to_owned));
+    tags.extend(relation.and_then(|(schema, name)| catalogues::tag(&c.kind, schema, name)).map(ToOwned::to_owned));
     tags
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn of_resource(c: &ConnectionInfo, resource: &Resource) -> Option<Vec
             parents.extend(schema_and_database(c, schema));
             let mut attributes = owned(&[("schema", schema), ("name", name)]);
             attributes.push(("tags".to_owned(), set(tags(c, resource))));
-            let system = RestrictedExpression::new_bool(catalogues::is_system(schema));
+            let system = RestrictedExpression::new_bool(catalogues::is_system(&c.kind, schema));
             attributes.push(("system".to_owned(), system));
             attributes
         }

@@ -2,7 +2,7 @@
 //!
 //! Known limit: a session's own temporary tables are asked for like tables of their database.
 use crate::facts::{self, Environment, Meaning, SqlReader, Unreadable};
-use doorward_model::Name;
+use doorward_model::{Access, Action, Facts, Name, Resource};
 use doorward_sql::{
     Analysis, Catalogue, Effect, Output, Reference, SourceColumn, Statement,
     mysql::{self, SqlMode, Upstream, readable_charset},
@@ -74,11 +74,15 @@ impl SqlReader for Grammar {
 }
 
 fn meaning(text: &str, analysis: &Analysis) -> Meaning {
-    Meaning {
-        text: text.into(),
-        facts: Arc::clone(&analysis.facts),
-        statements: analysis.statements.iter().map(statement).collect(),
-    }
+    // KILL goes by our numbers, to sessions of the same caller alone, and never upstream: as Ctrl-C is everybody's.
+    let facts = match analysis.statements.as_slice() {
+        [only] if only.kill.is_some() => {
+            let connect = Access::new(Action::Connect, Resource::Connection);
+            Arc::new(Facts::new(&analysis.facts.command, 1, vec![connect]))
+        }
+        _ => Arc::clone(&analysis.facts),
+    };
+    Meaning { text: text.into(), facts, statements: analysis.statements.iter().map(statement).collect() }
 }
 
 fn statement(s: &Statement) -> facts::Statement {
