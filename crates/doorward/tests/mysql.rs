@@ -183,7 +183,13 @@ fn odd_callers_are_in_nobodys_way(w: &World) {
     assert!(said.starts_with("thing 2\txxx") && said.len() > 40_000, "{}", said.get(..200).unwrap_or(&said));
     let said = w.run(&agent, "kill 4000000000");
     assert!(said.contains("ERROR 1094"), "{said}");
-    for sql in ["show processlist", "select * from information_schema.processlist", "select * from mysql.user"] {
+    for sql in [
+        "show processlist",
+        "select * from information_schema.processlist",
+        "select * from mysql.user",
+        "show grants",
+        "show grants for current_user()",
+    ] {
         let said = w.run(&agent, sql);
         assert!(said.contains("ERROR 1142"), "{sql}: {said}");
     }

@@ -139,18 +139,13 @@ impl Parser<'_> {
         self.replication_and_engines()
     }
 
+    /// MariaDB shows the hash of the password with them, and the account is the gateway's.
     fn show_grants(&mut self) -> Parsed<()> {
+        self.reads_catalogue("mysql", "user");
         if !self.eat("FOR") {
-            self.connect();
             return Ok(());
         }
-        let own = self.is("CURRENT_USER");
         self.account()?;
-        if own {
-            self.connect();
-        } else {
-            self.reads_catalogue("mysql", "user");
-        }
         if self.eat("USING") {
             self.list(Self::account)?;
         }
