@@ -35,6 +35,7 @@ OWN_VALUES = [
     (re.compile(r"\be2e-(made-)?[bcdfghjklmnpqrstvwxz2-9]{5}\b"), "GENERATED"),
     (re.compile(r"kube-api-access-[a-z0-9]{5}\b"), "kube-api-access"),
     (re.compile(r'"\d+m?s"'), '"AGE"'),
+    (re.compile(r"current: \d+"), "current: V"),
 ]
 CONTENT = {
     "json": ("application/json-patch+json", '[{"op":"add","path":"/metadata/labels/j","value":"1"}]'),
@@ -258,6 +259,17 @@ def compare(call, direct, gateway):
     return out
 
 
+def differences_of(call, sides, answers, apart=False):
+    """What differs, also when it is asked once more: answers to the same GET are not always the same, with or without a
+    gateway (bookmarks at the end of a watch, the order of what came at once)."""
+    found = compare(call, *answers)
+    for _ in range(3):
+        if not found or not call["call"].startswith("GET "):
+            break
+        found = compare(call, *(side.ask(call, apart) for side in sides))
+    return found
+
+
 def main():
     data = yaml.safe_load((Path(__file__).resolve().parent / "calls.yaml").read_text())
     sides = [Side("DIRECT", "a"), Side("GATEWAY", "b")]
@@ -268,13 +280,13 @@ def main():
     last = [c for c in calls if c.get("last")]
     differences = []
     for call in [c for c in calls if not c.get("slow") and not c.get("last")]:
-        differences += compare(call, *(side.ask(call) for side in sides))
+        differences += differences_of(call, sides, [side.ask(call) for side in sides])
     with ThreadPoolExecutor(32) as pool:
         asked = [(call, [pool.submit(side.ask, call, True) for side in sides]) for call in slow]
         for call, answers in asked:
-            differences += compare(call, *(answer.result() for answer in answers))
+            differences += differences_of(call, sides, [answer.result() for answer in answers], True)
     for call in last:
-        differences += compare(call, *(side.ask(call) for side in sides))
+        differences += differences_of(call, sides, [side.ask(call) for side in sides])
     for line in differences:
         print(line)
     print(f"{len(calls)} calls compared, {len(known)} of them known to differ; {len(differences)} differences")
