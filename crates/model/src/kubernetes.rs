@@ -39,8 +39,9 @@ impl ApiObject {
 /// Fields that are hidden from whoever may not reveal them without being named anywhere: kind and JSONPath.
 pub const SECRET_FIELDS: [(&str, &str); 2] = [("secrets", "$.data[*]"), ("secrets", "$.stringData[*]")];
 
-/// What of a pod matters for safety (Pod Security Standards).
+/// What of a pod matters for safety (Pod Security Standards). Audit logs of earlier versions know less of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PodSpec {
     /// A container is privileged (`securityContext.privileged`).
     pub privileged: bool,
@@ -78,4 +79,15 @@ pub struct Pod {
     pub object: ApiObject,
     /// Its specification.
     pub spec: PodSpec,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_earlier_versions_wrote_is_read() {
+        let spec: PodSpec = serde_json::from_str("{\"privileged\": true}").unwrap();
+        assert!(spec.privileged && spec.commands.is_empty() && spec.programs.is_empty());
+    }
 }
