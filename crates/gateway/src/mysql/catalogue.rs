@@ -104,7 +104,9 @@ async fn read_all(endpoint: &Endpoint, generation: u64) -> Result<(Greeting, Gra
     let views = ask(VIEWS).await?;
     packets.next = 0;
     let _gone = packets.write(b"\x01").await;
-    let lower = settings.first().and_then(|row| row.first()).is_some_and(|value| value != "0");
+    // Whether names differ in their case decides what they mean.
+    let setting = settings.first().and_then(|row| row.first());
+    let lower = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))? != "0";
     let catalogue = build(generation, &tables, &columns, &routines);
     let made_of = view_columns(&catalogue, &views, &greeting.version, lower);
     Ok((greeting, Grammar::new(Arc::new(catalogue.with_view_columns(made_of)), lower)))
@@ -182,8 +184,8 @@ fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> 
     Catalogue::new(generation, relations, functions)
 }
 
-/// What each column of a view is made of, read out of the view's definition. A definition that is not understood, or not
-/// shown to the gateway's account, leaves every column made of everything.
+/// What each column of a view is made of, read out of the view's definition. Of a definition that is not understood, or
+/// not shown to the gateway's account, there is nothing: whoever asks takes its columns for made of everything.
 fn view_columns(
     catalogue: &Catalogue,
     views: &[Row],
@@ -203,21 +205,13 @@ fn view_columns(
         let analysis = mysql::analyse(definition.as_bytes(), &environment);
         let lineage = analysis.statements.first().and_then(|s| s.lineage.as_ref().filter(|_| s.text.is_some()));
         for (index, column) in view.columns.iter().enumerate() {
-            let sources = match lineage.map(|l| (l, l.outputs.get(index))) {
-                Some((lineage, Some(Output::Made(sources)))) if lineage.outputs.len() == view.columns.len() => {
-                    sources.clone()
-                }
-                Some((lineage, _)) => lineage.anywhere.clone(),
-                None => everything(catalogue),
+            let Some(lineage) = lineage else { continue };
+            let sources = match lineage.outputs.get(index) {
+                Some(Output::Made(sources)) if lineage.outputs.len() == view.columns.len() => sources.clone(),
+                Some(Output::Made(_) | Output::Star) | None => lineage.anywhere.clone(),
             };
             out.insert((view.oid, column.number), sources);
         }
     }
     out
-}
-
-/// A view that is not understood may show any column of any table.
-fn everything(catalogue: &Catalogue) -> BTreeSet<SourceColumn> {
-    let tables = catalogue.relations().filter(|r| !OWN.contains(&&*r.schema) && r.kind == RelationKind::Table);
-    tables.map(|r| SourceColumn { schema: r.schema.clone(), table: r.name.clone(), column: None }).collect()
 }

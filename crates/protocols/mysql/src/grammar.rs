@@ -4,13 +4,16 @@
 use crate::facts::{self, Environment, Meaning, SqlReader, Unreadable};
 use doorward_model::{Access, Action, Facts, Name, Resource};
 use doorward_sql::{
-    Analysis, Catalogue, Effect, Output, Reference, SourceColumn, Statement,
+    Analysis, Catalogue, Effect, Output, Reference, Relation, RelationKind, SourceColumn, Statement,
     mysql::{self, SqlMode, Upstream, readable_charset},
 };
 use std::sync::Arc;
 
 /// Texts longer than this are read elsewhere, in bytes.
 const INLINE: usize = 16 * 1024;
+
+/// Schemas of the server itself.
+const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
 /// Reads texts by the grammar of the upstream in use.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ impl Grammar {
     /// A reader that knows these tables; `lower_case_names` where `lower_case_table_names` is not 0.
     pub const fn new(catalogue: Arc<Catalogue>, lower_case_names: bool) -> Self {
         Self { catalogue, lower_case_names }
+    }
+
+    fn everything(&self) -> Vec<facts::SourceColumn> {
+        let tables = self.catalogue.relations();
+        let tables = tables.filter(|r| r.kind == RelationKind::Table && !OWN.contains(&&*r.schema));
+        tables.map(|r| facts::SourceColumn { schema: r.schema.clone(), table: r.name.clone(), column: None }).collect()
     }
 
     fn environment(&self, environment: &Environment) -> Result<mysql::Environment, Unreadable> {
@@ -64,12 +73,15 @@ impl SqlReader for Grammar {
     }
 
     fn behind(&self, schema: &str, view: &str, column: &str) -> Vec<facts::SourceColumn> {
-        let made_of = self.catalogue.named(schema, view).and_then(|relation| {
-            let of = |name: &str| relation.columns.iter().find(|c| *c.name == *name);
-            let column = of(column).or_else(|| of(&column.to_lowercase()))?;
-            self.catalogue.view_column(relation.oid, column.number)
-        });
-        made_of.into_iter().flatten().map(source).collect()
+        let is_view = |r: &&Relation| r.kind == RelationKind::View && !OWN.contains(&schema);
+        let Some(view) = self.catalogue.named(schema, view).filter(is_view) else { return Vec::new() };
+        let of = |name: &str| view.columns.iter().find(|c| *c.name == *name);
+        let column = of(column).or_else(|| of(&column.to_lowercase()));
+        match column.and_then(|column| self.catalogue.view_column(view.oid, column.number)) {
+            Some(made_of) => made_of.iter().map(source).collect(),
+            // INVARIANT: of what a view is made that is not known, it may be any column of any table.
+            None => self.everything(),
+        }
     }
 }
 
