@@ -164,6 +164,24 @@ fn waits_for_people(w: &World) {
     assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "closed");
 }
 
+/// A view that somebody else makes while a session lives shows it no more than what it is made of.
+fn views_of_others_are_not_trusted(w: &World) {
+    let mut client = w.client(&w.token("ann", "analysts"));
+    client.arg("--force").arg("--unbuffered");
+    client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = client.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"select id from customers where id = 1;\n").unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    w.server.exec("create view late as select id as n, ssn as x from customers").unwrap();
+    input.write_all(b"select left(x, 3) from late;\nselect x from late;\n").unwrap();
+    drop(input);
+    let out = child.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(said.starts_with("1\n") && !said.contains("078"), "{said}");
+    w.server.exec("drop view late").unwrap();
+}
+
 /// Bytes that are no log-in, or the beginning of one, and a text that is read on another thread.
 fn odd_callers_are_in_nobodys_way(w: &World) {
     let mut silent = Vec::new();
@@ -221,6 +239,7 @@ fn agents_use_mysql_and_mariadb() {
         let w = World::start(release);
         reads_and_refuses(&w);
         waits_for_people(&w);
+        views_of_others_are_not_trusted(&w);
         odd_callers_are_in_nobodys_way(&w);
         control_c_ends_a_statement(&w);
         let (ok, said) = w.doorward("", &["audit", "verify"]);

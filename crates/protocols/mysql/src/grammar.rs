@@ -4,7 +4,7 @@
 use crate::facts::{self, Environment, Meaning, SqlReader, Unreadable};
 use doorward_model::{Access, Action, Facts, Name, Resource};
 use doorward_sql::{
-    Analysis, Catalogue, Effect, Output, Reference, Relation, RelationKind, SourceColumn, Statement,
+    Analysis, Catalogue, Effect, Output, Reference, RelationKind, SourceColumn, Statement,
     mysql::{self, SqlMode, Upstream, readable_charset},
 };
 use std::sync::Arc;
@@ -73,8 +73,14 @@ impl SqlReader for Grammar {
     }
 
     fn behind(&self, schema: &str, view: &str, column: &str) -> Vec<facts::SourceColumn> {
-        let is_view = |r: &&Relation| r.kind == RelationKind::View && !OWN.contains(&schema);
-        let Some(view) = self.catalogue.named(schema, view).filter(is_view) else { return Vec::new() };
+        if OWN.contains(&schema) || schema == "pg_temp" {
+            return Vec::new();
+        }
+        // INVARIANT: what is not known may be a view that others have made since.
+        let Some(view) = self.catalogue.named(schema, view) else { return self.everything() };
+        if view.kind != RelationKind::View {
+            return Vec::new();
+        }
         let of = |name: &str| view.columns.iter().find(|c| *c.name == *name);
         let column = of(column).or_else(|| of(&column.to_lowercase()));
         match column.and_then(|column| self.catalogue.view_column(view.oid, column.number)) {

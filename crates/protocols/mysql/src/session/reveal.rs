@@ -70,8 +70,12 @@ impl Session {
         // text is another, and either is enough to hide it.
         let origin = (!column.org_table.is_empty() && !column.org_name.is_empty())
             .then(|| {
-                let (schema, table) = (name(column.schema), name(column.org_table));
-                self.source_rule(&SourceColumn { schema, table, column: Some(name(column.org_name)) }, now)
+                let (schema, table, column) = (name(column.schema), name(column.org_table), name(column.org_name));
+                // Servers name derived tables as well; what the text reads is judged by its lineage.
+                if self.reader.columns(&schema, &table).is_none() {
+                    return self.column_rule(&schema, &table, &column, now);
+                }
+                self.source_rule(&SourceColumn { schema, table, column: Some(column) }, now)
             })
             .flatten();
         let computed = column.org_name.is_empty();
