@@ -25,6 +25,7 @@ pub mod postgres;
 mod registry;
 mod relay;
 mod services;
+mod snapshots;
 pub mod ssh;
 mod stream;
 pub mod tls;

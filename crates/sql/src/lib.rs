@@ -20,11 +20,13 @@
 //! - Lineage does not count what only filters, joins, groups or sorts (inference).
 //! - GRANT on anything but relations names `?` and is opaque too: the binding hides the names.
 //! - Bodies of functions in other languages than SQL, and of DO, are opaque.
+mod cache;
 mod catalogue;
 mod meaning;
 pub mod mysql;
 pub mod postgres;
 
+pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Relation, RelationKind, Volatility};
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Reference, SourceColumn, SqlError, Statement,

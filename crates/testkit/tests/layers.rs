@@ -16,13 +16,14 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-record", 2),
     ("doorward-store", 2),
     ("doorward-identity", 2),
-    ("doorward-postgres", 2),
-    ("doorward-mysql", 2),
-    ("doorward-ssh", 2),
-    ("doorward-kubernetes", 2),
-    ("doorward-gateway", 3),
-    ("doorward-control", 4),
-    ("doorward", 5),
+    ("doorward-sql-session", 2),
+    ("doorward-postgres", 3),
+    ("doorward-mysql", 3),
+    ("doorward-ssh", 3),
+    ("doorward-kubernetes", 3),
+    ("doorward-gateway", 4),
+    ("doorward-control", 5),
+    ("doorward", 6),
     ("doorward-testkit", 9),
 ];
 
@@ -103,7 +104,7 @@ fn gateway_and_control_do_not_know_each_other() -> Result<()> {
 #[test]
 fn protocols_are_pure() -> Result<()> {
     let protocols = ["doorward-postgres", "doorward-mysql", "doorward-ssh", "doorward-kubernetes"];
-    for protocol in protocols {
+    for protocol in protocols.into_iter().chain(["doorward-sql-session"]) {
         let used = of(protocol)?;
         for banned in BANNED_IN_PROTOCOLS {
             assert!(!used.contains(&(*banned).to_owned()), "{protocol} imports {banned}");

@@ -4,11 +4,11 @@ use super::{
     packets::Packets,
     upstream::{self, Connected, UpstreamError},
 };
+use crate::snapshots::{Snapshots, Source, fingerprint};
 use doorward_model::Name;
 use doorward_mysql::{
     Capabilities,
     codec::{self, rows, upstream::First},
-    facts::SqlReader,
     grammar::Grammar,
     startup::Greeting,
 };
@@ -19,13 +19,10 @@ use doorward_sql::{
 use doorward_wire::Reader;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    future::Future,
     sync::Arc,
-    time::{Duration, Instant},
 };
-use tokio::sync::Mutex;
 
-/// A snapshot older than this is renewed behind the next session's back.
-const FRESH: Duration = Duration::from_secs(30);
 /// The longest packet of an answer to a question of the gateway's own, in bytes.
 const LONGEST: usize = 1 << 20;
 /// How much it may be in all, in bytes.
@@ -33,51 +30,52 @@ const MOST: usize = 256 << 20;
 
 /// A server as new sessions find it.
 #[derive(Clone, Debug)]
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     pub(super) greeting: Greeting,
-    pub(super) reader: Arc<dyn SqlReader>,
-    read: Instant,
-    generation: u64,
+    pub(super) reader: Arc<Grammar>,
 }
 
-/// The newest snapshot of an endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshots {
-    known: parking_lot::Mutex<Option<Snapshot>>,
-    /// One reading at a time; whoever waits takes what the one before has read.
-    reading: Mutex<()>,
+/// What a server says of itself.
+pub(crate) struct Raw {
+    greeting: Greeting,
+    lower_case_names: bool,
+    tables: Vec<Row>,
+    columns: Vec<Row>,
+    routines: Vec<Row>,
+    views: Vec<Row>,
 }
 
-impl Snapshots {
-    /// The server as it was at most a while ago.
-    pub(super) async fn current(&self, endpoint: &Arc<Endpoint>) -> Result<Snapshot, UpstreamError> {
-        let known = self.known.lock().clone();
-        let Some(snapshot) = known else { return self.refresh(endpoint).await };
-        if snapshot.read.elapsed() > FRESH {
-            let endpoint = Arc::clone(endpoint);
-            tokio::spawn(async move {
-                if let Err(e) = endpoint.snapshots.refresh(&endpoint).await {
-                    tracing::warn!(connection = %endpoint.connection.info.name, "the schema could not be read again: {e}");
-                }
-            });
-        }
-        Ok(snapshot)
+impl Source for Endpoint {
+    type Raw = Raw;
+    type Snapshot = Snapshot;
+    type Error = UpstreamError;
+
+    fn snapshots(&self) -> &Snapshots<Snapshot> {
+        &self.snapshots
     }
 
-    /// The server as it is now.
-    pub(super) async fn refresh(&self, endpoint: &Endpoint) -> Result<Snapshot, UpstreamError> {
-        let asked = Instant::now();
-        let _one_at_a_time = self.reading.lock().await;
-        let known = self.known.lock().clone();
-        if let Some(known) = known.clone().filter(|known| known.read > asked) {
-            return Ok(known);
-        }
-        let read = Instant::now();
-        let generation = known.map_or(1, |known| known.generation + 1);
-        let (greeting, reader) = read_all(endpoint, generation).await?;
-        let snapshot = Snapshot { greeting, reader: Arc::new(reader), read, generation };
-        *self.known.lock() = Some(snapshot.clone());
-        Ok(snapshot)
+    fn connection(&self) -> &str {
+        self.connection.info.name.as_str()
+    }
+
+    /// There is one part: a session reaches all databases.
+    fn read(&self, _: &str) -> impl Future<Output = Result<Raw, UpstreamError>> + Send {
+        read_all(self)
+    }
+
+    fn fingerprint(raw: &Raw) -> u64 {
+        let Raw { greeting, lower_case_names, tables, columns, routines, views } = raw;
+        let Greeting { version, capabilities, .. } = greeting;
+        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views))
+    }
+
+    fn build(&self, raw: Raw, generation: u64) -> Snapshot {
+        let Raw { greeting, lower_case_names, tables, columns, routines, views } = raw;
+        let catalogue = build(generation, &tables, &columns, &routines);
+        let made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
+        let catalogue = Arc::new(catalogue.with_view_columns(made_of));
+        let reader = Grammar::new(catalogue, lower_case_names, Arc::clone(&self.cache));
+        Snapshot { greeting, reader: Arc::new(reader) }
     }
 }
 
@@ -93,7 +91,7 @@ const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM informa
     WHERE EXTRA NOT LIKE '%INVISIBLE%' ORDER BY 1, 2, ORDINAL_POSITION";
 const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES";
 
-async fn read_all(endpoint: &Endpoint, generation: u64) -> Result<(Greeting, Grammar), UpstreamError> {
+async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     // Results in their oldest form, which all servers have.
     let Connected { mut packets, greeting, agreed } = upstream::connect(endpoint, Capabilities::default()).await?;
     let mut left = MOST;
@@ -106,10 +104,8 @@ async fn read_all(endpoint: &Endpoint, generation: u64) -> Result<(Greeting, Gra
     let _gone = packets.write(b"\x01").await;
     // Whether names differ in their case decides what they mean.
     let setting = settings.first().and_then(|row| row.first());
-    let lower = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))? != "0";
-    let catalogue = build(generation, &tables, &columns, &routines);
-    let made_of = view_columns(&catalogue, &views, &greeting.version, lower);
-    Ok((greeting, Grammar::new(Arc::new(catalogue.with_view_columns(made_of)), lower)))
+    let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
+    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views })
 }
 
 type Row = Vec<String>;

@@ -1,12 +1,8 @@
 //! What MySQL sessions ask of the gateway: texts read on threads with a big stack, fresh schemas, other sessions of the
 //! caller ended.
 use super::{Endpoint, upstream};
-use crate::{parked, relay::Driver, services::Services};
-use doorward_mysql::{
-    Answer, Question, Session,
-    facts::{Kill, SqlReader},
-    render::Rejection,
-};
+use crate::{parked, relay::Driver, services::Services, snapshots};
+use doorward_mysql::{Answer, Question, Session, facts::Kill, grammar::Grammar, render::Rejection};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,13 +12,13 @@ pub(super) struct MySql {
     endpoint: Arc<Endpoint>,
     /// The caller ([`doorward_model::Principal::id`]).
     who: String,
-    reader: Arc<Mutex<Arc<dyn SqlReader>>>,
+    reader: Arc<Mutex<Arc<Grammar>>>,
     /// The number by which the upstream knows the session.
     number: u32,
 }
 
 impl MySql {
-    pub(super) fn new(endpoint: &Arc<Endpoint>, who: String, reader: &Arc<dyn SqlReader>, number: u32) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, who: String, reader: &Arc<Grammar>, number: u32) -> Self {
         let reader = Arc::new(Mutex::new(Arc::clone(reader)));
         Self { endpoint: Arc::clone(endpoint), who, reader, number }
     }
@@ -30,7 +26,7 @@ impl MySql {
     fn refresh(&self, tell: UnboundedSender<Answer>) {
         let (endpoint, reader) = (Arc::clone(&self.endpoint), Arc::clone(&self.reader));
         tokio::spawn(async move {
-            match endpoint.snapshots.refresh(&endpoint).await {
+            match snapshots::refresh(&*endpoint, "").await {
                 Ok(snapshot) => {
                     *reader.lock() = Arc::clone(&snapshot.reader);
                     let _gone = tell.send(Answer::Reader(snapshot.reader));

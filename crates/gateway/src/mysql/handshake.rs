@@ -12,6 +12,7 @@ use crate::{
     connection::WhenHeld,
     relay::Joined,
     services::now,
+    snapshots,
     stream::Stream,
 };
 use doorward_enforce::{AuditUnavailable, Refusal};
@@ -128,7 +129,7 @@ pub(super) async fn turn_away(socket: TcpStream, full: Full) -> io::Result<()> {
 
 impl Arrival {
     async fn run(&mut self) -> Result<Begun, Rejected> {
-        let snapshot = self.endpoint.snapshots.current(&self.endpoint).await?;
+        let snapshot = snapshots::current(&self.endpoint, "").await?;
         let greeting = self.greet(&snapshot.greeting).await?;
         let clear_allowed = self.admission.peer.ip().is_loopback();
         let mut login = ClientLogin::new(&greeting, clear_allowed);
@@ -153,7 +154,7 @@ impl Arrival {
         let Connected { packets, greeting: theirs, agreed } = upstream::connect(&self.endpoint, login.agreed()).await?;
         if theirs.version != snapshot.greeting.version {
             let message = "the database server is another one than a moment ago: connect again";
-            let _later = self.endpoint.snapshots.refresh(&self.endpoint).await;
+            let _later = snapshots::refresh(&*self.endpoint, "").await;
             return Err(Rejected::new("upstream", 2013, "HY000", message));
         }
         let Some(recording) = self.recording.take() else {
@@ -165,7 +166,7 @@ impl Arrival {
             WhenHeld::Wait => Hold::Wait,
             WhenHeld::Retry => Hold::Retry(Arc::clone(&services.parked)),
         };
-        let mut session = Session::new(SessionParts {
+        let session = Session::new(SessionParts {
             enforcer,
             detector: Arc::clone(&services.detector),
             masker: Arc::clone(&services.masker),
@@ -178,7 +179,6 @@ impl Arrival {
             hold,
             limits: doorward_mysql::Limits::default(),
         });
-        session.handle_reader(Arc::clone(&snapshot.reader));
         let driver = MySql::new(&self.endpoint, who, &snapshot.reader, theirs.connection);
         let joined = Joined {
             id: self.admission.id,

@@ -9,9 +9,11 @@ use crate::{
     Arrivals, Connection, Services, WhenHeld,
     accept::{Door, Full},
     arrivals::Waiting,
+    snapshots::Snapshots,
     stream::Stream,
     tls::TlsError,
 };
+use doorward_sql::mysql::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
 use tokio::{
@@ -29,7 +31,8 @@ pub struct Endpoint {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// TLS towards the upstream.
     pub(crate) upstream_tls: Option<Arc<ClientConfig>>,
-    snapshots: catalogue::Snapshots,
+    snapshots: Snapshots<catalogue::Snapshot>,
+    cache: Arc<AnalysisCache>,
     slots: Arc<Semaphore>,
 }
 
@@ -52,7 +55,8 @@ impl Endpoint {
             services,
             tls,
             upstream_tls,
-            snapshots: catalogue::Snapshots::default(),
+            snapshots: Snapshots::default(),
+            cache: Arc::new(AnalysisCache::new(16_384, 64 << 20)),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Snapshots of a database's schema, read through the gateway's own log-in.
 use super::{Endpoint, upstream};
+use crate::snapshots::{Snapshots, Source, fingerprint};
 use bytes::BytesMut;
 use doorward_model::Name;
 use doorward_postgres::{
@@ -12,15 +13,10 @@ use doorward_sql::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{Hash as _, Hasher as _},
+    future::Future,
     sync::Arc,
-    time::{Duration, Instant},
 };
-use tokio::sync::Mutex;
 use upstream::UpstreamError;
-
-/// A snapshot older than this is renewed behind the next session's back.
-const FRESH: Duration = Duration::from_secs(30);
 
 /// A database as new sessions find it.
 #[derive(Clone, Debug)]
@@ -28,62 +24,32 @@ pub(crate) struct Schema {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The search path of the gateway's log-in.
     pub(crate) search_path: String,
-    content: u64,
-    read: Instant,
 }
 
-/// The snapshots of one endpoint, by database.
-#[derive(Debug, Default)]
-pub(crate) struct Catalogues {
-    known: parking_lot::Mutex<HashMap<String, Schema>>,
-    /// One reading at a time; whoever waits takes what the one before has read.
-    reading: Mutex<()>,
-}
+impl Source for Endpoint {
+    type Raw = Vec<Vec<Row>>;
+    type Snapshot = Schema;
+    type Error = UpstreamError;
 
-impl Catalogues {
-    /// The schema as it was at most a while ago.
-    pub(crate) async fn current(&self, endpoint: &Arc<Endpoint>, database: &str) -> Result<Schema, UpstreamError> {
-        let known = self.known.lock().get(database).cloned();
-        let Some(schema) = known else { return self.refresh(endpoint, database).await };
-        if schema.read.elapsed() > FRESH {
-            let (endpoint, database) = (Arc::clone(endpoint), database.to_owned());
-            tokio::spawn(async move {
-                if let Err(e) = endpoint.catalogues.refresh(&endpoint, &database).await {
-                    tracing::warn!(connection = %endpoint.connection.info.name, "the schema could not be read again: {e}");
-                }
-            });
-        }
-        Ok(schema)
+    fn snapshots(&self) -> &Snapshots<Schema> {
+        &self.snapshots
     }
 
-    /// The schema as it is now.
-    pub(crate) async fn refresh(&self, endpoint: &Endpoint, database: &str) -> Result<Schema, UpstreamError> {
-        let asked = Instant::now();
-        let _one_at_a_time = self.reading.lock().await;
-        if let Some(known) = self.known.lock().get(database)
-            && known.read > asked
-        {
-            return Ok(known.clone());
-        }
-        let read = Instant::now();
-        let rows = read_schema(endpoint, database).await?;
-        let content = fingerprint(&rows);
-        let before = self.known.lock().get(database).cloned();
-        let schema = match before {
-            // The same schema stays the same snapshot, so that what was read under it is still good.
-            Some(known) if known.content == content => Schema { read, ..known },
-            _ => {
-                let generation = before.map_or(1, |b| b.catalogue.generation() + 1);
-                let (catalogue, search_path) = build(&rows, generation);
-                Schema { catalogue: Arc::new(catalogue), search_path, content, read }
-            }
-        };
-        let mut known = self.known.lock();
-        if known.len() > 256 {
-            known.clear();
-        }
-        known.insert(database.to_owned(), schema.clone());
-        Ok(schema)
+    fn connection(&self) -> &str {
+        self.connection.info.name.as_str()
+    }
+
+    fn read(&self, database: &str) -> impl Future<Output = Result<Self::Raw, UpstreamError>> + Send {
+        read_schema(self, database)
+    }
+
+    fn fingerprint(rows: &Self::Raw) -> u64 {
+        fingerprint(rows)
+    }
+
+    fn build(&self, rows: Self::Raw, generation: u64) -> Schema {
+        let (catalogue, search_path) = build(&rows, generation);
+        Schema { catalogue: Arc::new(catalogue), search_path }
     }
 }
 
@@ -142,13 +108,6 @@ async fn read_schema(endpoint: &Endpoint, database: &str) -> Result<Vec<Vec<Row>
     render::terminate(&mut goodbye);
     let _gone = upstream::send(&mut stream, &goodbye).await;
     Ok(out)
-}
-
-fn fingerprint(rows: &[Vec<Row>]) -> u64 {
-    // Fixed keys: only compared with other fingerprints of this process.
-    let mut hasher = std::hash::DefaultHasher::new();
-    rows.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn text(row: &Row, index: usize) -> &str {

@@ -1,6 +1,6 @@
 //! What PostgreSQL sessions ask of the gateway: texts read on threads with a big stack, fresh schemas, cancel requests.
 use super::{Endpoint, upstream};
-use crate::{relay::Driver, services::Services};
+use crate::{relay::Driver, services::Services, snapshots};
 use doorward_postgres::{Answer, Question, Session};
 use doorward_sql::postgres::analyse;
 use std::{sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ impl Postgres {
     fn refresh_catalogue(&self, tell: UnboundedSender<Answer>) {
         let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
         tokio::spawn(async move {
-            let fresh = endpoint.catalogues.refresh(&endpoint, &database).await;
+            let fresh = snapshots::refresh(&*endpoint, &database).await;
             let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
         });
     }

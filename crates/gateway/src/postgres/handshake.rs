@@ -424,7 +424,7 @@ impl Arrival {
         let mut enforcer = self.admission.enforcer(principal, Some(&database), self.client.is_tls());
         self.decide(&mut enforcer, &plan).await?;
         let user = endpoint.connection.upstream.user.clone().unwrap_or_else(|| plan.user.clone());
-        let schema = endpoint.catalogues.current(&endpoint, &database).await.map_err(unreachable_upstream)?;
+        let schema = crate::snapshots::current(&endpoint, &database).await.map_err(unreachable_upstream)?;
         let search_path = plan.search_path.clone().unwrap_or_else(|| schema.search_path.clone());
         let mut parameters = plan.parameters.clone();
         if plan.search_path.is_none() {

@@ -8,6 +8,7 @@ use crate::{
     Arrivals, Connection, Services,
     accept::{Door, Full},
     arrivals::Waiting,
+    snapshots::Snapshots,
     stream::Stream,
     tls::TlsError,
 };
@@ -29,7 +30,7 @@ pub struct Endpoint {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// TLS towards the upstream.
     pub(crate) upstream_tls: Option<Arc<ClientConfig>>,
-    pub(crate) catalogues: catalogue::Catalogues,
+    pub(crate) snapshots: Snapshots<catalogue::Schema>,
     pub(crate) cache: Arc<AnalysisCache>,
     pub(crate) scram_keys: Arc<doorward_postgres::ScramKeys>,
     slots: Arc<Semaphore>,
@@ -48,7 +49,7 @@ impl Endpoint {
             services,
             tls,
             upstream_tls,
-            catalogues: catalogue::Catalogues::default(),
+            snapshots: Snapshots::default(),
             cache: Arc::new(AnalysisCache::new(16_384, 64 << 20)),
             scram_keys: Arc::default(),
         })

@@ -7,8 +7,8 @@
 //! | `startup.rs` | the handshake, from both sides |
 //! | `auth.rs` | the gateway's own log-in upstream |
 //! | `login.rs` | the caller's log-in at the gateway |
-//! | `facts.rs` | command → facts; what is wanted of the grammar |
-//! | `grammar.rs` | the grammar: `doorward-sql`'s |
+//! | `facts.rs` | command → facts |
+//! | `grammar.rs` | text → facts, by `doorward-sql`'s grammar |
 //! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
 //! | `mask.rs` | rows and errors, masked |
 //! | `render.rs` | outcomes and faults → native bytes |
@@ -20,7 +20,6 @@
 pub mod auth;
 pub mod capabilities;
 pub mod codec;
-mod driven;
 pub mod facts;
 pub mod grammar;
 pub mod login;
@@ -31,6 +30,5 @@ pub mod startup;
 
 pub use auth::UpstreamAuth;
 pub use capabilities::Capabilities;
-pub use driven::{Answer, Question};
 pub use login::ClientLogin;
-pub use session::{End, Event, Hold, Limits, Session, SessionParts};
+pub use session::{Answer, Event, Hold, Limits, Question, Session, SessionParts};

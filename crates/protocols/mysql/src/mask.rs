@@ -8,54 +8,9 @@ use crate::codec::{
     upstream::Column,
 };
 use bytes::BytesMut;
-use doorward_detect::{Detector, Hint, Masked, Masker, TypeSet, ValueShape};
-use doorward_enforce::MaskRule;
-use doorward_model::{DataType, Operator};
+use doorward_detect::{Hint, Masked, ValueShape};
+use doorward_sql_session::{FieldPlan, TextMasking};
 use doorward_wire::{Reader, WireError};
-use std::sync::Arc;
-
-/// Recognizers and what replaces what they find, for one session.
-#[derive(Clone, Debug)]
-pub(crate) struct TextMasking {
-    pub(crate) detector: Arc<Detector>,
-    pub(crate) masker: Arc<Masker>,
-    /// Which types may not be revealed.
-    pub(crate) wanted: TypeSet,
-    /// With what each of them is replaced.
-    pub(crate) rules: Arc<[(DataType, Arc<MaskRule>)]>,
-}
-
-impl TextMasking {
-    fn operator(&self, t: DataType) -> &Operator {
-        self.rules.iter().find(|(of, _)| *of == t).map_or(&Operator::Redact, |(_, rule)| &rule.operator)
-    }
-
-    fn may_contain(&self, bytes: &[u8], hint: Hint) -> bool {
-        self.detector.may_contain_hinted(bytes, hint, self.wanted)
-    }
-
-    /// The text with what was found replaced; `None` where nothing was.
-    pub(crate) fn text(&self, text: &[u8], hint: &Hint) -> Option<Vec<u8>> {
-        let findings = self.detector.scan(text, hint, self.wanted);
-        if findings.is_empty() {
-            return None;
-        }
-        let mut out = Vec::with_capacity(text.len());
-        self.masker.mask_text(text, &findings, |t| self.operator(t), &mut out);
-        Some(out)
-    }
-}
-
-/// What is done with the values of a column.
-#[derive(Clone, Debug)]
-pub(crate) enum FieldPlan {
-    /// They pass.
-    Clear,
-    /// They are hidden as a whole.
-    Mask(Arc<MaskRule>),
-    /// They are looked through.
-    Scan(Hint),
-}
 
 /// A column of a result, with its plan.
 #[derive(Clone, Debug)]
@@ -104,11 +59,8 @@ impl Field {
             FieldPlan::Mask(rule) => Some(text.masker.apply(&rule.operator, &rule.label, value, self.shape())),
             FieldPlan::Scan(_) if self.binary && std::str::from_utf8(value).is_err() => None,
             FieldPlan::Scan(hint) if self.shape() == ValueShape::Text => text.text(value, hint).map(Masked::Bytes),
-            FieldPlan::Scan(hint) => {
-                // A number, a date or a document is hidden as a whole.
-                let first = text.detector.scan(value, hint, text.wanted).first()?.data_type;
-                Some(text.masker.apply(text.operator(first), first.as_str(), value, self.shape()))
-            }
+            // A number, a date or a document is hidden as a whole.
+            FieldPlan::Scan(hint) => text.whole(value, hint, self.shape()),
         }
     }
 }
@@ -150,7 +102,7 @@ impl RowMasker {
     /// # Errors
     /// Where it is not what its columns say.
     pub(crate) fn row(&self, payload: &[u8], masked: &mut u64) -> Result<Option<Vec<u8>>, WireError> {
-        let passes = self.clear || (self.by_bytes && !self.text.may_contain(payload, self.hint));
+        let passes = self.clear || (self.by_bytes && !self.text.may_contain_hinted(payload, self.hint));
         if self.binary { self.binary_row(payload, passes, masked) } else { self.text_row(payload, passes, masked) }
     }
 
@@ -321,7 +273,11 @@ pub(crate) fn put(out: &mut BytesMut, sequence: &mut u8, payload: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_detect::{Detector, Masker, TypeSet};
+    use doorward_enforce::MaskRule;
+    use doorward_model::Operator;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn text() -> TextMasking {
         TextMasking {

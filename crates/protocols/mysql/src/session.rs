@@ -20,8 +20,9 @@ mod reveal;
 use crate::{
     capabilities::Capabilities,
     codec::{self, upstream::OkPacket},
-    facts::{Environment, Kill, Meaning, SqlReader, Unreadable},
-    mask::{Field, RowMasker},
+    facts::{Environment, Kill, Unreadable},
+    grammar::Grammar,
+    mask::RowMasker,
     render::{self, Rejection},
     startup::Login,
 };
@@ -29,10 +30,12 @@ use ahash::AHashMap;
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Enforcer, GatewayMessage, Held, Parked, Refusal, RefusalKind, StreamPermit,
-    UpstreamQueue, Waiting as ParkedWaiting,
+    ApprovalVerdict, Enforcer, GatewayMessage, Held, Parked, ProtocolSession, Refusal, SessionEnd, SessionEvent,
+    StreamPermit, UpstreamQueue, Waiting as ParkedWaiting,
 };
-use doorward_model::{ApprovalId, AuditKind, Name, RequestId, Timestamp};
+use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
+use doorward_sql::Analysis;
+use doorward_sql_session::{Cursor, Known, Meaning, Meanings, Reveals, Running};
 use sha2::Sha256;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,46 +70,40 @@ pub enum Hold {
     Retry(Arc<Parked>),
 }
 
-/// What the driver has to do for the session.
+/// What only this protocol asks of its driver.
 #[derive(Debug)]
-pub enum Event {
-    /// Ask for an approval, then call [`Session::handle_verdict`].
-    Hold(Box<ApprovalRequest>),
-    /// Ask for an approval that nobody here waits for.
+pub enum Question {
+    /// Ask people about a request whose caller does not wait.
     Park(Box<ParkedWaiting>),
-    /// The caller no longer waits for an approval.
-    Withdraw(ApprovalId, &'static str),
-    /// Read a text on a thread with a big stack, then call [`Session::handle_reading`].
+    /// Read a text on a thread with a big stack.
     Read(Arc<[u8]>, Environment),
-    /// The schema has changed: call [`Session::handle_reader`].
-    SchemaChanged,
-    /// Find the session of this caller with that number and end it or what it runs; then call
-    /// [`Session::handle_killed`].
+    /// The schema has changed: a reader that knows it as it is now.
+    Schema,
+    /// Find the session of this caller with that number, and end it or what it runs.
     Kill(Kill),
-    /// Ask the upstream to end what this session runs.
-    CancelUpstream,
-    /// The client logs in anew: who is it? Packets of the exchange go through [`Session::say`] and
-    /// [`Event::LoginPacket`]; then call [`Session::handle_changed_user`].
+    /// The client logs in anew: who is it? Packets of the exchange are [`Answer::Say`] and [`Question::LoginPacket`].
     ChangeUser(Login),
-    /// A packet of the client during [`Event::ChangeUser`].
+    /// A packet of the client meanwhile.
     LoginPacket(Vec<u8>),
-    /// The session is over once what is queued for the client is written.
-    End(End),
 }
 
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The client said goodbye.
-    Terminated,
-    /// A peer broke the protocol, or the session may not go on.
-    Fault {
-        /// `client`, `upstream`, `policy` or `gateway`.
-        at_fault: &'static str,
-        /// What happened.
-        what: String,
-    },
+/// What it comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// What a text means.
+    Reading(Result<Arc<Analysis>, Unreadable>),
+    /// A reader that knows a newer schema.
+    Reader(Arc<Grammar>),
+    /// Whether another session was ended.
+    Killed(Result<(), Rejection>),
+    /// A packet of the log-in for the client.
+    Say(Vec<u8>),
+    /// Whether the client is who it was, with the schema that it wants.
+    User(Result<Option<Vec<u8>>, Rejection>),
 }
+
+/// What the driver has to do for the session.
+pub type Event = SessionEvent<Question>;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -121,15 +118,6 @@ struct Prepared {
     cursor: Option<Arc<RowMasker>>,
 }
 
-/// A request that the upstream is running.
-#[derive(Debug)]
-struct Running {
-    request: RequestId,
-    meaning: Arc<Meaning>,
-    rows: u64,
-    masked: u64,
-}
-
 /// What changes once a command has succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
@@ -142,8 +130,8 @@ enum After {
 #[derive(Debug)]
 enum Phase {
     First,
-    Columns { left: usize, total: usize, fields: Vec<Field> },
-    ColumnsEnd(Vec<Field>),
+    Columns { left: usize, definitions: reveal::Definitions },
+    ColumnsEnd(reveal::Definitions),
     Rows(Arc<RowMasker>),
 }
 
@@ -154,8 +142,6 @@ struct Results {
     binary: bool,
     /// The prepared statement whose cursor may be opened.
     statement: Option<u32>,
-    /// Which statement of the text is being answered.
-    part: usize,
     phase: Phase,
     /// The right to send a file.
     file: StreamPermit,
@@ -203,7 +189,7 @@ enum Own {
 #[derive(Debug)]
 enum Pause {
     None,
-    Reading { text: Arc<[u8]>, result: Option<Result<Arc<Meaning>, Unreadable>> },
+    Reading { text: Arc<[u8]>, result: Option<Result<Arc<Analysis>, Unreadable>> },
     Approval(Box<Held>, Box<requests::Ask>),
     Killing(Box<Running>),
     Login,
@@ -219,7 +205,7 @@ pub struct SessionParts {
     /// Masks them.
     pub masker: Arc<Masker>,
     /// Reads texts.
-    pub reader: Arc<dyn SqlReader>,
+    pub reader: Arc<Grammar>,
     /// What client and gateway speak.
     pub client: Capabilities,
     /// What gateway and upstream speak.
@@ -240,9 +226,8 @@ pub struct SessionParts {
 #[derive(Debug)]
 pub struct Session {
     enforcer: Enforcer,
-    detector: Arc<Detector>,
-    masker: Arc<Masker>,
-    reader: Arc<dyn SqlReader>,
+    reader: Arc<Grammar>,
+    reveals: Reveals<reveal::Plans>,
     client: Capabilities,
     upstream: Capabilities,
     hold: Hold,
@@ -252,8 +237,8 @@ pub struct Session {
     unreadable: Option<String>,
     statements: AHashMap<u32, Prepared>,
     last_prepared: Option<u32>,
-    sql_prepared: AHashMap<Name, Arc<Meaning>>,
-    revealed: reveal::Remembered,
+    sql_prepared: AHashMap<Name, Arc<Analysis>>,
+    meanings: Meanings,
     /// Hidden columns were touched: warnings may quote their values.
     touched_hidden: bool,
     awaiting: Awaiting,
@@ -280,11 +265,11 @@ pub struct Session {
 impl Session {
     /// A session whose client has been found to be who it says, and waits to hear so.
     pub fn new(parts: SessionParts) -> Self {
+        let catalogue = Arc::clone(parts.reader.catalogue());
         let mut session = Self {
             enforcer: parts.enforcer,
-            detector: parts.detector,
-            masker: parts.masker,
             reader: parts.reader,
+            reveals: Reveals::new(reveal::DIALECT, catalogue, parts.detector, parts.masker),
             client: parts.client,
             upstream: parts.upstream,
             hold: parts.hold,
@@ -294,7 +279,7 @@ impl Session {
             statements: AHashMap::new(),
             last_prepared: None,
             sql_prepared: AHashMap::new(),
-            revealed: reveal::Remembered::default(),
+            meanings: Meanings::default(),
             touched_hidden: false,
             awaiting: Awaiting::Idle,
             late: None,
@@ -316,82 +301,34 @@ impl Session {
         session
     }
 
-    /// Bytes from the client, after compression.
-    pub fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
-        self.client_in.extend_from_slice(bytes);
-        self.pump(now);
+    /// Whether a request waits for a human.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.pause, Pause::Approval(..))
     }
 
-    /// Bytes from the upstream, after compression.
-    pub fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
-        self.upstream_in.extend_from_slice(bytes);
-        self.read_answers(now);
-        self.pump(now);
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.awaiting, Awaiting::Idle) && self.client_in.is_empty() && matches!(self.pause, Pause::None)
     }
 
-    /// Goes on with what waited, for instance after the upstream has taken bytes.
-    pub fn pump(&mut self, now: Timestamp) {
-        self.read_requests(now);
-        for buffer in [&mut self.client_in, &mut self.upstream_in] {
-            if buffer.is_empty() && buffer.capacity() > 0 {
-                *buffer = BytesMut::new();
+    /// What became of [`Question::Kill`].
+    fn killed(&mut self, outcome: Result<(), Rejection>, now: Timestamp) {
+        let Pause::Killing(running) = std::mem::replace(&mut self.pause, Pause::None) else { return };
+        match outcome {
+            Ok(()) => {
+                let ok = self.own_ok();
+                self.say(&ok);
+                running.completed(&mut self.enforcer, "OK", now);
+            }
+            Err(rejection) => {
+                running.completed(&mut self.enforcer, rejection.sqlstate, now);
+                self.reject(&rejection);
             }
         }
     }
 
-    /// The verdict on the approval that was asked for by [`Event::Hold`].
-    pub fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
-        match std::mem::replace(&mut self.pause, Pause::None) {
-            Pause::Approval(held, ask) if held.approval().id == id => {
-                let outcome = self.enforcer.settle(*held, verdict, now);
-                self.carry_out(outcome, *ask, now);
-            }
-            other @ (Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login) => {
-                self.pause = other;
-            }
-        }
-        self.pump(now);
-    }
-
-    /// The client cancels through another connection (`KILL QUERY` with our number).
-    pub fn handle_cancel(&mut self, now: Timestamp) {
-        if let Pause::Approval(held, _) = &self.pause {
-            let id = held.approval().id;
-            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
-            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
-        } else if !matches!(self.awaiting, Awaiting::Idle | Awaiting::Own(_)) {
-            self.events.push_back(Event::CancelUpstream);
-        }
-    }
-
-    /// The text asked for by [`Event::Read`] was read.
-    pub fn handle_reading(&mut self, read: Result<Arc<Meaning>, Unreadable>, now: Timestamp) {
-        if let Pause::Reading { result, .. } = &mut self.pause {
-            *result = Some(read);
-        }
-        self.pump(now);
-    }
-
-    /// What became of [`Event::Kill`].
-    pub fn handle_killed(&mut self, outcome: Result<(), Rejection>, now: Timestamp) {
-        if let Pause::Killing(running) = std::mem::replace(&mut self.pause, Pause::None) {
-            match outcome {
-                Ok(()) => {
-                    let ok = self.own_ok();
-                    self.say(&ok);
-                    self.completed(&running, "OK", now);
-                }
-                Err(rejection) => {
-                    self.completed(&running, rejection.sqlstate, now);
-                    self.reject(&rejection);
-                }
-            }
-        }
-        self.pump(now);
-    }
-
-    /// The client of [`Event::ChangeUser`] is the caller of this session, or is turned away and the session ends.
-    pub fn handle_changed_user(&mut self, outcome: Result<Option<Vec<u8>>, Rejection>, now: Timestamp) {
+    /// The client of [`Question::ChangeUser`] is the caller of this session, or is turned away and the session ends.
+    fn changed_user(&mut self, outcome: Result<Option<Vec<u8>>, Rejection>, now: Timestamp) {
         if !matches!(self.pause, Pause::Login) {
             return;
         }
@@ -408,102 +345,10 @@ impl Session {
                 self.fatal("client", rejection.code, rejection.sqlstate, &what, now);
             }
         }
-        self.pump(now);
     }
 
-    /// A reader that knows the schema of now.
-    pub fn handle_reader(&mut self, reader: Arc<dyn SqlReader>) {
-        self.reader = reader;
-        self.revealed = reveal::Remembered::default();
-    }
-
-    /// The client is gone: nothing of it may wait any longer.
-    pub fn handle_client_gone(&mut self) {
-        self.withdraw("the caller went away");
-        self.ended = true;
-    }
-
-    /// The upstream is gone: the client hears of it.
-    pub fn handle_upstream_gone(&mut self, now: Timestamp) {
-        self.fatal("upstream", 1927, "70100", "the database server closed the connection", now);
-        self.ended = true;
-    }
-
-    /// The recording cannot be written: requests are refused while a reason is given.
-    pub fn suspend(&mut self, reason: Option<String>) {
-        self.enforcer.suspend(reason);
-    }
-
-    /// Whether the session may go on; ends it with a message to the client if it may not.
-    pub fn check_welcome(&mut self, now: Timestamp) {
-        if let Err(refusal) = self.enforcer.still_welcome(now) {
-            let message = Rejection::from(&refusal).message;
-            self.fatal("policy", 1927, "70100", &message, now);
-        }
-    }
-
-    /// Ends the session with a message: it was killed, or the gateway shuts down.
-    pub fn shut(&mut self, message: &str, now: Timestamp) {
-        self.fatal("gateway", 1053, "08S01", message, now);
-    }
-
-    /// What the driver has to do next.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Whether more bytes of the client should be read.
-    pub fn wants_client(&self) -> bool {
-        let waits = !matches!(self.pause, Pause::None | Pause::Login)
-            || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
-        !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
-    }
-
-    /// Whether more bytes of the upstream should be read.
-    pub fn wants_upstream(&self) -> bool {
-        !self.ended && self.to_client.len() < self.limits.backlog
-    }
-
-    /// Whether a statement that has come is still being read: a cancel now would miss it.
-    pub const fn is_reading(&self) -> bool {
-        matches!(self.pause, Pause::Reading { .. })
-    }
-
-    /// Whether a request waits for a human.
-    pub const fn is_held(&self) -> bool {
-        matches!(self.pause, Pause::Approval(..))
-    }
-
-    /// Whether nothing is under way.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.awaiting, Awaiting::Idle) && self.client_in.is_empty() && matches!(self.pause, Pause::None)
-    }
-
-    /// Bytes for the client.
-    pub fn to_client(&mut self) -> &mut BytesMut {
-        &mut self.to_client
-    }
-
-    /// Bytes for the upstream.
-    pub fn to_upstream(&mut self) -> &mut UpstreamQueue {
-        &mut self.to_upstream
-    }
-
-    /// Counts changes of the policies this session is judged by.
-    pub fn generation(&self) -> u64 {
-        self.enforcer.generation()
-    }
-
-    /// Writes an event of this session into the audit log.
-    ///
-    /// # Errors
-    /// Where it cannot be kept.
-    pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
-        self.enforcer.note(kind, now).map(|_| ())
-    }
-
-    /// Writes a packet of the gateway's own to the client, such as those of [`Event::ChangeUser`].
-    pub fn say(&mut self, payload: &[u8]) {
+    /// Writes a packet of the gateway's own to the client.
+    fn say(&mut self, payload: &[u8]) {
         crate::mask::put(&mut self.to_client, &mut self.sequence, payload);
     }
 
@@ -514,7 +359,7 @@ impl Session {
             // Not let in after all: the schema that it wanted is none of its.
             self.ended = true;
             let what = rejection.message.clone();
-            self.events.push_back(Event::End(End::Fault { at_fault: "policy", what }));
+            self.events.push_back(Event::End(SessionEnd::Fault { at_fault: "policy", what }));
         }
     }
 
@@ -540,14 +385,6 @@ impl Session {
         self.awaiting = Awaiting::Own(own);
     }
 
-    /// Writes down how a request ended.
-    fn completed(&mut self, running: &Running, result: &str, now: Timestamp) {
-        let Running { request, rows, masked, .. } = *running;
-        let kind = AuditKind::Completed { request, result: result.to_owned(), rows, masked };
-        // What was done is done: a log that cannot take this refuses the next request.
-        let _kept = self.enforcer.note(kind, now);
-    }
-
     fn withdraw(&mut self, why: &'static str) {
         if let Pause::Approval(held, _) = std::mem::replace(&mut self.pause, Pause::None) {
             self.events.push_back(Event::Withdraw(held.approval().id, why));
@@ -566,7 +403,7 @@ impl Session {
         let fault = AuditKind::Fault { at_fault: at_fault.to_owned(), what: message.to_owned() };
         // The session ends either way; an audit log that cannot take this has refused everything else too.
         let _kept = self.enforcer.note(fault, now);
-        self.events.push_back(Event::End(End::Fault { at_fault, what: message.to_owned() }));
+        self.events.push_back(Event::End(SessionEnd::Fault { at_fault, what: message.to_owned() }));
     }
 
     fn client_misbehaved(&mut self, what: &str, now: Timestamp) {
@@ -585,7 +422,142 @@ const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system
 /// Asks how texts are read.
 const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
 
-/// A refusal that has no policy behind it.
-fn not_understood(message: String, hint: Option<&str>) -> Refusal {
-    Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: hint.map(str::to_owned) }
+impl Known for Session {
+    fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {
+        self.sql_prepared.get(name).cloned()
+    }
+
+    /// Cursors live in procedures alone.
+    fn cursor(&self, _: &str) -> Option<Cursor> {
+        None
+    }
+}
+
+impl ProtocolSession for Session {
+    type Question = Question;
+    type Answer = Answer;
+
+    fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
+        self.client_in.extend_from_slice(bytes);
+        self.pump(now);
+    }
+
+    fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
+        self.upstream_in.extend_from_slice(bytes);
+        self.read_answers(now);
+        self.pump(now);
+    }
+
+    fn pump(&mut self, now: Timestamp) {
+        self.read_requests(now);
+        for buffer in [&mut self.client_in, &mut self.upstream_in] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
+        match std::mem::replace(&mut self.pause, Pause::None) {
+            Pause::Approval(held, ask) if held.approval().id == id => {
+                let outcome = self.enforcer.settle(*held, verdict, now);
+                self.carry_out(outcome, *ask, now);
+            }
+            other @ (Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login) => {
+                self.pause = other;
+            }
+        }
+        self.pump(now);
+    }
+
+    fn handle_answer(&mut self, answer: Answer, now: Timestamp) {
+        match answer {
+            Answer::Reading(read) => {
+                if let Pause::Reading { result, .. } = &mut self.pause {
+                    *result = Some(read);
+                }
+            }
+            Answer::Reader(reader) => {
+                self.reveals.know(Arc::clone(reader.catalogue()));
+                self.reader = reader;
+            }
+            Answer::Killed(outcome) => self.killed(outcome, now),
+            Answer::Say(packet) => self.say(&packet),
+            Answer::User(outcome) => self.changed_user(outcome, now),
+        }
+        self.pump(now);
+    }
+
+    /// `KILL QUERY` with our number, through another connection.
+    fn handle_cancel(&mut self, now: Timestamp) {
+        if let Pause::Approval(held, _) = &self.pause {
+            let id = held.approval().id;
+            self.events.push_back(Event::Withdraw(id, "cancelled by the caller"));
+            self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
+        } else if !matches!(self.awaiting, Awaiting::Idle | Awaiting::Own(_)) {
+            self.events.push_back(Event::CancelUpstream);
+        }
+    }
+
+    fn handle_client_gone(&mut self) {
+        self.withdraw("the caller went away");
+        self.ended = true;
+    }
+
+    fn handle_upstream_gone(&mut self, now: Timestamp) {
+        self.fatal("upstream", 1927, "70100", "the database server closed the connection", now);
+        self.ended = true;
+    }
+
+    /// The protocol has no notices: nothing can be said before there is an answer.
+    fn say_held(&mut self, _id: ApprovalId, _link: &str, _who: &str, _expires_in: &str) {}
+
+    fn suspend(&mut self, reason: Option<String>) {
+        self.enforcer.suspend(reason);
+    }
+
+    fn check_welcome(&mut self, now: Timestamp) {
+        if let Err(refusal) = self.enforcer.still_welcome(now) {
+            let message = Rejection::from(&refusal).message;
+            self.fatal("policy", 1927, "70100", &message, now);
+        }
+    }
+
+    fn shut(&mut self, message: &str, now: Timestamp) {
+        self.fatal("gateway", 1053, "08S01", message, now);
+    }
+
+    fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<(), Refusal> {
+        self.enforcer.note(kind, now).map(|_| ())
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.pause, Pause::Reading { .. })
+    }
+
+    fn wants_client(&self) -> bool {
+        let waits = !matches!(self.pause, Pause::None | Pause::Login)
+            || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
+        !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
+    }
+
+    fn wants_upstream(&self) -> bool {
+        !self.ended && self.to_client.len() < self.limits.backlog
+    }
+
+    fn to_client(&mut self) -> &mut BytesMut {
+        &mut self.to_client
+    }
+
+    fn to_upstream(&mut self) -> &mut UpstreamQueue {
+        &mut self.to_upstream
+    }
+
+    fn generation(&self) -> u64 {
+        self.enforcer.generation()
+    }
 }

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "a test")]
 mod support;
 
-use doorward_enforce::Ticket;
+use doorward_enforce::{ProtocolSession as _, Ticket};
 use doorward_mysql::{
-    Capabilities, Event, Hold, Session,
+    Capabilities, Event, Hold, Question, Session,
     codec::{
         self,
         client::{Command, command},
@@ -107,12 +107,12 @@ fn a_session_does_what_the_table_says() {
         let event = s.poll_event();
         match what.split([' ', ':', ',', ';']).next().unwrap() {
             "refused" => assert!(error && upstream.is_empty() && event.is_none(), "{name}"),
-            "own" => assert!(matches!(event, Some(Event::ChangeUser(_) | Event::End(_))), "{name}"),
+            "own" => assert!(matches!(event, Some(Event::Ask(Question::ChangeUser(_)) | Event::End(_))), "{name}"),
             // Without a cursor, or with values that do not fit, nothing of it is sent; what is dropped is refused.
             "follows" if number == 0x1c => assert!(error && upstream.is_empty(), "{name}"),
             "follows" => assert!(upstream.ends_with(&body(number)), "{name}"),
             "decided" if matches!(number, 0x06) => assert!(error && upstream.is_empty(), "{name}"),
-            "decided" if number == 0x0c => assert!(matches!(event, Some(Event::Kill(_))), "{name}"),
+            "decided" if number == 0x0c => assert!(matches!(event, Some(Event::Ask(Question::Kill(_)))), "{name}"),
             "decided" if number == 0x17 => assert!(error && upstream.is_empty(), "{name}: a parameter is missing"),
             "decided" => assert!(!upstream.is_empty() && !error, "{name}: {}", client.escape_ascii()),
             other => panic!("{name}: {other}?"),

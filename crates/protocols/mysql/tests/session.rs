@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 mod support;
 
-use doorward_enforce::{ApprovalVerdict, Approver, Parked, Ticket};
-use doorward_mysql::{Capabilities, End, Event, Hold, Session, codec};
+use doorward_enforce::{ApprovalVerdict, Approver, Parked, ProtocolSession as _, SessionEnd as End, Ticket};
+use doorward_mysql::{Capabilities, Event, Hold, Question, Session, codec};
 use proptest::prelude::*;
 use std::sync::Arc;
 use support::{Head, NOW, happened, session};
@@ -108,7 +108,7 @@ fn in_retry_mode_the_identical_statement_passes_once() {
     let parked = Arc::new(Parked::default());
     let mut s = begun(Hold::Retry(Arc::clone(&parked)));
     query(&mut s, "DELETE FROM t");
-    let Some(Event::Park(waiting)) = s.poll_event() else { panic!("not parked") };
+    let Some(Event::Ask(Question::Park(waiting))) = s.poll_event() else { panic!("not parked") };
     let said = s.to_client().split();
     assert!(!s.is_held() && String::from_utf8_lossy(&said).contains(&waiting.approval.id.to_string()));
     let by = vec![Approver { id: "ada".into(), groups: vec!["sre".into()] }];
@@ -116,7 +116,7 @@ fn in_retry_mode_the_identical_statement_passes_once() {
     query(&mut s, "DELETE FROM other");
     assert!(upstream_bytes(&mut s).is_empty(), "another statement is another approval");
     query(&mut s, "DELETE FROM t");
-    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x03DELETE FROM t"));
+    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x03DELETE FROM `t`"));
     s.handle_upstream(&packet(1, OK), NOW);
     query(&mut s, "DELETE FROM t");
     assert!(upstream_bytes(&mut s).is_empty(), "once");
@@ -222,7 +222,7 @@ proptest! {
         for (client, which, junk) in steps {
             if client { s.handle_client(&client_packet(which, &junk), NOW) } else { s.handle_upstream(&upstream_packet(which, &junk), NOW) }
             while let Some(event) = s.poll_event() {
-                if !matches!(event, Event::ChangeUser(_) | Event::LoginPacket(_)) {
+                if !matches!(event, Event::Ask(Question::ChangeUser(_) | Question::LoginPacket(_))) {
                     happened(&mut s, event, &mut again);
                 }
             }

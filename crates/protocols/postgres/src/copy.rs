@@ -1,8 +1,9 @@
 //! COPY data on their way out, masked: text, CSV and binary, cut anywhere.
-use crate::mask::{Field, TextMasking};
+use crate::mask::Field;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use doorward_detect::Masked;
 use doorward_sql::postgres::CopyFormat;
+use doorward_sql_session::TextMasking;
 
 /// COPY data that cannot be masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -438,10 +439,10 @@ impl Csv<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::FieldPlan;
     use doorward_detect::{Detector, Hint, Masker, TypeSet};
     use doorward_enforce::MaskRule;
     use doorward_model::Operator;
+    use doorward_sql_session::FieldPlan;
     use proptest::prelude::*;
     use std::sync::{Arc, OnceLock};
 

@@ -14,14 +14,14 @@ mod text;
 mod values;
 
 pub(crate) use errors::{ErrorExposure, error_or_notice, function_result, notification, parameter_status};
-pub(crate) use field::{Field, FieldPlan};
-pub(crate) use text::TextMasking;
+pub(crate) use field::Field;
 pub(crate) use values::{date, numeric};
 
 use crate::codec;
 use bytes::BytesMut;
 use doorward_detect::Hint;
 use doorward_detect::Masked;
+use doorward_sql_session::TextMasking;
 use doorward_wire::{Reader, WireError};
 
 /// Rows that are none.

@@ -5,23 +5,16 @@
 //! ignores Sync and Flush. Both are mirrored here, so that every answer is read as the answer to
 //! the message that caused it.
 use crate::render::Rejection;
-use crate::{
-    facts::Meaning,
-    session::{Portal, Prepared},
-};
+use crate::session::{Portal, Prepared};
 use doorward_enforce::StreamPermit;
 use doorward_model::RequestId;
+use doorward_sql_session::{self as shared, Meaning};
 use std::{collections::VecDeque, sync::Arc};
 
 /// A request that the upstream is running.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) request: RequestId,
-    pub(crate) meaning: Arc<Meaning>,
-    /// Which statement of the text is being answered.
-    pub(crate) part: usize,
-    pub(crate) rows: u64,
-    pub(crate) masked: u64,
+    pub(crate) of: shared::Running,
     pub(crate) portal: Option<Arc<Portal>>,
     /// The right to send COPY data, where the request asks for some.
     pub(crate) copy_in: Option<StreamPermit>,
@@ -31,22 +24,10 @@ pub(crate) struct Running {
     pub(crate) failed: bool,
 }
 
-/// How much a request has shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Done {
-    pub(crate) request: RequestId,
-    pub(crate) rows: u64,
-    pub(crate) masked: u64,
-}
-
 impl Running {
-    pub(crate) const fn done(&self) -> Done {
-        Done { request: self.request, rows: self.rows, masked: self.masked }
-    }
-
     pub(crate) fn new(request: RequestId, meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>) -> Self {
-        let meaning = Arc::clone(meaning);
-        Self { request, meaning, part: 0, rows: 0, masked: 0, portal, copy_in: None, tag: "".into(), failed: false }
+        let of = shared::Running::new(request, meaning);
+        Self { of, portal, copy_in: None, tag: "".into(), failed: false }
     }
 }
 

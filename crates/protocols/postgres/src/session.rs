@@ -18,7 +18,6 @@ mod reveal;
 use crate::{
     codec::FieldDescription,
     copy::CopyMasker,
-    facts::{Cursor, Known, Meaning},
     mask::RowMasker,
     names::{Lookup, Names},
     pipeline::{Expect, InFlight, Pipeline},
@@ -29,13 +28,14 @@ use ahash::AHashMap;
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
-    ApprovalVerdict, Enforcer, Held, ProtocolSession, Refusal, RefusalKind, SessionEnd, SessionEvent, UpstreamQueue,
+    ApprovalVerdict, Enforcer, Held, ProtocolSession, Refusal, SessionEnd, SessionEvent, UpstreamQueue,
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::{
     Catalogue,
     postgres::{Analysis, AnalysisCache, Environment, SqlError},
 };
+use doorward_sql_session::{Cursor, Known, Meaning, Meanings, Reveals};
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -85,24 +85,6 @@ struct SqlPrepared {
     search_path: Arc<[Name]>,
     /// As the protocol sees it: a statement of that name.
     prepared: Arc<Prepared>,
-}
-
-/// Meanings of texts without names of the session in them, by their analysis.
-#[derive(Debug, Default)]
-struct Meanings(AHashMap<usize, (Arc<Analysis>, Arc<Meaning>)>);
-
-impl Meanings {
-    fn known(&self, analysis: &Arc<Analysis>) -> Option<Arc<Meaning>> {
-        self.0.get(&Arc::as_ptr(analysis).addr()).map(|(_, m)| Arc::clone(m))
-    }
-
-    fn put(&mut self, analysis: &Arc<Analysis>, meaning: &Arc<Meaning>) {
-        if self.0.len() >= 256 {
-            self.0.clear();
-        }
-        // The entry keeps the analysis alive, so that its address stays its own.
-        self.0.insert(Arc::as_ptr(analysis).addr(), (Arc::clone(analysis), Arc::clone(meaning)));
-    }
 }
 
 /// A portal: a prepared statement with its parameters.
@@ -222,10 +204,8 @@ pub struct SessionParts {
 #[derive(Debug)]
 pub struct Session {
     enforcer: Enforcer,
-    detector: Arc<Detector>,
-    masker: Arc<Masker>,
+    reveals: Reveals<reveal::Plans>,
     cache: Arc<AnalysisCache>,
-    catalogue: Arc<Catalogue>,
     limits: Limits,
     settings: Settings,
     statements: Names<Prepared>,
@@ -234,7 +214,6 @@ pub struct Session {
     cursors: AHashMap<Box<str>, Cursor>,
     pipeline: Pipeline,
     answering: Answering,
-    revealed: reveal::Remembered,
     meanings: Meanings,
     /// Hidden columns were touched in this transaction.
     touched_hidden: bool,
@@ -269,10 +248,8 @@ impl Session {
         Self {
             settings: Settings::new(&parts.search_path, &parts.role),
             enforcer: parts.enforcer,
-            detector: parts.detector,
-            masker: parts.masker,
+            reveals: Reveals::new(reveal::DIALECT, parts.catalogue, parts.detector, parts.masker),
             cache: parts.cache,
-            catalogue: parts.catalogue,
             limits,
             statements: Names::new(limits.names),
             portals: Names::new(limits.names),
@@ -280,7 +257,6 @@ impl Session {
             cursors: AHashMap::new(),
             pipeline: Pipeline::default(),
             answering: Answering::default(),
-            revealed: reveal::Remembered::default(),
             meanings: Meanings::default(),
             touched_hidden: false,
             late: Vec::new(),
@@ -320,10 +296,7 @@ impl Session {
 
     /// A newer snapshot of the schema.
     fn take_catalogue(&mut self, catalogue: Arc<Catalogue>) {
-        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
-            self.catalogue = catalogue;
-            self.revealed.clear();
-        }
+        self.reveals.know(catalogue);
         if matches!(self.pause, Pause::Catalogue) {
             self.pause = Pause::None;
         }
@@ -512,11 +485,6 @@ impl Known for Session {
             Lookup::Unknown => self.cursors.get(name).cloned(),
         }
     }
-}
-
-/// A refusal that has no policy behind it.
-fn not_understood(message: String, hint: Option<&str>) -> Refusal {
-    Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: hint.map(str::to_owned) }
 }
 
 /// The text of a message as UTF-8: the session's encoding, which the server checks too.

@@ -38,7 +38,7 @@ pub use analysis::analyse;
 pub use settings::setting_class;
 pub use upstream::{Flavour, SqlMode, Upstream, readable_charset};
 
-use crate::Catalogue;
+use crate::{Catalogue, ReadUnder};
 use doorward_model::Name;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -63,6 +63,20 @@ pub struct Environment {
     pub lower_case_names: bool,
     /// Counts changes within a session.
     pub generation: u64,
+}
+
+/// Texts of MySQL and MariaDB.
+pub type AnalysisCache = crate::AnalysisCache<Environment>;
+
+impl ReadUnder for Environment {
+    fn reads_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalogue, &other.catalogue)
+            && self.database == other.database
+            && (Arc::ptr_eq(&self.temporary, &other.temporary) || self.temporary == other.temporary)
+            && self.upstream == other.upstream
+            && self.mode == other.mode
+            && self.lower_case_names == other.lower_case_names
+    }
 }
 
 impl Environment {

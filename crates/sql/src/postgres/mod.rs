@@ -6,7 +6,6 @@
 //! ```
 mod analysis;
 mod bodies;
-mod cache;
 mod children;
 mod copy;
 mod ddl;
@@ -24,7 +23,6 @@ mod utility;
 mod walk;
 
 pub use analysis::analyse;
-pub use cache::AnalysisCache;
 pub use functions::harmless_functions;
 pub(crate) use names::dotted;
 pub use scan::cost;
@@ -34,7 +32,7 @@ pub use crate::meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Reference, SourceColumn, SqlError, Statement,
 };
 
-use crate::Catalogue;
+use crate::{Catalogue, ReadUnder};
 use doorward_model::Name;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -50,6 +48,17 @@ pub struct Environment {
     pub temporary: Arc<BTreeSet<Name>>,
     /// Counts changes of the three above within a session.
     pub generation: u64,
+}
+
+/// Texts of PostgreSQL.
+pub type AnalysisCache = crate::AnalysisCache<Environment>;
+
+impl ReadUnder for Environment {
+    fn reads_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalogue, &other.catalogue)
+            && (Arc::ptr_eq(&self.search_path, &other.search_path) || self.search_path == other.search_path)
+            && (Arc::ptr_eq(&self.temporary, &other.temporary) || self.temporary == other.temporary)
+    }
 }
 
 /// What it costs to read a text.

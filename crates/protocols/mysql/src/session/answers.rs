@@ -1,5 +1,5 @@
 //! The upstream's answers: matched with what was asked, masked, passed on.
-use super::{After, Awaiting, End, Event, Own, PROBE, Phase, Prepared, Results, Running, Session};
+use super::{After, Awaiting, Event, Own, PROBE, Phase, Prepared, Question, Results, Session, reveal::Definitions};
 use crate::{
     capabilities::Capabilities,
     codec::{
@@ -7,11 +7,14 @@ use crate::{
         rows::text_cell,
         upstream::{self, Change, First, OkPacket, status},
     },
-    facts::{Effect, Meaning, Statement},
+    facts::has_one_result_each,
     mask::{self, RowMasker},
     render,
 };
+use doorward_enforce::SessionEnd;
 use doorward_model::{Name, Timestamp};
+use doorward_sql::Effect;
+use doorward_sql_session::{Meaning, Part, Running};
 use doorward_wire::{Reader, WireError};
 use std::sync::Arc;
 
@@ -56,7 +59,7 @@ impl Session {
                     return self.failed(&running, payload, now);
                 }
                 self.say(payload);
-                self.completed(&running, "OK", now);
+                running.completed(&mut self.enforcer, "OK", now);
                 Ok(())
             }
             Awaiting::Results(results) => self.results(results, payload, now),
@@ -97,12 +100,12 @@ impl Session {
     fn failed(&mut self, running: &Running, payload: &[u8], now: Timestamp) -> Answered {
         self.pass_error(payload, Some(&running.meaning), now)?;
         let state = self.read_error(payload)?.map_or_else(String::new, |(_, state, _)| state);
-        self.completed(running, &state, now);
+        running.completed(&mut self.enforcer, &state, now);
         if self.beginning {
             // The schema it wanted to begin with is none of its: not let in.
             self.ended = true;
             let what = format!("the schema could not be chosen (SQLSTATE {state})");
-            self.events.push_back(Event::End(End::Fault { at_fault: "client", what }));
+            self.events.push_back(Event::End(SessionEnd::Fault { at_fault: "client", what }));
         }
         Ok(())
     }
@@ -162,19 +165,21 @@ impl Session {
     }
 
     /// What statements change, besides what the upstream reports.
-    fn apply(&mut self, statement: &Statement) {
+    fn apply(&mut self, statement: &Part) {
         for effect in &statement.effects {
             match effect {
                 // Reported by the upstream itself.
                 Effect::Set { .. } => {}
-                Effect::Prepare { name, meaning } if self.sql_prepared.len() < self.limits.names => {
-                    self.sql_prepared.insert(name.clone(), Arc::clone(meaning));
+                Effect::Prepare { name, analysis } if self.sql_prepared.len() < self.limits.names => {
+                    self.sql_prepared.insert(name.clone(), Arc::clone(analysis));
                 }
                 // What is not remembered is opaque when it is executed.
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
                 }
-                Effect::SchemaChanged => self.events.push_back(Event::SchemaChanged),
+                Effect::SchemaChanged => self.events.push_back(Event::Ask(Question::Schema)),
+                // Of the other dialect, or not followed here.
+                Effect::ResetAll | Effect::ForgetPrepared | Effect::Declare { .. } | Effect::MadeTemporary { .. } => {}
             }
         }
     }
@@ -274,7 +279,7 @@ impl Session {
             Some(0x00) if after == After::Reset => {
                 let packet = upstream::ok(payload, self.upstream).map_err(words)?;
                 self.late = Some(render::ok(&packet, self.client));
-                self.completed(&running, "OK", now);
+                running.completed(&mut self.enforcer, "OK", now);
                 self.begin();
                 return Ok(());
             }
@@ -284,7 +289,7 @@ impl Session {
             }
             Some(_) | None => return Err("an answer that is neither OK nor an error".into()),
         }
-        self.completed(&running, "OK", now);
+        running.completed(&mut self.enforcer, "OK", now);
         Ok(())
     }
 
@@ -306,25 +311,24 @@ impl Session {
         }
         match std::mem::replace(&mut results.phase, Phase::First) {
             Phase::First => self.first(results, payload, now),
-            Phase::Columns { left, total, mut fields } => {
-                let column = upstream::column(payload, self.upstream, false).map_err(words)?;
-                let field = self.field(&results, &column, fields.len(), total, now);
-                fields.push(field);
+            Phase::Columns { left, mut definitions } => {
+                upstream::column(payload, self.upstream, false).map_err(words)?;
+                definitions.push(payload)?;
                 self.say(payload);
                 results.phase = match left {
                     0 | 1 if self.upstream.has(Capabilities::DEPRECATE_EOF) => {
-                        Phase::Rows(self.row_masker(fields, results.binary, now))
+                        Phase::Rows(self.row_masker(&results, definitions, now).map_err(words)?)
                     }
-                    0 | 1 => Phase::ColumnsEnd(fields),
-                    _ => Phase::Columns { left: left - 1, total, fields },
+                    0 | 1 => Phase::ColumnsEnd(definitions),
+                    _ => Phase::Columns { left: left - 1, definitions },
                 };
                 self.awaiting = Awaiting::Results(results);
                 Ok(())
             }
-            Phase::ColumnsEnd(fields) => {
+            Phase::ColumnsEnd(definitions) => {
                 let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
                 self.pass_end(&end);
-                let masker = self.row_masker(fields, results.binary, now);
+                let masker = self.row_masker(&results, definitions, now).map_err(words)?;
                 if end.status & status::CURSOR_EXISTS != 0 {
                     return self.end_of_result(results, &end, Some(masker), now);
                 }
@@ -347,7 +351,7 @@ impl Session {
             First::LocalFile(name) => {
                 let meaning = Arc::clone(&results.running.meaning);
                 // INVARIANT: only the file that the statement names: a server may ask for any.
-                let asked = meaning.statements.get(results.part).and_then(|s| s.upload.as_ref());
+                let asked = meaning.parts.get(results.running.part).and_then(|s| s.upload.as_ref());
                 if asked.is_none_or(|asked| asked.as_bytes() != name) {
                     return Err("it asks for a file of the client that the statement does not name".into());
                 }
@@ -357,7 +361,7 @@ impl Session {
             }
             First::Columns(total) => {
                 self.say(payload);
-                results.phase = Phase::Columns { left: total, total, fields: Vec::new() };
+                results.phase = Phase::Columns { left: total, definitions: Definitions::default() };
                 self.awaiting = Awaiting::Results(results);
                 Ok(())
             }
@@ -402,15 +406,13 @@ impl Session {
         }
         let more = end.status & status::MORE_RESULTS != 0;
         let meaning = Arc::clone(&results.running.meaning);
-        if meaning.has_one_result_each() {
-            if let Some(statement) = meaning.statements.get(results.part) {
-                self.apply(statement);
+        if has_one_result_each(&meaning) {
+            if let Some(part) = meaning.parts.get(results.running.part) {
+                self.apply(part);
             }
-            results.part += 1;
+            results.running.part += 1;
         } else if !more {
-            for statement in &meaning.statements {
-                self.apply(statement);
-            }
+            meaning.parts.iter().for_each(|part| self.apply(part));
         }
         if more {
             results.phase = Phase::First;
@@ -418,7 +420,7 @@ impl Session {
             return Ok(());
         }
         self.beginning = false;
-        self.completed(&results.running, "OK", now);
+        results.running.completed(&mut self.enforcer, "OK", now);
         Ok(())
     }
 
@@ -459,7 +461,7 @@ impl Session {
         };
         self.say(payload);
         if left == (0, 0) {
-            self.completed(&running, "OK", now);
+            running.completed(&mut self.enforcer, "OK", now);
         } else {
             self.awaiting = Awaiting::Prepare { running, meaning, left: Some(left) };
         }
@@ -482,7 +484,7 @@ impl Session {
             let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
             self.note_state(&end)?;
             self.pass_end(&end);
-            self.completed(&running, "OK", now);
+            running.completed(&mut self.enforcer, "OK", now);
             return Ok(());
         }
         // Its default value is part of the definition of the table, which `SHOW COLUMNS` was allowed to see.
@@ -500,7 +502,7 @@ impl Session {
             let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
             self.note_state(&end)?;
             self.pass_end(&end);
-            self.completed(&running, "OK", now);
+            running.completed(&mut self.enforcer, "OK", now);
             return Ok(());
         }
         self.pass_row(&masker, payload, &mut running)?;

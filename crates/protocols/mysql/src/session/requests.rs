@@ -1,18 +1,21 @@
 //! The client's commands: read, decided, forwarded, held or refused.
-use super::{
-    After, Awaiting, End, Event, Hold, Own, Pause, Phase, Prepared, Results, Running, Session, not_understood,
-};
+use super::{After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session};
 use crate::{
     codec::{
         self,
         client::{self, Bound, BulkExecute, Command, Execute, command},
     },
-    facts::{self, Effect, Kill, Meaning, Unreadable},
+    facts::{self, Kill, Unreadable},
     render::Rejection,
     startup::Login,
 };
-use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request};
+use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, SessionEnd};
 use doorward_model::{Facts, Timestamp};
+use doorward_sql::Analysis;
+use doorward_sql_session::{
+    Meaning, Part, Running,
+    refusals::{not_understood, nothing_sent, too_many_statements},
+};
 use sha2::Digest as _;
 use std::sync::Arc;
 
@@ -86,7 +89,7 @@ impl Session {
             let Ok(Some(message)) = codec::message(&frame, self.limits.message) else { return };
             if matches!(self.pause, Pause::Login) {
                 self.sequence = next;
-                self.events.push_back(Event::LoginPacket(message.payload.into_owned()));
+                self.events.push_back(Event::Ask(Question::LoginPacket(message.payload.into_owned())));
                 continue;
             }
             if first != 0 {
@@ -155,7 +158,7 @@ impl Session {
         match command {
             Command::Quit => {
                 self.ended = true;
-                self.events.push_back(Event::End(End::Terminated));
+                self.events.push_back(Event::End(SessionEnd::Terminated));
                 self.to_upstream.push_own(&GatewayMessage::authored(&framed(b"\x01")));
             }
             Command::Query { text, attributes } => {
@@ -193,7 +196,7 @@ impl Session {
                     plugin: change.plugin.to_vec(),
                     ..Login::default()
                 };
-                self.events.push_back(Event::ChangeUser(login));
+                self.events.push_back(Event::Ask(Question::ChangeUser(login)));
             }
             Command::Debug => self.refuse_unread(b"COM_DEBUG", &Rejection::not_offered("COM_DEBUG"), now),
             Command::Replication(n) | Command::Internal(n) | Command::Unknown(n) => {
@@ -215,7 +218,7 @@ impl Session {
             Reading::Read(meaning) => meaning,
         };
         let payload = [head, &meaning.forwarded().unwrap_or_default()].concat();
-        let next = match meaning.statements.as_slice() {
+        let next = match meaning.parts.as_slice() {
             [only] if only.kill.is_some() => only.kill.map_or(Next::Word, Next::Kill),
             _ => Next::Results { binary: false, statement: None },
         };
@@ -259,7 +262,7 @@ impl Session {
     fn on_own_kind(&mut self, command: &str, payload: &[u8], next: Next, now: Timestamp) {
         let facts = Arc::clone(self.enforcer.connect_facts());
         let facts = Arc::new(Facts::new(command, 1, facts.accesses.clone()));
-        let meaning = Arc::new(Meaning::without_text(command, &facts));
+        let meaning = Arc::new(Meaning::without_text(command, Arc::clone(&facts)));
         let frame = framed(payload);
         match self.enforcer.follow(&facts, &frame, now) {
             Ok(permit) => {
@@ -281,8 +284,8 @@ impl Session {
             }
             Reading::Read(meaning) => meaning,
         };
-        let fits = |s: &facts::Statement| s.kill.is_none() && s.executes.is_none() && s.upload.is_none();
-        if meaning.statements.len() != 1 || !meaning.statements.iter().all(fits) {
+        let fits = |s: &Part| s.kill.is_none() && !s.by_name && s.upload.is_none();
+        if meaning.parts.len() != 1 || !meaning.parts.iter().all(fits) {
             let message = "This command is not supported in the prepared statement protocol yet";
             self.refuse_unread(text, &Rejection::new(1295, "HY000", message), now);
             return Step::Done;
@@ -291,14 +294,10 @@ impl Session {
         let frame = framed(&payload);
         let request =
             Request { via: "prepare", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: &frame };
-        let too_many = (self.statements.len() >= self.limits.names).then(|| {
-            not_understood(format!("more than {} prepared statements in one session", self.limits.names), None)
-        });
-        let permit = match too_many.map_or_else(|| self.admissible(&meaning, now), Err) {
-            Ok(()) => self.enforcer.prepare(&meaning.facts, &request, now),
-            Err(refusal) => Err(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
-        };
-        match permit {
+        let is_full = self.statements.len() >= self.limits.names;
+        let admissible =
+            if is_full { Err(too_many_statements(self.limits.names)) } else { self.admissible(&meaning, now) };
+        match self.enforcer.prepare_if(admissible, &meaning.facts, &request, now) {
             Ok(permit) => {
                 let running = self.running(&meaning);
                 if let Err(e) = self.to_upstream.push(permit, &frame) {
@@ -431,7 +430,7 @@ impl Session {
     }
 
     fn running(&self, meaning: &Arc<Meaning>) -> Running {
-        Running { request: self.enforcer.last_request(), meaning: Arc::clone(meaning), rows: 0, masked: 0 }
+        Running::new(self.enforcer.last_request(), meaning)
     }
 
     fn decide(&mut self, ask: Ask, now: Timestamp) {
@@ -460,7 +459,7 @@ impl Session {
                             "{} waits for approval {id}; once it is approved, run the same statement again",
                             facts.command
                         );
-                        self.events.push_back(Event::Park(waiting));
+                        self.events.push_back(Event::Ask(Question::Park(waiting)));
                         return self.refuse(&Rejection::new(1142, "42000", message), ask.runs);
                     }
                 }
@@ -486,7 +485,7 @@ impl Session {
         if let Next::Kill(kill) = ask.next {
             // The number is ours: it means another connection upstream, or none.
             self.pause = Pause::Killing(Box::new(running));
-            self.events.push_back(Event::Kill(kill));
+            self.events.push_back(Event::Ask(Question::Kill(kill)));
             return;
         }
         let file = permit.stream();
@@ -495,7 +494,7 @@ impl Session {
         }
         self.awaiting = match ask.next {
             Next::Results { binary, statement } => {
-                Awaiting::Results(Box::new(Results { running, binary, statement, part: 0, phase: Phase::First, file }))
+                Awaiting::Results(Box::new(Results { running, binary, statement, phase: Phase::First, file }))
             }
             Next::Simple(after) => Awaiting::Simple(running, after),
             Next::FieldList => Awaiting::FieldList(running),
@@ -505,11 +504,7 @@ impl Session {
 
     /// Refuses what could not be read, with an audit entry of its own.
     fn refuse_unread(&mut self, text: &[u8], rejection: &Rejection, now: Timestamp) {
-        let facts = Arc::new(Facts::new("unread", 1, vec![facts::opaque(&rejection.message)]));
-        let statement: Arc<str> = String::from_utf8_lossy(text).into();
-        let request =
-            Request { via: "command", statement: &statement, parameters: &Vec::new, bound: &[], payload: text };
-        let _written = self.enforcer.refuse(&facts, &request, not_understood(rejection.message.clone(), None), now);
+        self.enforcer.refuse_unread("command", text, &rejection.message, now);
         self.reject(rejection);
     }
 
@@ -525,55 +520,48 @@ impl Session {
             }
         };
         match read {
-            Ok(meaning) => Reading::Read(meaning.resolve(&self.sql_prepared)),
+            Ok(analysis) => Reading::Read(self.meaning_of(text, &analysis)),
             Err(Unreadable::Refused(why)) => Reading::Refused(Rejection::new(1227, "42000", why)),
             Err(Unreadable::Syntax(why)) => Reading::Refused(Rejection::new(1064, "42000", why)),
             Err(Unreadable::Later) => {
                 let text: Arc<[u8]> = text.into();
-                self.events.push_back(Event::Read(Arc::clone(&text), self.environment.clone()));
+                self.events.push_back(Event::Ask(Question::Read(Arc::clone(&text), self.environment.clone())));
                 self.pause = Pause::Reading { text, result: None };
                 Reading::Wait
             }
         }
     }
 
+    fn meaning_of(&mut self, text: &[u8], analysis: &Arc<Analysis>) -> Arc<Meaning> {
+        if let Some(known) = self.meanings.known(analysis) {
+            return known;
+        }
+        let meaning = Arc::new(Meaning::resolve(String::from_utf8_lossy(text).into(), analysis, self));
+        self.meanings.keep(analysis, &meaning);
+        meaning
+    }
+
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values that would be carried
     /// out of the reach of masks.
     fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let command = &meaning.facts.command;
-        if meaning.forwarded().is_none() {
-            return Err(not_understood(
-                format!("{command} refused: it was not understood, and nothing was sent"),
-                None,
-            ));
+        if meaning.parts.iter().any(|p| p.text.is_none()) {
+            return Err(nothing_sent(command));
         }
-        let (last, before) = meaning.statements.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
-        if before.iter().any(changes_reading) {
-            return Err(not_understood(
-                format!(
-                    "{command} refused: what follows USE or a change of sql_mode or character set in one text cannot be read"
-                ),
-                Some("send it as a text of its own"),
-            ));
+        let before = meaning.parts.split_last().map_or(&[][..], |(_, before)| before);
+        if before.iter().any(facts::changes_reading) {
+            let what = "what follows USE or a change of sql_mode or character set in one text cannot be read";
+            return Err(not_understood(format!("{command} refused: {what}"), Some("send it as a text of its own")));
         }
-        if before.iter().chain(last).any(|s| s.kill.is_some()) && !before.is_empty() {
+        if !before.is_empty() && meaning.parts.iter().any(|s| s.kill.is_some()) {
             return Err(not_understood(format!("{command} refused: KILL goes in a text of its own"), None));
         }
-        if self.touched_hidden && meaning.statements.iter().any(|s| s.command.starts_with("GET DIAGNOSTICS")) {
+        if self.touched_hidden && meaning.parts.iter().any(|s| s.command.starts_with("GET DIAGNOSTICS")) {
             let why = "GET DIAGNOSTICS refused: the messages of this session may quote masked columns";
             return Err(not_understood(why.to_owned(), Some("use a new session")));
         }
         self.hidden_moves(meaning, now)
     }
-}
-
-/// Whether what follows in the same text would have to be read under something else.
-fn changes_reading(statement: &facts::Statement) -> bool {
-    &*statement.command == "USE"
-        || statement.effects.iter().any(|e| match e {
-            Effect::Set { name } => &**name == "sql_mode" || &**name == "names" || name.starts_with("character_set"),
-            Effect::Prepare { .. } | Effect::Deallocate { .. } | Effect::SchemaChanged => false,
-        })
 }
 
 /// What an approval of an execution binds besides its text: the values, and those that came ahead by their digests.

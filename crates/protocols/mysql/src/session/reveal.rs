@@ -1,98 +1,156 @@
-//! What of the answers the caller may see: masks by column, and by what is found in values.
+//! What of the answers the caller may see: masks planned from column definitions, lineage and tags.
 use super::{Results, Session};
 use crate::{
-    codec::upstream::Column,
-    facts::{Meaning, SourceColumn},
-    mask::{Field, FieldPlan, RowMasker, TextMasking},
+    codec::upstream::{self, Column},
+    mask::{Field, RowMasker},
 };
 use ahash::AHashMap;
-use doorward_detect::{Hint, TypeSet};
-use doorward_enforce::{MaskRule, Refusal, RefusalKind, Reveal};
-use doorward_model::{DataType, Name, Operator, Resource, Timestamp};
+use doorward_detect::Hint;
+use doorward_enforce::{MaskRule, Refusal};
+use doorward_model::{Name, Timestamp};
+use doorward_sql::SourceColumn;
+use doorward_sql_session::{Asking, Dialect, FieldPlan, Meaning, TextMasking, output_sources, redacted, whole};
+use doorward_wire::WireError;
 use std::sync::Arc;
 
-/// Views of views that are followed.
-const DEEPEST_VIEW: usize = 16;
+/// How many plans a session remembers.
+const PLANS: usize = 256;
 
-/// What was found out under the policies of one generation.
-#[derive(Debug, Default)]
-pub(super) struct Remembered {
-    generation: Option<u64>,
-    text: Option<TextMasking>,
-    /// Whether a text touches hidden columns, by its address; the meaning is kept so that the address stays its own.
-    hides: AHashMap<usize, (Arc<Meaning>, bool)>,
+/// What MySQL and MariaDB have of their own.
+pub(super) const DIALECT: Dialect = Dialect {
+    folds_columns: true,
+    unknown_is_a_view: true,
+    own_schemas: &["information_schema", "mysql", "performance_schema", "sys", "pg_temp"],
+};
+
+/// Masks for results that have been seen, with the meaning whose address they are found by.
+pub(super) type Plans = AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>;
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct PlanKey {
+    /// The address of the meaning.
+    meaning: usize,
+    part: usize,
+    binary: bool,
+    hides_messages: bool,
+    definitions: Definitions,
+}
+
+/// The definitions of a result's columns as they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Definitions {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Definitions {
+    /// The longest, in bytes: 4,096 columns have definitions of some hundreds each.
+    const LONGEST: usize = 16 << 20;
+
+    pub(super) fn push(&mut self, payload: &[u8]) -> Result<(), String> {
+        if self.bytes.len() + payload.len() > Self::LONGEST {
+            return Err("definitions of columns that are too long".into());
+        }
+        self.bytes.extend_from_slice(payload);
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(from, to)| self.bytes.get(from..*to).unwrap_or_default())
+    }
 }
 
 impl Session {
-    fn refresh(&mut self) {
-        let generation = Some(self.enforcer.generation());
-        if self.revealed.generation != generation {
-            self.revealed = Remembered { generation, ..Remembered::default() };
-        }
-    }
-
     /// Which kinds of values are looked for.
     pub(super) fn text_masking(&mut self, now: Timestamp) -> TextMasking {
-        self.refresh();
-        if let Some(known) = &self.revealed.text {
-            return known.clone();
-        }
-        let mut wanted = TypeSet::NONE;
-        let mut rules = Vec::new();
-        for kind in DataType::ALL {
-            if let Reveal::Masked(rule) = self.enforcer.reveal(&Resource::DataType { data_type: *kind }, now) {
-                wanted.insert(*kind);
-                rules.push((*kind, rule));
-            }
-        }
-        let text = TextMasking {
-            detector: Arc::clone(&self.detector),
-            masker: Arc::clone(&self.masker),
-            wanted,
-            rules: rules.into(),
-        };
-        self.revealed.text = Some(text.clone());
-        text
+        self.reveals.text_masking(&mut Asking { enforcer: &mut self.enforcer, now })
     }
 
-    /// The plan for a column of a result.
-    pub(super) fn field(
+    /// The masks for the rows of a result.
+    pub(super) fn row_masker(
         &mut self,
         results: &Results,
+        definitions: Definitions,
+        now: Timestamp,
+    ) -> Result<Arc<RowMasker>, WireError> {
+        let meaning = &results.running.meaning;
+        let key = PlanKey {
+            meaning: Arc::as_ptr(meaning).addr(),
+            part: results.running.part,
+            binary: results.binary,
+            hides_messages: self.touched_hidden && shows_warnings(meaning),
+            definitions,
+        };
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        if let Some((_, known)) = self.reveals.plans(&asking).get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let masker = Arc::new(self.plan(meaning, &key, now)?);
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            let plans = self.reveals.plans(&asking);
+            if plans.len() >= PLANS {
+                plans.clear();
+            }
+            plans.insert(key, (Arc::clone(meaning), Arc::clone(&masker)));
+        }
+        Ok(masker)
+    }
+
+    fn plan(&mut self, meaning: &Arc<Meaning>, key: &PlanKey, now: Timestamp) -> Result<RowMasker, WireError> {
+        let mut fields = Vec::with_capacity(key.definitions.len());
+        for (index, definition) in key.definitions.iter().enumerate() {
+            let column = upstream::column(definition, self.upstream, false)?;
+            let plan = self.field_plan(meaning, key, &column, index, now);
+            fields.push(Field::new(plan, &column));
+        }
+        Ok(RowMasker::new(fields, self.text_masking(now), key.binary))
+    }
+
+    fn field_plan(
+        &mut self,
+        meaning: &Arc<Meaning>,
+        key: &PlanKey,
         column: &Column<'_>,
         index: usize,
-        total: usize,
         now: Timestamp,
-    ) -> Field {
-        let meaning = Arc::clone(&results.running.meaning);
-        let name = |b: &[u8]| Name::from(&*String::from_utf8_lossy(b));
+    ) -> FieldPlan {
         // Where the server names the column a value comes straight from, that is one source; what was read out of the
         // text is another, and either is enough to hide it.
-        let origin = (!column.org_table.is_empty() && !column.org_name.is_empty())
-            .then(|| {
-                let (schema, table, column) = (name(column.schema), name(column.org_table), name(column.org_name));
-                // Servers name derived tables as well; what the text reads is judged by its lineage.
-                if self.reader.columns(&schema, &table).is_none() {
-                    return self.column_rule(&schema, &table, &column, now);
-                }
-                self.source_rule(&SourceColumn { schema, table, column: Some(column) }, now)
-            })
-            .flatten();
-        let computed = column.org_name.is_empty();
-        let read = self.lineage_rule(&meaning, results.part, index, total, now);
+        let origin = self.origin_rule(column, now);
+        let read = self.lineage_rule(meaning, key.part, index, key.definitions.len(), now);
         let rule = match (origin, read) {
             (Some(rule), _) => Some(rule),
-            (None, Some(rule)) if computed => Some(whole(rule)),
+            (None, Some(rule)) if column.org_name.is_empty() => Some(whole(rule)),
             (None, rule) => rule,
         };
-        let is_message = column.name.eq_ignore_ascii_case(b"message") && shows_warnings(&meaning);
-        let plan = match rule {
+        match rule {
             Some(rule) => FieldPlan::Mask(rule),
-            None if is_message && self.touched_hidden => FieldPlan::Mask(redacted()),
+            None if key.hides_messages && column.name.eq_ignore_ascii_case(b"message") => FieldPlan::Mask(redacted()),
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&String::from_utf8_lossy(column.name))),
-        };
-        Field::new(plan, column)
+        }
+    }
+
+    fn origin_rule(&mut self, column: &Column<'_>, now: Timestamp) -> Option<Arc<MaskRule>> {
+        if column.org_table.is_empty() || column.org_name.is_empty() {
+            return None;
+        }
+        let name = |b: &[u8]| Name::from(&*String::from_utf8_lossy(b));
+        let (schema, table, column) = (name(column.schema), name(column.org_table), name(column.org_name));
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        // Servers name derived tables as well; what the text reads is judged by its lineage.
+        if self.reveals.catalogue().named(&schema, &table).is_none() {
+            return self.reveals.plain(&schema, &table, &column, asking);
+        }
+        self.reveals.source(&SourceColumn { schema, table, column: Some(column) }, asking)
     }
 
     fn lineage_rule(
@@ -103,119 +161,28 @@ impl Session {
         total: usize,
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
-        if meaning.has_one_result_each() {
-            let sources = meaning.statements.get(part)?.lineage.as_ref()?.sources(index, total).clone();
-            return sources.iter().find_map(|s| self.source_rule(s, now));
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        if crate::facts::has_one_result_each(meaning) {
+            let lineage = meaning.parts.get(part)?.lineage.as_ref()?;
+            return self.reveals.sources(output_sources(lineage, index, total), asking);
         }
         // Which statement a result belongs to is not known: the bound of all of them.
-        let all = meaning.statements.iter().filter_map(|s| s.lineage.as_ref()).flat_map(|l| &l.anywhere);
-        all.collect::<Vec<_>>().into_iter().find_map(|s| self.source_rule(s, now))
-    }
-
-    fn source_rule(&mut self, source: &SourceColumn, now: Timestamp) -> Option<Arc<MaskRule>> {
-        self.rule_of(source, 0, now)
-    }
-
-    /// A column of a view is as hidden as what it is made of.
-    fn rule_of(&mut self, source: &SourceColumn, depth: usize, now: Timestamp) -> Option<Arc<MaskRule>> {
-        if depth > DEEPEST_VIEW {
-            return Some(redacted());
-        }
-        let (schema, table) = (&source.schema, &source.table);
-        let columns = match &source.column {
-            Some(column) => vec![column.clone()],
-            None => self.reader.columns(schema, table).unwrap_or_else(|| vec!["*".into()]),
-        };
-        columns.iter().find_map(|column| {
-            let own = self.column_rule(schema, table, column, now);
-            own.or_else(|| {
-                let behind = self.reader.behind(schema, table, column);
-                behind.iter().find_map(|source| self.rule_of(source, depth + 1, now))
-            })
-        })
-    }
-
-    fn column_rule(&mut self, schema: &Name, table: &Name, name: &Name, now: Timestamp) -> Option<Arc<MaskRule>> {
-        let mut rule = |name: Name| {
-            let column = Resource::Column { schema: schema.clone(), table: table.clone(), name };
-            match self.enforcer.reveal(&column, now) {
-                Reveal::Masked(rule) => Some(rule),
-                Reveal::Clear => None,
-            }
-        };
-        // Names of columns are the same in either case to the server, and tagged in one of them.
-        let lower = name.to_lowercase();
-        rule(name.clone()).or_else(|| if *lower == **name { None } else { rule(Name::from(&*lower)) })
-    }
-
-    pub(super) fn row_masker(&mut self, fields: Vec<Field>, binary: bool, now: Timestamp) -> Arc<RowMasker> {
-        Arc::new(RowMasker::new(fields, self.text_masking(now), binary))
+        let all = meaning.parts.iter().filter_map(|s| s.lineage.as_ref()).flat_map(|l| &l.anywhere);
+        self.reveals.sources(all, asking)
     }
 
     /// Whether a text touches hidden columns: then its errors may quote hidden values.
     pub(super) fn hides(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> bool {
-        self.refresh();
-        let key = Arc::as_ptr(meaning).addr();
-        if let Some((_, known)) = self.revealed.hides.get(&key) {
-            return *known;
-        }
-        let mut hides = false;
-        for access in &meaning.facts.accesses {
-            if let Resource::Table { schema, name } = &access.resource {
-                let whole = SourceColumn { schema: schema.clone(), table: name.clone(), column: None };
-                hides |= self.source_rule(&whole, now).is_some();
-            }
-        }
-        let sources =
-            meaning.statements.iter().flat_map(|s| s.moves.iter().chain(s.lineage.iter().flat_map(|l| &l.anywhere)));
-        let sources: Vec<_> = sources.collect();
-        hides |= sources.into_iter().any(|s| self.source_rule(s, now).is_some());
-        if self.revealed.hides.len() >= 1024 {
-            self.revealed.hides.clear();
-        }
-        self.revealed.hides.insert(key, (Arc::clone(meaning), hides));
-        hides
+        self.reveals.hides(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
 
     /// Refuses what would carry hidden values to where no mask reaches them.
     pub(super) fn hidden_moves(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         self.touched_hidden |= self.hides(meaning, now);
-        for statement in &meaning.statements {
-            if let Some(source) = statement.moves.iter().find(|s| self.source_rule(s, now).is_some()) {
-                return Err(carries(&statement.command, source));
-            }
-        }
-        Ok(())
+        self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
 }
 
 fn shows_warnings(meaning: &Meaning) -> bool {
-    meaning.statements.iter().any(|s| s.command.starts_with("SHOW WARNINGS") || s.command.starts_with("SHOW ERRORS"))
-}
-
-fn redacted() -> Arc<MaskRule> {
-    Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into(), by_default: false })
-}
-
-/// An expression over a hidden column is masked as a whole: the end of `reverse(card)` is the beginning of the card.
-fn whole(rule: Arc<MaskRule>) -> Arc<MaskRule> {
-    match rule.operator {
-        Operator::Partial(_) | Operator::Date(_) => {
-            Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone(), by_default: false })
-        }
-        Operator::Redact | Operator::Hash | Operator::Null | Operator::Fixed(_) => rule,
-    }
-}
-
-fn carries(command: &str, source: &SourceColumn) -> Refusal {
-    let column = source.column.as_deref().unwrap_or("*");
-    Refusal {
-        kind: RefusalKind::Policy,
-        message: format!(
-            "{command} refused: it would carry the masked column `{}.{}.{column}` to where no mask reaches it",
-            source.schema, source.table
-        ),
-        detail: Some(format!("reveal on Column `{}.{}.{column}` is not allowed", source.schema, source.table)),
-        hint: Some("leave the column out, or have someone who may see it run the statement".into()),
-    }
+    meaning.parts.iter().any(|s| s.command.starts_with("SHOW WARNINGS") || s.command.starts_with("SHOW ERRORS"))
 }

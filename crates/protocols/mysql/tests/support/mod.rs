@@ -3,23 +3,22 @@
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     ApprovalVerdict, Approver, AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts,
-    PolicyInfo, SessionDecisions, Subject, Ticket, Verdict,
+    PolicyInfo, ProtocolSession as _, SessionDecisions, Subject, Ticket, Verdict,
 };
 use doorward_model::{
-    Access, Action, ApprovalId, AuditEvent, ConnectionInfo, ConnectionName, DataType, Facts, Name, Principal,
-    PrincipalKind, Resource, SessionId, Timestamp,
+    Access, Action, ApprovalId, AuditEvent, ConnectionInfo, ConnectionName, DataType, Principal, PrincipalKind,
+    Resource, SessionId, Timestamp,
 };
 use doorward_mysql::{
-    Capabilities, ClientLogin, Event, Hold, Limits, Session, SessionParts, UpstreamAuth,
+    Answer, Capabilities, ClientLogin, Event, Hold, Limits, Question, Session, SessionParts, UpstreamAuth,
     auth::AuthStep,
     codec,
-    facts::{Effect, Environment, Kill, Meaning, SqlReader, Statement, Unreadable},
     grammar::Grammar,
     login::{Expectation, LoginAsk},
     render::Rejection,
     startup::{self, Greeting, Hello, Login, Response, login_step},
 };
-use doorward_sql::{Catalogue, Column, Relation, RelationKind};
+use doorward_sql::{Catalogue, Column, Relation, RelationKind, mysql::AnalysisCache};
 use doorward_testkit::MySql;
 use std::{
     io::{Read, Write},
@@ -89,65 +88,21 @@ impl AuditSink for Nowhere {
     }
 }
 
-/// Reads what the tests send, by its words: no grammar.
-#[derive(Debug)]
-pub(crate) struct Words;
-
-impl SqlReader for Words {
-    fn read(&self, text: &[u8], _: &Environment, _: bool) -> Result<Arc<Meaning>, Unreadable> {
-        let Ok(text) = std::str::from_utf8(text) else { return Err(Unreadable::Refused("no UTF-8".into())) };
-        let parts: Vec<&str> = text.split(';').map(str::trim).filter(|p| !p.is_empty()).collect();
-        let mut accesses = vec![Access::new(Action::Connect, Resource::Connection)];
-        let statements = parts.iter().map(|part| statement(part, &mut accesses)).collect();
-        let facts = Arc::new(Facts::new("TEST", 1, accesses));
-        Ok(Arc::new(Meaning { text: text.into(), facts, statements }))
-    }
-
-    fn columns(&self, _: &str, table: &str) -> Option<Vec<Name>> {
-        (table == "people").then(|| vec!["id".into(), "ssn".into()])
-    }
-}
-
-fn statement(text: &str, accesses: &mut Vec<Access>) -> Statement {
-    let words: Vec<String> = text.split_whitespace().map(str::to_ascii_uppercase).collect();
-    let table = |name: &str| Resource::Table { schema: "orders".into(), name: name.into() };
-    let object = if text.contains("people") { table("people") } else { Resource::Connection };
-    let action = match words[0].as_str() {
-        "DROP" => Action::Drop,
-        "DELETE" => Action::Delete,
-        "SELECT" => Action::Select,
-        "INSERT" => Action::Insert,
-        _ => Action::Connect,
-    };
-    accesses.push(Access::new(action, object));
-    let last = |n: usize| words.get(n).map(|w| w.trim_matches('`').to_ascii_lowercase());
-    let mut out = Statement {
-        command: words
-            .iter()
-            .take(if words[0] == "SHOW" { 2 } else { 1 })
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .as_str()
-            .into(),
-        text: (!text.contains("unreadable")).then(|| text.as_bytes().into()),
-        ..Statement::default()
-    };
-    match words[0].as_str() {
-        "KILL" => {
-            let id = words.last().unwrap().parse().unwrap();
-            out.kill = Some(Kill { id, query_only: words[1] == "QUERY" });
-        }
-        "LOAD" => out.upload = text.split('\'').nth(1).map(Name::from),
-        "EXECUTE" => out.executes = last(1).map(|n| Name::from(n.as_str())),
-        "PREPARE" => {
-            let meaning =
-                Words.read(text.split('\'').nth(1).unwrap().as_bytes(), &Environment::default(), true).unwrap();
-            out.effects.push(Effect::Prepare { name: last(1).unwrap().as_str().into(), meaning });
-        }
-        _ => {}
-    }
-    out
+/// The reader of the product, which knows these tables of the schema `orders`.
+pub(crate) fn grammar() -> Arc<Grammar> {
+    let tables: [(&str, &[&str]); 4] =
+        [("people", &["id", "ssn", "note", "born", "n"]), ("t", &["a"]), ("other", &["a"]), ("texts", &["a", "b"])];
+    let column =
+        |(i, name): (usize, &&str)| Column { number: i16::try_from(i).unwrap() + 1, name: (*name).into(), type_oid: 0 };
+    let relations = (1..).zip(tables).map(|(oid, (table, columns))| Relation {
+        oid,
+        schema: "orders".into(),
+        name: table.into(),
+        kind: RelationKind::Table,
+        columns: columns.iter().enumerate().map(column).collect(),
+    });
+    let cache = Arc::new(AnalysisCache::new(100, 1 << 20));
+    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, relations, [])), false, cache))
 }
 
 pub(crate) fn enforcer() -> Enforcer {
@@ -196,7 +151,7 @@ pub(crate) fn session(
         enforcer: enforcer(),
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
-        reader: Arc::new(Words),
+        reader: grammar(),
         client,
         upstream,
         version: version.into(),
@@ -287,38 +242,19 @@ pub(crate) fn greeting(peer: &mut Peer) -> Greeting {
 
 /// A gateway in front of `server`, one thread a connection; approvals are given at once.
 pub(crate) fn gateway(server: &MySql) -> SocketAddr {
-    governed(server, Arc::new(Words))
-}
-
-/// The reader of the product, which knows one table of the schema `orders`.
-pub(crate) fn grammar(table: &str, columns: &[&str]) -> Arc<dyn SqlReader> {
-    let column =
-        |(i, name): (usize, &&str)| Column { number: i16::try_from(i).unwrap() + 1, name: (*name).into(), type_oid: 0 };
-    let relation = Relation {
-        oid: 1,
-        schema: "orders".into(),
-        name: table.into(),
-        kind: RelationKind::Table,
-        columns: columns.iter().enumerate().map(column).collect(),
-    };
-    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, [relation], [])), false))
-}
-
-/// A gateway whose sessions read texts by `reader`.
-pub(crate) fn governed(server: &MySql, reader: Arc<dyn SqlReader>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (upstream, user, password) = (server.address(), server.user().to_owned(), server.password().to_owned());
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (user, password, reader) = (user.clone(), password.clone(), Arc::clone(&reader));
-            thread::spawn(move || serve(Peer::new(client.unwrap()), upstream, &user, &password, reader));
+            let (user, password) = (user.clone(), password.clone());
+            thread::spawn(move || serve(Peer::new(client.unwrap()), upstream, &user, &password));
         }
     });
     address
 }
 
-fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str, reader: Arc<dyn SqlReader>) {
+fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str) {
     let mut server = Peer::new(TcpStream::connect(upstream).unwrap());
     let theirs = greeting(&mut server);
     let ours = Greeting {
@@ -353,7 +289,7 @@ fn serve(mut client: Peer, upstream: SocketAddr, user: &str, password: &str, rea
     let agreed = login.agreed();
     let asked = log_in(&mut server, &theirs, agreed, user, password).unwrap();
     let head = Head { client: agreed, upstream: asked, version: theirs.version, database, sequence: client.next };
-    relay(&head, client, server, reader);
+    relay(&head, client, server);
 }
 
 enum Came {
@@ -411,9 +347,8 @@ impl Drop for Transcript {
     }
 }
 
-fn relay(head: &Head, mut client: Peer, mut server: Peer, reader: Arc<dyn SqlReader>) {
+fn relay(head: &Head, mut client: Peer, mut server: Peer) {
     let mut session = head.session();
-    session.handle_reader(Arc::clone(&reader));
     let database = String::from_utf8(head.database.clone().unwrap_or_default()).unwrap();
     let Head { client: c, upstream: u, version, sequence, .. } = head;
     let mut transcript = Transcript(vec![format!(
@@ -435,10 +370,6 @@ fn relay(head: &Head, mut client: Peer, mut server: Peer, reader: Arc<dyn SqlRea
         transcript.note('c', &said);
         let _gone = client.stream.write_all(&said);
         if let Some(event) = session.poll_event() {
-            if let Event::Read(text, environment) = event {
-                session.handle_reading(reader.read(&text, &environment, true), NOW);
-                continue;
-            }
             if happened(&mut session, event, &mut again) {
                 let _gone = client.stream.write_all(&session.to_client().split());
                 let _gone = client.stream.shutdown(std::net::Shutdown::Both);
@@ -470,39 +401,40 @@ pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<C
             session.handle_verdict(approval.id, ApprovalVerdict::Approved { by }, NOW);
             return false;
         }
-        Event::Read(text, environment) => {
-            session.handle_reading(Words.read(&text, &environment, true), NOW);
+        Event::Ask(Question::Read(text, environment)) => {
+            session.handle_answer(Answer::Reading(grammar().read(&text, &environment, true)), NOW);
             return false;
         }
-        Event::Kill(kill) => {
+        Event::Ask(Question::Kill(kill)) => {
             let known = kill.id == u64::from(CONNECTION);
             let unknown = Rejection::new(1094, "HY000", format!("Unknown thread id: {}", kill.id));
-            session.handle_killed(if known { Ok(()) } else { Err(unknown) }, NOW);
+            session.handle_answer(Answer::Killed(if known { Ok(()) } else { Err(unknown) }), NOW);
             return false;
         }
-        Event::ChangeUser(login) => {
+        Event::Ask(Question::ChangeUser(login)) => {
             let (new, ask) =
                 ClientLogin::again(Capabilities(0xffff_ffff), *b"abcdefghijklmnopqrst", false, true, login);
             *again = Some(new);
             ask
         }
-        Event::LoginPacket(packet) => again.as_mut().unwrap().handle(&packet).unwrap(),
+        Event::Ask(Question::LoginPacket(packet)) => again.as_mut().unwrap().handle(&packet).unwrap(),
         Event::End(_) => return true,
-        Event::Park(_) | Event::Withdraw(..) | Event::SchemaChanged | Event::CancelUpstream => return false,
+        Event::Ask(Question::Park(_) | Question::Schema) | Event::Withdraw(..) | Event::CancelUpstream => return false,
     };
     loop {
         ask = match ask {
             LoginAsk::Who(_) => again.as_mut().unwrap().answer(Expectation::Token).unwrap(),
             LoginAsk::Send(payload) => {
-                session.say(&payload);
+                session.handle_answer(Answer::Say(payload), NOW);
                 return false;
             }
             LoginAsk::Token(token) if token.expose() == TOKEN => {
-                session.handle_changed_user(Ok(None), NOW);
+                session.handle_answer(Answer::User(Ok(None)), NOW);
                 return false;
             }
             LoginAsk::Token(_) | LoginAsk::Tls | LoginAsk::Proven(_) | LoginAsk::Refuse(_) => {
-                session.handle_changed_user(Err(Rejection::new(1045, "28000", "Access denied by test")), NOW);
+                let denied = Rejection::new(1045, "28000", "Access denied by test");
+                session.handle_answer(Answer::User(Err(denied)), NOW);
                 return false;
             }
         };

@@ -1,7 +1,7 @@
 //! Errors, notices, notifications and function results, as the caller may see them.
-use super::text::TextMasking;
 use crate::codec::{self, Fields, UpstreamMessage};
 use doorward_detect::Hint;
+use doorward_sql_session::TextMasking;
 
 /// How much of an error or notice the caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,26 +1,15 @@
 //! The values of one column, masked.
 use super::{
-    text::TextMasking,
+    text::structured,
     values::{Layout, date, elements, integer, layout, numeric, shape, to_date, to_numeric},
 };
 use doorward_detect::{Hint, Masked};
 use doorward_enforce::MaskRule;
 use doorward_model::DataType;
-use std::sync::Arc;
+use doorward_sql_session::{FieldPlan, TextMasking};
 
 /// How deep binary arrays and records within each other are taken apart.
 const DEEPEST: usize = 4;
-
-/// What is done with the values of one column.
-#[derive(Clone, Debug)]
-pub(crate) enum FieldPlan {
-    /// Nothing.
-    Clear,
-    /// They are looked through.
-    Scan(Hint),
-    /// They are replaced whole.
-    Mask(Arc<MaskRule>),
-}
 
 /// One column of a result, ready to be masked.
 #[derive(Clone, Debug)]
@@ -138,7 +127,7 @@ impl Field {
     fn scan(&self, text: &TextMasking, hint: &Hint, value: &[u8]) -> Option<Masked> {
         match (self.layout, self.binary) {
             (Layout::Text, _) => text.text(value, hint).map(Masked::Bytes),
-            (Layout::Texts | Layout::Unknown, false) => text.structured(value, hint).map(Masked::Bytes),
+            (Layout::Texts | Layout::Unknown, false) => structured(text, value, hint).map(Masked::Bytes),
             (Layout::Json, _) | (Layout::Jsonb, false) => text.json(value, hint).map(Masked::Bytes),
             (Layout::Jsonb, true) => {
                 let (version, json) = value.split_first()?;
@@ -159,9 +148,7 @@ impl Field {
 
     /// A number or an address that is sensitive as a whole.
     fn found(&self, text: &TextMasking, hint: &Hint, readable: &[u8]) -> Option<Masked> {
-        let findings = text.detector.scan(readable, hint, text.wanted);
-        let first = findings.first()?.data_type;
-        let masked = text.masker.apply(text.operator(first), first.as_str(), readable, shape(self.layout));
+        let masked = text.whole(readable, hint, shape(self.layout))?;
         Some(match masked {
             Masked::Bytes(bytes) if self.binary => self.to_binary(bytes),
             Masked::Bytes(bytes) => Masked::Bytes(bytes),

@@ -4,6 +4,7 @@ use crate::codec::{UpstreamMessage, upstream_message};
 use doorward_detect::{Detector, Hint, Masker, TypeSet};
 use doorward_enforce::MaskRule;
 use doorward_model::{DataType, Operator};
+use doorward_sql_session::FieldPlan;
 use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
 

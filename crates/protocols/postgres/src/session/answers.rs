@@ -2,7 +2,6 @@
 use super::Session;
 use crate::{
     codec::{self, FieldDescription, UpstreamMessage},
-    facts::{Cursor, Meaning},
     mask::{self, ErrorExposure},
     pipeline::{Expect, InFlight, Running},
     render,
@@ -10,6 +9,7 @@ use crate::{
 };
 use doorward_model::Timestamp;
 use doorward_sql::postgres::Effect;
+use doorward_sql_session::{Cursor, Meaning};
 use std::sync::{Arc, atomic::Ordering};
 
 /// The longest message of an upstream other than rows and COPY data, in bytes.
@@ -94,7 +94,7 @@ impl Session {
         if header.tag == b'D'
             && let Some(running) = self.running_front()
         {
-            running.rows += 1;
+            running.of.rows += 1;
         }
         self.answering.passing = header.total;
         true
@@ -126,8 +126,8 @@ impl Session {
         }
         match self.running_front() {
             Some(running) => {
-                running.rows += count;
-                running.masked += masked;
+                running.of.rows += count;
+                running.of.masked += masked;
             }
             None => self.upstream_misbehaved("rows that nobody asked for", now),
         }
@@ -146,7 +146,7 @@ impl Session {
             return;
         }
         let Some(InFlight { expect: Expect::Execute(running), .. }) = self.pipeline.front() else { return };
-        let (Some(portal), meaning) = (running.portal.clone(), Arc::clone(&running.meaning)) else { return };
+        let (Some(portal), meaning) = (running.portal.clone(), Arc::clone(&running.of.meaning)) else { return };
         let fields = portal.described().cloned();
         if let Some(fields) = fields {
             let masking =
@@ -280,7 +280,7 @@ impl Session {
                 }
             }
             Some(InFlight { expect: Expect::Query(running), .. }) if fields.is_some() => {
-                let (meaning, part) = (Arc::clone(&running.meaning), running.part);
+                let (meaning, part) = (Arc::clone(&running.of.meaning), running.of.part);
                 let fields = fields_or_none();
                 let masking = Masking { meaning: &meaning, part, fields: &fields, formats: None };
                 self.answering.masker = Some(self.row_masker(&masking, now));
@@ -296,12 +296,12 @@ impl Session {
         self.answering.copy_in = false;
         let done = match self.pipeline.front() {
             Some(InFlight { expect: Expect::Query(running), .. }) => {
-                let part = running.part;
-                running.part += 1;
-                Some((Arc::clone(&running.meaning), part, None))
+                let part = running.of.part;
+                running.of.part += 1;
+                Some((Arc::clone(&running.of.meaning), part, None))
             }
             Some(InFlight { expect: Expect::Execute(_), .. }) => match self.pipeline.pop().map(|m| m.expect) {
-                Some(Expect::Execute(running)) => Some((Arc::clone(&running.meaning), 0, Some(running))),
+                Some(Expect::Execute(running)) => Some((Arc::clone(&running.of.meaning), 0, Some(running))),
                 _ => None,
             },
             _ => None,
@@ -319,7 +319,7 @@ impl Session {
             None => self.apply(&meaning, part),
         }
         if let Some(running) = running {
-            self.completed(running.done(), tag, now);
+            running.of.completed(&mut self.enforcer, tag, now);
         } else if let Some(running) = self.running_front() {
             // The whole message is written down at ReadyForQuery; the last tag speaks for it.
             running.tag = tag.into();
@@ -333,7 +333,7 @@ impl Session {
                 self.to_client.extend_from_slice(frame);
                 // Its first rows are out: what it sets is set.
                 self.apply_once(&running);
-                self.completed(running.done(), "PortalSuspended", now);
+                running.of.completed(&mut self.enforcer, "PortalSuspended", now);
             }
             _ => self.upstream_misbehaved("an unexpected PortalSuspended", now),
         }
@@ -344,8 +344,7 @@ impl Session {
             Some(Expect::Sync) => {}
             Some(Expect::Query(running) | Expect::FunctionCall(running)) => {
                 if !running.failed {
-                    let tag = running.tag.clone();
-                    self.completed(running.done(), &tag, now);
+                    running.of.completed(&mut self.enforcer, &running.tag, now);
                 }
             }
             _ => return self.upstream_misbehaved("an unexpected ReadyForQuery", now),
@@ -385,8 +384,7 @@ impl Session {
             }
             Some(InFlight { expect: Expect::Query(running) | Expect::FunctionCall(running), .. }) => {
                 running.failed = true;
-                let done = running.done();
-                self.completed(done, &code, now);
+                running.of.completed(&mut self.enforcer, &code, now);
                 true
             }
             Some(_) => false,
@@ -413,7 +411,7 @@ impl Session {
                 Expect::Parse { name, prepared } => self.statements.fail(&name, &prepared),
                 Expect::Bind { name, portal } => self.portals.fail(&name, &portal),
                 Expect::Execute(running) | Expect::Query(running) | Expect::FunctionCall(running) => {
-                    self.completed(running.done(), if first { code } else { "skipped" }, now);
+                    running.of.completed(&mut self.enforcer, if first { code } else { "skipped" }, now);
                 }
                 Expect::DescribeStatement(_)
                 | Expect::DescribePortal(_)
@@ -443,7 +441,7 @@ impl Session {
 
     fn pass_notice(&mut self, frame: &[u8], exposure: ErrorExposure, now: Timestamp) {
         let text = self.text_masking(now);
-        if exposure == ErrorExposure::ScanOnly && !self.detector.may_contain(frame, text.wanted) {
+        if exposure == ErrorExposure::ScanOnly && !text.may_contain(frame) {
             return self.to_client.extend_from_slice(frame);
         }
         let masked = mask::error_or_notice(frame, exposure, &text);
@@ -483,7 +481,7 @@ impl Session {
         let Some(running) = self.running_front() else {
             return self.upstream_misbehaved("COPY data that nobody asked for", now);
         };
-        let (meaning, part) = (Arc::clone(&running.meaning), running.part);
+        let (meaning, part) = (Arc::clone(&running.of.meaning), running.of.part);
         match self.copy_masker(&meaning, part, now) {
             Ok(masker) => {
                 self.answering.copy_out = Some(Box::new(masker));
@@ -505,7 +503,7 @@ impl Session {
             return self.stop_rows(&e.to_string(), now);
         }
         if let Some(running) = self.running_front() {
-            running.masked += masked;
+            running.of.masked += masked;
         }
     }
 
@@ -524,7 +522,7 @@ impl Session {
     fn apply_once(&mut self, running: &Running) {
         let again = running.portal.as_ref().is_some_and(|p| p.applied.swap(true, Ordering::Relaxed));
         if !again {
-            self.apply(&running.meaning, 0);
+            self.apply(&running.of.meaning, 0);
         }
     }
 

@@ -1,15 +1,22 @@
 //! The client's messages: read, decided, forwarded, held or refused.
-use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, not_understood, text_of};
+use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, text_of};
 use crate::{
     codec::{self, ClientMessage, Target},
-    facts::{self, Meaning},
+    facts,
     names::{self, Lookup},
-    pipeline::{Done, Expect, InFlight, Running},
+    pipeline::{Expect, InFlight, Running},
     render::{self, Rejection},
 };
 use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request, SessionEnd};
-use doorward_model::{AuditKind, Name, Timestamp};
-use doorward_sql::postgres::{Analysis, Cost, Environment, SqlError, analyse, cost};
+use doorward_model::{Name, Timestamp};
+use doorward_sql::{
+    ReadUnder as _,
+    postgres::{Analysis, Cost, Environment, SqlError, analyse, cost},
+};
+use doorward_sql_session::{
+    Meaning,
+    refusals::{not_understood, too_many_statements},
+};
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
@@ -168,10 +175,8 @@ impl Session {
         };
         let request =
             Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
-        let outcome = match self.admissible(&meaning, now) {
-            Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
-            Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
-        };
+        let admissible = self.admissible(&meaning, now);
+        let outcome = self.enforcer.decide_if(admissible, &meaning.facts, &request, now);
         self.carry_out(outcome, frame, meaning, None, now);
         Step::Done
     }
@@ -189,16 +194,13 @@ impl Session {
             Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
         let name = &*names::kept(name);
         if self.statements.is_full(name) {
-            let refusal =
-                not_understood(format!("more than {} prepared statements in one session", self.limits.names), None);
+            let refusal = too_many_statements(self.limits.names);
             let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
             self.reject(Rejection::from(&refusal), false);
             return Step::Done;
         }
-        let permit = match self.admissible(&meaning, now) {
-            Ok(()) => self.enforcer.prepare(&meaning.facts, &request, now),
-            Err(refusal) => Err(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
-        };
+        let admissible = self.admissible(&meaning, now);
+        let permit = self.enforcer.prepare_if(admissible, &meaning.facts, &request, now);
         match permit {
             Ok(permit) => {
                 let prepared = Arc::new(Prepared { meaning, environment, fields: OnceLock::new() });
@@ -315,10 +317,8 @@ impl Session {
             }
         } else {
             let Some(still) = self.still_means(&meaning) else { return Step::Wait };
-            match still.and_then(|()| self.admissible(&meaning, now)) {
-                Ok(()) => self.enforcer.decide(&meaning.facts, &request, now),
-                Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
-            }
+            let admissible = still.and_then(|()| self.admissible(&meaning, now));
+            self.enforcer.decide_if(admissible, &meaning.facts, &request, now)
         };
         self.carry_out(outcome, frame, meaning, Some(portal), now);
         Step::Done
@@ -361,7 +361,7 @@ impl Session {
         if self.must_wait() {
             return self.wait_for_answers();
         }
-        let facts = Arc::new(facts::function_call(&self.catalogue, oid));
+        let facts = Arc::new(facts::function_call(self.reveals.catalogue(), oid));
         let meaning = Arc::new(Meaning::without_text(&format!("function call {oid}"), facts));
         let request = Request {
             via: "function call",
@@ -405,9 +405,9 @@ impl Session {
         portal: Option<Arc<Portal>>,
         now: Timestamp,
     ) {
-        let barrier = meaning.changes_meaning();
+        let barrier = facts::changes_meaning(meaning);
         let mut running = Running::new(permit.request(), meaning, portal.clone());
-        running.copy_in = meaning.copies_in().then(|| permit.stream());
+        running.copy_in = facts::copies_in(meaning).then(|| permit.stream());
         let Some(portal) = portal else {
             let expect =
                 if frame.first() == Some(&b'F') { Expect::FunctionCall(running) } else { Expect::Query(running) };
@@ -519,24 +519,8 @@ impl Session {
 
     /// Refuses a text that could not be read, with an audit entry of its own.
     fn refuse_unread(&mut self, text: &str, rejection: Rejection, simple: bool, now: Timestamp) {
-        let facts = Arc::new(doorward_model::Facts::new(
-            "unread",
-            1,
-            vec![doorward_model::Access::new(
-                doorward_model::Action::Opaque,
-                doorward_model::Resource::Opaque { what: rejection.message.as_str().into() },
-            )],
-        ));
-        let statement: Arc<str> = Arc::from(text);
-        let request = Request {
-            via: if simple { "query" } else { "parse" },
-            statement: &statement,
-            parameters: &Vec::new,
-            bound: &[],
-            payload: text.as_bytes(),
-        };
-        let refusal = not_understood(rejection.message.clone(), None);
-        let _written = self.enforcer.refuse(&facts, &request, refusal, now);
+        let via = if simple { "query" } else { "parse" };
+        self.enforcer.refuse_unread(via, text.as_bytes(), &rejection.message, now);
         self.reject(rejection, simple);
     }
 
@@ -605,7 +589,7 @@ impl Session {
     }
 
     fn read_str(&mut self, text: &str) -> Reading {
-        let environment = match self.settings.environment(&self.catalogue) {
+        let environment = match self.settings.environment(self.reveals.catalogue()) {
             Ok(environment) => environment,
             Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
         };
@@ -646,7 +630,7 @@ impl Session {
             // What is not remembered is opaque when it is executed.
             return;
         }
-        let Ok(environment) = self.settings.environment(&self.catalogue) else { return };
+        let Ok(environment) = self.settings.environment(self.reveals.catalogue()) else { return };
         let search_path = Arc::clone(self.settings.search_path());
         let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
         let meaning = Arc::new(Meaning::resolve(text, analysis, self));
@@ -660,9 +644,7 @@ impl Session {
             return known;
         }
         let meaning = Arc::new(Meaning::resolve(Arc::from(text), analysis, self));
-        if !meaning.by_name {
-            self.meanings.put(analysis, &meaning);
-        }
+        self.meanings.keep(analysis, &meaning);
         meaning
     }
 
@@ -672,7 +654,7 @@ impl Session {
             let _step = self.wait_for_answers();
             return Reading::Wait;
         }
-        let now = match self.settings.environment(&self.catalogue) {
+        let now = match self.settings.environment(self.reveals.catalogue()) {
             Ok(environment) => environment,
             Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
         };
@@ -684,7 +666,7 @@ impl Session {
     }
 
     fn means_the_same(&mut self, prepared: &Prepared) -> bool {
-        self.settings.environment(&self.catalogue).is_ok_and(|now| is_same(&now, &prepared.environment))
+        self.settings.environment(self.reveals.catalogue()).is_ok_and(|now| is_same(&now, &prepared.environment))
     }
 
     /// Whether a portal would run what was read when it was bound: the server looks the names of `FETCH` and
@@ -712,7 +694,7 @@ impl Session {
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
     /// that would be carried out of the reach of masks.
     fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
-        if meaning.changes_names_midway() {
+        if facts::changes_names_midway(meaning) {
             return Err(not_understood(
                 format!(
                     "{} refused: what follows a change of search_path or role in one message cannot be read",
@@ -724,20 +706,11 @@ impl Session {
         self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)
     }
-
-    /// Writes down how a request ended.
-    pub(super) fn completed(&mut self, done: Done, result: &str, now: Timestamp) {
-        let Done { request, rows, masked } = done;
-        let kind = AuditKind::Completed { request, result: result.to_owned(), rows, masked };
-        // What was done is done: a log that cannot take this refuses the next request.
-        let _kept = self.enforcer.note(kind, now);
-    }
 }
 
 /// Whether a text read under one means the same under the other.
 fn is_same(a: &Arc<Environment>, b: &Arc<Environment>) -> bool {
-    Arc::ptr_eq(a, b)
-        || (a.search_path == b.search_path && a.temporary == b.temporary && Arc::ptr_eq(&a.catalogue, &b.catalogue))
+    Arc::ptr_eq(a, b) || a.reads_as(b)
 }
 
 fn unreadable(e: &SqlError) -> Rejection {

@@ -1,0 +1,111 @@
+//! Snapshots of what upstreams have, read through the gateway's own log-in: kept, renewed, and read once for all who ask.
+use std::{
+    collections::HashMap,
+    fmt::Display,
+    future::Future,
+    hash::{Hash, Hasher as _},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// A snapshot older than this is renewed behind the next session's back.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// How many are kept of one endpoint.
+const MOST: usize = 256;
+
+/// Where snapshots come from: an endpoint.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// What is read.
+    type Raw: Send;
+    /// What it is made into.
+    type Snapshot: Clone + Send;
+    /// Why it could not be read.
+    type Error: Display + Send;
+
+    /// Where they are kept.
+    fn snapshots(&self) -> &Snapshots<Self::Snapshot>;
+    /// The connection's name.
+    fn connection(&self) -> &str;
+    /// Reads a part of the upstream (a database), or all of it.
+    fn read(&self, part: &str) -> impl Future<Output = Result<Self::Raw, Self::Error>> + Send;
+    /// The same for the same content.
+    fn fingerprint(raw: &Self::Raw) -> u64;
+    /// Makes a snapshot of it. `generation` counts those of a part.
+    fn build(&self, raw: Self::Raw, generation: u64) -> Self::Snapshot;
+}
+
+#[derive(Clone, Debug)]
+struct Known<T> {
+    snapshot: T,
+    content: u64,
+    generation: u64,
+    read: Instant,
+}
+
+/// The newest snapshots of one endpoint, by what they are of.
+#[derive(Debug)]
+pub(crate) struct Snapshots<T> {
+    known: parking_lot::Mutex<HashMap<String, Known<T>>>,
+    /// One reading at a time; whoever waits takes what the one before has read.
+    reading: Mutex<()>,
+}
+
+impl<T> Default for Snapshots<T> {
+    fn default() -> Self {
+        Self { known: parking_lot::Mutex::default(), reading: Mutex::default() }
+    }
+}
+
+/// The upstream as it was at most a while ago.
+pub(crate) async fn current<S: Source>(source: &Arc<S>, part: &str) -> Result<S::Snapshot, S::Error> {
+    let known = source.snapshots().known.lock().get(part).cloned();
+    let Some(known) = known else { return refresh(&**source, part).await };
+    if known.read.elapsed() > FRESH {
+        let (source, part) = (Arc::clone(source), part.to_owned());
+        tokio::spawn(async move {
+            if let Err(e) = refresh(&*source, &part).await {
+                tracing::warn!(connection = %source.connection(), "the schema could not be read again: {e}");
+            }
+        });
+    }
+    Ok(known.snapshot)
+}
+
+/// The upstream as it is now. The same content stays the same snapshot, so that what was read under it is still good.
+pub(crate) async fn refresh<S: Source>(source: &S, part: &str) -> Result<S::Snapshot, S::Error> {
+    let asked = Instant::now();
+    let snapshots = source.snapshots();
+    let _one_at_a_time = snapshots.reading.lock().await;
+    let before = snapshots.known.lock().get(part).cloned();
+    if let Some(known) = &before
+        && known.read > asked
+    {
+        return Ok(known.snapshot.clone());
+    }
+    let read = Instant::now();
+    let raw = source.read(part).await?;
+    let content = S::fingerprint(&raw);
+    let known = match before {
+        Some(known) if known.content == content => Known { read, ..known },
+        before => {
+            let generation = before.map_or(1, |b| b.generation + 1);
+            Known { snapshot: source.build(raw, generation), content, generation, read }
+        }
+    };
+    let snapshot = known.snapshot.clone();
+    let mut all = snapshots.known.lock();
+    if all.len() > MOST {
+        all.clear();
+    }
+    all.insert(part.to_owned(), known);
+    Ok(snapshot)
+}
+
+/// A fingerprint, to be compared with others of this process alone.
+pub(crate) fn fingerprint(content: &impl Hash) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,23 @@
+//! What sessions of all SQL protocols have in common. A protocol brings its codec, its grammar and its rendering.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `meaning.rs` | what a text means in a session, with the names that only the session knows put in |
+//! | `reveal.rs` | which columns a caller may not see, through views, partitions and what is not known |
+//! | `text.rs` | recognizers over values |
+//! | `running.rs` | a request that the upstream is running, and how it ended |
+//! | `refusals.rs` | what is refused before any policy is asked |
+//!
+//! Invariants: no clock, no randomness, no I/O; what is not known is hidden, not shown.
+//!
+//! Deliberately absent: bytes of any protocol, and policy (above the enforcement point).
+mod meaning;
+pub mod refusals;
+mod reveal;
+mod running;
+mod text;
+
+pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
+pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
+pub use running::Running;
+pub use text::{FieldPlan, TextMasking};

@@ -1,0 +1,40 @@
+//! What is refused before any policy is asked, in words for the caller.
+use doorward_enforce::{Refusal, RefusalKind};
+use doorward_sql::SourceColumn;
+
+/// A refusal that has no policy behind it.
+pub fn not_understood(message: String, hint: Option<&str>) -> Refusal {
+    Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// A statement that would carry a hidden column to where no mask reaches it.
+pub fn carries(command: &str, source: &SourceColumn) -> Refusal {
+    let column = source.column.as_deref().unwrap_or("*");
+    let column = format!("{}.{}.{column}", source.schema, source.table);
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: it would carry the masked column `{column}` to where no mask reaches it"),
+        detail: Some(format!("reveal on Column `{column}` is not allowed")),
+        hint: Some("leave the column out, or have someone who may see it run the statement".into()),
+    }
+}
+
+/// A statement that would define something over hidden columns.
+pub fn defines_over_hidden(command: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: it defines something over columns that you may not see"),
+        detail: None,
+        hint: Some("someone who may reveal the columns can run it".into()),
+    }
+}
+
+/// A text of which nothing may be sent, because it was not understood.
+pub fn nothing_sent(command: &str) -> Refusal {
+    not_understood(format!("{command} refused: it was not understood, and nothing was sent"), None)
+}
+
+/// One name too many.
+pub fn too_many_statements(most: usize) -> Refusal {
+    not_understood(format!("more than {most} prepared statements in one session"), None)
+}

@@ -1,0 +1,302 @@
+//! Which columns and which kinds of values a caller may not see, under the policies and the schema of the moment.
+//!
+//! A column of a view is as hidden as what it is made of, a partition as the tables above it. What is not known is
+//! hidden if anything of the database is.
+use crate::{Meaning, TextMasking, refusals};
+use ahash::AHashMap;
+use doorward_detect::{Detector, Masker, TypeSet};
+use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
+use doorward_model::{DataType, Name, Operator, Resource, Timestamp};
+use doorward_sql::{Catalogue, Column, Relation, RelationKind, SourceColumn};
+use std::sync::Arc;
+
+/// How deep views may stand on views before their columns count as hidden.
+const DEEPEST_VIEW: usize = 16;
+
+/// How many meanings are remembered to be hidden or not.
+const REMEMBERED: usize = 1024;
+
+/// What differs between servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// Names of columns know no case: what is tagged in lower case is hidden in any.
+    pub folds_columns: bool,
+    /// A relation that the snapshot does not have may be a view that others have made since: any column of any table.
+    pub unknown_is_a_view: bool,
+    /// Schemas of the server's own, and of the session's: nothing in them is a view of a user's tables.
+    pub own_schemas: &'static [&'static str],
+}
+
+/// Whom to ask, and when.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    /// The enforcement point of the session.
+    pub enforcer: &'a mut Enforcer,
+    /// The clock.
+    pub now: Timestamp,
+}
+
+impl Asking<'_> {
+    /// Whether answers of two moments are under the same policies, and none of them was of its moment alone.
+    pub fn moment(&self) -> (u64, u64) {
+        (self.enforcer.generation(), self.enforcer.passing())
+    }
+}
+
+/// What of a session's answers its caller may see. `P`: the plans of the protocol that rest on it.
+///
+/// INVARIANT: nothing found out under other policies, another schema or another time is used again.
+#[derive(Debug)]
+pub struct Reveals<P> {
+    dialect: Dialect,
+    catalogue: Arc<Catalogue>,
+    detector: Arc<Detector>,
+    masker: Arc<Masker>,
+    known: Remembered<P>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered<P> {
+    /// When this was begun: answers since then may be of that moment alone.
+    moment: (u64, u64),
+    text: Option<TextMasking>,
+    columns: AHashMap<(u32, i16), Option<Arc<MaskRule>>>,
+    /// Whether any column of any table is hidden.
+    everything: Option<Option<Arc<MaskRule>>>,
+    /// Whether a text touches hidden columns, by its address; the meaning is kept so that the address stays its own.
+    hides: AHashMap<usize, (Arc<Meaning>, bool)>,
+    plans: P,
+}
+
+impl<P: Default> Reveals<P> {
+    /// Nothing is found out yet.
+    pub fn new(dialect: Dialect, catalogue: Arc<Catalogue>, detector: Arc<Detector>, masker: Arc<Masker>) -> Self {
+        Self { dialect, catalogue, detector, masker, known: Remembered::default() }
+    }
+
+    /// The schema.
+    pub const fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// A newer snapshot of the schema.
+    pub fn know(&mut self, catalogue: Arc<Catalogue>) {
+        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
+            self.catalogue = catalogue;
+            self.known = Remembered::default();
+        }
+    }
+
+    fn refresh(&mut self, a: &Asking<'_>) {
+        let moment = a.moment();
+        if self.known.moment != moment {
+            self.known = Remembered { moment, ..Remembered::default() };
+        }
+    }
+
+    /// The plans that rest on what is known, forgotten with it.
+    pub fn plans(&mut self, a: &Asking<'_>) -> &mut P {
+        self.refresh(a);
+        &mut self.known.plans
+    }
+
+    /// Recognizers for what this caller may not see.
+    pub fn text_masking(&mut self, a: &mut Asking<'_>) -> TextMasking {
+        self.refresh(a);
+        if let Some(known) = &self.known.text {
+            return known.clone();
+        }
+        let mut wanted = TypeSet::NONE;
+        let mut rules = Vec::new();
+        for t in DataType::ALL {
+            if let Reveal::Masked(rule) = a.enforcer.reveal(&Resource::DataType { data_type: *t }, a.now) {
+                wanted.insert(*t);
+                rules.push((*t, rule));
+            }
+        }
+        let text = TextMasking {
+            detector: Arc::clone(&self.detector),
+            masker: Arc::clone(&self.masker),
+            wanted,
+            rules: rules.into(),
+        };
+        self.known.text = Some(text.clone());
+        text
+    }
+
+    /// How the values of a column are masked, if they are, by the numbers of the snapshot.
+    pub fn column(&mut self, relation: u32, number: i16, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        self.refresh(a);
+        self.numbered(relation, number, 0, a)
+    }
+
+    /// How the values of a column are masked by its name.
+    pub fn source(&mut self, source: &SourceColumn, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        self.refresh(a);
+        self.named(source, 0, a)
+    }
+
+    /// How a value made of these columns is masked: by the rule of the first that is hidden.
+    pub fn sources<'s>(
+        &mut self,
+        sources: impl IntoIterator<Item = &'s SourceColumn>,
+        a: &mut Asking<'_>,
+    ) -> Option<Arc<MaskRule>> {
+        self.refresh(a);
+        sources.into_iter().find_map(|source| self.named(source, 0, a))
+    }
+
+    /// What policies say of a column of this very name, whatever the schema has.
+    pub fn plain(&mut self, schema: &Name, table: &Name, name: &Name, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        let mut rule = |name: Name| {
+            let column = Resource::Column { schema: schema.clone(), table: table.clone(), name };
+            match a.enforcer.reveal(&column, a.now) {
+                Reveal::Masked(rule) => Some(rule),
+                Reveal::Clear => None,
+            }
+        };
+        let own = rule(name.clone());
+        if own.is_some() || !self.dialect.folds_columns {
+            return own;
+        }
+        let lower = name.to_lowercase();
+        if *lower == **name { None } else { rule(Name::from(&*lower)) }
+    }
+
+    fn numbered(&mut self, oid: u32, number: i16, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        if let Some(known) = self.known.columns.get(&(oid, number)) {
+            return known.clone();
+        }
+        let catalogue = Arc::clone(&self.catalogue);
+        let relation = catalogue.relation(oid)?;
+        let name = relation.columns.iter().find(|c| c.number == number).map(|c| c.name.clone());
+        let rule = self
+            .in_relation(relation, &name.unwrap_or_else(|| "*".into()), a)
+            .or_else(|| self.behind(relation, number, depth, a));
+        self.known.columns.insert((oid, number), rule.clone());
+        rule
+    }
+
+    /// A column of a view is as hidden as what it is made of.
+    fn behind(&mut self, relation: &Relation, number: i16, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        let catalogue = Arc::clone(&self.catalogue);
+        match catalogue.view_column(relation.oid, number) {
+            Some(_) if depth >= DEEPEST_VIEW => Some(redacted()),
+            Some(made_of) => made_of.iter().find_map(|source| self.named(source, depth + 1, a)),
+            // INVARIANT: of what a view is made that is not known, it may be any column of any table.
+            None if is_view(relation.kind) && !self.is_own(&relation.schema) => self.everything(depth, a),
+            None => None,
+        }
+    }
+
+    /// How a column is masked by its name. The values of a partition, or of a table that inherits, are values of
+    /// the tables above it: hidden there is hidden here. Read through a table above they are as hidden as a
+    /// policy says of the partition, and by default as visible as the table that is read.
+    fn in_relation(&mut self, relation: &Relation, name: &Name, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        let catalogue = Arc::clone(&self.catalogue);
+        let mut of = |r: &Relation| self.plain(&r.schema, &r.name, name, a);
+        of(relation)
+            .or_else(|| catalogue.ancestors(relation.oid).into_iter().find_map(&mut of))
+            .or_else(|| catalogue.shows(relation.oid).into_iter().find_map(|r| of(r).filter(|rule| !rule.by_default)))
+    }
+
+    fn named(&mut self, source: &SourceColumn, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        let catalogue = Arc::clone(&self.catalogue);
+        let Some(relation) = catalogue.named(&source.schema, &source.table) else {
+            let name = source.column.clone().unwrap_or_else(|| "*".into());
+            let rule = self.plain(&source.schema, &source.table, &name, a);
+            let may_be_a_view = self.dialect.unknown_is_a_view && !self.is_own(&source.schema);
+            return rule.or_else(|| if may_be_a_view { self.everything(depth, a) } else { None });
+        };
+        let Some(name) = &source.column else {
+            return relation.columns.iter().find_map(|c| self.numbered(relation.oid, c.number, depth, a));
+        };
+        match relation.columns.iter().find(|c| self.is_named(c, name)) {
+            Some(column) => self.numbered(relation.oid, column.number, depth, a),
+            // Newer than the snapshot.
+            None => self.in_relation(relation, name, a).or_else(|| self.behind(relation, 0, depth, a)),
+        }
+    }
+
+    fn is_named(&self, column: &Column, name: &Name) -> bool {
+        column.name == *name || (self.dialect.folds_columns && column.name.to_lowercase() == name.to_lowercase())
+    }
+
+    fn is_own(&self, schema: &str) -> bool {
+        self.dialect.own_schemas.contains(&schema)
+    }
+
+    /// The rule of the first column of any table that is hidden.
+    fn everything(&mut self, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        if let Some(known) = &self.known.everything {
+            return known.clone();
+        }
+        let catalogue = Arc::clone(&self.catalogue);
+        let tables =
+            catalogue.relations().filter(|r| !is_view(r.kind) && !self.dialect.own_schemas.contains(&&*r.schema));
+        let columns: Vec<_> = tables.flat_map(|r| r.columns.iter().map(|c| (r.oid, c.number))).collect();
+        let rule = columns.into_iter().find_map(|(oid, number)| self.numbered(oid, number, depth, a));
+        let rule = rule.map(whole);
+        self.known.everything = Some(rule.clone());
+        rule
+    }
+
+    /// Whether a text touches hidden columns: then its errors may quote hidden values.
+    pub fn hides(&mut self, meaning: &Arc<Meaning>, a: &mut Asking<'_>) -> bool {
+        self.refresh(a);
+        let key = Arc::as_ptr(meaning).addr();
+        if let Some((_, known)) = self.known.hides.get(&key) {
+            return *known;
+        }
+        let tables = meaning.facts.accesses.iter().filter_map(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return None };
+            Some(SourceColumn { schema: schema.clone(), table: name.clone(), column: None })
+        });
+        let tables: Vec<_> = tables.collect();
+        let shown = meaning.parts.iter().flat_map(|p| p.moves.iter().chain(p.lineage.iter().flat_map(|l| &l.anywhere)));
+        let hides = tables.iter().chain(shown).any(|source| self.named(source, 0, a).is_some());
+        if self.known.hides.len() >= REMEMBERED {
+            self.known.hides.clear();
+        }
+        self.known.hides.insert(key, (Arc::clone(meaning), hides));
+        hides
+    }
+
+    /// Refuses what would carry hidden values to where no mask reaches them.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn admit(&mut self, meaning: &Arc<Meaning>, a: &mut Asking<'_>) -> Result<(), Refusal> {
+        if !self.hides(meaning, a) {
+            return Ok(());
+        }
+        for part in &meaning.parts {
+            if let Some(source) = part.moves.iter().find(|s| self.named(s, 0, a).is_some()) {
+                return Err(refusals::carries(&part.command, source));
+            }
+            if part.command.starts_with("CREATE") || part.command.starts_with("ALTER") {
+                return Err(refusals::defines_over_hidden(&part.command));
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn is_view(kind: RelationKind) -> bool {
+    matches!(kind, RelationKind::View | RelationKind::MaterialisedView)
+}
+
+/// What stands in place of a value of which nothing is known.
+pub fn redacted() -> Arc<MaskRule> {
+    Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into(), by_default: false })
+}
+
+/// An expression over a hidden column is masked as a whole: the end of `reverse(card)` is the beginning of the card.
+pub fn whole(rule: Arc<MaskRule>) -> Arc<MaskRule> {
+    match rule.operator {
+        Operator::Partial(_) | Operator::Date(_) => {
+            Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone(), by_default: false })
+        }
+        Operator::Redact | Operator::Hash | Operator::Null | Operator::Fixed(_) => rule,
+    }
+}
