@@ -5,8 +5,8 @@ use crate::{
     sessions_kubernetes, sessions_ssh, state,
 };
 use anyhow::{Context as _, Result, bail};
-use doorward_postgres::replay::{Options, Replayer, Side};
 use doorward_record::{Direction, FrameBody, Reader, export_json_lines, export_pcapng, keys, verify_recording};
+use doorward_sql_session::replay::{Options, Replay, Side};
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -39,7 +39,8 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
             let again = || open(&id, &state);
             let reader = again()?;
             match reader.meta().protocol.as_str() {
-                "postgres" => replay(reader, speed, rows)?,
+                "postgres" => replay(reader, &mut doorward_postgres::replay::Replayer::new(Options { rows }), speed)?,
+                "mysql" => replay(reader, &mut doorward_mysql::replay::Replayer::new(Options { rows }), speed)?,
                 "ssh" => sessions_ssh::replay(&again, sessions_ssh::Options { speed, lines: rows, channel })?,
                 "kubernetes" => {
                     let options = sessions_kubernetes::Options { speed, lines: rows, request };
@@ -183,8 +184,7 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn replay(reader: Reader, speed: f64, rows: usize) -> Result<()> {
-    let mut replayer = Replayer::new(Options { rows });
+fn replay(reader: Reader, replayer: &mut dyn Replay, speed: f64) -> Result<()> {
     let mut out = io::stdout().lock();
     let mut last = reader.meta().started;
     writeln!(out, "{}", title(&reader))?;
@@ -201,7 +201,13 @@ fn replay(reader: Reader, speed: f64, rows: usize) -> Result<()> {
                 replayer.gap();
                 vec![format!("(GAP: {client} bytes of the client and {upstream} to it were lost)")]
             }
-            FrameBody::Meta(value) => vec![format!("({value})")],
+            FrameBody::Meta(value) => match value.get("capabilities").and_then(serde_json::Value::as_u64) {
+                Some(capabilities) => {
+                    replayer.agreed(capabilities);
+                    Vec::new()
+                }
+                None => vec![format!("({value})")],
+            },
         };
         for event in events {
             if speed > 0.0 {

@@ -141,27 +141,56 @@ fn reads_and_refuses(w: &World) {
     assert!(said.contains("ERROR 1045") && said.contains("Access denied"), "{said}");
 }
 
-fn waits_for_people(w: &World) {
-    let (agent, dba) = (w.token("ci-bot", "agents"), w.token("dana", "dba"));
-    let mut update = w.client(&agent);
+/// A client whose UPDATE is held, and the number of the approval.
+#[allow(clippy::zombie_processes, reason = "the caller waits for it")]
+fn held(w: &World) -> (std::process::Child, String) {
+    let mut update = w.client(&w.token("ci-bot", "agents"));
     update.args(["-e", "update orders set status = 'closed' where id = 1"]);
     let child = update.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(20);
-    let id = loop {
-        let (_, said) = w.doorward(&dba, &["approvals", "list", "--output", "json"]);
+    loop {
+        let (_, said) = w.doorward(&w.token("dana", "dba"), &["approvals", "list", "--output", "json"]);
         let all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap_or_default();
         if let Some(id) = all.first().and_then(|a| a["id"].as_str()) {
-            break id.to_owned();
+            return (child, id.to_owned());
         }
         assert!(Instant::now() < end, "nothing is held: {said}");
         std::thread::sleep(Duration::from_millis(100));
-    };
+    }
+}
+
+fn waits_for_people(w: &World) {
+    let (agent, dba) = (w.token("ci-bot", "agents"), w.token("dana", "dba"));
+    let (child, id) = held(w);
+    assert!(!w.doorward(&agent, &["approvals", "approve", &id]).0, "nobody approves what is his own");
+    assert!(w.doorward(&dba, &["approvals", "deny", &id, "--comment", "not today"]).0);
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("ERROR 1227") && said.contains("not today"), "{said}");
+    let (child, id) = held(w);
     assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "open");
     let (ok, said) = w.doorward(&dba, &["approvals", "approve", &id]);
     assert!(ok, "{said}");
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(w.server.query("select status from orders where id = 1").unwrap(), "closed");
+}
+
+/// What a session did is played back as its caller saw it.
+fn is_replayed(w: &World) {
+    let (_, said) = w.doorward("", &["sessions", "list", "--output", "json"]);
+    let ids = said.lines().filter_map(|l| {
+        let one: serde_json::Value = serde_json::from_str(l).ok()?;
+        Some(one.get("session")?.as_str()?.to_owned())
+    });
+    let replays: Vec<String> = ids.map(|id| w.doorward("", &["sessions", "replay", &id]).1).collect();
+    let of = |text: &str| replays.iter().find(|r| r.contains(text)).unwrap_or_else(|| panic!("{text}: {replays:?}"));
+    let masked = of("> select id, email, card, ssn, notes from customers order by id");
+    assert!(masked.contains(" id | email") && masked.contains("[email]") && !masked.contains("078-05"), "{masked}");
+    let refused = of("> drop table products");
+    assert!(refused.contains("< ERROR 1142 (42000): "), "{refused}");
+    let approved = of("> update orders set status");
+    assert!(approved.contains("< ERROR 1227") || approved.contains("< OK, 1 rows affected"), "{approved}");
 }
 
 /// A view that somebody else makes while a session lives shows it no more than what it is made of.
@@ -239,6 +268,7 @@ fn agents_use_mysql_and_mariadb() {
         let w = World::start(release);
         reads_and_refuses(&w);
         waits_for_people(&w);
+        is_replayed(&w);
         views_of_others_are_not_trusted(&w);
         odd_callers_are_in_nobodys_way(&w);
         control_c_ends_a_statement(&w);

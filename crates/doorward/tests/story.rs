@@ -230,8 +230,10 @@ fn every_bad_token_gets_the_same_answer() {
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert!(answers[0].contains("authentication failed"), "{answers:?}");
-    let reasons: Vec<String> =
-        w.audit("authentication_failed").iter().map(|e| e["reason"].as_str().unwrap().to_owned()).collect();
+    let reasons: Vec<String> = wait_for("four audit entries", || {
+        let entries = w.audit("authentication_failed");
+        (entries.len() >= 4).then(|| entries.iter().map(|e| e["reason"].as_str().unwrap().to_owned()).collect())
+    });
     assert_eq!(reasons.len(), 4);
     assert_eq!(reasons.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "precise inside: {reasons:?}");
 }

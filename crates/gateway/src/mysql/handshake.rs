@@ -161,6 +161,8 @@ impl Arrival {
             return Err(Rejected::new("gateway", 1105, "HY000", "this session has no recording"));
         };
         let Registered { to_self, control } = self.admission.register(who.clone());
+        // Without it nobody could read the bytes that follow.
+        recording.meta(now(), &serde_json::json!({ "capabilities": login.agreed().0 }));
         let services = &self.endpoint.services;
         let hold = match self.endpoint.held {
             WhenHeld::Wait => Hold::Wait,

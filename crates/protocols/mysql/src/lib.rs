@@ -12,6 +12,7 @@
 //! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
 //! | `mask.rs` | rows and errors, masked |
 //! | `render.rs` | outcomes and faults → native bytes |
+//! | `replay.rs` | a recording, readable |
 //!
 //! Invariants: no clock, no randomness of its own (RSA's padding is the crypto library's), no I/O; packets are cut by
 //! their declared length before anything reads them and are read to their last byte; nothing panics on bytes of a peer.
@@ -25,6 +26,7 @@ pub mod grammar;
 pub mod login;
 mod mask;
 pub mod render;
+pub mod replay;
 pub mod session;
 pub mod startup;
 

@@ -8,31 +8,14 @@ mod table;
 mod tests;
 
 use crate::codec::{self, ClientMessage, FieldDescription, Startup, Target, UpstreamMessage};
+use doorward_sql_session::replay::{Options, Replay, Side, printable, printable_bytes, statement};
 use std::collections::{HashMap, VecDeque};
-use table::{Table, printable, printable_bytes};
-
-/// Where bytes came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// From the client.
-    Client,
-    /// To the client.
-    Upstream,
-}
-
-/// How a session is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Rows shown of each result.
-    pub rows: usize,
-}
+use table::Table;
 
 /// The longest frame that is kept to be shown, in bytes.
 const LONGEST: usize = 16 * 1024 * 1024;
 /// How many names and unanswered messages are remembered.
 const MOST_NAMES: usize = 10_000;
-/// How much of a statement is shown, in bytes.
-const LONGEST_TEXT: usize = 64 * 1024;
 
 /// The bytes of one direction until they make up a frame.
 #[derive(Debug, Default)]
@@ -139,57 +122,6 @@ impl Replayer {
             copied_in: 0,
             copied_out: 0,
         }
-    }
-
-    /// Bytes of the client were left out of the recording: always a whole message of log-in.
-    pub const fn skip(&mut self, _bytes: u64) {}
-
-    /// Bytes are missing: what was half read is dropped, and the next bytes are taken to begin a message.
-    pub fn gap(&mut self) {
-        self.client = Stream::default();
-        self.upstream = Stream::default();
-        self.owed.clear();
-        self.table = Table::default();
-    }
-
-    /// Takes recorded bytes, and gives what can be shown of them.
-    pub fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String> {
-        let mut out = Vec::new();
-        match side {
-            Side::Client => {
-                self.client.take(bytes);
-                while !self.started && self.startup(&mut out) {}
-                while self.started
-                    && let Some(cut) = self.client.next()
-                {
-                    match cut {
-                        Cut::Frame(frame) => self.client_frame(&frame, &mut out),
-                        Cut::TooLong(tag) => out
-                            .push(format!("> (a message of type {} that is too long to be shown)", tag.escape_ascii())),
-                        Cut::Broken => out
-                            .push("> (bytes that are not of the protocol; the rest of the client is not shown)".into()),
-                    }
-                }
-            }
-            Side::Upstream => {
-                self.upstream.take(bytes);
-                self.encryption_answers();
-                while self.asked == 0
-                    && let Some(cut) = self.upstream.next()
-                {
-                    match cut {
-                        Cut::Frame(frame) => self.upstream_frame(&frame, &mut out),
-                        Cut::TooLong(b'D') => self.table.skip_row(),
-                        Cut::TooLong(tag) => out
-                            .push(format!("< (a message of type {} that is too long to be shown)", tag.escape_ascii())),
-                        Cut::Broken => out.push(
-                            "< (bytes that are not of the protocol; the rest of the answers is not shown)".into(),
-                        ),
-                    }
-                }
-            }
-        }
-        out
     }
 
     /// A request for encryption is answered by one byte, where the recording has it. A message that
@@ -391,20 +323,61 @@ impl Replayer {
     }
 }
 
+impl Replay for Replayer {
+    fn skip(&mut self, _bytes: u64) {}
+
+    fn gap(&mut self) {
+        self.client = Stream::default();
+        self.upstream = Stream::default();
+        self.owed.clear();
+        self.table = Table::default();
+    }
+
+    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String> {
+        let mut out = Vec::new();
+        match side {
+            Side::Client => {
+                self.client.take(bytes);
+                while !self.started && self.startup(&mut out) {}
+                while self.started
+                    && let Some(cut) = self.client.next()
+                {
+                    match cut {
+                        Cut::Frame(frame) => self.client_frame(&frame, &mut out),
+                        Cut::TooLong(tag) => out
+                            .push(format!("> (a message of type {} that is too long to be shown)", tag.escape_ascii())),
+                        Cut::Broken => out
+                            .push("> (bytes that are not of the protocol; the rest of the client is not shown)".into()),
+                    }
+                }
+            }
+            Side::Upstream => {
+                self.upstream.take(bytes);
+                self.encryption_answers();
+                while self.asked == 0
+                    && let Some(cut) = self.upstream.next()
+                {
+                    match cut {
+                        Cut::Frame(frame) => self.upstream_frame(&frame, &mut out),
+                        Cut::TooLong(b'D') => self.table.skip_row(),
+                        Cut::TooLong(tag) => out
+                            .push(format!("< (a message of type {} that is too long to be shown)", tag.escape_ascii())),
+                        Cut::Broken => out.push(
+                            "< (bytes that are not of the protocol; the rest of the answers is not shown)".into(),
+                        ),
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
 fn remember<T>(names: &mut HashMap<String, T>, name: &str, value: T) {
     if names.len() >= MOST_NAMES && !names.contains_key(name) {
         names.clear();
     }
     names.insert(name.to_owned(), value);
-}
-
-fn statement(text: &[u8]) -> String {
-    match text.get(..LONGEST_TEXT) {
-        Some(start) if text.len() > LONGEST_TEXT => {
-            format!("{}… ({} bytes in all)", printable_bytes(start, true), text.len())
-        }
-        _ => printable_bytes(text, true),
-    }
 }
 
 fn report(fields: codec::Fields<'_>) -> String {

@@ -6,6 +6,7 @@
 //! | `reveal.rs` | which columns a caller may not see, through views, partitions and what is not known |
 //! | `text.rs` | recognizers over values |
 //! | `running.rs` | a request that the upstream is running, and how it ended |
+//! | `replay.rs` | a recording, readable: texts and tables |
 //! | `refusals.rs` | what is refused before any policy is asked |
 //!
 //! Invariants: no clock, no randomness, no I/O; what is not known is hidden, not shown.
@@ -13,6 +14,7 @@
 //! Deliberately absent: bytes of any protocol, and policy (above the enforcement point).
 mod meaning;
 pub mod refusals;
+pub mod replay;
 mod reveal;
 mod running;
 mod text;
