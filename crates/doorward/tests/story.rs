@@ -214,6 +214,26 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "11");
 }
 
+/// A view that somebody else makes while a session lives, and one that is made anew, show it no more than what they are made of.
+#[test]
+fn views_of_others_are_not_trusted() {
+    let w = World::demo();
+    let mut client = w.psql_command(&w.token("ann", &["analysts"], &[]));
+    client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = client.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"select id from customers where id = 1;\n").unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    w.postgres
+        .exec("create view late as select id as n, ssn as x from customers; create table fresh as select 7 as n; grant select on late, fresh to public;")
+        .unwrap();
+    input.write_all(b"select left(x, 3) from public.late;\nselect x from late;\nselect n + 1 from fresh;\n").unwrap();
+    drop(input);
+    let out = child.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(said.starts_with("1\n") && said.contains("[") && !said.contains("078"), "{said}");
+}
+
 #[test]
 fn every_bad_token_gets_the_same_answer() {
     let w = World::demo();

@@ -73,6 +73,15 @@ pub(crate) async fn current<S: Source>(source: &Arc<S>, part: &str) -> Result<S:
     Ok(known.snapshot)
 }
 
+/// The upstream as it was at most a while ago, read again now where that is too long ago.
+pub(crate) async fn recent<S: Source>(source: &S, part: &str) -> Result<S::Snapshot, S::Error> {
+    let known = source.snapshots().known.lock().get(part).cloned();
+    match known.filter(|known| known.read.elapsed() <= FRESH / 2) {
+        Some(known) => Ok(known.snapshot),
+        None => refresh(source, part).await,
+    }
+}
+
 /// The upstream as it is now. The same content stays the same snapshot, so that what was read under it is still good.
 pub(crate) async fn refresh<S: Source>(source: &S, part: &str) -> Result<S::Snapshot, S::Error> {
     let asked = Instant::now();

@@ -23,18 +23,18 @@ impl MySql {
         Self { endpoint: Arc::clone(endpoint), who, reader, number }
     }
 
-    fn refresh(&self, tell: UnboundedSender<Answer>) {
+    fn refresh(&self, changed: bool, tell: UnboundedSender<Answer>) {
         let (endpoint, reader) = (Arc::clone(&self.endpoint), Arc::clone(&self.reader));
         tokio::spawn(async move {
-            match snapshots::refresh(&*endpoint, "").await {
-                Ok(snapshot) => {
-                    *reader.lock() = Arc::clone(&snapshot.reader);
-                    let _gone = tell.send(Answer::Reader(snapshot.reader));
-                }
-                Err(e) => {
-                    tracing::warn!(connection = %endpoint.connection.info.name, "the schema could not be read: {e}")
-                }
+            let fresh = match changed {
+                true => snapshots::refresh(&*endpoint, "").await,
+                false => snapshots::recent(&*endpoint, "").await,
+            };
+            let fresh = fresh.map(|snapshot| snapshot.reader).map_err(|e| e.to_string());
+            if let Ok(fresh) = &fresh {
+                *reader.lock() = Arc::clone(fresh);
             }
+            let _gone = tell.send(Answer::Reader(fresh));
         });
     }
 
@@ -71,7 +71,7 @@ impl Driver for MySql {
                     return Err("too many long statements wait to be read: try again later".into());
                 }
             }
-            Question::Schema => self.refresh(tell),
+            Question::Schema { changed } => self.refresh(changed, tell),
             Question::Kill(kill) => drop(tell.send(Answer::Killed(self.kill(kill)))),
             // The token would come among the bytes of the session, which are recorded.
             Question::ChangeUser(_) | Question::LoginPacket(_) => {

@@ -17,10 +17,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    fn refresh_catalogue(&self, tell: UnboundedSender<Answer>) {
+    fn refresh_catalogue(&self, changed: bool, tell: UnboundedSender<Answer>) {
         let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
         tokio::spawn(async move {
-            let fresh = snapshots::refresh(&*endpoint, &database).await;
+            let fresh = match changed {
+                true => snapshots::refresh(&*endpoint, &database).await,
+                false => snapshots::recent(&*endpoint, &database).await,
+            };
             let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
         });
     }
@@ -35,7 +38,7 @@ impl Driver for Postgres {
 
     fn ask(&self, question: Question, tell: UnboundedSender<Answer>) -> Result<(), String> {
         match question {
-            Question::Catalogue => self.refresh_catalogue(tell),
+            Question::Catalogue { changed } => self.refresh_catalogue(changed, tell),
             Question::Analyse(text, environment) => {
                 let read = Box::new(move || {
                     let _gone = tell.send(Answer::Analysis(analyse(&text, &environment).map(Arc::new)));

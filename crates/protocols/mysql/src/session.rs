@@ -35,7 +35,7 @@ use doorward_enforce::{
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::Analysis;
-use doorward_sql_session::{Cursor, Known, Meaning, Meanings, Reveals, Running};
+use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, Running};
 use sha2::Sha256;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -77,8 +77,11 @@ pub enum Question {
     Park(Box<ParkedWaiting>),
     /// Read a text on a thread with a big stack.
     Read(Arc<[u8]>, Environment),
-    /// The schema has changed: a reader that knows it as it is now.
-    Schema,
+    /// A reader that knows the schema: as it is now, where it has changed, or as it was a while ago at most.
+    Schema {
+        /// It has changed, or may have.
+        changed: bool,
+    },
     /// Find the session of this caller with that number, and end it or what it runs.
     Kill(Kill),
     /// The client logs in anew: who is it? Packets of the exchange are [`Answer::Say`] and [`Question::LoginPacket`].
@@ -93,7 +96,7 @@ pub enum Answer {
     /// What a text means.
     Reading(Result<Arc<Analysis>, Unreadable>),
     /// A reader that knows a newer schema.
-    Reader(Arc<Grammar>),
+    Reader(Result<Arc<Grammar>, String>),
     /// Whether another session was ended.
     Killed(Result<(), Rejection>),
     /// A packet of the log-in for the client.
@@ -189,7 +192,12 @@ enum Own {
 #[derive(Debug)]
 enum Pause {
     None,
-    Reading { text: Arc<[u8]>, result: Option<Result<Arc<Analysis>, Unreadable>> },
+    Reading {
+        text: Arc<[u8]>,
+        result: Option<Result<Arc<Analysis>, Unreadable>>,
+    },
+    /// A fresh schema.
+    Schema,
     Approval(Box<Held>, Box<requests::Ask>),
     Killing(Box<Running>),
     Login,
@@ -228,6 +236,9 @@ pub struct Session {
     enforcer: Enforcer,
     reader: Arc<Grammar>,
     reveals: Reveals<reveal::Plans>,
+    freshness: Freshness,
+    /// The schema was read again for the command at hand.
+    looked_again: bool,
     client: Capabilities,
     upstream: Capabilities,
     hold: Hold,
@@ -270,6 +281,8 @@ impl Session {
             enforcer: parts.enforcer,
             reader: parts.reader,
             reveals: Reveals::new(reveal::DIALECT, catalogue, parts.detector, parts.masker),
+            freshness: Freshness::default(),
+            looked_again: false,
             client: parts.client,
             upstream: parts.upstream,
             hold: parts.hold,
@@ -463,7 +476,12 @@ impl ProtocolSession for Session {
                 let outcome = self.enforcer.settle(*held, verdict, now);
                 self.carry_out(outcome, *ask, now);
             }
-            other @ (Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login) => {
+            other @ (Pause::None
+            | Pause::Reading { .. }
+            | Pause::Schema
+            | Pause::Approval(..)
+            | Pause::Killing(_)
+            | Pause::Login) => {
                 self.pause = other;
             }
         }
@@ -477,9 +495,16 @@ impl ProtocolSession for Session {
                     *result = Some(read);
                 }
             }
-            Answer::Reader(reader) => {
+            Answer::Reader(Ok(reader)) => {
                 self.reveals.know(Arc::clone(reader.catalogue()));
                 self.reader = reader;
+                self.freshness.renewed();
+                if matches!(self.pause, Pause::Schema) {
+                    self.pause = Pause::None;
+                }
+            }
+            Answer::Reader(Err(why)) => {
+                return self.shut(&format!("the schema of the database could not be read: {why}"), now);
             }
             Answer::Killed(outcome) => self.killed(outcome, now),
             Answer::Say(packet) => self.say(&packet),
@@ -536,7 +561,7 @@ impl ProtocolSession for Session {
     }
 
     fn is_reading(&self) -> bool {
-        matches!(self.pause, Pause::Reading { .. })
+        matches!(self.pause, Pause::Reading { .. } | Pause::Schema)
     }
 
     fn wants_client(&self) -> bool {

@@ -35,7 +35,7 @@ use doorward_sql::{
     Catalogue,
     postgres::{Analysis, AnalysisCache, Environment, SqlError},
 };
-use doorward_sql_session::{Cursor, Known, Meaning, Meanings, Reveals};
+use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals};
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -121,8 +121,11 @@ impl Portal {
 pub enum Question {
     /// Read a text on a thread with a big stack.
     Analyse(Arc<str>, Arc<Environment>),
-    /// The schema has changed: a snapshot made after this.
-    Catalogue,
+    /// A snapshot of the schema: made after this, where it has changed, or of a while ago at most.
+    Catalogue {
+        /// It has changed, or may have.
+        changed: bool,
+    },
 }
 
 /// What it comes to.
@@ -205,6 +208,9 @@ pub struct SessionParts {
 pub struct Session {
     enforcer: Enforcer,
     reveals: Reveals<reveal::Plans>,
+    freshness: Freshness,
+    /// The schema was read again for the message at hand.
+    looked_again: bool,
     cache: Arc<AnalysisCache>,
     limits: Limits,
     settings: Settings,
@@ -249,6 +255,8 @@ impl Session {
             settings: Settings::new(&parts.search_path, &parts.role),
             enforcer: parts.enforcer,
             reveals: Reveals::new(reveal::DIALECT, parts.catalogue, parts.detector, parts.masker),
+            freshness: Freshness::default(),
+            looked_again: false,
             cache: parts.cache,
             limits,
             statements: Names::new(limits.names),
@@ -297,6 +305,7 @@ impl Session {
     /// A newer snapshot of the schema.
     fn take_catalogue(&mut self, catalogue: Arc<Catalogue>) {
         self.reveals.know(catalogue);
+        self.freshness.renewed();
         if matches!(self.pause, Pause::Catalogue) {
             self.pause = Pause::None;
         }

@@ -103,6 +103,12 @@ impl AuditSink for Nowhere {
     }
 }
 
+/// A schema without tables, which stays the same.
+fn catalogue() -> Arc<Catalogue> {
+    static EMPTY: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    Arc::clone(EMPTY.get_or_init(Arc::default))
+}
+
 fn session() -> Session {
     session_under(Arc::new(NoDrops))
 }
@@ -143,7 +149,7 @@ fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
         cache: Arc::new(AnalysisCache::new(64, 1 << 20)),
-        catalogue: Arc::new(Catalogue::default()),
+        catalogue: catalogue(),
         search_path: "public".into(),
         role: "app".into(),
         limits: Limits { names: 50, ..Limits::default() },
@@ -215,8 +221,8 @@ fn play(steps: &[(bool, u8, Vec<u8>)], cut: usize) {
                 Event::Ask(Question::Analyse(text, environment)) => {
                     s.handle_answer(Answer::Analysis(analyse(&text, &environment).map(Arc::new)), now);
                 }
-                Event::Ask(Question::Catalogue) => {
-                    s.handle_answer(Answer::Catalogue(Ok(Arc::new(Catalogue::default()))), now);
+                Event::Ask(Question::Catalogue { .. }) => {
+                    s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
                 }
                 Event::Hold(_) | Event::Withdraw(..) | Event::CancelUpstream | Event::End(_) => {}
             }
@@ -294,7 +300,13 @@ struct Talk(Session);
 
 impl Talk {
     fn client(&mut self, frames: &[Vec<u8>]) -> String {
-        self.0.handle_client(&frames.concat(), Timestamp::from_secs(1));
+        let now = Timestamp::from_secs(1);
+        self.0.handle_client(&frames.concat(), now);
+        while let Some(event) = self.0.poll_event() {
+            if let Event::Ask(Question::Catalogue { .. }) = event {
+                self.0.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
+            }
+        }
         let queue = self.0.to_upstream();
         let sent = queue.ready(Ticket(1)).to_vec();
         queue.sent(sent.len());

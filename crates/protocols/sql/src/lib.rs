@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `meaning.rs` | what a text means in a session, with the names that only the session knows put in |
 //! | `reveal.rs` | which columns a caller may not see, through views, partitions and what is not known |
+//! | `freshness.rs` | how old what is known of the schema may become |
 //! | `text.rs` | recognizers over values |
 //! | `running.rs` | a request that the upstream is running, and how it ended |
 //! | `replay.rs` | a recording, readable: texts and tables |
@@ -12,6 +13,7 @@
 //! Invariants: no clock, no randomness, no I/O; what is not known is hidden, not shown.
 //!
 //! Deliberately absent: bytes of any protocol, and policy (above the enforcement point).
+mod freshness;
 mod meaning;
 pub mod refusals;
 pub mod replay;
@@ -19,6 +21,7 @@ mod reveal;
 mod running;
 mod text;
 
+pub use freshness::{Freshness, Look};
 pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
 pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
 pub use running::Running;

@@ -218,6 +218,14 @@ impl<P: Default> Reveals<P> {
         }
     }
 
+    /// Whether rows of a text, or what it carries elsewhere, come from a relation that the snapshot does not have: one that
+    /// is newer, or none.
+    pub fn names_unknown(&self, meaning: &Meaning) -> bool {
+        let shown = meaning.parts.iter().flat_map(|p| p.moves.iter().chain(p.lineage.iter().flat_map(|l| &l.anywhere)));
+        let mut others = shown.filter(|s| !self.is_own(&s.schema));
+        others.any(|source| self.catalogue.named(&source.schema, &source.table).is_none())
+    }
+
     fn is_named(&self, column: &Column, name: &Name) -> bool {
         column.name == *name || (self.dialect.folds_columns && column.name.to_lowercase() == name.to_lowercase())
     }

@@ -177,7 +177,7 @@ impl Session {
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
                 }
-                Effect::SchemaChanged => self.events.push_back(Event::Ask(Question::Schema)),
+                Effect::SchemaChanged => self.events.push_back(Event::Ask(Question::Schema { changed: true })),
                 // Of the other dialect, or not followed here.
                 Effect::ResetAll | Effect::ForgetPrepared | Effect::Declare { .. } | Effect::MadeTemporary { .. } => {}
             }

@@ -13,7 +13,7 @@ use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, Sessio
 use doorward_model::{Facts, Timestamp};
 use doorward_sql::Analysis;
 use doorward_sql_session::{
-    Meaning, Part, Running,
+    Look, Meaning, Part, Running,
     refusals::{not_understood, nothing_sent, too_many_statements},
 };
 use sha2::Digest as _;
@@ -72,7 +72,7 @@ fn framed(payload: &[u8]) -> Vec<u8> {
 impl Session {
     /// Reads commands of the client until there are none, or one has to wait.
     pub(super) fn read_requests(&mut self, now: Timestamp) {
-        while !self.ended && self.may_read() {
+        while !self.ended && self.may_read() && self.knows_the_schema(now) {
             if matches!(self.awaiting, Awaiting::File(_)) {
                 if !self.file_packet(now) {
                     return;
@@ -101,13 +101,30 @@ impl Session {
                 self.client_in.unsplit(rest);
                 return;
             }
+            self.looked_again = false;
         }
+    }
+
+    /// Whether the next command may be read: under a snapshot that is not too old.
+    fn knows_the_schema(&mut self, now: Timestamp) -> bool {
+        if self.client_in.is_empty() || !matches!(self.awaiting, Awaiting::Idle) {
+            return true;
+        }
+        let look = self.freshness.look(now);
+        if matches!(look, Look::Ask | Look::Wait { ask: true }) {
+            self.events.push_back(Event::Ask(Question::Schema { changed: false }));
+        }
+        let waits = matches!(look, Look::Wait { .. }) && matches!(self.pause, Pause::None);
+        if waits {
+            self.pause = Pause::Schema;
+        }
+        !waits
     }
 
     fn may_read(&self) -> bool {
         let is_free = match &self.pause {
             Pause::None | Pause::Login | Pause::Reading { result: Some(_), .. } => true,
-            Pause::Reading { result: None, .. } | Pause::Approval(..) | Pause::Killing(_) => false,
+            Pause::Reading { result: None, .. } | Pause::Schema | Pause::Approval(..) | Pause::Killing(_) => false,
         };
         is_free
             && matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_))
@@ -515,12 +532,18 @@ impl Session {
         }
         let read = match std::mem::replace(&mut self.pause, Pause::None) {
             Pause::Reading { text: of, result: Some(result) } if *of == *text => result,
-            Pause::None | Pause::Reading { .. } | Pause::Approval(..) | Pause::Killing(_) | Pause::Login => {
-                self.reader.read(text, &self.environment, false)
-            }
+            Pause::None
+            | Pause::Reading { .. }
+            | Pause::Schema
+            | Pause::Approval(..)
+            | Pause::Killing(_)
+            | Pause::Login => self.reader.read(text, &self.environment, false),
         };
         match read {
-            Ok(analysis) => Reading::Read(self.meaning_of(text, &analysis)),
+            Ok(analysis) => {
+                let meaning = self.meaning_of(text, &analysis);
+                self.looked_at(meaning)
+            }
             Err(Unreadable::Refused(why)) => Reading::Refused(Rejection::new(1227, "42000", why)),
             Err(Unreadable::Syntax(why)) => Reading::Refused(Rejection::new(1064, "42000", why)),
             Err(Unreadable::Later) => {
@@ -530,6 +553,18 @@ impl Session {
                 Reading::Wait
             }
         }
+    }
+
+    /// What is not known may be a view that others have made since: it is looked for once more.
+    fn looked_at(&mut self, meaning: Arc<Meaning>) -> Reading {
+        if self.looked_again || !self.reveals.names_unknown(&meaning) {
+            return Reading::Read(meaning);
+        }
+        self.looked_again = true;
+        self.freshness.ask();
+        self.events.push_back(Event::Ask(Question::Schema { changed: true }));
+        self.pause = Pause::Schema;
+        Reading::Wait
     }
 
     fn meaning_of(&mut self, text: &[u8], analysis: &Arc<Analysis>) -> Arc<Meaning> {

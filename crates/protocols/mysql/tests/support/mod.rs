@@ -419,7 +419,11 @@ pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<C
         }
         Event::Ask(Question::LoginPacket(packet)) => again.as_mut().unwrap().handle(&packet).unwrap(),
         Event::End(_) => return true,
-        Event::Ask(Question::Park(_) | Question::Schema) | Event::Withdraw(..) | Event::CancelUpstream => return false,
+        Event::Ask(Question::Schema { .. }) => {
+            session.handle_answer(Answer::Reader(Ok(grammar())), NOW);
+            return false;
+        }
+        Event::Ask(Question::Park(_)) | Event::Withdraw(..) | Event::CancelUpstream => return false,
     };
     loop {
         ask = match ask {

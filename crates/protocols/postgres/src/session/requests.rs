@@ -14,7 +14,7 @@ use doorward_sql::{
     postgres::{Analysis, Cost, Environment, SqlError, analyse, cost},
 };
 use doorward_sql_session::{
-    Meaning,
+    Look, Meaning,
     refusals::{not_understood, too_many_statements},
 };
 use std::sync::{
@@ -45,7 +45,7 @@ const STAND_IN_TEXT: &str = "refused by doorward";
 impl Session {
     /// Reads whole frames of the client until there are none, or one has to wait.
     pub(super) fn read_requests(&mut self, now: Timestamp) {
-        while !self.ended && self.may_read() {
+        while !self.ended && self.may_read() && self.knows_the_schema(now) {
             if self.dropping > 0 {
                 let n = self.dropping.min(self.client_in.len());
                 let _dropped = self.client_in.split_to(n);
@@ -68,7 +68,10 @@ impl Session {
             }
             let frame = self.client_in.split_to(header.total);
             match self.request(&frame, now) {
-                Step::Done => self.flushed_for_pause = false,
+                Step::Done => {
+                    self.flushed_for_pause = false;
+                    self.looked_again = false;
+                }
                 Step::Wait => {
                     let rest = std::mem::replace(&mut self.client_in, frame);
                     self.client_in.unsplit(rest);
@@ -89,6 +92,29 @@ impl Session {
                 true
             }
         }
+    }
+
+    /// Whether the next message may be read: under a snapshot that is not too old.
+    fn knows_the_schema(&mut self, now: Timestamp) -> bool {
+        if self.client_in.is_empty() {
+            return true;
+        }
+        let look = self.freshness.look(now);
+        if matches!(look, Look::Ask | Look::Wait { ask: true }) {
+            self.events.push_back(Event::Ask(Question::Catalogue { changed: false }));
+        }
+        let waits = matches!(look, Look::Wait { .. }) && matches!(self.pause, Pause::None);
+        if waits {
+            self.pause = Pause::Catalogue;
+        }
+        !waits
+    }
+
+    fn ask_for_the_schema(&mut self) -> Reading {
+        self.freshness.ask();
+        self.events.push_back(Event::Ask(Question::Catalogue { changed: true }));
+        self.pause = Pause::Catalogue;
+        Reading::Wait
     }
 
     fn drop_oversized(&mut self, header: codec::Header, now: Timestamp) {
@@ -577,15 +603,23 @@ impl Session {
             return Reading::Wait;
         }
         if self.status == b'I' && self.pipeline.is_empty() && self.settings.take_schema_changed() {
-            self.events.push_back(Event::Ask(Question::Catalogue));
-            self.pause = Pause::Catalogue;
-            return Reading::Wait;
+            return self.ask_for_the_schema();
         }
         let Some(text) = text_of(query) else {
             let message = "invalid byte sequence for encoding \"UTF8\"";
             return Reading::Refused(Rejection::new("22021", message, None));
         };
-        self.read_str(text)
+        let reading = self.read_str(text);
+        if let Reading::Read(meaning, _) = &reading
+            && !self.looked_again
+            && self.reveals.names_unknown(meaning)
+        {
+            // INVARIANT: what is not known may be a view that others have made since. What is not there even now is made in
+            // this transaction, and of nothing hidden; or it is not there.
+            self.looked_again = true;
+            return self.ask_for_the_schema();
+        }
+        reading
     }
 
     fn read_str(&mut self, text: &str) -> Reading {

@@ -1,0 +1,80 @@
+//! How old what is known of the schema may become.
+use doorward_model::Timestamp;
+use std::time::Duration;
+
+/// A snapshot older than this is renewed while the session goes on.
+const RENEW: Duration = Duration::from_secs(15);
+/// Nothing is decided under a snapshot that was taken longer ago than this.
+const OLDEST: Duration = Duration::from_secs(30);
+
+/// When a session's snapshot was taken, and whether a newer one was asked for.
+///
+/// INVARIANT: what others have made of views and tables is known to a session within a minute: a snapshot may be as old as
+/// [`OLDEST`] when it is taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Freshness {
+    since: Option<Timestamp>,
+    asked: bool,
+}
+
+/// What to do before the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing.
+    Fresh,
+    /// Ask for a newer snapshot, and go on.
+    Ask,
+    /// Wait for a newer snapshot; `ask` for it first.
+    Wait {
+        /// Whether it is yet to be asked for.
+        ask: bool,
+    },
+}
+
+impl Freshness {
+    /// Before a request.
+    pub fn look(&mut self, now: Timestamp) -> Look {
+        let since = *self.since.get_or_insert(now);
+        let age = now.since(since);
+        let ask = !self.asked;
+        if age >= OLDEST {
+            self.asked = true;
+            Look::Wait { ask }
+        } else if age >= RENEW && ask {
+            self.asked = true;
+            Look::Ask
+        } else {
+            Look::Fresh
+        }
+    }
+
+    /// A newer snapshot is asked for, whatever the age of this one.
+    pub const fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// It is there.
+    pub const fn renewed(&mut self) {
+        // Its time is taken at the next look: no later than it was needed.
+        *self = Self { since: None, asked: false };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_session_does_not_wait_and_an_idle_one_does() {
+        let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        let mut busy = Freshness::default();
+        let looks: Vec<Look> = [100, 110, 115, 120, 129].into_iter().map(|s| busy.look(at(s))).collect();
+        assert_eq!(looks, [Look::Fresh, Look::Fresh, Look::Ask, Look::Fresh, Look::Fresh]);
+        assert_eq!(busy.look(at(130)), Look::Wait { ask: false }, "it was asked for, and has not come");
+        busy.renewed();
+        assert_eq!(busy.look(at(131)), Look::Fresh);
+        let mut idle = Freshness::default();
+        assert_eq!(idle.look(at(100)), Look::Fresh);
+        assert_eq!(idle.look(at(4000)), Look::Wait { ask: true });
+    }
+}
