@@ -251,15 +251,15 @@ tour_secret_hidden() {
     offline audit export -f "$scratch/exports/audit"
     if [[ ${#secret} -lt 40 || $(find "$scratch/exports" -type f -size +0 | wc -l) -lt 5 ]]; then
         fail 'there is too little to look at'
-    elif found=$(grep -rlaF -e "$secret" "$scratch/exports" "$work/state" "$work"/*.log "$work/doorward.toml"); then
-        fail 'the password of the database is in files' "$found"
+    elif found=$(grep -rlaF -e "$secret" -e "$(cat "$work/shop-password")" "$scratch/exports" "$work/state" "$work"/*.log "$work/doorward.toml"); then
+        fail 'a password of a database is in files' "$found"
     # The same search must find what is there, or it proves nothing.
     elif ! grep -rqaF 'products' "$scratch/exports"; then
         fail 'the search would not have found it'
     elif found=$(grep -rlaF -e "${agent##*.}" "$scratch/exports" "$work/state" "$work"/*.log); then
         fail "the caller's token is in files" "$found"
     else
-        pass 'neither the password of the database nor the caller'"'"'s token is in the logs, the state folder, the recordings or the audit log'
+        pass 'neither the passwords of the databases nor the caller'"'"'s token is in the logs, the state folder, the recordings or the audit log'
     fi
 }
 
@@ -320,6 +320,7 @@ tour() {
     tour_unidentified
     tour_held_and_approved
     tour_held_and_denied
+    tour_mysql
     tour_ssh
     tour_kubernetes
     tour_secret_hidden
