@@ -12,6 +12,9 @@ use tokio::sync::Mutex;
 /// A snapshot older than this is renewed behind the next session's back.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// Who hears that it could not be read may ask again at once: not before this.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How many are kept of one endpoint.
 const MOST: usize = 256;
 
@@ -73,8 +76,19 @@ pub(crate) async fn current<S: Source>(source: &Arc<S>, part: &str) -> Result<S:
     Ok(known.snapshot)
 }
 
+/// For a session that goes on: the upstream as it is now where it has `changed`, and else as it was a while ago at most.
+/// Bad news take their time.
+pub(crate) async fn renewed<S: Source>(source: &S, part: &str, changed: bool) -> Result<S::Snapshot, S::Error> {
+    let read = if changed { refresh(source, part).await } else { recent(source, part).await };
+    if let Err(e) = &read {
+        tracing::warn!(connection = %source.connection(), "the schema could not be read again: {e}");
+        tokio::time::sleep(AGAIN).await;
+    }
+    read
+}
+
 /// The upstream as it was at most a while ago, read again now where that is too long ago.
-pub(crate) async fn recent<S: Source>(source: &S, part: &str) -> Result<S::Snapshot, S::Error> {
+async fn recent<S: Source>(source: &S, part: &str) -> Result<S::Snapshot, S::Error> {
     let known = source.snapshots().known.lock().get(part).cloned();
     match known.filter(|known| known.read.elapsed() <= FRESH / 2) {
         Some(known) => Ok(known.snapshot),

@@ -26,10 +26,7 @@ impl MySql {
     fn refresh(&self, changed: bool, tell: UnboundedSender<Answer>) {
         let (endpoint, reader) = (Arc::clone(&self.endpoint), Arc::clone(&self.reader));
         tokio::spawn(async move {
-            let fresh = match changed {
-                true => snapshots::refresh(&*endpoint, "").await,
-                false => snapshots::recent(&*endpoint, "").await,
-            };
+            let fresh = snapshots::renewed(&*endpoint, "", changed).await;
             let fresh = fresh.map(|snapshot| snapshot.reader).map_err(|e| e.to_string());
             if let Ok(fresh) = &fresh {
                 *reader.lock() = Arc::clone(fresh);

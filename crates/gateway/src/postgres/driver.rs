@@ -20,10 +20,7 @@ impl Postgres {
     fn refresh_catalogue(&self, changed: bool, tell: UnboundedSender<Answer>) {
         let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
         tokio::spawn(async move {
-            let fresh = match changed {
-                true => snapshots::refresh(&*endpoint, &database).await,
-                false => snapshots::recent(&*endpoint, &database).await,
-            };
+            let fresh = snapshots::renewed(&*endpoint, &database, changed).await;
             let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
         });
     }

@@ -504,7 +504,13 @@ impl ProtocolSession for Session {
                 }
             }
             Answer::Reader(Err(why)) => {
-                return self.shut(&format!("the schema of the database could not be read: {why}"), now);
+                let waits = matches!(self.pause, Pause::Schema);
+                if !self.freshness.failed(waits) {
+                    return self.shut(&format!("the schema of the database could not be read: {why}"), now);
+                }
+                if waits {
+                    self.events.push_back(Event::Ask(Question::Schema { changed: true }));
+                }
             }
             Answer::Killed(outcome) => self.killed(outcome, now),
             Answer::Say(packet) => self.say(&packet),

@@ -415,7 +415,13 @@ impl ProtocolSession for Session {
             Answer::Analysis(read) => self.take_analysis(read),
             Answer::Catalogue(Ok(catalogue)) => self.take_catalogue(catalogue),
             Answer::Catalogue(Err(why)) => {
-                return self.shut(&format!("the schema of the database could not be read: {why}"), now);
+                let waits = matches!(self.pause, Pause::Catalogue);
+                if !self.freshness.failed(waits) {
+                    return self.shut(&format!("the schema of the database could not be read: {why}"), now);
+                }
+                if waits {
+                    self.events.push_back(Event::Ask(Question::Catalogue { changed: true }));
+                }
             }
         }
         self.pump(now);

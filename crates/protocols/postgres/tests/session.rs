@@ -462,3 +462,24 @@ fn what_a_suspended_portal_has_set_counts() {
     assert!(!t.told().contains("FATAL"));
     assert!(!t.client(&[query("SELECT a FROM t")]).contains("SELECT"), "read under the old search path");
 }
+
+#[test]
+fn a_schema_that_cannot_be_read_is_waited_for_and_not_for_ever() {
+    let mut s = session();
+    let now = Timestamp::from_secs(1);
+    s.handle_client(&query("SELECT a FROM t"), now);
+    let refuse = |s: &mut Session| {
+        assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true }))));
+        s.handle_answer(Answer::Catalogue(Err("too many clients".into())), now);
+    };
+    (0..3).for_each(|_| refuse(&mut s));
+    assert!(s.to_upstream().ready(Ticket(1)).is_empty() && s.to_client().is_empty());
+    assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true }))));
+    s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
+    assert!(!s.to_upstream().ready(Ticket(1)).is_empty(), "it goes on once it is there");
+    let mut s = session();
+    s.handle_client(&query("SELECT a FROM t"), now);
+    (0..20).for_each(|_| refuse(&mut s));
+    assert!(String::from_utf8_lossy(s.to_client()).contains("could not be read: too many clients"));
+    assert!(s.to_upstream().ready(Ticket(1)).is_empty());
+}

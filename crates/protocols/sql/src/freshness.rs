@@ -6,6 +6,9 @@ use std::time::Duration;
 const RENEW: Duration = Duration::from_secs(15);
 /// Nothing is decided under a snapshot that was taken longer ago than this.
 const OLDEST: Duration = Duration::from_secs(30);
+/// How often a snapshot that is waited for is asked for, where the upstream does not give one. The driver waits a while
+/// before it says so.
+const ATTEMPTS: u32 = 20;
 
 /// When a session's snapshot was taken, and whether a newer one was asked for.
 ///
@@ -15,6 +18,7 @@ const OLDEST: Duration = Duration::from_secs(30);
 pub struct Freshness {
     since: Option<Timestamp>,
     asked: bool,
+    failed: u32,
 }
 
 /// What to do before the next request.
@@ -56,7 +60,14 @@ impl Freshness {
     /// It is there.
     pub const fn renewed(&mut self) {
         // Its time is taken at the next look: no later than it was needed.
-        *self = Self { since: None, asked: false };
+        *self = Self { since: None, asked: false, failed: 0 };
+    }
+
+    /// It could not be had. `waits`: whether the session waits for it. False: it has been asked for often enough.
+    pub const fn failed(&mut self, waits: bool) -> bool {
+        self.asked = waits;
+        self.failed = if waits { self.failed + 1 } else { 0 };
+        self.failed < ATTEMPTS
     }
 }
 
@@ -73,6 +84,8 @@ mod tests {
         assert_eq!(busy.look(at(130)), Look::Wait { ask: false }, "it was asked for, and has not come");
         busy.renewed();
         assert_eq!(busy.look(at(131)), Look::Fresh);
+        assert!(busy.failed(false), "the one there is is good enough for now");
+        assert_eq!((1..=ATTEMPTS).filter(|_| busy.failed(true)).count(), 19);
         let mut idle = Freshness::default();
         assert_eq!(idle.look(at(100)), Look::Fresh);
         assert_eq!(idle.look(at(4000)), Look::Wait { ask: true });

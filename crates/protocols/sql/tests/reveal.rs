@@ -229,7 +229,7 @@ fn hidden_values_are_carried_nowhere() {
     let (ssn, id) = (source("view", Some("x")), source("view", Some("n")));
     assert!(w.admits(part("SELECT", &[], std::slice::from_ref(&ssn))).is_ok(), "masked where it is shown");
     assert!(w.admits(part("INSERT", std::slice::from_ref(&id), &[])).is_ok());
-    let carries = w.admits(part("INSERT", &[ssn.clone()], &[])).unwrap_err();
+    let carries = w.admits(part("INSERT", std::slice::from_ref(&ssn), &[])).unwrap_err();
     assert!(carries.contains("it would carry the masked column `s.view.x`"), "{carries}");
     let defines = w.admits(part("CREATE VIEW", &[], &[ssn])).unwrap_err();
     assert!(defines.contains("it defines something over columns that you may not see"), "{defines}");
