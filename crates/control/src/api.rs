@@ -41,6 +41,8 @@ const MAX_BODY: usize = 16 * 1024;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MAX_PAGE: u32 = 100;
+/// How many pending approvals are looked through for the list of sessions.
+const MAX_SHOWN: u32 = 500;
 /// Pages read to fill one answer for a person who may see few of the approvals.
 const MAX_SCAN: usize = 10;
 
@@ -380,6 +382,12 @@ fn operator(state: &ApiState, who: &Principal) -> Result<(), Problem> {
 async fn list_sessions(State(state): State<ApiState>, Extension(who): Caller) -> Result<Json<SessionList>, Problem> {
     operator(&state, &who)?;
     let mut sessions = state.sessions.list();
+    let pending = state.store.approvals(Some(ApprovalState::Pending), None, MAX_SHOWN).await;
+    for approval in pending.map_err(|e| Problem::unavailable(&e))? {
+        if let Some(session) = sessions.iter_mut().find(|s| s.id == approval.request.session) {
+            session.waits_for.push(approval.request.id);
+        }
+    }
     sessions.sort_by_key(|s| (s.started, s.id));
     Ok(Json(SessionList { sessions }))
 }

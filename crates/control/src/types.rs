@@ -84,6 +84,9 @@ pub struct LiveSession {
     pub client: String,
     /// Since when (microseconds since 1970, UTC).
     pub started: Timestamp,
+    /// The approvals that requests of it wait for, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<ApprovalId>,
 }
 
 /// `GET /approvals`, newest first.

@@ -386,6 +386,8 @@ impl LiveSessions for Live {
             principal: s.principal,
             client: s.client,
             started: s.started,
+            // Known to the desk.
+            waits_for: Vec::new(),
         };
         self.0.list().into_iter().map(summary).collect()
     }

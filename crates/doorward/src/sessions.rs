@@ -21,12 +21,13 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
             for s in &sessions {
                 match api.output {
                     Output::Text => println!(
-                        "{}  {:<12} {:<24} {:<22} {}",
+                        "{}  {:<12} {:<24} {:<22} {}{}",
                         s.id,
                         s.connection,
                         one_line(&s.principal),
                         s.client,
-                        state::time(s.started)
+                        state::time(s.started),
+                        s.waits_for.first().map(|id| format!("  waits for approval {id}")).unwrap_or_default()
                     ),
                     Output::Json => println!("{}", serde_json::json!(s)),
                 }

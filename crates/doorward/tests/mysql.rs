@@ -162,6 +162,8 @@ fn held(w: &World) -> (std::process::Child, String) {
 fn waits_for_people(w: &World) {
     let (agent, dba) = (w.token("ci-bot", "agents"), w.token("dana", "dba"));
     let (child, id) = held(w);
+    let (_, live) = w.doorward(&dba, &["sessions", "list", "--live"]);
+    assert!(live.contains(&format!("waits for approval {id}")), "{live}");
     assert!(!w.doorward(&agent, &["approvals", "approve", &id]).0, "nobody approves what is his own");
     assert!(w.doorward(&dba, &["approvals", "deny", &id, "--comment", "not today"]).0);
     let out = child.wait_with_output().unwrap();

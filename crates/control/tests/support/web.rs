@@ -107,6 +107,7 @@ impl Web {
             principal: "corp/bot".into(),
             client: "127.0.0.1:9".into(),
             started: support::now(),
+            waits_for: Vec::new(),
         });
         let audit: Arc<dyn AuditSink> = office.audit.clone();
         let state = ApiState {
