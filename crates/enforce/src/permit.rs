@@ -38,6 +38,11 @@ impl Permit {
         self.request
     }
 
+    /// What has to be durable before it takes effect.
+    pub const fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// Who approved it; nobody where it did not have to wait for that.
     pub fn approved_by(&self) -> &[Approver] {
         self.grant.approved.as_deref().unwrap_or_default()

@@ -2,9 +2,10 @@
 //! caller ended.
 use super::{Endpoint, upstream};
 use crate::{parked, relay::Driver, services::Services, snapshots};
+use doorward_enforce::Ticket;
 use doorward_mysql::{Answer, Question, Session, facts::Kill, grammar::Grammar, render::Rejection};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// One session's ends outside of it.
@@ -35,13 +36,20 @@ impl MySql {
         });
     }
 
-    /// Ends another session of the same caller on the same connection, or what it runs.
-    fn kill(&self, kill: Kill) -> Result<(), Rejection> {
-        let unknown = || Rejection::new(1094, "HY000", format!("Unknown thread id: {}", kill.id));
-        let number = u32::try_from(kill.id).map_err(|_| unknown())?;
-        let name = self.endpoint.connection.info.name.to_string();
-        let ended = self.services().registry.end_of(number, &name, &self.who, kill.query_only);
-        if ended { Ok(()) } else { Err(unknown()) }
+    /// Ends another session of the same caller on the same connection, or what it runs, once that is written down.
+    fn kill(&self, kill: Kill, ticket: Ticket, tell: UnboundedSender<Answer>) {
+        let (endpoint, who) = (Arc::clone(&self.endpoint), self.who.clone());
+        tokio::spawn(async move {
+            let services = &endpoint.services;
+            let name = endpoint.connection.info.name.as_str();
+            let find = |number| services.registry.end_of(number, name, &who, kill.query_only);
+            let outcome = match poll_fn(|cx| services.audit.poll_committed(ticket, cx)).await {
+                Ok(()) if u32::try_from(kill.id).is_ok_and(find) => Ok(()),
+                Ok(()) => Err(Rejection::new(1094, "HY000", format!("Unknown thread id: {}", kill.id))),
+                Err(e) => Err(Rejection::new(1290, "HY000", format!("KILL refused: {e}"))),
+            };
+            let _gone = tell.send(Answer::Killed(outcome));
+        });
     }
 }
 
@@ -69,7 +77,7 @@ impl Driver for MySql {
                 }
             }
             Question::Schema { changed } => self.refresh(changed, tell),
-            Question::Kill(kill) => drop(tell.send(Answer::Killed(self.kill(kill)))),
+            Question::Kill(kill, ticket) => self.kill(kill, ticket, tell),
             // The token would come among the bytes of the session, which are recorded.
             Question::ChangeUser(_) | Question::LoginPacket(_) => {
                 let _gone = tell.send(Answer::User(Err(Rejection::not_offered("COM_CHANGE_USER: connect anew"))));

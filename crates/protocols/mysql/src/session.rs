@@ -31,7 +31,7 @@ use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     ApprovalVerdict, Enforcer, GatewayMessage, Held, Parked, ProtocolSession, Refusal, SessionEnd, SessionEvent,
-    StreamPermit, UpstreamQueue, Waiting as ParkedWaiting,
+    StreamPermit, Ticket, UpstreamQueue, Waiting as ParkedWaiting,
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::Analysis;
@@ -82,8 +82,8 @@ pub enum Question {
         /// It has changed, or may have.
         changed: bool,
     },
-    /// Find the session of this caller with that number, and end it or what it runs.
-    Kill(Kill),
+    /// Once the audit log has the ticket, find the session of this caller with that number, and end it or what it runs.
+    Kill(Kill, Ticket),
     /// The client logs in anew: who is it? Packets of the exchange are [`Answer::Say`] and [`Question::LoginPacket`].
     ChangeUser(Login),
     /// A packet of the client meanwhile.

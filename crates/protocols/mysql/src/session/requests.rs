@@ -502,7 +502,7 @@ impl Session {
         if let Next::Kill(kill) = ask.next {
             // The number is ours: it means another connection upstream, or none.
             self.pause = Pause::Killing(Box::new(running));
-            self.events.push_back(Event::Ask(Question::Kill(kill)));
+            self.events.push_back(Event::Ask(Question::Kill(kill, permit.ticket())));
             return;
         }
         let file = permit.stream();

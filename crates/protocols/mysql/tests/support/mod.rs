@@ -405,7 +405,7 @@ pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<C
             session.handle_answer(Answer::Reading(grammar().read(&text, &environment, true)), NOW);
             return false;
         }
-        Event::Ask(Question::Kill(kill)) => {
+        Event::Ask(Question::Kill(kill, _)) => {
             let known = kill.id == u64::from(CONNECTION);
             let unknown = Rejection::new(1094, "HY000", format!("Unknown thread id: {}", kill.id));
             session.handle_answer(Answer::Killed(if known { Ok(()) } else { Err(unknown) }), NOW);
