@@ -86,6 +86,8 @@ pub struct Catalogue {
     parents: AHashMap<u32, Vec<u32>>,
     /// What the columns of views are made of.
     view_columns: AHashMap<(u32, i16), BTreeSet<SourceColumn>>,
+    /// Columns that `*` does not show.
+    invisible: AHashSet<(u32, i16)>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -171,7 +173,19 @@ impl Catalogue {
         self
     }
 
-    /// The columns of other relations that a view's column is made of.
+    /// The same snapshot, knowing which columns `*` does not show: numbers of relation and column.
+    #[must_use]
+    pub fn with_invisible(mut self, columns: impl IntoIterator<Item = (u32, i16)>) -> Self {
+        self.invisible.extend(columns);
+        self
+    }
+
+    /// Whether `*` leaves a column out.
+    pub fn is_invisible(&self, relation: u32, column: i16) -> bool {
+        self.invisible.contains(&(relation, column))
+    }
+
+    /// The columns of other relations, or of the same, that a column of a view or a generated one is made of.
     pub fn view_column(&self, relation: u32, column: i16) -> Option<&BTreeSet<SourceColumn>> {
         self.view_columns.get(&(relation, column))
     }

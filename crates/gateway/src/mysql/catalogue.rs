@@ -5,7 +5,7 @@ use super::{
     upstream::{self, Connected, UpstreamError},
 };
 use crate::snapshots::{Snapshots, Source, fingerprint};
-use doorward_model::Name;
+use doorward_model::{Action, Name};
 use doorward_mysql::{
     Capabilities,
     codec::{self, rows, upstream::First},
@@ -72,8 +72,10 @@ impl Source for Endpoint {
     fn build(&self, raw: Raw, generation: u64) -> Snapshot {
         let Raw { greeting, lower_case_names, tables, columns, routines, views } = raw;
         let catalogue = build(generation, &tables, &columns, &routines);
-        let made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
-        let catalogue = Arc::new(catalogue.with_view_columns(made_of));
+        let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
+        made_of.extend(generated_columns(&catalogue, &columns));
+        let invisible = invisible_columns(&catalogue, &columns);
+        let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
         let reader = Grammar::new(catalogue, lower_case_names, Arc::clone(&self.cache));
         Snapshot { greeting, reader: Arc::new(reader) }
     }
@@ -86,9 +88,9 @@ const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM infor
 /// The server's own.
 const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES ORDER BY 1, 2";
-/// Invisible columns are none of `*`: of such a table nothing is known by place.
-const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS \
-    WHERE EXTRA NOT LIKE '%INVISIBLE%' ORDER BY 1, 2, ORDINAL_POSITION";
+/// The last is what a generated column, or a default, is made of.
+const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA LIKE '%INVISIBLE%', \
+    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT) FROM information_schema.COLUMNS ORDER BY 1, 2, ORDINAL_POSITION";
 const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES";
 
 async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
@@ -159,7 +161,7 @@ async fn rows_of(
 fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> Catalogue {
     let mut by_table: BTreeMap<(&str, &str), Vec<Column>> = BTreeMap::new();
     for row in columns {
-        if let [schema, table, column] = row.as_slice() {
+        if let [schema, table, column, ..] = row.as_slice() {
             let of = by_table.entry((schema, table)).or_default();
             let number = i16::try_from(of.len() + 1).unwrap_or(i16::MAX);
             of.push(Column { number, name: column.to_lowercase().into(), type_oid: 0 });
@@ -199,6 +201,10 @@ fn view_columns(
         let [schema, name, definition] = row.as_slice() else { continue };
         let Some(view) = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str())) else { continue };
         let analysis = mysql::analyse(definition.as_bytes(), &environment);
+        // What a function shows is not known.
+        if analysis.facts.accesses.iter().any(|a| a.action == Action::Call) {
+            continue;
+        }
         let lineage = analysis.statements.first().and_then(|s| s.lineage.as_ref().filter(|_| s.text.is_some()));
         for (index, column) in view.columns.iter().enumerate() {
             let Some(lineage) = lineage else { continue };
@@ -208,6 +214,42 @@ fn view_columns(
             };
             out.insert((view.oid, column.number), sources);
         }
+    }
+    out
+}
+
+/// A column by the names in a row of [`COLUMNS`].
+fn column_of<'c>(catalogue: &'c Catalogue, row: &Row) -> Option<(&'c Relation, i16)> {
+    let [schema, table, column, ..] = row.as_slice() else { return None };
+    let relation = catalogue.named(schema, table)?;
+    let column = column.to_lowercase();
+    let known = relation.columns.iter().find(|c| *c.name == *column)?;
+    Some((relation, known.number))
+}
+
+/// Columns that `*` does not show.
+fn invisible_columns(catalogue: &Catalogue, columns: &[Row]) -> Vec<(u32, i16)> {
+    let rows = columns.iter().filter(|row| row.get(3).is_some_and(|invisible| invisible == "1"));
+    rows.filter_map(|row| column_of(catalogue, row)).map(|(relation, number)| (relation.oid, number)).collect()
+}
+
+/// What each generated column is made of, and each that has an expression for its default: the columns of its own table that
+/// are named there, in backticks as both makes keep them.
+fn generated_columns(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), BTreeSet<SourceColumn>)> {
+    let mut out = Vec::new();
+    for row in columns.iter().filter(|row| row.get(4).is_some_and(|of| of.contains('`'))) {
+        let (Some((relation, number)), Some(of)) = (column_of(catalogue, row), row.get(4)) else { continue };
+        if relation.kind == RelationKind::View || OWN.contains(&&*relation.schema) {
+            continue;
+        }
+        let of = of.to_lowercase();
+        let named = |c: &&Column| c.number != number && of.contains(&format!("`{}`", c.name.replace('`', "``")));
+        let source = |c: &Column| SourceColumn {
+            schema: relation.schema.clone(),
+            table: relation.name.clone(),
+            column: Some(c.name.clone()),
+        };
+        out.push(((relation.oid, number), relation.columns.iter().filter(named).map(source).collect()));
     }
     out
 }

@@ -34,10 +34,20 @@ pub enum Unreadable {
     Later,
 }
 
+/// Whether what it returns is made by statements that are not seen here, as many as they like: procedures, prepared
+/// statements, blocks.
+fn runs_others(part: &Part) -> bool {
+    ["CALL", "EXECUTE", "BEGIN NOT ATOMIC"].iter().any(|word| part.is_or_runs(word))
+}
+
+/// Whether its rows may be messages of statements before it.
+pub(crate) fn shows_messages(part: &Part) -> bool {
+    runs_others(part) || ["SHOW WARNINGS", "SHOW ERRORS"].iter().any(|word| part.is_or_runs(word))
+}
+
 /// Whether results can be told apart by their number: among others, a procedure returns as many as it likes.
 pub(crate) fn has_one_result_each(meaning: &Meaning) -> bool {
-    meaning.parts.len() == 1
-        || !meaning.parts.iter().any(|s| s.command.starts_with("CALL") || s.command.starts_with("EXECUTE"))
+    meaning.parts.len() == 1 || !meaning.parts.iter().any(runs_others)
 }
 
 /// Whether what follows in the same text would have to be read under something else.

@@ -269,6 +269,8 @@ pub struct Session {
     /// Status flags as last told.
     status: u16,
     pause: Pause,
+    /// The schema has changed, and what it is now is not known yet: nothing is read until then.
+    schema_due: bool,
     events: VecDeque<Event>,
     ended: bool,
 }
@@ -306,6 +308,7 @@ impl Session {
             upstream_sequence: 0,
             status: codec::upstream::status::AUTOCOMMIT,
             pause: Pause::None,
+            schema_due: false,
             events: VecDeque::new(),
             ended: false,
         };
@@ -499,12 +502,13 @@ impl ProtocolSession for Session {
                 self.reveals.know(Arc::clone(reader.catalogue()));
                 self.reader = reader;
                 self.freshness.renewed();
+                self.schema_due = false;
                 if matches!(self.pause, Pause::Schema) {
                     self.pause = Pause::None;
                 }
             }
             Answer::Reader(Err(why)) => {
-                let waits = matches!(self.pause, Pause::Schema);
+                let waits = self.schema_due || matches!(self.pause, Pause::Schema);
                 if !self.freshness.failed(waits) {
                     return self.shut(&format!("the schema of the database could not be read: {why}"), now);
                 }
@@ -571,7 +575,8 @@ impl ProtocolSession for Session {
     }
 
     fn wants_client(&self) -> bool {
-        let waits = !matches!(self.pause, Pause::None | Pause::Login)
+        let waits = self.schema_due
+            || !matches!(self.pause, Pause::None | Pause::Login)
             || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
         !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
     }

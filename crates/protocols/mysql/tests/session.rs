@@ -146,6 +146,22 @@ fn values_that_came_ahead_of_a_refused_execution_are_forgotten() {
 }
 
 #[test]
+fn types_of_an_execution_that_did_not_run_are_not_those_of_the_next() {
+    let mut s = begun(Hold::Retry(Arc::new(Parked::default())));
+    s.handle_client(&packet(0, b"\x16DELETE FROM t WHERE a = ?"), NOW);
+    s.handle_upstream(&packet(1, b"\0\x05\0\0\0\0\0\x01\0\0\0\0"), NOW);
+    s.handle_upstream(&packet(2, b"\x03def\0\0\0\x01?\0\x0c\x2d\0\0\0\0\0\xfd\0\0\0\0\0"), NOW);
+    s.handle_upstream(&packet(3, EOF), NOW);
+    upstream_bytes(&mut s);
+    s.to_client().clear();
+    s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0\0\x01\x03\0\x01\0\0\0"), NOW);
+    assert_eq!(s.to_client().split()[4..7], [0xff, 0x76, 0x04], "waits for an approval");
+    s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0\0\0\x01\0\0\0"), NOW);
+    assert_eq!(s.to_client().split()[4..7], [0xff, 0xba, 0x04], "the upstream has never heard of types");
+    assert!(upstream_bytes(&mut s).is_empty());
+}
+
+#[test]
 fn a_mode_that_nobody_was_seen_to_set_stops_the_reading() {
     let mut s = begun(Hold::Wait);
     query(&mut s, "CALL p()");

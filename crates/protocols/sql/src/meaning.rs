@@ -28,6 +28,8 @@ pub struct Part {
     pub kill: Option<Kill>,
     /// Whether it names a cursor or prepared statement.
     pub by_name: bool,
+    /// The commands that it runs by those names.
+    pub runs: Vec<Name>,
 }
 
 /// What is known of an open cursor.
@@ -174,6 +176,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         upload: statement.upload.clone(),
         kill: statement.kill,
         by_name: !statement.references.is_empty(),
+        runs: Vec::new(),
     };
     for reference in &statement.references {
         match reference {
@@ -198,8 +201,14 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
 }
 
 impl Part {
+    /// Whether it is a command of this name, or runs one.
+    pub fn is_or_runs(&self, word: &str) -> bool {
+        self.command.contains(word) || self.runs.iter().any(|command| command.contains(word))
+    }
+
     /// It does what another statement does.
     fn does(&mut self, inner: &Statement) {
+        self.runs.push(inner.command.clone());
         self.lineage = inner.lineage.clone().map(Arc::new).or_else(|| self.lineage.take());
         self.effects.extend(inner.effects.iter().cloned());
         self.moves.extend(inner.moves.iter().cloned());

@@ -3,15 +3,15 @@
 //! A column of a view is as hidden as what it is made of, a partition as the tables above it. What is not known is
 //! hidden if anything of the database is.
 use crate::{Meaning, TextMasking, refusals};
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
 use doorward_model::{DataType, Name, Operator, Resource, Timestamp};
 use doorward_sql::{Catalogue, Column, Relation, RelationKind, SourceColumn};
 use std::sync::Arc;
 
-/// How deep views may stand on views before their columns count as hidden.
-const DEEPEST_VIEW: usize = 16;
+/// How many columns one value may be made of, through views of views, until it counts as hidden.
+const MOST_BEHIND: usize = 100_000;
 
 /// How many meanings are remembered to be hidden or not.
 const REMEMBERED: usize = 1024;
@@ -55,14 +55,23 @@ pub struct Reveals<P> {
     known: Remembered<P>,
 }
 
+/// What a value may be made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Behind {
+    /// A column of the snapshot, by numbers.
+    Column(u32, i16),
+    /// A column by its name, or all of a relation.
+    Source(SourceColumn),
+    /// Any column of any table.
+    Everything,
+}
+
 #[derive(Debug, Default)]
 struct Remembered<P> {
     /// When this was begun: answers since then may be of that moment alone.
     moment: (u64, u64),
     text: Option<TextMasking>,
     columns: AHashMap<(u32, i16), Option<Arc<MaskRule>>>,
-    /// Whether any column of any table is hidden.
-    everything: Option<Option<Arc<MaskRule>>>,
     /// Whether a text touches hidden columns, by its address; the meaning is kept so that the address stays its own.
     hides: AHashMap<usize, (Arc<Meaning>, bool)>,
     plans: P,
@@ -127,13 +136,25 @@ impl<P: Default> Reveals<P> {
     /// How the values of a column are masked, if they are, by the numbers of the snapshot.
     pub fn column(&mut self, relation: u32, number: i16, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
         self.refresh(a);
-        self.numbered(relation, number, 0, a)
+        if let Some(known) = self.known.columns.get(&(relation, number)) {
+            return known.clone();
+        }
+        let rule = self.follow(Behind::Column(relation, number), a);
+        self.known.columns.insert((relation, number), rule.clone());
+        rule
     }
 
     /// How the values of a column are masked by its name.
     pub fn source(&mut self, source: &SourceColumn, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
         self.refresh(a);
-        self.named(source, 0, a)
+        let catalogue = Arc::clone(&self.catalogue);
+        let relation = catalogue.named(&source.schema, &source.table);
+        if let (Some(relation), Some(name)) = (relation, &source.column)
+            && let Some(column) = relation.columns.iter().find(|c| self.is_named(c, name))
+        {
+            return self.column(relation.oid, column.number, a);
+        }
+        self.follow(Behind::Source(source.clone()), a)
     }
 
     /// How a value made of these columns is masked: by the rule of the first that is hidden.
@@ -142,8 +163,7 @@ impl<P: Default> Reveals<P> {
         sources: impl IntoIterator<Item = &'s SourceColumn>,
         a: &mut Asking<'_>,
     ) -> Option<Arc<MaskRule>> {
-        self.refresh(a);
-        sources.into_iter().find_map(|source| self.named(source, 0, a))
+        sources.into_iter().find_map(|source| self.source(source, a))
     }
 
     /// What policies say of a column of this very name, whatever the schema has.
@@ -163,29 +183,67 @@ impl<P: Default> Reveals<P> {
         if *lower == **name { None } else { rule(Name::from(&*lower)) }
     }
 
-    fn numbered(&mut self, oid: u32, number: i16, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
-        if let Some(known) = self.known.columns.get(&(oid, number)) {
-            return known.clone();
+    /// A column of a view, or a generated one, is as hidden as what it is made of.
+    ///
+    /// INVARIANT: each is looked at once, whatever circles and depths the server tells of.
+    fn follow(&mut self, start: Behind, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+        let mut seen: AHashSet<Behind> = AHashSet::new();
+        let mut todo = vec![start];
+        let mut is_first = true;
+        while let Some(next) = todo.pop() {
+            if !seen.insert(next.clone()) {
+                continue;
+            }
+            if seen.len() > MOST_BEHIND {
+                return Some(redacted());
+            }
+            let own = self.own(&next, &mut todo, a);
+            if own.is_some() {
+                // What is behind a column may have been computed with.
+                return if is_first { own } else { own.map(whole) };
+            }
+            is_first = false;
         }
-        let catalogue = Arc::clone(&self.catalogue);
-        let relation = catalogue.relation(oid)?;
-        let name = relation.columns.iter().find(|c| c.number == number).map(|c| c.name.clone());
-        let rule = self
-            .in_relation(relation, &name.unwrap_or_else(|| "*".into()), a)
-            .or_else(|| self.behind(relation, number, depth, a));
-        self.known.columns.insert((oid, number), rule.clone());
-        rule
+        None
     }
 
-    /// A column of a view is as hidden as what it is made of.
-    fn behind(&mut self, relation: &Relation, number: i16, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+    /// How it is masked by its own name; what it is made of is added to `behind`.
+    fn own(&mut self, of: &Behind, behind: &mut Vec<Behind>, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
         let catalogue = Arc::clone(&self.catalogue);
-        match catalogue.view_column(relation.oid, number) {
-            Some(_) if depth >= DEEPEST_VIEW => Some(redacted()),
-            Some(made_of) => made_of.iter().find_map(|source| self.named(source, depth + 1, a)),
+        match of {
+            Behind::Everything => {
+                let own = self.dialect.own_schemas;
+                let tables = catalogue.relations().filter(|r| !is_view(r.kind) && !own.contains(&&*r.schema));
+                behind.extend(tables.flat_map(|r| r.columns.iter().map(|c| Behind::Column(r.oid, c.number))));
+                None
+            }
+            Behind::Column(oid, number) => {
+                if let Some(known) = self.known.columns.get(&(*oid, *number)) {
+                    return known.clone();
+                }
+                let relation = catalogue.relation(*oid)?;
+                let column = relation.columns.iter().find(|c| c.number == *number);
+                let name = column.map_or_else(|| "*".into(), |c| c.name.clone());
+                let rule = self.in_relation(relation, &name, a);
+                let before = behind.len();
+                if rule.is_none() {
+                    self.made_of(relation, *number, behind);
+                }
+                if behind.len() == before {
+                    self.known.columns.insert((*oid, *number), rule.clone());
+                }
+                rule
+            }
+            Behind::Source(source) => self.named(source, behind, a),
+        }
+    }
+
+    fn made_of(&self, relation: &Relation, number: i16, behind: &mut Vec<Behind>) {
+        match self.catalogue.view_column(relation.oid, number) {
+            Some(made_of) => behind.extend(made_of.iter().cloned().map(Behind::Source)),
             // INVARIANT: of what a view is made that is not known, it may be any column of any table.
-            None if is_view(relation.kind) && !self.is_own(&relation.schema) => self.everything(depth, a),
-            None => None,
+            None if is_view(relation.kind) && !self.is_own(&relation.schema) => behind.push(Behind::Everything),
+            None => {}
         }
     }
 
@@ -200,22 +258,26 @@ impl<P: Default> Reveals<P> {
             .or_else(|| catalogue.shows(relation.oid).into_iter().find_map(|r| of(r).filter(|rule| !rule.by_default)))
     }
 
-    fn named(&mut self, source: &SourceColumn, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
+    fn named(&mut self, source: &SourceColumn, behind: &mut Vec<Behind>, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
         let catalogue = Arc::clone(&self.catalogue);
         let Some(relation) = catalogue.named(&source.schema, &source.table) else {
             let name = source.column.clone().unwrap_or_else(|| "*".into());
-            let rule = self.plain(&source.schema, &source.table, &name, a);
-            let may_be_a_view = self.dialect.unknown_is_a_view && !self.is_own(&source.schema);
-            return rule.or_else(|| if may_be_a_view { self.everything(depth, a) } else { None });
+            if self.dialect.unknown_is_a_view && !self.is_own(&source.schema) {
+                behind.push(Behind::Everything);
+            }
+            return self.plain(&source.schema, &source.table, &name, a);
         };
         let Some(name) = &source.column else {
-            return relation.columns.iter().find_map(|c| self.numbered(relation.oid, c.number, depth, a));
+            behind.extend(relation.columns.iter().map(|c| Behind::Column(relation.oid, c.number)));
+            return None;
         };
-        match relation.columns.iter().find(|c| self.is_named(c, name)) {
-            Some(column) => self.numbered(relation.oid, column.number, depth, a),
-            // Newer than the snapshot.
-            None => self.in_relation(relation, name, a).or_else(|| self.behind(relation, 0, depth, a)),
+        if let Some(column) = relation.columns.iter().find(|c| self.is_named(c, name)) {
+            behind.push(Behind::Column(relation.oid, column.number));
+            return None;
         }
+        // Newer than the snapshot.
+        self.made_of(relation, 0, behind);
+        self.in_relation(relation, name, a)
     }
 
     /// Whether rows of a text, or what it carries elsewhere, come from a relation that the snapshot does not have: one that
@@ -234,21 +296,6 @@ impl<P: Default> Reveals<P> {
         self.dialect.own_schemas.contains(&schema)
     }
 
-    /// The rule of the first column of any table that is hidden.
-    fn everything(&mut self, depth: usize, a: &mut Asking<'_>) -> Option<Arc<MaskRule>> {
-        if let Some(known) = &self.known.everything {
-            return known.clone();
-        }
-        let catalogue = Arc::clone(&self.catalogue);
-        let tables =
-            catalogue.relations().filter(|r| !is_view(r.kind) && !self.dialect.own_schemas.contains(&&*r.schema));
-        let columns: Vec<_> = tables.flat_map(|r| r.columns.iter().map(|c| (r.oid, c.number))).collect();
-        let rule = columns.into_iter().find_map(|(oid, number)| self.numbered(oid, number, depth, a));
-        let rule = rule.map(whole);
-        self.known.everything = Some(rule.clone());
-        rule
-    }
-
     /// Whether a text touches hidden columns: then its errors may quote hidden values.
     pub fn hides(&mut self, meaning: &Arc<Meaning>, a: &mut Asking<'_>) -> bool {
         self.refresh(a);
@@ -262,7 +309,7 @@ impl<P: Default> Reveals<P> {
         });
         let tables: Vec<_> = tables.collect();
         let shown = meaning.parts.iter().flat_map(|p| p.moves.iter().chain(p.lineage.iter().flat_map(|l| &l.anywhere)));
-        let hides = tables.iter().chain(shown).any(|source| self.named(source, 0, a).is_some());
+        let hides = tables.iter().chain(shown).any(|source| self.source(source, a).is_some());
         if self.known.hides.len() >= REMEMBERED {
             self.known.hides.clear();
         }
@@ -279,10 +326,13 @@ impl<P: Default> Reveals<P> {
             return Ok(());
         }
         for part in &meaning.parts {
-            if let Some(source) = part.moves.iter().find(|s| self.named(s, 0, a).is_some()) {
+            if let Some(source) = part.moves.iter().find(|s| self.source(s, a).is_some()) {
                 return Err(refusals::carries(&part.command, source));
             }
-            if part.command.starts_with("CREATE") || part.command.starts_with("ALTER") {
+            if ["CREATE", "ALTER"]
+                .iter()
+                .any(|word| part.command.starts_with(word) || part.runs.iter().any(|c| c.starts_with(word)))
+            {
                 return Err(refusals::defines_over_hidden(&part.command));
             }
         }

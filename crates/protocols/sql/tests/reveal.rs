@@ -246,5 +246,6 @@ fn part() -> Part {
         upload: None,
         kill: None,
         by_name: false,
+        runs: Vec::new(),
     }
 }

@@ -66,6 +66,12 @@ pub(super) fn inner(text: &str, env: &Environment, nested: u8) -> Option<(Tree, 
     Some((tree, printed))
 }
 
+/// Whether running a statement changes the schema, be it by one within.
+fn changes_schema(tree: &Tree) -> bool {
+    let within = |t: &Tree| matches!(&t.body, Body::Within(inner) if changes_schema(inner));
+    tree.notes.iter().any(|n| matches!(n, Note::SchemaChanged)) || within(tree) || tree.inner.iter().any(changes_schema)
+}
+
 struct Whole {
     /// Changes from statement to statement.
     env: Environment,
@@ -133,24 +139,29 @@ impl Whole {
                     }
                     let facts = Arc::new(Facts::new(&command, 1, accesses));
                     let moves = reading.into_moves();
-                    let statement = Statement { command, lineage, moves, ..Statement::default() };
+                    let changes = inner.is_some_and(changes_schema);
+                    let effects = if changes { vec![Effect::SchemaChanged] } else { Vec::new() };
+                    let statement = Statement { command, lineage, moves, effects, ..Statement::default() };
                     let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
                     out.effects.push(Effect::Prepare { name: name.clone(), analysis });
                 }
                 Note::Execute { name } => out.references.push(Reference::Prepared(name.clone())),
                 Note::Deallocate { name } => out.effects.push(Effect::Deallocate { name: name.clone() }),
-                Note::SchemaChanged => out.effects.push(Effect::SchemaChanged),
+                Note::SchemaChanged => {}
                 Note::MadeTemporary(name) => {
                     let key = self.env.relation(name.db.as_deref(), &name.name);
                     if &*key.0 != "pg_temp" {
                         let name = crate::postgres::dotted(&[&key.0, &key.1]).into();
+                        // What follows in the text asks for it as for others: it may be dropped again before.
                         out.effects.push(Effect::MadeTemporary { name });
-                        Arc::make_mut(&mut self.env.temporary).insert(key);
                     }
                 }
                 Note::Upload(path) => out.upload = Some(path.clone()),
                 Note::Kill { id, query_only } => out.kill = Some(Kill { id: *id, query_only: *query_only }),
             }
+        }
+        if changes_schema(tree) && !out.effects.contains(&Effect::SchemaChanged) {
+            out.effects.push(Effect::SchemaChanged);
         }
     }
 

@@ -67,21 +67,25 @@ impl<'e> Walk<'e> {
             Body::Insert(i) => self.insert(i),
             Body::Update(u) => self.update(u),
             Body::Delete(d) => self.delete(d),
-            Body::Explain(t) | Body::Within(t) => self.tree(t),
+            Body::Explain { tree: t, .. } | Body::Within(t) => self.tree(t),
         }
     }
 
-    /// A setting that a stored program changes for whoever calls it.
+    /// What a stored program changes for whoever calls it.
     fn settings_within(&mut self, tree: &Tree) {
+        if tree.command.ends_with(" VIEW") && tree.notes.iter().any(|n| matches!(n, Note::SchemaChanged)) {
+            // Nobody would hear that what the view shows has changed.
+            self.opaque("a stored program that makes or changes a view");
+        }
         for note in &tree.notes {
             if let Note::Set { name, .. } = note
                 && (settings::changes_reading(name) || &**name == "use")
             {
                 self.opaque("a stored program that changes how text is read");
             }
-            if matches!(note, Note::Execute { .. }) {
-                // Its rows would come out of CALL, where nobody knows of what they are made.
-                self.opaque("a stored program that executes what a session prepared");
+            if matches!(note, Note::Execute { .. } | Note::Prepare { .. }) {
+                // Its rows would come out of CALL, or out of a later EXECUTE, where nobody knows of what they are made.
+                self.opaque("a stored program that executes what a session prepared, or prepares it");
             }
         }
     }
@@ -101,7 +105,13 @@ impl<'e> Walk<'e> {
             Target::Temporary(name) => {
                 Resource::Table { schema: "pg_temp".into(), name: self.env.table_name(&name.name) }
             }
-            Target::Function(name) => Resource::Function { schema: in_db(name), name: name.name.clone() },
+            Target::Function(name) => {
+                let schema = in_db(name);
+                if action != Action::Create && !is_itself(self.env, &schema, &name.name) {
+                    self.opaque("a routine whose name may be another's");
+                }
+                Resource::Function { schema, name: name.name.clone() }
+            }
             Target::Setting(name) => Resource::Setting { name: name.clone() },
             Target::Role(name) => Resource::Role { name: name.clone() },
             Target::File(path) => Resource::File { path: path.clone() },
@@ -256,6 +266,11 @@ impl<'e> Walk<'e> {
             return;
         }
         for resource in users_functions(self.env, call) {
+            if let Resource::Function { schema, name } = &resource
+                && !is_itself(self.env, schema, name)
+            {
+                self.opaque("a function whose name may be another's");
+            }
             self.add(Action::Call, resource);
         }
         if call.db.is_some() || known(call.name.as_bytes(), self.env.upstream) != Known::Effectful {
@@ -396,7 +411,19 @@ pub(super) fn users_functions(env: &Environment, call: &Call) -> Vec<Resource> {
     let ours = call.native && known(call.name.as_bytes(), env.upstream) != Known::No;
     // The server may be older than the function of ours: then a stored one of its name is meant.
     let stored = env.catalogue.functions_named(&call.name).any(|f| f.schema == current());
-    if ours && !stored { Vec::new() } else { vec![function(current())] }
+    match (ours, stored) {
+        (true, false) => Vec::new(),
+        (_, true) => vec![function(current())],
+        // Not one of this database as far as is known: perhaps a library's, which are in no database.
+        (false, false) => vec![function(current()), function("mysql".into())],
+    }
+}
+
+/// The server compares names of routines without accents and blanks at their end: a name that is not plain means what it
+/// says only if there is a routine of just this name.
+fn is_itself(env: &Environment, schema: &str, name: &str) -> bool {
+    let plain = name.is_ascii() && name.trim() == name;
+    plain || env.catalogue.functions_named(name).any(|f| *f.schema == *schema)
 }
 
 /// Whether a condition names a column. Within subqueries only columns qualified with the target's name count,

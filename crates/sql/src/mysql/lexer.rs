@@ -158,7 +158,8 @@ impl Lexer<'_> {
             return Ok(());
         }
         match std::str::from_utf8(bytes) {
-            Ok(s) if s.chars().all(|c| u32::from(c) <= 0xFFFF) => Ok(()),
+            // The Kelvin sign is a `k` where names are compared without case.
+            Ok(s) if s.chars().all(|c| u32::from(c) <= 0xFFFF && c != '\u{212A}') => Ok(()),
             Ok(_) | Err(_) => {
                 Err(Unreadable { what: "a name with characters that the server does not keep", at: start })
             }

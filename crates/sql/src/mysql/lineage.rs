@@ -3,35 +3,23 @@
 //! Sound in the conservative direction, by the rules of the PostgreSQL reader: what is not resolved counts as every
 //! relation it could come from; what only filters, joins, groups or sorts does not count. Depth is bounded by the
 //! parser, work by a budget, beyond which the answer is every relation there is.
-use super::{Environment, facts::users_functions, tree::*};
+mod columns;
+
+use super::{
+    Environment,
+    facts::users_functions,
+    functions::{Known, known},
+    tree::*,
+};
 use crate::meaning::{Lineage, Output, SourceColumn};
+use columns::{Col, Entry, Found, Set, column_of, joined, rename, star_of, union};
 use doorward_model::Name;
-use std::{collections::BTreeSet, rc::Rc};
+use std::rc::Rc;
 
 /// The server's own limit of columns.
 const MAX_COLUMNS: usize = 4096;
 /// Work allowed for one statement, in columns touched.
 const BUDGET: usize = 200_000;
-
-type Set = BTreeSet<SourceColumn>;
-
-/// One column, or (`star`) any number of unknown ones.
-#[derive(Clone, Debug)]
-struct Col {
-    name: Option<Name>,
-    set: Set,
-    star: bool,
-}
-
-/// One name of a FROM clause.
-#[derive(Clone, Debug)]
-struct Entry {
-    alias: Name,
-    schema: Option<Name>,
-    cols: Vec<Col>,
-    /// A relation that the catalogue does not know.
-    unknown: Option<(Name, Name)>,
-}
 
 #[derive(Default)]
 struct Scope<'a> {
@@ -46,12 +34,10 @@ pub(super) struct Reading<'a, 'e> {
     scopes: Vec<Scope<'a>>,
     ctes: Vec<(Name, Rc<Vec<Col>>)>,
     moves: Set,
+    /// Columns that are named anywhere, where a plan is to be shown: it may quote values of rows that were read for it.
+    named: Option<Set>,
     budget: usize,
     gave_up: bool,
-}
-
-fn union(cols: &[Col]) -> Set {
-    cols.iter().flat_map(|c| c.set.iter().cloned()).collect()
 }
 
 fn tables_of(walk: super::facts::Walk<'_>) -> Set {
@@ -65,22 +51,17 @@ fn tables_of(walk: super::facts::Walk<'_>) -> Set {
     tables.collect()
 }
 
-fn star_of(set: Set) -> Col {
-    Col { name: None, set, star: true }
-}
-
-fn rename(cols: &mut [Col], names: &[Name]) {
-    for (col, name) in cols.iter_mut().zip(names) {
-        if col.star {
-            return;
-        }
-        col.name = Some(name.clone());
-    }
-}
-
 impl<'a, 'e> Reading<'a, 'e> {
     pub(super) fn new(env: &'e Environment) -> Self {
-        Self { env, scopes: Vec::new(), ctes: Vec::new(), moves: Set::new(), budget: BUDGET, gave_up: false }
+        Self {
+            env,
+            scopes: Vec::new(),
+            ctes: Vec::new(),
+            moves: Set::new(),
+            named: None,
+            budget: BUDGET,
+            gave_up: false,
+        }
     }
 
     /// Columns whose values the statement stores or sends.
@@ -97,22 +78,49 @@ impl<'a, 'e> Reading<'a, 'e> {
             return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all });
         }
         cols.map(|cols| {
-            let anywhere = union(&cols);
+            // A plan that is a document is one column; those in a table of many quote nothing.
+            let anywhere = if is_plan(tree) { Set::new() } else { union(&cols) };
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
             Lineage { outputs, anywhere }
         })
     }
 
     fn top(&mut self, tree: &'a Tree) -> Option<Vec<Col>> {
+        let depth = self.scopes.len();
+        if let Some(table) = &tree.row_of {
+            self.row_of(table);
+        }
+        let cols = self.parts(tree);
+        self.scopes.truncate(depth);
+        cols
+    }
+
+    /// Makes a table's row known by the names that it has in triggers and in ALTER TABLE.
+    fn row_of(&mut self, table: &ObjectName) {
+        let own = self.relation(table, None);
+        let named = |alias: &str| Entry { alias: alias.into(), schema: None, ..own.clone() };
+        let entries = vec![named("new"), named("old"), own.clone()];
+        self.scopes.push(Scope { entries, ..Scope::default() });
+    }
+
+    fn parts(&mut self, tree: &'a Tree) -> Option<Vec<Col>> {
         let mut given = Set::new();
         tree.exprs.iter().for_each(|e| self.expr(e, &mut given));
-        if matches!(tree.body, Body::Unknown) {
+        if matches!(tree.body, Body::Unknown | Body::Within(_)) {
             // A procedure, or a prepared statement, may send its arguments anywhere.
             self.moves.extend(given);
         }
+        for table in &tree.carries {
+            let cols = self.relation(table, None).cols;
+            self.moves.extend(union(&cols));
+        }
         let prepares = tree.notes.iter().any(|n| matches!(n, Note::Prepare { .. }));
         for query in &tree.queries {
-            self.query(query);
+            let cols = self.query(query);
+            if tree.command == "DECLARE" {
+                // FETCH puts a cursor's rows into variables.
+                self.moves.extend(union(&cols));
+            }
         }
         for inner in &tree.inner {
             // What a body shows to whoever calls it is not masked there.
@@ -137,12 +145,26 @@ impl<'a, 'e> Reading<'a, 'e> {
             Body::Insert(i) => self.insert(i),
             Body::Update(u) => self.update(u),
             Body::Delete(d) => self.delete(d),
-            Body::Explain(t) => {
-                self.top(t);
-                // Plans show the statement's own constants.
-                Some(vec![star_of(Set::new())])
-            }
+            Body::Explain { tree, into } => self.plan(tree, *into),
             Body::Within(t) => self.top(t),
+        }
+    }
+
+    /// A plan shows the statement's own constants, and values of rows that were read to make it: of columns that are named.
+    fn plan(&mut self, tree: &'a Tree, into: bool) -> Option<Vec<Col>> {
+        self.named = Some(Set::new());
+        self.top(tree);
+        let set = self.named.take().unwrap_or_default();
+        if into {
+            self.moves.extend(set);
+            return None;
+        }
+        Some(vec![Col { name: None, set, star: false }])
+    }
+
+    fn name(&mut self, set: &Set) {
+        if let Some(named) = &mut self.named {
+            named.extend(set.iter().cloned());
         }
     }
 
@@ -198,7 +220,7 @@ impl<'a, 'e> Reading<'a, 'e> {
     fn recursive_cte(&mut self, cte: &'a Cte, name: Name) {
         let depth = self.ctes.len();
         self.with(cte.query.with.as_ref());
-        let mut first = cte.query.arms.first().map(|a| self.arm(a)).unwrap_or_default();
+        let mut first = cte.query.arms.first().map(|a| self.arm(a, &[])).unwrap_or_default();
         rename(&mut first, &cte.columns);
         self.ctes.truncate(depth);
         self.ctes.push((name.clone(), Rc::new(first.clone())));
@@ -222,14 +244,17 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
         let ctes = self.ctes.len();
         self.with(query.with.as_ref());
+        // ORDER BY sees what the one SELECT sees, or else the outputs.
+        let (own, of_outputs) =
+            if query.arms.len() == 1 { (&query.rest[..], &[][..]) } else { (&[][..], &query.rest[..]) };
         let mut arms = query.arms.iter();
-        let mut cols = arms.next().map(|a| self.arm(a)).unwrap_or_default();
+        let mut cols = arms.next().map(|a| self.arm(a, own)).unwrap_or_default();
         for arm in arms {
-            let right = self.arm(arm);
+            let right = self.arm(arm, &[]);
             cols = Self::set_operation(cols, right);
             self.spend(cols.len() + 1);
         }
-        self.discard_all(&query.rest);
+        self.ordered(&cols, of_outputs);
         self.ctes.truncate(ctes);
         if query.into.is_some() {
             self.moves.extend(union(&cols));
@@ -252,11 +277,35 @@ impl<'a, 'e> Reading<'a, 'e> {
         left
     }
 
-    fn arm(&mut self, arm: &'a Arm) -> Vec<Col> {
+    /// Reads what sorts outputs.
+    fn ordered(&mut self, cols: &[Col], rest: &'a [Expr]) {
+        if !rest.is_empty() {
+            let entry = Entry { alias: "".into(), schema: None, cols: cols.to_vec(), base: None };
+            self.scopes.push(Scope { entries: vec![entry], ..Scope::default() });
+            self.discard_all(rest);
+            self.scopes.pop();
+        }
+    }
+
+    /// One operand, with what sorts it where it is the only one.
+    fn arm(&mut self, arm: &'a Arm, rest: &'a [Expr]) -> Vec<Col> {
+        if let Arm::Select(s) = arm {
+            return self.select(s, rest);
+        }
+        let cols = self.other_arm(arm);
+        self.ordered(&cols, rest);
+        cols
+    }
+
+    fn other_arm(&mut self, arm: &'a Arm) -> Vec<Col> {
         match arm {
-            Arm::Select(s) => self.select(s),
+            Arm::Select(s) => self.select(s, &[]),
             Arm::Paren(q) => self.query(q),
-            Arm::Table(name) => self.relation(name, None).cols,
+            Arm::Table(name) => {
+                let cols = self.relation(name, None).cols;
+                self.name(&union(&cols));
+                cols
+            }
             Arm::Values(rows) => {
                 let mut set = Set::new();
                 self.scopes.push(Scope::default());
@@ -267,12 +316,14 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
-    fn select(&mut self, s: &'a Select) -> Vec<Col> {
+    fn select(&mut self, s: &'a Select, rest: &'a [Expr]) -> Vec<Col> {
         self.scopes.push(Scope { entries: Vec::new(), windows: &s.windows, outputs: Vec::new() });
         let star: Vec<Col> = s.from.iter().flat_map(|t| self.item(t)).collect();
         let cols = self.items(&s.items, &star);
         self.discard_all(s.filter.as_slice());
         self.discard_all(&s.rest);
+        self.discard_all(rest);
+        s.windows.iter().for_each(|(_, w)| self.discard_all(std::slice::from_ref(w)));
         self.scopes.pop();
         self.spend(cols.len() + 1);
         cols
@@ -288,6 +339,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                     self.entry(path).map_or_else(|| vec![star_of(self.everything())], |e| e.cols.clone())
                 };
                 self.spend(found.len());
+                self.name(&union(&found));
                 cols.extend(found);
                 continue;
             }
@@ -338,7 +390,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
                 rename(&mut cols, columns);
                 let alias = alias.clone().unwrap_or_else(|| "".into());
-                self.add(Entry { alias, schema: None, cols, unknown: None })
+                self.add(Entry { alias, schema: None, cols, base: None })
             }
             TableRef::Json { source, columns, alias } => {
                 let mut set = Set::new();
@@ -346,13 +398,17 @@ impl<'a, 'e> Reading<'a, 'e> {
                 let col = |name: &Name| Col { name: Some(name.clone()), set: set.clone(), star: false };
                 let cols = columns.iter().map(col).collect();
                 let alias = alias.clone().unwrap_or_else(|| "".into());
-                self.add(Entry { alias, schema: None, cols, unknown: None })
+                self.add(Entry { alias, schema: None, cols, base: None })
             }
             TableRef::Joins { first, rest } => {
                 let mut cols = self.item(first);
                 for join in rest {
                     let right = self.item(&join.table);
                     self.discard_all(&join.on);
+                    if join.natural || !join.using.is_empty() {
+                        self.name(&union(&cols));
+                        self.name(&union(&right));
+                    }
                     cols = joined(cols, right, join);
                     self.spend(cols.len());
                     if self.gave_up {
@@ -368,9 +424,12 @@ impl<'a, 'e> Reading<'a, 'e> {
     fn relation(&self, name: &ObjectName, alias: Option<&Name>) -> Entry {
         let short = self.env.table_name(&name.name);
         let alias_or_name = alias.unwrap_or(&name.name).clone();
-        let cte = if name.db.is_none() { self.ctes.iter().rev().find(|(n, _)| *n == short) } else { None };
-        if let Some((_, cols)) = cte {
-            return Entry { alias: alias_or_name, schema: None, cols: cols.to_vec(), unknown: None };
+        let mut alike = None;
+        if name.db.is_none() {
+            match self.cte(&short) {
+                (Some(cols), _) => return Entry { alias: alias_or_name, schema: None, cols, base: None },
+                (None, of_others) => alike = of_others,
+            }
         }
         let (schema, table) = self.env.relation(name.db.as_deref(), &name.name);
         let source = |column: Option<Name>| SourceColumn { schema: schema.clone(), table: table.clone(), column };
@@ -380,13 +439,34 @@ impl<'a, 'e> Reading<'a, 'e> {
                     let name: Name = c.name.to_lowercase().into();
                     Col { name: Some(name.clone()), set: Set::from([source(Some(name))]), star: false }
                 };
-                relation.columns.iter().map(col).collect()
+                let shown = |c: &&crate::Column| !self.env.catalogue.is_invisible(relation.oid, c.number);
+                relation.columns.iter().filter(shown).map(col).collect()
             }
             Some(_) | None => vec![star_of(Set::from([source(None)]))],
         };
-        let unknown = cols.iter().any(|c| c.star).then(|| (schema.clone(), table.clone()));
-        let schema = if alias.is_some() { None } else { Some(schema) };
-        Entry { alias: alias_or_name, schema, cols, unknown }
+        if let Some(mut set) = alike {
+            set.extend(union(&cols));
+            return Entry { alias: alias_or_name, schema: None, cols: vec![star_of(set)], base: None };
+        }
+        let base = Some((schema.clone(), table));
+        let schema = Some(schema).filter(|s| &**s != "pg_temp");
+        Entry { alias: alias_or_name, schema, cols, base }
+    }
+
+    /// The common table expression of this name; or what those show that have it but for its case, which MariaDB does not
+    /// look at.
+    fn cte(&self, short: &Name) -> (Option<Vec<Col>>, Option<Set>) {
+        let folded = short.to_lowercase();
+        let mut alike: Option<Set> = None;
+        for (name, cols) in self.ctes.iter().rev() {
+            if name == short && alike.is_none() {
+                return (Some(cols.to_vec()), None);
+            }
+            if name.to_lowercase() == folded {
+                alike.get_or_insert_default().extend(union(cols));
+            }
+        }
+        (None, alike)
     }
 
     /// The entry that `alias` or `db.alias` names.
@@ -397,9 +477,13 @@ impl<'a, 'e> Reading<'a, 'e> {
             [] => return None,
         };
         let of_schema =
-            |e: &&Entry| schema.is_none_or(|s| e.schema.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(s)));
+            |e: &&Entry| schema.is_none_or(|s| e.schema.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(s)));
         let all = || self.scopes.iter().rev().flat_map(|s| s.entries.iter()).filter(of_schema);
-        all().find(|e| e.alias == *alias).or_else(|| all().find(|e| e.alias.to_lowercase() == alias.to_lowercase()))
+        let alike = || all().find(|e| e.alias.to_lowercase() == alias.to_lowercase());
+        if self.env.lower_case_names {
+            return alike();
+        }
+        all().find(|e| e.alias == *alias).or_else(alike)
     }
 
     fn everything(&self) -> Set {
@@ -416,11 +500,17 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
         match expr {
             Expr::Nothing | Expr::Text(_) | Expr::Variable | Expr::System { .. } => {}
-            Expr::Column(path) => self.column(path, out),
-            Expr::Star(path) => match self.entry(path) {
-                Some(entry) => out.extend(union(&entry.cols)),
-                None => out.extend(self.everything()),
-            },
+            Expr::Column(path) => {
+                let mut set = Set::new();
+                self.column(path, &mut set);
+                self.name(&set);
+                out.extend(set);
+            }
+            Expr::Star(path) => {
+                let set = self.entry(path).map_or_else(|| self.everything(), |entry| union(&entry.cols));
+                self.name(&set);
+                out.extend(set);
+            }
             Expr::Assign(value) => {
                 // Whatever a variable holds is no longer known for what it is.
                 let mut set = Set::new();
@@ -460,8 +550,10 @@ impl<'a, 'e> Reading<'a, 'e> {
     fn call(&mut self, call: &'a Call, out: &mut Set) {
         let mut set = Set::new();
         call.args.iter().for_each(|e| self.expr(e, &mut set));
-        if !users_functions(self.env, call).is_empty() {
-            // It may send its arguments anywhere.
+        let keeps = call.db.is_none()
+            && (&*call.name == "last_insert_id" || known(call.name.as_bytes(), self.env.upstream) == Known::Effectful);
+        if keeps || !users_functions(self.env, call).is_empty() {
+            // It may send its arguments anywhere, or keep them.
             self.moves.extend(set.iter().cloned());
         }
         out.extend(set);
@@ -471,7 +563,15 @@ impl<'a, 'e> Reading<'a, 'e> {
         match path {
             [name] => self.unqualified(name, out),
             [qualifier @ .., name] => match self.entry(qualifier) {
-                Some(entry) => out.extend(column_of(entry, name).unwrap_or_else(|| union(&entry.cols))),
+                Some(entry) => match column_of(entry, name) {
+                    Found::Exact(set) => out.extend(set),
+                    Found::Maybe(set) if entry.is_unknown() => out.extend(set),
+                    Found::Maybe(set) => {
+                        out.extend(set);
+                        out.extend(union(&entry.cols));
+                    }
+                    Found::Nothing => out.extend(union(&entry.cols)),
+                },
                 None => out.extend(self.everything()),
             },
             [] => out.extend(self.everything()),
@@ -481,20 +581,29 @@ impl<'a, 'e> Reading<'a, 'e> {
     fn unqualified(&self, name: &str, out: &mut Set) {
         let mut found = false;
         for scope in self.scopes.iter().rev() {
-            let mut certain = false;
+            let (mut certain, mut maybe) = (false, Set::new());
             for (_, set) in scope.outputs.iter().filter(|(n, _)| &**n == name) {
                 out.extend(set.iter().cloned());
             }
             for entry in &scope.entries {
-                if let Some(set) = column_of(entry, name) {
-                    out.extend(set);
-                    found = true;
-                    certain |= entry.cols.iter().any(|c| c.name.as_deref() == Some(name));
+                match column_of(entry, name) {
+                    Found::Exact(set) => {
+                        out.extend(set);
+                        certain = true;
+                    }
+                    Found::Maybe(set) if entry.is_unknown() => {
+                        out.extend(set);
+                        found = true;
+                    }
+                    Found::Maybe(set) => maybe.extend(set),
+                    Found::Nothing => {}
                 }
             }
             if certain {
                 return;
             }
+            // INVARIANT: a name that is not known here may be one all the same: then that of an outer query is not meant.
+            out.extend(maybe);
         }
         if !found {
             out.extend(self.everything());
@@ -510,20 +619,21 @@ impl<'a, 'e> Reading<'a, 'e> {
             moved.extend(union(&cols));
         }
         let target = self.relation(&i.table, None);
-        self.scopes.push(Scope { entries: vec![target.clone()], ..Scope::default() });
         // Columns of the row itself hold what this statement puts there.
-        let mut own = Set::new();
-        i.values.iter().for_each(|e| self.expr(e, &mut own));
-        i.set.iter().for_each(|a| self.expr(&a.value, &mut own));
-        own.retain(|c| !target.cols.iter().any(|t| t.set.contains(c)));
-        moved.extend(own);
+        let mut row = Entry { base: None, ..target.clone() };
+        row.cols.iter_mut().for_each(|c| c.set.clear());
+        self.scopes.push(Scope { entries: vec![row], ..Scope::default() });
+        i.values.iter().for_each(|e| self.expr(e, &mut moved));
+        i.set.iter().for_each(|a| self.expr(&a.value, &mut moved));
+        self.scopes.pop();
+        self.scopes.push(Scope { entries: vec![target.clone()], ..Scope::default() });
         if let Some((alias, columns)) = &i.alias {
             let mut cols = target.cols.clone();
             rename(&mut cols, columns);
             for col in &mut cols {
                 col.set.clear();
             }
-            let entry = Entry { alias: alias.clone(), schema: None, cols, unknown: None };
+            let entry = Entry { alias: alias.clone(), schema: None, cols, base: None };
             if let Some(scope) = self.scopes.last_mut() {
                 scope.entries.push(entry);
             }
@@ -580,54 +690,18 @@ impl<'a, 'e> Reading<'a, 'e> {
     }
 }
 
-/// Columns of a join: the merged ones, then the rest of the left, then of the right.
-fn joined(left: Vec<Col>, right: Vec<Col>, join: &Join) -> Vec<Col> {
-    let merges = join.natural || !join.using.is_empty();
-    if join.odd || (merges && (join.right || left.iter().chain(&right).any(|c| c.star))) {
-        let mut set = union(&left);
-        set.extend(union(&right));
-        return vec![star_of(set)];
+/// Whether what a statement returns is a plan.
+fn is_plan(tree: &Tree) -> bool {
+    match &tree.body {
+        Body::Explain { .. } => true,
+        Body::Within(inner) => is_plan(inner),
+        Body::Plain
+        | Body::Rows
+        | Body::Query(_)
+        | Body::Insert(_)
+        | Body::Update(_)
+        | Body::Delete(_)
+        | Body::CreateAs(_)
+        | Body::Unknown => false,
     }
-    if !merges {
-        return left.into_iter().chain(right).collect();
-    }
-    let merged = |c: &Col, other: &[Col]| {
-        c.name.as_ref().is_some_and(|n| {
-            if join.natural { other.iter().any(|o| o.name.as_ref() == Some(n)) } else { join.using.contains(n) }
-        })
-    };
-    let mut out: Vec<Col> = Vec::with_capacity(left.len() + right.len());
-    for col in left.iter().filter(|c| merged(c, &right)) {
-        let mut col = col.clone();
-        for same in right.iter().filter(|r| r.name == col.name) {
-            col.set.extend(same.set.iter().cloned());
-        }
-        out.push(col);
-    }
-    out.extend(left.iter().filter(|c| !merged(c, &right)).cloned());
-    out.extend(right.iter().filter(|c| !merged(c, &left)).cloned());
-    out
-}
-
-/// A column of an entry by name; `None` if it has none.
-fn column_of(entry: &Entry, name: &str) -> Option<Set> {
-    let mut found = false;
-    let mut set = Set::new();
-    for col in entry.cols.iter().filter(|c| c.name.as_deref() == Some(name)) {
-        set.extend(col.set.iter().cloned());
-        found = true;
-    }
-    if found {
-        return Some(set);
-    }
-    if let Some((schema, table)) = &entry.unknown {
-        // The server compares names of columns in ways that ours does not for letters beyond ASCII.
-        let column = name.is_ascii().then(|| name.into());
-        return Some(Set::from([SourceColumn { schema: schema.clone(), table: table.clone(), column }]));
-    }
-    for col in entry.cols.iter().filter(|c| c.star || c.name.is_none()) {
-        set.extend(col.set.iter().cloned());
-        found = true;
-    }
-    found.then_some(set)
 }

@@ -18,7 +18,6 @@
 //! - Comments within versioned comments, versions of six digits on MySQL, the modes ORACLE, MSSQL and their kin, and
 //!   character sets other than UTF-8 are not read.
 //! - Hints that are not known (`SET_VAR`, `RESOURCE_GROUP`) are left out.
-//! - An invisible column is no column of `*`: the catalogue has to leave it out.
 //! - What a procedure, a trigger or a view of others does when it is used is not asked for again.
 mod analysis;
 mod facts;

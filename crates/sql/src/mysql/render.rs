@@ -206,7 +206,9 @@ pub(super) fn is_known_hint(raw: &[u8]) -> bool {
         let (name, args) =
             (rest.get(..open).unwrap_or_default().trim_ascii(), rest.get(open + 1..close).unwrap_or_default());
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'@' | b',' | b' ' | b'`' | b'.');
-        if !listed(HINTS, name) || !args.iter().all(plain) {
+        // INVARIANT: a quote that is open at `)` would go on behind the hint, and take what follows into it.
+        let quotes_end = args.iter().filter(|b| **b == b'`').count() % 2 == 0;
+        if !listed(HINTS, name) || !args.iter().all(plain) || !quotes_end {
             return false;
         }
         rest = rest.get(close + 1..).unwrap_or_default().trim_ascii();
@@ -234,6 +236,7 @@ mod tests {
     fn hints() {
         assert!(is_known_hint(b"/*+ MAX_EXECUTION_TIME(1000) NO_INDEX(t1 i1, i2) */"));
         assert!(!is_known_hint(b"/*+ SET_VAR(sql_mode='ANSI_QUOTES') */"));
+        assert!(is_known_hint(b"/*+ BKA(`t 1`) */") && !is_known_hint(b"/*+ QB_NAME(`x) */"));
         assert!(!is_known_hint(b"/*+ BKA(t1 */") && !is_known_hint(b"/*+ x */"));
     }
 }

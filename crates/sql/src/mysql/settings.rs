@@ -14,8 +14,8 @@ max_join_size max_length_for_sort_data max_recursive_iterations max_seeks_for_ke
 max_statement_time min_examined_row_limit net_buffer_length net_read_timeout net_retry_count net_write_timeout \
 old_alter_table optimizer_prune_level optimizer_search_depth optimizer_switch optimizer_trace optimizer_use_condition_selectivity \
 profiling profiling_history_size query_alloc_block_size query_cache_type query_prealloc_size rand_seed1 rand_seed2 \
-range_alloc_block_size read_buffer_size read_rnd_buffer_size session_track_gtids session_track_schema \
-session_track_state_change session_track_system_variables session_track_transaction_info show_create_table_skip_secondary_engine \
+range_alloc_block_size read_buffer_size read_rnd_buffer_size session_track_gtids \
+session_track_state_change session_track_transaction_info show_create_table_skip_secondary_engine \
 show_create_table_verbosity sort_buffer_size sql_auto_is_null sql_big_selects sql_buffer_result sql_notes sql_quote_show_create \
 sql_safe_updates sql_select_limit sql_warnings storage_engine time_zone timestamp tmp_table_size transaction_alloc_block_size \
 transaction_isolation transaction_prealloc_size transaction_read_only tx_isolation tx_read_only unique_checks \
@@ -40,6 +40,16 @@ pub(super) fn changes_reading(name: &str) -> bool {
     )
 }
 
+/// Why the server may not be told to keep changes to itself.
+const UNTOLD: &str = "what changes how text is read has to be told by the server";
+
+/// Whether a list of variables to be told of has those that decide how a text is read.
+fn tells(list: &str) -> bool {
+    let names: Vec<String> = list.split(',').map(|n| n.trim().to_ascii_lowercase()).collect();
+    let has = |name: &str| names.iter().any(|n| n == name);
+    has("*") || ["sql_mode", "character_set_client"].into_iter().all(has)
+}
+
 fn listed(name: &str) -> bool {
     HARMLESS.split(' ').any(|n| n == name)
 }
@@ -61,6 +71,14 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
             Some(charset) if readable_charset(charset) => SettingClass::Harmless,
             Some(_) | None => SettingClass::Refused("a character set of results other than UTF-8 cannot be masked"),
         },
+        "session_track_schema" => match value.map(str::to_ascii_lowercase).as_deref() {
+            Some("on" | "1" | "true") => SettingClass::Harmless,
+            Some(_) | None => SettingClass::Refused(UNTOLD),
+        },
+        "session_track_system_variables" => match value {
+            Some(list) if tells(list) => SettingClass::Harmless,
+            Some(_) | None => SettingClass::Refused(UNTOLD),
+        },
         known if listed(known) => SettingClass::Harmless,
         _ => SettingClass::Meaning,
     }
@@ -78,6 +96,10 @@ mod tests {
         assert!(matches!(setting_class("sql_mode", None), SettingClass::Refused(_)));
         assert!(matches!(setting_class("names", Some("gbk")), SettingClass::Refused(_)));
         assert_eq!(setting_class("character_set_results", Some("NULL")), SettingClass::Harmless);
+        assert!(matches!(setting_class("session_track_schema", Some("OFF")), SettingClass::Refused(_)));
+        assert!(matches!(setting_class("session_track_system_variables", Some("time_zone")), SettingClass::Refused(_)));
+        assert!(matches!(setting_class("session_track_system_variables", None), SettingClass::Refused(_)));
+        assert_eq!(setting_class("session_track_system_variables", Some("*")), SettingClass::Harmless);
         assert_eq!(setting_class("sql_log_bin", Some("0")), SettingClass::Meaning);
     }
 }

@@ -180,6 +180,10 @@ pub(super) struct Tree {
     /// Statements within: the bodies of procedures, triggers, events; what PREPARE prepares.
     pub(super) inner: Vec<Tree>,
     pub(super) notes: Vec<Note>,
+    /// The table whose row its expressions may name: triggers, ALTER TABLE.
+    pub(super) row_of: Option<ObjectName>,
+    /// Tables whose rows show under another name afterwards.
+    pub(super) carries: Vec<ObjectName>,
     /// Its tokens.
     pub(super) tokens: Range<usize>,
 }
@@ -195,8 +199,11 @@ pub(super) enum Body {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
-    /// `EXPLAIN statement`.
-    Explain(Box<Tree>),
+    /// `EXPLAIN statement`, perhaps `INTO @variable`.
+    Explain {
+        tree: Box<Tree>,
+        into: bool,
+    },
     /// A statement that runs within another and shows what it shows (`SET STATEMENT … FOR`).
     Within(Box<Tree>),
     /// `CREATE TABLE … AS query`.

@@ -177,7 +177,12 @@ impl Session {
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
                 }
-                Effect::SchemaChanged => self.events.push_back(Event::Ask(Question::Schema { changed: true })),
+                Effect::SchemaChanged if self.schema_due => {}
+                Effect::SchemaChanged => {
+                    self.schema_due = true;
+                    self.freshness.ask();
+                    self.events.push_back(Event::Ask(Question::Schema { changed: true }));
+                }
                 // Of the other dialect, or not followed here.
                 Effect::ResetAll | Effect::ForgetPrepared | Effect::Declare { .. } | Effect::MadeTemporary { .. } => {}
             }
@@ -329,7 +334,8 @@ impl Session {
                 let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
                 self.pass_end(&end);
                 let masker = self.row_masker(&results, definitions, now).map_err(words)?;
-                if end.status & status::CURSOR_EXISTS != 0 {
+                // A procedure's own cursor is none of the caller's.
+                if end.status & status::CURSOR_EXISTS != 0 && results.statement.is_some() {
                     return self.end_of_result(results, &end, Some(masker), now);
                 }
                 results.phase = Phase::Rows(masker);

@@ -56,8 +56,16 @@ pub(super) struct Ask {
     /// Parameter values, for people.
     parameters: Vec<String>,
     /// The prepared statement it runs.
-    runs: Option<u32>,
+    runs: Option<Runs>,
     next: Next,
+}
+
+/// The execution of a prepared statement.
+#[derive(Debug)]
+pub(super) struct Runs {
+    id: u32,
+    /// What the upstream will take its parameters for, from then on.
+    types: Vec<u16>,
 }
 
 /// MariaDB's word for the last statement prepared.
@@ -127,6 +135,7 @@ impl Session {
             Pause::Reading { result: None, .. } | Pause::Schema | Pause::Approval(..) | Pause::Killing(_) => false,
         };
         is_free
+            && !self.schema_due
             && matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_))
             && self.to_upstream.len() < self.limits.backlog
     }
@@ -352,13 +361,13 @@ impl Session {
             parameters.iter().map(|p| p.value.map_or_else(|| "[sent ahead]".to_owned(), |v| v.to_string())).collect();
         let types = parameters.iter().map(|p| p.kind).collect();
         let bound = digests(prepared, execute.rest);
-        prepared.types = types;
         prepared.cursor = None;
         let meaning = Arc::clone(&prepared.meaning);
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
-        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, runs: Some(id), next }, now);
+        let runs = Some(Runs { id, types });
+        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, runs, next }, now);
     }
 
     fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
@@ -370,18 +379,18 @@ impl Session {
         };
         let mut shown: Vec<String> = rows.first.iter().map(ToString::to_string).collect();
         shown.push(format!("[{} rows]", rows.rows));
-        prepared.types = rows.types;
+        let runs = Some(Runs { id, types: rows.types });
         let (meaning, bound) = (Arc::clone(&prepared.meaning), digests(prepared, bulk.rest));
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
-        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, runs: Some(id), next }, now);
+        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, runs, next }, now);
     }
 
     /// Refuses what was to be run. Values that came ahead are with the upstream already, which forgets them with an
     /// execution, as the client knows: it is told to forget them, or they would be those of the next one.
-    fn refuse(&mut self, rejection: &Rejection, runs: Option<u32>) {
+    fn refuse(&mut self, rejection: &Rejection, runs: Option<&Runs>) {
         self.reject(rejection);
-        let Some((id, prepared)) = runs.and_then(|id| Some((id, self.statements.get_mut(&id)?))) else { return };
+        let Some((id, prepared)) = runs.and_then(|r| Some((r.id, self.statements.get_mut(&r.id)?))) else { return };
         if !prepared.long.is_empty() {
             prepared.long.clear();
             self.own(Own::Forget, &with_statement(b"\x1a\0\0\0\0", id));
@@ -477,7 +486,7 @@ impl Session {
                             facts.command
                         );
                         self.events.push_back(Event::Ask(Question::Park(waiting)));
-                        return self.refuse(&Rejection::new(1142, "42000", message), ask.runs);
+                        return self.refuse(&Rejection::new(1142, "42000", message), ask.runs.as_ref());
                     }
                 }
             }
@@ -493,10 +502,13 @@ impl Session {
                 self.pause = Pause::Approval(held, Box::new(ask));
                 return;
             }
-            Outcome::Refuse(refusal) => return self.refuse(&Rejection::from(&refusal), ask.runs),
+            Outcome::Refuse(refusal) => return self.refuse(&Rejection::from(&refusal), ask.runs.as_ref()),
         };
-        if let Some(prepared) = ask.runs.and_then(|id| self.statements.get_mut(&id)) {
+        if let Some(Runs { id, types }) = ask.runs
+            && let Some(prepared) = self.statements.get_mut(&id)
+        {
             prepared.long.clear();
+            prepared.types = types;
         }
         let running = self.running(&ask.meaning);
         if let Next::Kill(kill) = ask.next {
@@ -591,7 +603,7 @@ impl Session {
         if !before.is_empty() && meaning.parts.iter().any(|s| s.kill.is_some()) {
             return Err(not_understood(format!("{command} refused: KILL goes in a text of its own"), None));
         }
-        if self.touched_hidden && meaning.parts.iter().any(|s| s.command.starts_with("GET DIAGNOSTICS")) {
+        if self.touched_hidden && meaning.parts.iter().any(|s| s.is_or_runs("GET DIAGNOSTICS")) {
             let why = "GET DIAGNOSTICS refused: the messages of this session may quote masked columns";
             return Err(not_understood(why.to_owned(), Some("use a new session")));
         }

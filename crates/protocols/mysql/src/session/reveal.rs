@@ -2,6 +2,7 @@
 use super::{Results, Session};
 use crate::{
     codec::upstream::{self, Column},
+    facts,
     mask::{Field, RowMasker},
 };
 use ahash::AHashMap;
@@ -84,7 +85,7 @@ impl Session {
             meaning: Arc::as_ptr(meaning).addr(),
             part: results.running.part,
             binary: results.binary,
-            hides_messages: self.touched_hidden && shows_warnings(meaning),
+            hides_messages: self.touched_hidden && meaning.parts.iter().any(facts::shows_messages),
             definitions,
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
@@ -124,7 +125,7 @@ impl Session {
     ) -> FieldPlan {
         // Where the server names the column a value comes straight from, that is one source; what was read out of the
         // text is another, and either is enough to hide it.
-        let origin = self.origin_rule(column, now);
+        let origin = self.origin_rule(meaning, column, now);
         let read = self.lineage_rule(meaning, key.part, index, key.definitions.len(), now);
         let rule = match (origin, read) {
             (Some(rule), _) => Some(rule),
@@ -139,15 +140,16 @@ impl Session {
         }
     }
 
-    fn origin_rule(&mut self, column: &Column<'_>, now: Timestamp) -> Option<Arc<MaskRule>> {
+    fn origin_rule(&mut self, meaning: &Meaning, column: &Column<'_>, now: Timestamp) -> Option<Arc<MaskRule>> {
         if column.org_table.is_empty() || column.org_name.is_empty() {
             return None;
         }
         let name = |b: &[u8]| Name::from(&*String::from_utf8_lossy(b));
         let (schema, table, column) = (name(column.schema), name(column.org_table), name(column.org_name));
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        // Servers name derived tables as well; what the text reads is judged by its lineage.
-        if self.reveals.catalogue().named(&schema, &table).is_none() {
+        // Servers name derived tables as well; what the text reads is judged by its lineage. Of what a procedure reads there
+        // is none.
+        if facts::has_one_result_each(meaning) && self.reveals.catalogue().named(&schema, &table).is_none() {
             return self.reveals.plain(&schema, &table, &column, asking);
         }
         self.reveals.source(&SourceColumn { schema, table, column: Some(column) }, asking)
@@ -162,8 +164,8 @@ impl Session {
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        if crate::facts::has_one_result_each(meaning) {
-            let lineage = meaning.parts.get(part)?.lineage.as_ref()?;
+        if let Some(part) = meaning.parts.get(part).filter(|_| facts::has_one_result_each(meaning)) {
+            let lineage = part.lineage.as_ref()?;
             return self.reveals.sources(output_sources(lineage, index, total), asking);
         }
         // Which statement a result belongs to is not known: the bound of all of them.
@@ -181,8 +183,4 @@ impl Session {
         self.touched_hidden |= self.hides(meaning, now);
         self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
-}
-
-fn shows_warnings(meaning: &Meaning) -> bool {
-    meaning.parts.iter().any(|s| s.command.starts_with("SHOW WARNINGS") || s.command.starts_with("SHOW ERRORS"))
 }

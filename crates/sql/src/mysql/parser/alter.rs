@@ -14,6 +14,7 @@ impl Parser<'_> {
         let table = self.object()?;
         self.demand(Action::Alter, Target::Table(table.clone()));
         self.note(Note::SchemaChanged);
+        self.collected.row_of = Some(table.clone());
         if self.eat("WAIT") {
             self.number()?;
         } else {
@@ -68,7 +69,7 @@ impl Parser<'_> {
         if self.eat("RENAME") {
             return self.rename_part(table);
         }
-        self.alteration_of_whole()
+        self.alteration_of_whole(table)
     }
 
     fn add(&mut self) -> Parsed<()> {
@@ -143,7 +144,7 @@ impl Parser<'_> {
         }
         self.expect("DEFAULT")?;
         let value = self.expr()?;
-        self.collect_exprs(vec![value]);
+        self.kept(value);
         Ok(())
     }
 
@@ -171,7 +172,7 @@ impl Parser<'_> {
         self.list(Self::folded).map(|_| ())
     }
 
-    fn alteration_of_whole(&mut self) -> Parsed<()> {
+    fn alteration_of_whole(&mut self, table: &ObjectName) -> Parsed<()> {
         if self.eat_all(&["CONVERT", "TO"]) {
             if !self.eat("CHARSET") {
                 self.expect_all(&["CHARACTER", "SET"])?;
@@ -239,6 +240,7 @@ impl Parser<'_> {
             for action in [Action::Alter, Action::Select, Action::Insert, Action::Delete] {
                 self.demand(action, Target::Table(other.clone()));
             }
+            self.collected.carries.extend([table.clone(), other]);
             if self.eat_any(&["WITH", "WITHOUT"]) {
                 self.expect("VALIDATION")?;
             }

@@ -340,7 +340,7 @@ impl Parser<'_> {
     pub(super) fn drop_statement(&mut self) -> Parsed<(String, Body)> {
         self.expect("DROP")?;
         if self.eat("PREPARE") {
-            let name = self.folded()?;
+            let name = self.handle()?;
             self.connect();
             self.note(Note::Deallocate { name });
             return Self::plain("DEALLOCATE PREPARE");

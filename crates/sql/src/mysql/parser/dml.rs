@@ -261,7 +261,8 @@ impl Parser<'_> {
         let local = self.eat("LOCAL");
         self.expect("INFILE")?;
         let path = self.string()?;
-        let _duplicates = self.eat_any(&["REPLACE", "IGNORE"]);
+        let replace = self.eat("REPLACE");
+        let _duplicates = self.eat("IGNORE");
         self.expect_all(&["INTO", "TABLE"])?;
         let table = self.object()?;
         if self.eat("PARTITION") {
@@ -292,7 +293,7 @@ impl Parser<'_> {
         }
         let insert = Insert {
             table,
-            replace: false,
+            replace,
             values: Vec::new(),
             set,
             query: None,
@@ -340,7 +341,7 @@ impl Parser<'_> {
 
     fn prepared(&mut self) -> Parsed<(String, Body)> {
         if self.eat("PREPARE") {
-            let name = self.folded()?;
+            let name = self.handle()?;
             self.expect("FROM")?;
             let inner = self.inner_text("the text that PREPARE prepares")?;
             self.collected.inner.extend(inner);
@@ -355,7 +356,7 @@ impl Parser<'_> {
             return Ok(("EXECUTE IMMEDIATE".to_owned(), body));
         }
         if self.eat("EXECUTE") {
-            let name = self.folded()?;
+            let name = self.handle()?;
             self.using()?;
             self.connect();
             self.note(Note::Execute { name });
@@ -363,10 +364,18 @@ impl Parser<'_> {
         }
         self.expect("DEALLOCATE")?;
         self.expect("PREPARE")?;
-        let name = self.folded()?;
+        let name = self.handle()?;
         self.connect();
         self.note(Note::Deallocate { name });
         Self::plain("DEALLOCATE PREPARE")
+    }
+
+    /// The name of a prepared statement. The server compares them without accents and blanks at their end: one name could
+    /// be another statement's, so only plain ones are read.
+    pub(super) fn handle(&mut self) -> Parsed<doorward_model::Name> {
+        let name = self.folded()?;
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$' | b'-' | b'.'));
+        if plain { Ok(name) } else { self.fail("a plain name of a prepared statement") }
     }
 
     fn using(&mut self) -> Parsed<()> {

@@ -70,6 +70,8 @@ struct Collected {
     queries: Vec<Query>,
     inner: Vec<Tree>,
     notes: Vec<Note>,
+    row_of: Option<ObjectName>,
+    carries: Vec<ObjectName>,
 }
 
 pub(super) struct Parser<'t> {
@@ -141,8 +143,8 @@ impl<'t> Parser<'t> {
         let collected = std::mem::replace(&mut self.collected, outer);
         let (command, body) = parsed?;
         self.leave();
-        let Collected { demands, exprs, queries, inner, notes } = collected;
-        Ok(Tree { command, body, demands, exprs, queries, inner, notes, tokens: start..self.at })
+        let Collected { demands, exprs, queries, inner, notes, row_of, carries } = collected;
+        Ok(Tree { command, body, demands, exprs, queries, inner, notes, row_of, carries, tokens: start..self.at })
     }
 
     fn verb(&mut self) -> Parsed<(String, Body)> {
@@ -439,6 +441,11 @@ impl<'t> Parser<'t> {
 
     fn opaque(&mut self, what: impl Into<String>) {
         self.demand(Action::Opaque, Target::Opaque(what.into()));
+    }
+
+    /// What a value is kept as something else for: a variable, a default, a column that is made of others.
+    fn kept(&mut self, value: Expr) {
+        self.collected.exprs.push(Expr::Assign(Box::new(value)));
     }
 
     fn note(&mut self, note: Note) {

@@ -118,7 +118,8 @@ impl Parser<'_> {
         self.expect("ON")?;
         let table = self.object()?;
         self.demand(Action::Alter, Target::Table(table.clone()));
-        self.demand(Action::Select, Target::Table(table));
+        self.demand(Action::Select, Target::Table(table.clone()));
+        self.collected.row_of = Some(table);
         self.expect_all(&["FOR", "EACH", "ROW"])?;
         if self.eat_any(&["FOLLOWS", "PRECEDES"]) {
             self.folded()?;
@@ -328,7 +329,8 @@ impl Parser<'_> {
             return Self::plain("FETCH");
         }
         if self.eat("RETURN") {
-            self.condition()?;
+            let value = self.expr()?;
+            self.kept(value);
             return Self::plain("RETURN");
         }
         self.fail("a statement")
@@ -370,7 +372,8 @@ impl Parser<'_> {
         }
         self.data_type()?;
         if self.eat("DEFAULT") {
-            self.condition()?;
+            let value = self.expr()?;
+            self.kept(value);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Parser<'_> {
     fn set_for_statement(&mut self) -> Parsed<(String, Body)> {
         self.expect("STATEMENT")?;
         self.list(|p| {
-            let name = p.plain_word()?;
+            let name = p.setting_name()?;
             p.expect_mark("=")?;
             let value = p.set_value()?;
             if settings::changes_reading(&name) {
@@ -107,6 +107,9 @@ impl Parser<'_> {
             // A variable of the program, or the column of a trigger's row.
             return self.assign_local();
         }
+        if !name.is_ascii() {
+            return self.fail("a setting");
+        }
         if !self.eat_mark("=") {
             self.expect_mark(":=")?;
         }
@@ -145,6 +148,12 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// The server compares these names without accents: only plain ones are what they say.
+    fn setting_name(&mut self) -> Parsed<Name> {
+        let name = self.plain_word()?;
+        if name.is_ascii() { Ok(name) } else { self.fail("a setting") }
+    }
+
     /// What setting a session's setting asks for.
     fn session_setting(&mut self, name: &Name, value: Option<&str>) {
         match settings::setting_class(name, value) {
@@ -178,7 +187,8 @@ impl Parser<'_> {
             | Expr::Query { .. }
             | Expr::Many(_) => None,
         };
-        self.collected.exprs.push(value);
+        // A setting shows what it was set to.
+        self.kept(value);
         Ok(out)
     }
 

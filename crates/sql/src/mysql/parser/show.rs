@@ -276,6 +276,7 @@ impl Parser<'_> {
                 .any(|w| p.is_nth(n, w))
                 || p.is_mark_nth(n, "(")
         };
+        let mut into = false;
         loop {
             if self.is("FORMAT") && self.is_mark_nth(1, "=") {
                 self.take(Role::Plain);
@@ -284,6 +285,7 @@ impl Parser<'_> {
             } else if self.is("INTO") && self.nth(1).is_some_and(|t| t.kind == Kind::Variable) {
                 self.take(Role::Plain);
                 self.take(Role::Plain);
+                into = true;
             } else if self.is("ANALYZE") || ((self.is("EXTENDED") || self.is("PARTITIONS")) && explainable(self, 1)) {
                 self.take(Role::Plain);
             } else {
@@ -297,8 +299,8 @@ impl Parser<'_> {
         }
         if explainable(self, 0) {
             self.connect();
-            let tree = self.statement()?;
-            return Ok(("EXPLAIN".to_owned(), Body::Explain(Box::new(tree))));
+            let tree = Box::new(self.statement()?);
+            return Ok(("EXPLAIN".to_owned(), Body::Explain { tree, into }));
         }
         self.object()?;
         self.schema_view("columns");

@@ -91,7 +91,8 @@ impl Parser<'_> {
                 self.expect_any(&["START", "END"], "START or END")?;
             } else {
                 self.expect_mark("(")?;
-                self.part()?;
+                let made_of = self.expr()?;
+                self.kept(made_of);
                 self.expect_mark(")")?;
                 let _kept = self.eat_any(&["VIRTUAL", "STORED", "PERSISTENT"]);
             }
@@ -105,7 +106,8 @@ impl Parser<'_> {
             || self.eat("KEY")
         {
         } else if self.eat("DEFAULT") || self.eat_all(&["ON", "UPDATE"]) {
-            self.part()?;
+            let value = self.expr()?;
+            self.kept(value);
         } else if self.eat("UNIQUE") {
             let _key = self.eat("KEY");
         } else if self.eat("COMMENT") {
@@ -363,6 +365,7 @@ impl Parser<'_> {
         for action in [Action::Select, Action::Insert, Action::Update, Action::Delete] {
             self.demand(action, Target::Table(table.clone()));
         }
+        self.collected.carries.push(table);
     }
 
     fn is_table_option(&self, n: usize) -> bool {
