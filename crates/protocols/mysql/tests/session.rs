@@ -27,7 +27,11 @@ const EOF: &[u8] = b"\xfe\0\0\x02\0";
 
 /// A session whose upstream has said how texts are read.
 fn begun(hold: Hold) -> Session {
-    let mut s = session(PLAIN, PLAIN, "9.7.4", None, 2, hold);
+    begun_as(PLAIN, hold)
+}
+
+fn begun_as(capabilities: Capabilities, hold: Hold) -> Session {
+    let mut s = session(capabilities, capabilities, "9.7.4", None, 2, hold);
     assert!(upstream_bytes(&mut s).windows(13).any(|w| w == b"session_track"));
     s.handle_upstream(&packet(1, OK), NOW);
     assert!(upstream_bytes(&mut s).windows(10).any(|w| w == b"@@sql_mode"));
@@ -159,6 +163,28 @@ fn types_of_an_execution_that_did_not_run_are_not_those_of_the_next() {
     s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0\0\0\x01\0\0\0"), NOW);
     assert_eq!(s.to_client().split()[4..7], [0xff, 0xba, 0x04], "the upstream has never heard of types");
     assert!(upstream_bytes(&mut s).is_empty());
+}
+
+/// MySQL reads a prepared text anew when its tables have changed, under the mode of then.
+#[test]
+fn texts_with_a_backslash_are_forgotten_with_the_mode_they_were_read_under() {
+    let tracked = Capabilities(PLAIN.0 | Capabilities::SESSION_TRACK.0);
+    let mut s = begun_as(tracked, Hold::Wait);
+    for (id, text) in [(5, &b"\x16SELECT 'a\\'"[..]), (6, b"\x16SELECT 'a'")] {
+        s.handle_client(&packet(0, text), NOW);
+        s.handle_upstream(&packet(1, &[0, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), NOW);
+    }
+    query(&mut s, "SET sql_mode = 'NO_BACKSLASH_ESCAPES'");
+    upstream_bytes(&mut s);
+    s.to_client().clear();
+    let state = [&[32, 0, 30][..], b"\x08sql_mode\x14NO_BACKSLASH_ESCAPES"].concat();
+    s.handle_upstream(&packet(1, &[&b"\0\0\0\x02\x42\0\0\0"[..], &state].concat()), NOW);
+    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x19\x05\0\0\0"), "the first is closed");
+    s.to_client().clear();
+    s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0"), NOW);
+    assert_eq!(s.to_client().split()[4..7], [0xff, 0xdb, 0x04], "1243");
+    s.handle_client(&packet(0, b"\x17\x06\0\0\0\0\x01\0\0\0"), NOW);
+    assert!(!upstream_bytes(&mut s).is_empty(), "the other runs");
 }
 
 #[test]
