@@ -501,10 +501,11 @@ impl ProtocolSession for Session {
             Answer::Reader(Ok(reader)) => {
                 self.reveals.know(Arc::clone(reader.catalogue()));
                 self.reader = reader;
-                self.freshness.renewed();
-                self.schema_due = false;
-                if matches!(self.pause, Pause::Schema) {
-                    self.pause = Pause::None;
+                if self.freshness.renewed() {
+                    self.schema_due = false;
+                    if matches!(self.pause, Pause::Schema) {
+                        self.pause = Pause::None;
+                    }
                 }
             }
             Answer::Reader(Err(why)) => {
@@ -513,6 +514,7 @@ impl ProtocolSession for Session {
                     return self.shut(&format!("the schema of the database could not be read: {why}"), now);
                 }
                 if waits {
+                    self.freshness.ask();
                     self.events.push_back(Event::Ask(Question::Schema { changed: true }));
                 }
             }

@@ -305,8 +305,8 @@ impl Session {
     /// A newer snapshot of the schema.
     fn take_catalogue(&mut self, catalogue: Arc<Catalogue>) {
         self.reveals.know(catalogue);
-        self.freshness.renewed();
-        if matches!(self.pause, Pause::Catalogue) {
+        let is_newest = self.freshness.renewed();
+        if is_newest && matches!(self.pause, Pause::Catalogue) {
             self.pause = Pause::None;
         }
     }
@@ -420,6 +420,7 @@ impl ProtocolSession for Session {
                     return self.shut(&format!("the schema of the database could not be read: {why}"), now);
                 }
                 if waits {
+                    self.freshness.ask();
                     self.events.push_back(Event::Ask(Question::Catalogue { changed: true }));
                 }
             }

@@ -17,7 +17,8 @@ const ATTEMPTS: u32 = 20;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Freshness {
     since: Option<Timestamp>,
-    asked: bool,
+    /// How many answers are still to come.
+    due: u32,
     failed: u32,
 }
 
@@ -40,12 +41,12 @@ impl Freshness {
     pub fn look(&mut self, now: Timestamp) -> Look {
         let since = *self.since.get_or_insert(now);
         let age = now.since(since);
-        let ask = !self.asked;
+        let ask = self.due == 0;
         if age >= OLDEST {
-            self.asked = true;
+            self.due = self.due.max(1);
             Look::Wait { ask }
         } else if age >= RENEW && ask {
-            self.asked = true;
+            self.due = 1;
             Look::Ask
         } else {
             Look::Fresh
@@ -54,18 +55,21 @@ impl Freshness {
 
     /// A newer snapshot is asked for, whatever the age of this one.
     pub const fn ask(&mut self) {
-        self.asked = true;
+        self.due = self.due.saturating_add(1);
     }
 
-    /// It is there.
-    pub const fn renewed(&mut self) {
+    /// One is there. Whether it is the last that was asked for.
+    ///
+    /// INVARIANT: one that was asked for before a change does not end the wait for the one behind it.
+    pub const fn renewed(&mut self) -> bool {
         // Its time is taken at the next look: no later than it was needed.
-        *self = Self { since: None, asked: false, failed: 0 };
+        *self = Self { since: None, due: self.due.saturating_sub(1), failed: 0 };
+        self.due == 0
     }
 
     /// It could not be had. `waits`: whether the session waits for it. False: it has been asked for often enough.
     pub const fn failed(&mut self, waits: bool) -> bool {
-        self.asked = waits;
+        self.due = self.due.saturating_sub(1);
         self.failed = if waits { self.failed + 1 } else { 0 };
         self.failed < ATTEMPTS
     }
@@ -82,10 +86,15 @@ mod tests {
         let looks: Vec<Look> = [100, 110, 115, 120, 129].into_iter().map(|s| busy.look(at(s))).collect();
         assert_eq!(looks, [Look::Fresh, Look::Fresh, Look::Ask, Look::Fresh, Look::Fresh]);
         assert_eq!(busy.look(at(130)), Look::Wait { ask: false }, "it was asked for, and has not come");
-        busy.renewed();
+        assert!(busy.renewed());
         assert_eq!(busy.look(at(131)), Look::Fresh);
         assert!(busy.failed(false), "the one there is is good enough for now");
         assert_eq!((1..=ATTEMPTS).filter(|_| busy.failed(true)).count(), 19);
+        let mut twice = Freshness::default();
+        twice.ask();
+        twice.ask();
+        assert!(!twice.renewed(), "another was asked for since");
+        assert!(twice.renewed());
         let mut idle = Freshness::default();
         assert_eq!(idle.look(at(100)), Look::Fresh);
         assert_eq!(idle.look(at(4000)), Look::Wait { ask: true });

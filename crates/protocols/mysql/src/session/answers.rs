@@ -177,7 +177,6 @@ impl Session {
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
                 }
-                Effect::SchemaChanged if self.schema_due => {}
                 Effect::SchemaChanged => {
                     self.schema_due = true;
                     self.freshness.ask();
