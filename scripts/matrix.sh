@@ -1,4 +1,4 @@
-# The loop of a client matrix, for scripts/run-client-matrix and scripts/run-ssh-matrix to source. They name their
+# The loop of a client matrix, for scripts/run-client-matrix, run-mysql-matrix and run-ssh-matrix to source. They name their
 # clients in the array `all` and run one by the function `run`.
 
 run_matrix() {

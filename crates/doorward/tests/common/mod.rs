@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 pub mod kubernetes;
+pub mod mysql;
 pub mod ssh;
 
 use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};

@@ -7,7 +7,8 @@ use doorward_sql::{
     Analysis, Catalogue,
     mysql::{self, AnalysisCache, SqlMode, Upstream, readable_charset},
 };
-use std::sync::Arc;
+use sha2::{Digest as _, Sha256};
+use std::{borrow::Cow, sync::Arc};
 
 /// Texts longer than this are read elsewhere, in bytes.
 const INLINE: usize = 16 * 1024;
@@ -36,18 +37,16 @@ impl Grammar {
     /// # Errors
     /// Why it was not read. [`Unreadable::Later`] only where not `patient`.
     pub fn read(&self, text: &[u8], environment: &Environment, patient: bool) -> Result<Arc<Analysis>, Unreadable> {
-        let Ok(shown) = std::str::from_utf8(text) else {
-            return Err(Unreadable::Refused("refused by Doorward: the statement is no UTF-8".into()));
-        };
         let environment = self.environment(environment)?;
-        if let Some(known) = self.cache.find(shown, &environment) {
+        let shown = shown(text);
+        if let Some(known) = self.cache.find(&shown, &environment) {
             return Ok(known);
         }
         if !patient && text.len() > INLINE {
             return Err(Unreadable::Later);
         }
         let analysis = Arc::new(kill_is_ours(mysql::analyse(text, &environment)));
-        self.cache.insert(shown, &environment, Arc::clone(&analysis));
+        self.cache.insert(&shown, &environment, Arc::clone(&analysis));
         Ok(analysis)
     }
 
@@ -70,6 +69,28 @@ impl Grammar {
             ..mysql::Environment::default()
         })
     }
+}
+
+/// A text for people. Drivers put bytes into string literals: what is no UTF-8 shows as U+FFFD.
+///
+/// INVARIANT: no two texts that may be forwarded show alike, since approvals are for what was shown: the digest tells
+/// those with bytes apart, and what begins with a bracket is no SQL.
+pub(crate) fn shown(text: &[u8]) -> Cow<'_, str> {
+    let Err(_) = std::str::from_utf8(text) else { return String::from_utf8_lossy(text) };
+    let digest = Sha256::digest(text);
+    let mut out = String::with_capacity(text.len() + 84);
+    out.push_str("[bytes, SHA-256 ");
+    for byte in digest {
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out.push_str("] ");
+    for chunk in text.utf8_chunks() {
+        out.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() && !out.ends_with('\u{fffd}') {
+            out.push('\u{fffd}');
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// KILL goes by our numbers, to sessions of the same caller alone, and never upstream: as Ctrl-C is everybody's.
@@ -112,6 +133,28 @@ mod tests {
         assert_eq!(read("SELEKT 1", &environment()).unwrap().statements[0].text, None);
         let kill = read("KILL QUERY 7", &environment()).unwrap();
         assert_eq!(kill.statements[0].kill, Some(crate::facts::Kill { id: 7, query_only: true }));
+    }
+
+    #[test]
+    fn bytes_in_strings_go_as_they_came_and_are_told_apart() {
+        let read = |text: &[u8]| grammar().read(text, &environment(), true).unwrap();
+        let sent = |a: &Analysis| a.statements.iter().find_map(|s| s.text.as_deref().map(<[u8]>::to_vec));
+        let opaque = |a: &Analysis| a.facts.accesses.iter().any(|a| a.action == Action::Opaque);
+        let one = read(b"insert into t values (_binary'\xe2'\xff\xfe\\'\\0', 1)");
+        assert!(sent(&one).is_none(), "a quote ends the string, whatever stands before it");
+        let text = b"insert into t values (_binary'\xe2\xff\xfe\\'\\0', 1)";
+        let as_sent = sent(&read(text)).unwrap();
+        assert!(as_sent.windows(8).any(|w| w == b"\xe2\xff\xfe''\\0'"), "{}", as_sent.escape_ascii());
+        let other = b"insert into t values (_binary'\xe2\xff\xfd\\'\\0', 1)";
+        assert!(shown(text).starts_with("[bytes") && shown(text) != shown(other), "{}", shown(text));
+        for (text, why) in [
+            (&b"select * from `a\xff`"[..], "a name"),
+            (b"select 1 \xff", "a word"),
+            (b"prepare p from 'select _binary\"\xff\"'", "a text within a text"),
+            (b"select 1 into outfile '/a\xff'", "a path"),
+        ] {
+            assert!(opaque(&read(text)), "{why}");
+        }
     }
 
     #[test]

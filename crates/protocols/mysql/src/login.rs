@@ -228,7 +228,10 @@ fn token(payload: &[u8], openid: bool) -> Result<Secret<String>, WireError> {
     let bytes = if openid {
         r.u8()?;
         let token = string(&mut r)?;
-        r.all()?;
+        // Connector/J sends what its buffer has behind it: zeros.
+        if r.rest().iter().any(|b| *b != 0) {
+            return Err(r.invalid());
+        }
         token
     } else {
         payload.strip_suffix(b"\0").unwrap_or(payload)
@@ -295,6 +298,13 @@ mod tests {
         l.encrypted();
         l.handle(&response(OPENID, b"\x01\x06tok.en")).unwrap();
         assert!(is_token(&l.answer(Expectation::Token).unwrap()));
+        // As Connector/J sends it, with zeros behind it, and with something else behind it.
+        for (more, good) in [("\0\0\0\0\0\0", true), ("x", false)] {
+            let mut l = login(false);
+            l.encrypted();
+            l.handle(&response(OPENID, format!("\x01\x06tok.en{more}").as_bytes())).unwrap();
+            assert_eq!(l.answer(Expectation::Token).is_ok_and(|ask| is_token(&ask)), good, "{more:?}");
+        }
     }
 
     #[test]

@@ -98,11 +98,8 @@ pub fn ok(packet: &OkPacket<'_>, client: Capabilities) -> Vec<u8> {
     let shown = if tracks { packet.status } else { packet.status & !status::STATE_CHANGED };
     out.extend(shown.to_le_bytes());
     out.extend(packet.warnings.to_le_bytes());
-    if !tracks {
-        out.extend_from_slice(packet.info);
-        return out;
-    }
-    let changed = packet.status & status::STATE_CHANGED != 0;
+    let changed = tracks && packet.status & status::STATE_CHANGED != 0;
+    // With its length, whatever the manual says of clients that do not track: servers write it so, and clients read it so.
     if !packet.info.is_empty() || changed {
         put_string(&mut out, packet.info);
     }
@@ -138,6 +135,16 @@ mod tests {
         let read = upstream::error(&bytes, Capabilities(0)).unwrap().unwrap();
         assert_eq!((read.code, read.sqlstate), (1142, &b"42000"[..]));
         assert_eq!(read.message, b"DELETE refused by policy `no-deletes`; it asks for delete");
+    }
+
+    /// `Records: 2` with its length before it, as stock clients read it whether or not they track the session.
+    #[test]
+    fn the_text_of_an_ok_packet_has_its_length() {
+        let packet = OkPacket { affected: 2, info: b"Records: 2", ..OkPacket::default() };
+        for client in [Capabilities(0), Capabilities::SESSION_TRACK] {
+            assert_eq!(ok(&packet, client), b"\0\x02\0\0\0\0\0\x0aRecords: 2");
+        }
+        assert_eq!(ok(&OkPacket::default(), Capabilities(0)), b"\0\0\0\0\0\0\0");
     }
 
     #[test]

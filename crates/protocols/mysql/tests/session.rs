@@ -138,6 +138,9 @@ fn values_that_came_ahead_of_a_refused_execution_are_forgotten() {
     let long = packet(0, b"\x18\x05\0\0\0\0\0secret");
     s.handle_client(&long, NOW);
     assert_eq!(upstream_bytes(&mut s), long);
+    // MariaDB's word for the statement that was prepared last.
+    s.handle_client(&packet(0, b"\x18\xff\xff\xff\xff\0\0secret"), NOW);
+    assert_eq!(upstream_bytes(&mut s), long);
     s.to_client().clear();
     s.handle_client(&packet(0, b"\x17\x05\0\0\0\0\x01\0\0\0\0\x01\xfd\0"), NOW);
     assert_eq!(s.to_client().split()[4..7], [0xff, 0x76, 0x04], "waits for an approval");

@@ -61,20 +61,23 @@ const MAX_TOKENS: usize = 4_000_000;
 
 /// Reads a text to its end.
 pub(super) fn tokens(text: &[u8], upstream: Upstream, mode: SqlMode) -> Result<Vec<Token>, Unreadable> {
-    if let Some(at) = memchr(0, text) {
-        return Err(Unreadable { what: "a zero byte", at });
-    }
     let mut lexer = Lexer {
         text,
         at: 0,
-        out: Vec::with_capacity(text.len() / 4 + 4),
+        // A long text is one with long strings.
+        out: Vec::with_capacity((text.len() / 4 + 4).min(16 * 1024)),
         upstream,
         ansi: mode.ansi_quotes(),
         plain_backslash: mode.no_backslash_escapes(),
         ignore_space: mode.ignore_space(),
         executed: false,
+        zeros: 0,
     };
     lexer.run()?;
+    // INVARIANT: a byte zero stands in strings alone. To the server it ends some comments and some names.
+    if text.iter().filter(|b| **b == 0).count() != lexer.zeros {
+        return Err(Unreadable { what: "a zero byte outside of strings", at: memchr(0, text).unwrap_or(0) });
+    }
     Ok(lexer.out)
 }
 
@@ -92,6 +95,8 @@ struct Lexer<'t> {
     ignore_space: bool,
     /// Within `/*! … */` that this server runs.
     executed: bool,
+    /// How many bytes zero strings have so far.
+    zeros: usize,
 }
 
 const fn is_space(b: u8) -> bool {
@@ -154,6 +159,9 @@ impl Lexer<'_> {
     /// Names are UTF-8 of at most three bytes a character: the server turns others into `?`.
     fn check_name(&self, start: usize, end: usize) -> Result<(), Unreadable> {
         let bytes = self.text.get(start..end).unwrap_or_default();
+        if bytes.contains(&0) {
+            return Err(Unreadable { what: "a zero byte in a name", at: start });
+        }
         if bytes.is_ascii() {
             return Ok(());
         }
@@ -331,9 +339,8 @@ impl Lexer<'_> {
                 Some(_) => n += 1,
             }
         }
-        if n > self.text.len() {
-            return self.fail("a string without an end");
-        }
+        let Some(string) = self.text.get(self.at..n) else { return self.fail("a string without an end") };
+        self.zeros += string.iter().filter(|b| **b == 0).count();
         self.at = n;
         Ok(())
     }
@@ -554,7 +561,14 @@ mod tests {
         check("@ a", expect!["`@` without a name at 1"]);
         check("a😀", expect!["a name with characters that the server does not keep at 0"]);
         check("'😀'", expect!["Text:'😀'"]);
-        check("a\0", expect!["a zero byte at 1"]);
+        check("a\0", expect!["a character that is no part of SQL at 1"]);
+        check("'a\0b' N'\0'", expect!["Text:'a\0b' National:N'\0'"]);
+        check("1 --\0x\n2", expect!["a zero byte outside of strings at 4"]);
+        check("1 #\0x\n2", expect!["a zero byte outside of strings at 3"]);
+        check("/*\0*/1", expect!["a zero byte outside of strings at 2"]);
+        check("/*!99999 '\0' */1", expect!["a zero byte outside of strings at 10"]);
+        check("@'a\0'", expect!["a zero byte in a name at 1"]);
+        check("`a\0`", expect!["a zero byte in a name at 0"]);
         expect![[r#"Quoted:"a\" Word:b"#]].assert_eq(&lex(r#""a\"b"#, "8.4.7", "ANSI_QUOTES"));
         expect![[r"Text:'a\' Word:b"]].assert_eq(&lex(r"'a\'b", "8.4.7", "NO_BACKSLASH_ESCAPES"));
     }

@@ -42,7 +42,7 @@ use doorward_model::Name;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The longest text that is read, in bytes.
-pub const MAX_TEXT: usize = 16 * 1024 * 1024;
+pub const MAX_TEXT: usize = 64 * 1024 * 1024;
 
 /// What a session makes of a text.
 #[derive(Clone, Debug, Default)]

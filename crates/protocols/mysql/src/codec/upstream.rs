@@ -145,18 +145,14 @@ pub fn ok(payload: &[u8], capabilities: Capabilities) -> Result<OkPacket<'_>, Wi
         warnings: r.u16_le()?,
         ..OkPacket::default()
     };
-    if capabilities.has(Capabilities::SESSION_TRACK) {
-        // Servers leave an empty text out.
-        if r.left() > 0 {
-            out.info = string(&mut r)?;
-        }
-        if out.status & status::STATE_CHANGED != 0 && r.left() > 0 {
-            out.state = string(&mut r)?;
-        }
-        r.all()?;
-    } else {
-        out.info = r.rest();
+    // Servers leave an empty text out.
+    if r.left() > 0 {
+        out.info = string(&mut r)?;
     }
+    if capabilities.has(Capabilities::SESSION_TRACK) && out.status & status::STATE_CHANGED != 0 && r.left() > 0 {
+        out.state = string(&mut r)?;
+    }
+    r.all()?;
     Ok(out)
 }
 

@@ -6,6 +6,7 @@ use crate::{
         client::{self, Bound, BulkExecute, Command, Execute, command},
     },
     facts::{self, Kill, Unreadable},
+    grammar,
     render::Rejection,
     startup::Login,
 };
@@ -399,11 +400,12 @@ impl Session {
 
     fn on_long_data(&mut self, id: u32, parameter: u16, data: &[u8], payload: &[u8], now: Timestamp) {
         // No answer, whatever happens: an unknown statement shows when it is executed.
+        let id = if id == LAST_PREPARED { self.last_prepared.unwrap_or(id) } else { id };
         let Some(prepared) = self.statements.get_mut(&id) else { return };
         if usize::from(parameter) >= prepared.parameters {
             return;
         }
-        let frame = framed(payload);
+        let frame = framed(&with_statement(payload, id));
         if let Ok(permit) = self.enforcer.follow(&Arc::clone(&prepared.meaning.facts), &frame, now) {
             prepared.long.entry(parameter).or_default().update(data);
             if let Err(e) = self.to_upstream.push(permit, &frame) {
@@ -583,7 +585,7 @@ impl Session {
         if let Some(known) = self.meanings.known(analysis) {
             return known;
         }
-        let meaning = Arc::new(Meaning::resolve(String::from_utf8_lossy(text).into(), analysis, self));
+        let meaning = Arc::new(Meaning::resolve(grammar::shown(text).into(), analysis, self));
         self.meanings.keep(analysis, &meaning);
         meaning
     }

@@ -174,11 +174,15 @@ impl Parser<'_> {
             if part > 0 {
                 name.push('.');
             }
-            name.push_str(&if token.kind == Kind::Text {
+            let part = if token.kind == Kind::Text {
                 self.string_of(token)
             } else {
-                String::from_utf8_lossy(self.slice(token)).into_owned()
-            });
+                Some(String::from_utf8_lossy(self.slice(token)).into_owned())
+            };
+            let Some(part) = part else {
+                return self.fail("the id of a transaction that is UTF-8 or in hexadecimal digits");
+            };
+            name.push_str(&part);
             self.take(Role::Plain);
             if !self.eat_mark(",") {
                 return Ok(name.into());

@@ -137,7 +137,7 @@ impl Parser<'_> {
             joined = true;
         }
         match self.tokens.get(at).copied() {
-            Some(token) if !joined => Expr::Text(self.string_of(token).into()),
+            Some(token) if !joined => self.string_of(token).map_or(Expr::Nothing, |text| Expr::Text(text.into())),
             Some(_) | None => Expr::Nothing,
         }
     }

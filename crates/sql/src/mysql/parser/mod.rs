@@ -375,12 +375,15 @@ impl<'t> Parser<'t> {
     fn string(&mut self) -> Parsed<String> {
         let Some(token) = self.peek().filter(|t| t.kind == Kind::Text) else { return self.fail("a string") };
         self.take(Role::Plain);
-        Ok(self.string_of(token))
+        match self.string_of(token) {
+            Some(value) => Ok(value),
+            None => self.fail("a string that is UTF-8"),
+        }
     }
 
-    pub(super) fn string_of(&self, token: Token) -> String {
-        let value = render::string_value(self.slice(token), self.env.mode);
-        String::from_utf8_lossy(&value).into_owned()
+    /// The value of a string literal; `None` for bytes that are no text.
+    pub(super) fn string_of(&self, token: Token) -> Option<String> {
+        String::from_utf8(render::string_value(self.slice(token), self.env.mode)).ok()
     }
 
     /// A name or a string.
