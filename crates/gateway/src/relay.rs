@@ -340,7 +340,7 @@ impl<D: Driver> Relay<D> {
                 Poll::Pending => break,
             }
         }
-        if self.joined.client.is_tls() {
+        if self.joined.client.buffers() {
             let _later = Pin::new(&mut self.joined.client).poll_flush(cx);
         }
         Ok(progress)

@@ -1,4 +1,5 @@
 //! A byte stream towards either side, in clear or in TLS.
+use crate::mysql::Compressed;
 use std::{
     io,
     pin::Pin,
@@ -15,6 +16,8 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     ServerTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// MySQL's envelopes, in clear or in TLS.
+    Compressed(Box<Compressed>),
     /// Taken away, or lost in a failed TLS handshake: every use is an error.
     Detached,
 }
@@ -25,14 +28,23 @@ fn detached() -> io::Error {
 
 impl Stream {
     pub(crate) const fn is_tls(&self) -> bool {
-        matches!(self, Self::ServerTls(_) | Self::ClientTls(_))
+        match self {
+            Self::ServerTls(_) | Self::ClientTls(_) => true,
+            Self::Compressed(s) => s.inner().is_tls(),
+            Self::Plain(_) | Self::Detached => false,
+        }
+    }
+
+    /// Whether bytes that were taken may wait for a flush.
+    pub(crate) const fn buffers(&self) -> bool {
+        matches!(self, Self::ServerTls(_) | Self::ClientTls(_) | Self::Compressed(_))
     }
 
     /// The peer's certificate, where the gateway is the TLS client.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
         match self {
             Self::ClientTls(s) => s.get_ref().1.peer_certificates().and_then(|c| c.first()).map(|c| c.as_ref()),
-            Self::Plain(_) | Self::ServerTls(_) | Self::Detached => None,
+            Self::Plain(_) | Self::ServerTls(_) | Self::Compressed(_) | Self::Detached => None,
         }
     }
 
@@ -49,6 +61,7 @@ impl AsyncRead for Stream {
             Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
             Self::ServerTls(s) => Pin::new(s).poll_read(cx, buf),
             Self::ClientTls(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Compressed(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
             Self::Detached => Poll::Ready(Err(detached())),
         }
     }
@@ -60,6 +73,7 @@ impl AsyncWrite for Stream {
             Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
             Self::ServerTls(s) => Pin::new(s).poll_write(cx, buf),
             Self::ClientTls(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Compressed(s) => Pin::new(s.as_mut()).poll_write(cx, buf),
             Self::Detached => Poll::Ready(Err(detached())),
         }
     }
@@ -68,6 +82,7 @@ impl AsyncWrite for Stream {
             Self::Plain(s) => Pin::new(s).poll_flush(cx),
             Self::ServerTls(s) => Pin::new(s).poll_flush(cx),
             Self::ClientTls(s) => Pin::new(s).poll_flush(cx),
+            Self::Compressed(s) => Pin::new(s.as_mut()).poll_flush(cx),
             Self::Detached => Poll::Ready(Err(detached())),
         }
     }
@@ -76,6 +91,7 @@ impl AsyncWrite for Stream {
             Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
             Self::ServerTls(s) => Pin::new(s).poll_shutdown(cx),
             Self::ClientTls(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Compressed(s) => Pin::new(s.as_mut()).poll_shutdown(cx),
             Self::Detached => Poll::Ready(Err(detached())),
         }
     }

@@ -1,7 +1,7 @@
 //! From a TCP connection to a session: the gateway's greeting, TLS, identity, policy, upstream. Each step happens once and in
 //! this order.
 use super::{
-    Endpoint,
+    Compressed, Endpoint,
     driver::MySql,
     packets::Packets,
     upstream::{self, Connected},
@@ -19,7 +19,7 @@ use doorward_enforce::{AuditUnavailable, Refusal};
 use doorward_model::{Access, Action, AuditKind, Facts, Principal, Resource, Secret};
 use doorward_mysql::{
     Capabilities, ClientLogin, Hold, Session, SessionParts,
-    codec::WireError,
+    codec::{WireError, compressed::Algorithm},
     login::{Expectation, LoginAsk},
     render::{self, Rejection},
     startup::{self, Greeting, Nonce},
@@ -93,6 +93,8 @@ struct Arrival {
     endpoint: Arc<Endpoint>,
     admission: Admission,
     client: Packets,
+    /// The level of zstd that it asks for.
+    zstd_level: Option<u8>,
     /// The number by which it knows its connection.
     number: u32,
     recording: Option<Recording>,
@@ -105,8 +107,14 @@ pub(super) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
     let peer = socket.peer_addr().ok()?;
     let admission = Admission::new(&endpoint.services, &connection.info, "mysql", peer, connection.strict_audit);
     let number = endpoint.services.registry.add_key(admission.id, &rand::random::<[u8; 32]>());
-    let mut arrival =
-        Arrival { endpoint: Arc::clone(endpoint), admission, client: Packets::new(client), number, recording: None };
+    let mut arrival = Arrival {
+        endpoint: Arc::clone(endpoint),
+        admission,
+        client: Packets::new(client),
+        zstd_level: None,
+        number,
+        recording: None,
+    };
     let slow = |_| Err(Rejected::new("client", 1159, "08S01", "log-in was not finished in time"));
     match tokio::time::timeout(HANDSHAKE, arrival.run()).await.unwrap_or_else(slow) {
         Ok(begun) => Some(Box::new(begun)),
@@ -184,7 +192,7 @@ impl Arrival {
         let driver = MySql::new(&self.endpoint, who, &snapshot.reader, theirs.connection);
         let joined = Joined {
             id: self.admission.id,
-            client: std::mem::replace(&mut self.client.stream, Stream::Detached),
+            client: self.joined_stream(login.agreed()),
             upstream: packets.stream,
             session,
             recording,
@@ -196,14 +204,32 @@ impl Arrival {
         Ok((driver, joined))
     }
 
+    /// The client's stream as the session sees it. Of both algorithms zlib is taken, as servers and clients do.
+    fn joined_stream(&mut self, agreed: Capabilities) -> Stream {
+        let stream = std::mem::replace(&mut self.client.stream, Stream::Detached);
+        let algorithm = if agreed.has(Capabilities::COMPRESS) {
+            Algorithm::Zlib
+        } else if agreed.has(Capabilities::ZSTD) {
+            Algorithm::Zstd(self.zstd_level.unwrap_or(3))
+        } else {
+            return stream;
+        };
+        Stream::Compressed(Box::new(Compressed::new(stream, algorithm)))
+    }
+
     /// Greets the client with the upstream's version, and with what both will speak.
     async fn greet(&mut self, theirs: &Greeting) -> Result<Greeting, Rejected> {
         let mut nonce: Nonce = rand::random();
         // A byte zero would end it early for some clients.
         nonce.iter_mut().for_each(|byte| *byte = *byte % 94 + 33);
+        let mut offered = Capabilities::offered(theirs.capabilities, self.endpoint.tls.is_some(), true);
+        if offered.is_mariadb() {
+            // Its clients know no zstd.
+            offered = offered.without(Capabilities::ZSTD);
+        }
         let greeting = Greeting {
             connection: self.number,
-            capabilities: Capabilities::offered(theirs.capabilities, self.endpoint.tls.is_some(), false),
+            capabilities: offered,
             nonce,
             plugin: "mysql_clear_password".into(),
             ..theirs.clone()
@@ -242,6 +268,7 @@ impl Arrival {
                 LoginAsk::Who(who) => {
                     user = String::from_utf8_lossy(&who.user).into_owned();
                     database = who.database;
+                    self.zstd_level = who.zstd_level;
                     login.answer(Expectation::Token)?
                 }
                 LoginAsk::Send(payload) => {

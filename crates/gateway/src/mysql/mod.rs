@@ -1,9 +1,12 @@
 //! MySQL and MariaDB: listener, handshake, upstream.
 mod catalogue;
+mod compressed;
 mod driver;
 mod handshake;
 mod packets;
 mod upstream;
+
+pub(crate) use compressed::Compressed;
 
 use crate::{
     Arrivals, Connection, Services, WhenHeld,
