@@ -26,7 +26,7 @@ use crate::{
     render::{self, Rejection},
     startup::Login,
 };
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
@@ -249,6 +249,8 @@ pub struct Session {
     statements: AHashMap<u32, Prepared>,
     last_prepared: Option<u32>,
     sql_prepared: AHashMap<Name, Arc<Analysis>>,
+    /// Those among them whose text has a backslash in it.
+    escaped: AHashSet<Name>,
     meanings: Meanings,
     /// Hidden columns were touched: warnings may quote their values.
     touched_hidden: bool,
@@ -294,6 +296,7 @@ impl Session {
             statements: AHashMap::new(),
             last_prepared: None,
             sql_prepared: AHashMap::new(),
+            escaped: AHashSet::new(),
             meanings: Meanings::default(),
             touched_hidden: false,
             awaiting: Awaiting::Idle,
@@ -387,6 +390,7 @@ impl Session {
     fn begin(&mut self) {
         self.statements.clear();
         self.sql_prepared.clear();
+        self.escaped.clear();
         self.last_prepared = None;
         self.touched_hidden = false;
         self.unreadable = None;

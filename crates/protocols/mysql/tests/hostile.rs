@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 mod support;
 
-use doorward_enforce::Ticket;
+use doorward_enforce::{ProtocolSession as _, SessionEnd as End, Ticket};
 use doorward_model::Secret;
 use doorward_mysql::{
-    Capabilities, ClientLogin, End, Event, Hold, Session, UpstreamAuth,
+    Answer, Capabilities, ClientLogin, Event, Hold, Question, Session, UpstreamAuth,
     auth::AuthStep,
     codec::{
         self,
@@ -41,7 +41,6 @@ fn begun(version: &str, capabilities: u64, mode: &str, charset: &str) -> Session
     let eof = capabilities & Capabilities::DEPRECATE_EOF.0 != 0;
     let c = Capabilities(PLAIN | capabilities | maria);
     let mut s = session(c, c, version, None, 2, Hold::Wait);
-    s.handle_reader(grammar("people", &["id", "name", "ssn"]));
     upstream_bytes(&mut s);
     s.handle_upstream(&packet(1, OK), NOW);
     upstream_bytes(&mut s);
@@ -91,19 +90,15 @@ fn outcome(s: &mut Session) -> String {
             Event::End(End::Terminated) => out.push("ends".to_owned()),
             Event::End(End::Fault { at_fault, what }) => out.push(format!("ends by the {at_fault}: {what}")),
             Event::Hold(_) => out.push("held".to_owned()),
-            Event::Kill(kill) => {
+            Event::Ask(Question::Kill(kill, _)) => {
                 out.push(format!("kills {} {}", if kill.query_only { "query" } else { "session" }, kill.id))
             }
-            Event::ChangeUser(_) => out.push("logs in anew".to_owned()),
-            Event::Read(read, environment) => {
-                let meaning = grammar("people", &["id", "name", "ssn"]);
-                s.handle_reading(meaning.read(&read, &environment, true), NOW);
+            Event::Ask(Question::ChangeUser(_)) => out.push("logs in anew".to_owned()),
+            Event::Ask(Question::Read(read, environment)) => {
+                s.handle_answer(Answer::Reading(grammar().read(&read, &environment, true)), NOW);
             }
-            Event::SchemaChanged => {
-                s.handle_reader(grammar("people", &["id", "name", "ssn"]));
-                s.pump(NOW);
-            }
-            Event::Park(_) | Event::Withdraw(..) | Event::CancelUpstream | Event::LoginPacket(_) => {}
+            Event::Ask(Question::Schema { .. }) => s.handle_answer(Answer::Reader(Ok(grammar())), NOW),
+            Event::Ask(Question::Park(_) | Question::LoginPacket(_)) | Event::Withdraw(..) | Event::CancelUpstream => {}
         }
         seen.extend(upstream_bytes(s));
     }

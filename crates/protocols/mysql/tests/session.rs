@@ -173,7 +173,7 @@ fn types_of_an_execution_that_did_not_run_are_not_those_of_the_next() {
 fn texts_with_a_backslash_are_forgotten_with_the_mode_they_were_read_under() {
     let tracked = Capabilities(PLAIN.0 | Capabilities::SESSION_TRACK.0);
     let mut s = begun_as(tracked, Hold::Wait);
-    for (id, text) in [(5, &b"\x16SELECT 'a\\'"[..]), (6, b"\x16SELECT 'a'")] {
+    for (id, text) in [(5, &b"\x16SELECT 'a\\\\'"[..]), (6, b"\x16SELECT 'a'")] {
         s.handle_client(&packet(0, text), NOW);
         s.handle_upstream(&packet(1, &[0, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), NOW);
     }

@@ -6,7 +6,7 @@ use crate::{Meaning, TextMasking, refusals};
 use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
-use doorward_model::{DataType, Name, Operator, Resource, Timestamp};
+use doorward_model::{Action, DataType, Name, Operator, Resource, Timestamp};
 use doorward_sql::{Catalogue, Column, Relation, RelationKind, SourceColumn};
 use std::sync::Arc;
 
@@ -317,6 +317,19 @@ impl<P: Default> Reveals<P> {
         hides
     }
 
+    /// Whether a definition is made over hidden columns. What is made or removed by it is not what it is made over: a table
+    /// that is not there yet is unknown, and counts as a view of everything elsewhere.
+    fn defines_over_hidden(&mut self, meaning: &Meaning, a: &mut Asking<'_>) -> bool {
+        let read = meaning.facts.accesses.iter().filter(|x| !matches!(x.action, Action::Create | Action::Drop));
+        let tables = read.filter_map(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return None };
+            Some(SourceColumn { schema: schema.clone(), table: name.clone(), column: None })
+        });
+        let tables: Vec<_> = tables.collect();
+        let shown = meaning.parts.iter().flat_map(|p| p.moves.iter().chain(p.lineage.iter().flat_map(|l| &l.anywhere)));
+        tables.iter().chain(shown).any(|source| self.source(source, a).is_some())
+    }
+
     /// Refuses what would carry hidden values to where no mask reaches them.
     ///
     /// # Errors
@@ -329,10 +342,10 @@ impl<P: Default> Reveals<P> {
             if let Some(source) = part.moves.iter().find(|s| self.source(s, a).is_some()) {
                 return Err(refusals::carries(&part.command, source));
             }
-            if ["CREATE", "ALTER"]
+            let defines = ["CREATE", "ALTER"]
                 .iter()
-                .any(|word| part.command.starts_with(word) || part.runs.iter().any(|c| c.starts_with(word)))
-            {
+                .any(|word| part.command.starts_with(word) || part.runs.iter().any(|c| c.starts_with(word)));
+            if defines && self.defines_over_hidden(meaning, a) {
                 return Err(refusals::defines_over_hidden(&part.command));
             }
         }

@@ -94,7 +94,8 @@ impl Replayer {
         let waits_for_end = !self.capabilities.has(Capabilities::DEPRECATE_EOF);
         if left == 0 {
             let end = upstream::end_of_rows(payload, self.capabilities)?;
-            if end.status & status::CURSOR_EXISTS != 0 {
+            // A procedure's own cursor is none of the caller's.
+            if end.status & status::CURSOR_EXISTS != 0 && matches!(self.owed.front(), Some(Owed::Results(Some(_)))) {
                 self.keep_cursor();
                 out.push("< (a cursor is open)".into());
                 self.ended(&end);

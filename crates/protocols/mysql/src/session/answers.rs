@@ -11,7 +11,7 @@ use crate::{
     mask::{self, RowMasker},
     render,
 };
-use doorward_enforce::SessionEnd;
+use doorward_enforce::{GatewayMessage, SessionEnd};
 use doorward_model::{Name, Timestamp};
 use doorward_sql::Effect;
 use doorward_sql_session::{Meaning, Part, Running};
@@ -137,7 +137,7 @@ impl Session {
             }
         }
         // Flags that the server sets in every answer: they say what an untracked change has done.
-        let escapes = self.environment.sql_mode.contains("NO_BACKSLASH_ESCAPES");
+        let escapes = has_no_escapes(&self.environment.sql_mode);
         let quotes = self.environment.sql_mode.contains("ANSI_QUOTES");
         let is_maria = self.upstream.is_mariadb();
         let differs = escapes != (packet.status & status::NO_BACKSLASH_ESCAPES != 0)
@@ -158,9 +158,30 @@ impl Session {
             return;
         };
         match name {
-            "sql_mode" => self.environment.sql_mode = value.to_ascii_uppercase().into(),
+            "sql_mode" => {
+                let before = std::mem::replace(&mut self.environment.sql_mode, value.to_ascii_uppercase().into());
+                if has_no_escapes(&before) != has_no_escapes(&self.environment.sql_mode) {
+                    self.forget_escaped();
+                }
+            }
             "names" | "character_set_client" => self.environment.charset = value.to_ascii_lowercase().into(),
             _ => {}
+        }
+    }
+
+    /// Forgets prepared statements with a backslash in their text: MySQL reads a text anew when its tables have changed, under
+    /// the mode of then, in which its strings may end elsewhere.
+    fn forget_escaped(&mut self) {
+        for name in self.escaped.drain() {
+            self.sql_prepared.remove(&name);
+        }
+        let has_backslash = |p: &Prepared| p.meaning.parts.iter().any(escapes);
+        let gone: Vec<u32> = self.statements.iter().filter(|(_, p)| has_backslash(p)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.statements.remove(&id);
+            let mut close = Vec::new();
+            codec::put_message(&mut close, 0, &[&b"\x19"[..], &id.to_le_bytes()].concat());
+            self.to_upstream.push_own(&GatewayMessage::authored(&close));
         }
     }
 
@@ -172,10 +193,16 @@ impl Session {
                 Effect::Set { .. } => {}
                 Effect::Prepare { name, analysis } if self.sql_prepared.len() < self.limits.names => {
                     self.sql_prepared.insert(name.clone(), Arc::clone(analysis));
+                    if escapes(statement) {
+                        self.escaped.insert(name.clone());
+                    } else {
+                        self.escaped.remove(name);
+                    }
                 }
                 // What is not remembered is opaque when it is executed.
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
+                    self.escaped.remove(name);
                 }
                 Effect::SchemaChanged => {
                     self.schema_due = true;
@@ -514,6 +541,15 @@ impl Session {
         self.awaiting = Awaiting::Fetch(running, masker);
         Ok(())
     }
+}
+
+fn has_no_escapes(sql_mode: &str) -> bool {
+    sql_mode.contains("NO_BACKSLASH_ESCAPES")
+}
+
+/// Whether the text of a statement has a backslash in it.
+fn escapes(part: &Part) -> bool {
+    part.text.as_ref().is_some_and(|text| text.contains(&b'\\'))
 }
 
 fn words(e: WireError) -> String {
