@@ -2,20 +2,19 @@
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     ApprovalVerdict, Approver, AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts,
-    PolicyInfo, SessionDecisions, Subject, Ticket, Verdict,
+    PolicyInfo, ProtocolSession as _, SessionDecisions, Subject, Ticket, Verdict,
 };
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, ConnectionInfo, ConnectionName, Name, Principal, PrincipalKind, Resource,
     SessionId, Timestamp,
 };
 use doorward_mysql::{
-    Capabilities, Event, Hold, Limits, Session, SessionParts,
+    Answer, Capabilities, Event, Hold, Limits, Question, Session, SessionParts,
     codec::{self, compressed},
-    facts::SqlReader,
     grammar::Grammar,
     render::Rejection,
 };
-use doorward_sql::{Catalogue, Column, Relation, RelationKind};
+use doorward_sql::{Catalogue, Column, Relation, RelationKind, mysql::AnalysisCache};
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, OnceLock},
@@ -115,7 +114,7 @@ fn enforcer() -> Enforcer {
     })
 }
 
-fn reader() -> Arc<dyn SqlReader> {
+fn reader() -> Arc<Grammar> {
     let column = |(number, name): (i16, &str)| Column { number, name: name.into(), type_oid: 0 };
     let people = Relation {
         oid: 1,
@@ -124,7 +123,8 @@ fn reader() -> Arc<dyn SqlReader> {
         kind: RelationKind::Table,
         columns: [(1, "id"), (2, "ssn")].map(column).into(),
     };
-    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, [people], [])), false))
+    let cache = Arc::new(AnalysisCache::new(100, 1 << 20));
+    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, [people], [])), false, cache))
 }
 
 /// Which server and which capabilities.
@@ -193,14 +193,15 @@ fn answered(s: &mut Session, upstream: &mut Vec<u8>) -> bool {
                 let by = vec![Approver { id: "ada".into(), groups: vec!["sre".into()] }];
                 s.handle_verdict(approval.id, ApprovalVerdict::Approved { by }, NOW);
             }
-            Event::Read(text, environment) => s.handle_reading(reader().read(&text, &environment, true), NOW),
-            Event::SchemaChanged => {
-                s.handle_reader(reader());
-                s.pump(NOW);
+            Event::Ask(Question::Read(text, environment)) => {
+                s.handle_answer(Answer::Reading(reader().read(&text, &environment, true)), NOW);
             }
-            Event::Kill(_) => s.handle_killed(Err(Rejection::new(1094, "HY000", "Unknown thread id")), NOW),
-            Event::ChangeUser(_) => s.handle_changed_user(Ok(None), NOW),
-            Event::LoginPacket(_) | Event::Park(_) | Event::Withdraw(..) | Event::CancelUpstream => {}
+            Event::Ask(Question::Schema { .. }) => s.handle_answer(Answer::Reader(Ok(reader())), NOW),
+            Event::Ask(Question::Kill(..)) => {
+                s.handle_answer(Answer::Killed(Err(Rejection::new(1094, "HY000", "Unknown thread id"))), NOW);
+            }
+            Event::Ask(Question::ChangeUser(_)) => s.handle_answer(Answer::User(Ok(None)), NOW),
+            Event::Ask(Question::LoginPacket(_) | Question::Park(_)) | Event::Withdraw(..) | Event::CancelUpstream => {}
             Event::End(_) => ended = true,
         }
     }
