@@ -1,5 +1,6 @@
 //! The REST interface under `/api/v1`.
 use crate::{
+    credentials::{self, CredentialAccess},
     desk::{Desk, is_approver},
     problem::Problem,
     serve::stopped,
@@ -78,6 +79,8 @@ pub struct ApiState {
     pub sessions: Arc<dyn LiveSessions>,
     /// Certificates for SSH.
     pub ssh: Arc<dyn SshAccess>,
+    /// Short-lived credentials.
+    pub credentials: Arc<dyn CredentialAccess>,
     /// Members of any of these groups see and end sessions. Empty: nobody does.
     pub operators: Arc<BTreeSet<String>>,
 }
@@ -104,6 +107,7 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
         .route("/approvals/{id}/deny", post(deny))
         .route("/ssh/certificates", post(ssh::issue))
         .route("/ssh/endpoints", get(ssh::endpoints))
+        .route("/credentials", post(credentials::issue))
         .route("/sessions", get(list_sessions))
         .route("/sessions/{id}/kill", post(kill_session))
         .route_layer(middleware::from_fn_with_state(state.clone(), authenticate));

@@ -1,7 +1,7 @@
 //! A client of the interface, for the command line.
 use crate::types::{
-    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, SessionList, SshAccessView, SshCertificate,
-    SshCertificateRequest,
+    ApprovalList, ApprovalView, Comment, CredentialRequest, CredentialView, LiveSession, ProblemDetails, SessionList,
+    SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -186,6 +186,16 @@ impl Client {
     /// See [`ClientError`].
     pub async fn ssh_endpoints(&self) -> Result<Vec<SshAccessView>, ClientError> {
         self.json(self.request(Method::GET, "ssh/endpoints")).await
+    }
+
+    /// A short-lived user name and password for a connection; how long it is good for is the gateway's to say where it is
+    /// not given.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn credential(&self, connection: &str, ttl: Option<Duration>) -> Result<CredentialView, ClientError> {
+        let body = CredentialRequest { connection: connection.to_owned(), ttl_seconds: ttl.map(|t| t.as_secs()) };
+        self.json(self.request(Method::POST, "credentials").json(&body)).await
     }
 
     async fn decide(&self, id: ApprovalId, what: &str, comment: &str) -> Result<ApprovalView, ClientError> {

@@ -7,7 +7,7 @@
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
 //! - An approval ends once. Its requester never decides it; one person gives one verdict.
 //! - Every route but `health` needs a token; what is not a person's business looks as if it were not there.
-//! - A certificate that was issued is in the audit log before anybody has it.
+//! - A certificate or credential that was issued is in the audit log before anybody has it.
 //! - Whatever an unknown peer sends is bounded in size and time.
 //!
 //! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]),
@@ -19,6 +19,7 @@
 //! are passed on as they are: who prints them to a terminal has to escape control characters.
 mod api;
 mod client;
+mod credentials;
 mod desk;
 mod problem;
 mod serve;
@@ -27,10 +28,11 @@ mod types;
 
 pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck};
 pub use client::{Client, ClientError};
+pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
 pub use serve::serve;
 pub use ssh::SshAccess;
 pub use types::{
-    ApprovalList, ApprovalView, Comment, LiveSession, ProblemDetails, RequirementView, SessionList, SshAccessView,
-    SshCertificate, VerdictView,
+    ApprovalList, ApprovalView, Comment, CredentialView, LiveSession, ProblemDetails, RequirementView, SessionList,
+    SshAccessView, SshCertificate, VerdictView,
 };

@@ -1,12 +1,12 @@
 //! Connections of the interface: accept, TLS, HTTP/1.1, each with a deadline.
 use crate::api::{ApiState, router};
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -24,6 +24,10 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 const DRAIN: Duration = Duration::from_secs(5);
 /// The longest request head.
 const MAX_HEAD: usize = 32 * 1024;
+
+/// Where a caller's connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves the interface until `shutdown` is true or its sender is gone, then drains for a few seconds.
 ///
@@ -52,8 +56,9 @@ pub async fn serve(
             next = next => next,
         };
         match accepted {
-            Ok((tcp, _)) => {
-                let (tls, app, shutdown) = (tls.clone(), app.clone(), shutdown.clone());
+            Ok((tcp, peer)) => {
+                let app = app.clone().layer(Extension(Peer(peer.ip())));
+                let (tls, shutdown) = (tls.clone(), shutdown.clone());
                 tasks.spawn(async move {
                     let _slot = slot;
                     connection(tcp, tls, app, shutdown).await;

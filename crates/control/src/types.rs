@@ -197,6 +197,47 @@ pub struct SshAccessView {
     pub user: Option<String>,
 }
 
+/// Asks for a short-lived credential.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CredentialRequest {
+    /// For which connection.
+    pub(crate) connection: String,
+    /// How long it should be good for, in seconds: never longer than the token.
+    #[serde(default)]
+    pub(crate) ttl_seconds: Option<u64>,
+}
+
+/// A short-lived user name and password for one connection.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialView {
+    /// The connection.
+    pub connection: String,
+    /// Its kind: `mysql`.
+    pub kind: String,
+    /// Its host; none where the gateway listens on every address: then it is that of the API.
+    pub host: Option<String>,
+    /// Its TCP port.
+    pub port: u16,
+    /// Its database, where it is pinned.
+    pub database: Option<String>,
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// Whom it stands for (`issuer/subject`).
+    pub principal: String,
+    /// Until when one may log in with it.
+    pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for CredentialView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connection, user, principal, expires, .. } = self;
+        write!(f, "CredentialView({user} of {principal} for {connection} until {})", expires.as_secs())
+    }
+}
+
 impl From<Requirement> for RequirementView {
     fn from(r: Requirement) -> Self {
         Self { policy: r.policy, reason: r.reason, groups: r.groups, quorum: r.quorum }

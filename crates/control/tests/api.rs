@@ -49,6 +49,7 @@ const TABLE: &[(&str, &str, [u16; 6])] = &[
     ("post", "/approvals/{id}/deny", [401, 401, 404, 200, 403, 404]),
     ("get", "/ssh/endpoints", [401, 401, 200, 200, 200, 200]),
     ("post", "/ssh/certificates", [401, 401, 415, 415, 415, 415]),
+    ("post", "/credentials", [401, 401, 415, 415, 415, 415]),
     ("get", "/sessions", [401, 401, 403, 403, 403, 200]),
     ("post", "/sessions/{id}/kill", [401, 401, 403, 403, 403, 204]),
 ];
@@ -406,4 +407,38 @@ async fn a_certificate_is_issued_to_who_asks_and_written_down_first() {
     web.office.audit.full.store(true, SeqCst);
     let refused = client.ssh_certificate("ssh-ed25519 AAAA", Duration::from_secs(60)).await.unwrap_err();
     assert!(matches!(refused, ClientError::Refused { status: 503, .. }), "no entry, no certificate: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_credential_is_issued_to_who_asks_and_written_down_first_without_its_password() {
+    let web = Web::new(None).await;
+    let client = web.client("approver");
+    let issued = client.credential("orders", Some(Duration::from_secs(60))).await.unwrap();
+    assert!(issued.principal.ends_with("/anna") && issued.password == "open sesame", "{issued:?}");
+    assert_eq!(issued.host.as_deref(), Some("127.0.0.1"), "where it was asked from");
+    assert!(!format!("{issued:?}").contains("sesame"));
+    let said = AuditKind::Administration {
+        by: issued.principal.clone(),
+        what: "issue credential dw_1 for connection orders".into(),
+    };
+    let kinds = web.office.audit.kinds();
+    assert!(kinds.contains(&said) && !format!("{kinds:?}").contains("sesame"));
+    for (connection, ttl, wanted, why) in [
+        ("orders", Some(0), 400, "ttl_seconds"),
+        ("orders", Some(3601), 400, "ttl_seconds"),
+        ("nosuch", None, 404, "no such connection"),
+        ("full", None, 503, "too many"),
+    ] {
+        let refused = client.credential(connection, ttl.map(Duration::from_secs)).await.unwrap_err();
+        assert!(
+            matches!(&refused, ClientError::Refused { status, detail } if *status == wanted && detail.contains(why)),
+            "{refused:?}"
+        );
+    }
+    let before = support::now();
+    let issued = client.credential("orders", None).await.unwrap();
+    assert!(issued.expires.since(before) <= Duration::from_secs(16 * 60), "{issued:?}");
+    web.office.audit.full.store(true, SeqCst);
+    let refused = client.credential("orders", None).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused { status: 503, .. }), "no entry, no credential: {refused:?}");
 }

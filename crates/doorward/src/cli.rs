@@ -41,7 +41,8 @@ pub(crate) enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// What a token says, and whether this gateway would accept it.
+    /// What a token says, and whether this gateway would accept it. With --for: a short-lived user name and password in
+    /// exchange for it, for drivers that cannot send a token.
     Token(TokenArgs),
     /// Print a kubeconfig for a cluster behind this gateway. No token is in it.
     Kubeconfig(KubeconfigArgs),
@@ -335,15 +336,46 @@ pub(crate) enum AuditCommand {
     },
 }
 
+/// How a token, or what is given for it, is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenOutput {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// With --for: the password alone; the user name goes to standard error.
+    Password,
+    /// With --for: variables for a shell (`eval "$(…)"`).
+    Env,
+    /// With --for: an option file for `--defaults-extra-file`.
+    MyCnf,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct TokenArgs {
-    /// The token; from standard input where it is not given.
+    /// The token; with --for that of --token-file or the environment, else from standard input where it is not given.
     pub(crate) token: Option<String>,
+    /// Get a short-lived user name and password for this connection from the running gateway.
+    #[arg(long = "for", value_name = "CONNECTION")]
+    pub(crate) connection: Option<String>,
+    /// With --for: how long one may log in with it: 5m, 1h. Never longer than the token; 15 minutes where it is not given.
+    #[arg(long, requires = "connection")]
+    pub(crate) ttl: Option<String>,
+    /// With --for: the API of the gateway.
+    #[arg(long, env = "DOORWARD_URL", default_value = "http://127.0.0.1:8443")]
+    pub(crate) url: String,
+    /// With --for: a file with your identity token.
+    #[arg(long, env = "DOORWARD_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// With --for: a certificate authority to trust for the API, in PEM.
+    #[arg(long, env = "DOORWARD_CA")]
+    pub(crate) ca: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) output: TokenOutput,
 }
 
 /// Where a caller's token comes from.

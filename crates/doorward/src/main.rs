@@ -3,6 +3,7 @@ mod approvals;
 mod audit;
 mod cli;
 mod config;
+mod credentials;
 mod dev;
 mod kube_token;
 mod kubeconfig;

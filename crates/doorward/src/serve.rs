@@ -2,6 +2,7 @@
 use crate::{
     BadConfiguration,
     config::{Backend, Config},
+    credentials::Lending,
     policy,
     ssh_access::Issuing,
 };
@@ -83,6 +84,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let running = Running { engine: Arc::new(engine), registry: Arc::new(Registry::new()), audit, config };
     let services = Services {
         identity: Arc::clone(&verifier) as _,
+        credentials: Arc::default(),
         pdp: Arc::clone(&running.engine) as _,
         audit: Arc::clone(&sink),
         recordings: Arc::clone(&recordings),
@@ -104,6 +106,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         audit: Arc::clone(&sink),
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
         ssh: Arc::clone(&issuing) as _,
+        credentials: Arc::new(running.lending(&services)?),
         operators: Arc::new(running.config.server.operators.iter().cloned().collect()),
     };
     let issuers = verifier;
@@ -170,6 +173,18 @@ impl Running {
             }
         }
         Issuing::new(&state.join("keys"), Arc::clone(&self.engine), connections)
+    }
+
+    /// Short-lived credentials, for the connections of kinds whose endpoints verify them.
+    fn lending(&self, services: &Services) -> Result<Lending> {
+        let mut connections = Vec::new();
+        for c in &self.config.connections {
+            if let Backend::MySql(connection, _) = self.config.backend(c)? {
+                connections.push(*connection);
+            }
+        }
+        let (credentials, engine) = (Arc::clone(&services.credentials), Arc::clone(&self.engine));
+        Ok(Lending { credentials, engine, connections })
     }
 
     async fn start_endpoints(

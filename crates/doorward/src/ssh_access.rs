@@ -3,7 +3,7 @@ use anyhow::{Context as _, Result};
 use doorward_control::{SshAccess, SshAccessView, SshCertificate};
 use doorward_enforce::{Circumstances, DecisionPoint as _, Subject};
 use doorward_gateway::ssh::{self, SshConnection, UserCa};
-use doorward_model::{Access, Action, Name, Principal, Resource, SessionId, Timestamp};
+use doorward_model::{Access, Action, ConnectionInfo, Name, Principal, Resource, SessionId, Timestamp};
 use doorward_policy::Engine;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -36,22 +36,21 @@ impl Issuing {
         let name = &c.info.name;
         shared.then(|| if c.user.is_some() { name.to_string() } else { format!("+{name}") })
     }
+}
 
-    /// Whether a policy lets them connect now, or as soon as somebody approves.
-    fn may_connect(&self, who: &Principal, connection: &SshConnection) -> bool {
-        let subject = Arc::new(Subject {
-            session: SessionId::from_uuid(Default::default()),
-            principal: who.clone(),
-            connection: (*connection.info).clone(),
-            client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            tls: true,
-        });
-        let access = Access::new(Action::Connect, Resource::Connection);
-        let command = Name::from("connect");
-        let circumstances =
-            Circumstances { now: now(), command: &command, statements: 1, approved: false, approvers: &[] };
-        self.engine.open(&subject).decide(&access, &circumstances).allowed
-    }
+/// Whether a policy lets them connect now, without anybody's approval.
+pub(crate) fn may_connect(engine: &Engine, who: &Principal, connection: &ConnectionInfo, from: IpAddr) -> bool {
+    let subject = Arc::new(Subject {
+        session: SessionId::from_uuid(Default::default()),
+        principal: who.clone(),
+        connection: connection.clone(),
+        client_ip: from,
+        tls: true,
+    });
+    let access = Access::new(Action::Connect, Resource::Connection);
+    let command = Name::from("connect");
+    let circumstances = Circumstances { now: now(), command: &command, statements: 1, approved: false, approvers: &[] };
+    engine.open(&subject).decide(&access, &circumstances).allowed
 }
 
 impl SshAccess for Issuing {
@@ -75,6 +74,7 @@ impl SshAccess for Issuing {
             host_keys: host_keys.clone(),
             user: self.user_at(c),
         };
-        Ok(self.connections.iter().filter(|c| self.may_connect(who, c)).map(view).collect())
+        let may = |c: &&SshConnection| may_connect(&self.engine, who, &c.info, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Ok(self.connections.iter().filter(may).map(view).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! `doorward ssh-cert`, `doorward ssh-config`: SSH with a key of one's own and a certificate of the gateway's.
 use crate::{
     approvals::client,
-    cli::{ApiArgs, Output, SshCertArgs, SshConfigArgs, SshKeyArgs},
+    cli::{Output, SshCertArgs, SshConfigArgs, SshKeyArgs},
     dev::duration,
     state,
 };
@@ -105,7 +105,7 @@ pub(crate) fn certificate(args: &SshCertArgs) -> Result<()> {
         anyhow::Ok((client.ssh_certificate(&public, ttl).await?, client.ssh_endpoints().await?))
     })?;
     put(&files.beside("-cert.pub"), &format!("{}\n", issued.certificate), 0o644)?;
-    put(&files.known_hosts(), &known_hosts(&endpoints, &api_host(&args.api)), 0o644)?;
+    put(&files.known_hosts(), &known_hosts(&endpoints, &api_host(&args.api.url)), 0o644)?;
     report(&files, &issued, args)
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn config(args: &SshConfigArgs) -> Result<()> {
         eprintln!("no policy lets you connect to anything over SSH");
     }
     let renew = renewal(args, &files)?;
-    let host = api_host(&args.api);
+    let host = api_host(&args.api.url);
     for endpoint in &endpoints {
         print!("{}", stanza(endpoint, &files, &host, &renew));
     }
@@ -194,8 +194,8 @@ fn known_hosts(endpoints: &[SshAccessView], api: &str) -> String {
 }
 
 /// The host of the API's address: also that of endpoints which listen on every address.
-fn api_host(api: &ApiArgs) -> String {
-    let rest = api.url.split_once("://").map_or(api.url.as_str(), |(_, rest)| rest);
+pub(crate) fn api_host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -208,10 +208,6 @@ fn api_host(api: &ApiArgs) -> String {
 mod tests {
     use super::*;
 
-    fn api(url: &str) -> ApiArgs {
-        ApiArgs { url: url.into(), token: None, token_file: None, ca: None, output: Output::Text }
-    }
-
     #[test]
     fn the_host_of_an_address_is_found() {
         for (url, host) in [
@@ -220,7 +216,7 @@ mod tests {
             ("https://[::1]:8443/x", "::1"),
             ("https://a@b:1", "b"),
         ] {
-            assert_eq!(api_host(&api(url)), host, "{url}");
+            assert_eq!(api_host(url), host, "{url}");
         }
     }
 

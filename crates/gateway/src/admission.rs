@@ -89,9 +89,19 @@ impl Admission {
         user: &str,
         checked: &Result<Principal, String>,
     ) -> Result<(), AuditUnavailable> {
+        self.note_identity_by(None, user, checked)
+    }
+
+    /// As [`Admission::note_identity`], by something else than a token.
+    pub(crate) fn note_identity_by(
+        &self,
+        by: Option<&str>,
+        user: &str,
+        checked: &Result<Principal, String>,
+    ) -> Result<(), AuditUnavailable> {
         let user: String = user.chars().take(256).collect();
         self.note(match checked {
-            Ok(principal) => AuditKind::Authenticated { principal: principal.clone(), user },
+            Ok(principal) => AuditKind::Authenticated { principal: principal.clone(), user, by: by.map(str::to_owned) },
             Err(reason) => AuditKind::AuthenticationFailed { user, reason: reason.clone() },
         })
     }

@@ -1,5 +1,5 @@
 //! What every session uses: the parts that the binary wires together.
-use crate::{AnalysisPool, Arrivals, Memory, Registry};
+use crate::{AnalysisPool, Arrivals, Credentials, Memory, Registry};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint, Parked};
 use doorward_identity::CallerKey;
@@ -32,6 +32,8 @@ pub trait Authenticate: Send + Sync + fmt::Debug {
 pub struct Services {
     /// Identity.
     pub identity: Arc<dyn Authenticate>,
+    /// Short-lived credentials.
+    pub credentials: Arc<Credentials>,
     /// Policy.
     pub pdp: Arc<dyn DecisionPoint>,
     /// The audit log.

@@ -74,6 +74,9 @@ pub enum AuditKind {
         principal: Principal,
         /// The user name the client gave.
         user: String,
+        /// How, where it was not by a token: `short-lived credential`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// The caller did not prove who they are. The client only ever hears the same message.
     AuthenticationFailed {

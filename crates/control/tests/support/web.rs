@@ -2,13 +2,13 @@
 #![allow(unreachable_pub, missing_docs, reason = "a part of one test")]
 use crate::support::{self, Office, person};
 use doorward_control::{
-    ApiState, Client, LiveSession, LiveSessions, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck,
-    serve,
+    ApiState, Client, CredentialAccess, CredentialView, LiveSession, LiveSessions, NoCredential, SshAccess,
+    SshAccessView, SshCertificate, TokenAnswer, TokenCheck, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{Principal, SessionId};
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -47,6 +47,32 @@ impl SshAccess for Words {
 
     fn endpoints(&self, _: &Principal) -> Result<Vec<SshAccessView>, String> {
         Ok(Vec::new())
+    }
+}
+
+impl CredentialAccess for Words {
+    fn issue(
+        &self,
+        connection: &str,
+        who: &Principal,
+        from: IpAddr,
+        longest: Duration,
+    ) -> Result<CredentialView, NoCredential> {
+        match connection {
+            "orders" => Ok(CredentialView {
+                connection: connection.into(),
+                kind: "mysql".into(),
+                host: Some(from.to_string()),
+                port: 3306,
+                database: None,
+                user: "dw_1".into(),
+                password: "open sesame".into(),
+                principal: who.id(),
+                expires: who.expires_at.min(support::now().after(longest)),
+            }),
+            "full" => Err(NoCredential::TooMany("too many".into())),
+            _ => Err(NoCredential::NoSuchConnection),
+        }
     }
 }
 
@@ -117,6 +143,7 @@ impl Web {
             audit,
             sessions: sessions.clone(),
             ssh: Arc::new(Words),
+            credentials: Arc::new(Words),
             operators: Arc::new(["ops".to_owned()].into()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

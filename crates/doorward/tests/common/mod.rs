@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 pub mod kubernetes;
 pub mod mysql;
+pub mod mysql_credentials;
 pub mod ssh;
 
 use doorward_testkit::{Gateway, Postgres, Process, ProcessSpec, free_port, wait_for_port};

@@ -10,6 +10,7 @@ use crate::{
     accept::Full,
     admission::{Admission, NotAdmitted, Registered, Start},
     connection::WhenHeld,
+    credentials::Claim,
     relay::Joined,
     services::now,
     snapshots,
@@ -85,8 +86,26 @@ impl From<upstream::UpstreamError> for Rejected {
     }
 }
 
+/// What a caller has shown.
+enum Shown {
+    Token(Secret<String>),
+    /// That it knows the password of a credential, of which it is still to be seen whose it is.
+    Credential(Claim),
+}
+
 /// A session that may begin, and what drives it.
 pub(super) type Begun = (MySql, Joined<Session>);
+
+/// The method that the greeting names. MySQL's clients take it at its word, and end at one that they lack or have not
+/// enabled: so none that hands a password over, but what callers of such a server have.
+fn first_method(theirs: &Greeting) -> &'static str {
+    match theirs.plugin.as_str() {
+        "mysql_native_password" => "mysql_native_password",
+        "caching_sha2_password" => "caching_sha2_password",
+        _ if theirs.capabilities.is_mariadb() => "mysql_native_password",
+        _ => "caching_sha2_password",
+    }
+}
 
 /// A client on its way in.
 struct Arrival {
@@ -143,8 +162,8 @@ impl Arrival {
         let mut login = ClientLogin::new(&greeting, clear_allowed);
         let first = self.client.read(LONGEST).await?;
         self.open()?;
-        let (user, database, token) = self.log_in(&mut login, &first).await?;
-        let principal = self.identify(&user, &token).await?;
+        let (user, database, shown) = self.log_in(&mut login, &first).await?;
+        let principal = self.identify(&user, shown).await?;
         let expires = principal.expires_at;
         let who = principal.id();
         let pinned = self.endpoint.connection.database.clone();
@@ -231,7 +250,7 @@ impl Arrival {
             connection: self.number,
             capabilities: offered,
             nonce,
-            plugin: "mysql_clear_password".into(),
+            plugin: first_method(theirs).into(),
             ..theirs.clone()
         };
         let mut out = Vec::new();
@@ -250,13 +269,13 @@ impl Arrival {
         Ok(self.admission.note_opened()?)
     }
 
-    /// The user that was named, the schema, and the token.
+    /// The user that was named, the schema, and what was shown.
     async fn log_in(
         &mut self,
         login: &mut ClientLogin,
         first: &[u8],
-    ) -> Result<(String, Option<Vec<u8>>, Secret<String>), Rejected> {
-        let (mut user, mut database) = (String::new(), None);
+    ) -> Result<(String, Option<Vec<u8>>, Shown), Rejected> {
+        let (mut user, mut database, mut claim) = (String::new(), None, None);
         let mut ask = login.handle(first)?;
         loop {
             ask = match ask {
@@ -269,26 +288,49 @@ impl Arrival {
                     user = String::from_utf8_lossy(&who.user).into_owned();
                     database = who.database;
                     self.zstd_level = who.zstd_level;
-                    login.answer(Expectation::Token)?
+                    let (credentials, name) =
+                        (&self.endpoint.services.credentials, &self.endpoint.connection.info.name);
+                    claim = credentials.claim(&user, name, now());
+                    let password = claim.as_ref().map(|c| Expectation::Password(c.password.clone()));
+                    login.answer(password.unwrap_or(Expectation::Token))?
                 }
                 LoginAsk::Send(payload) => {
                     self.client.write(&payload).await?;
                     login.handle(&self.secret().await?)?
                 }
-                LoginAsk::Token(token) => return Ok((user, database, token)),
-                LoginAsk::Refuse(rejection) => {
-                    return Err(Rejected { at_fault: "client", reason: rejection.message.clone(), rejection });
+                LoginAsk::Token(token) => return Ok((user, database, Shown::Token(token))),
+                LoginAsk::Proven(last) => {
+                    let none = || Rejected::new("gateway", 1045, "28000", "no credential was asked for");
+                    let claim = claim.ok_or_else(none)?;
+                    if let Some(payload) = last {
+                        self.client.write(&payload).await?;
+                    }
+                    return Ok((user, database, Shown::Credential(claim)));
                 }
-                LoginAsk::Proven(_) => return Err(Rejected::new("client", 1045, "28000", "no such credential")),
+                LoginAsk::Refuse(rejection) => return Err(self.refused(&user, claim, rejection).await),
             };
         }
+    }
+
+    /// Who has shown too little. Guessing gets slower.
+    async fn refused(&self, user: &str, claim: Option<Claim>, rejection: Rejection) -> Rejected {
+        let mut reason = rejection.message.clone();
+        if let Some(claim) = claim {
+            let why = claim.principal.err().unwrap_or("the credential's proof is wrong, or came without TLS");
+            reason = format!("authentication failed: {why}");
+            if let Err(e) = self.admission.note_identity(user, &Err(why.to_owned())) {
+                return e.into();
+            }
+            tokio::time::sleep(self.endpoint.services.arrivals.failed(self.admission.peer.ip(), Instant::now())).await;
+        }
+        Rejected { at_fault: "client", rejection, reason }
     }
 
     /// A packet that may hold a token: its content is not recorded.
     async fn secret(&mut self) -> Result<Vec<u8>, Rejected> {
         let packet = self.client.read(LONGEST).await?;
         if let Some(recording) = &self.recording {
-            recording.redacted(Direction::Client, now(), packet.len() as u64 + 4, "identity token");
+            recording.redacted(Direction::Client, now(), packet.len() as u64 + 4, "identity token or proof");
         }
         Ok(packet)
     }
@@ -304,10 +346,16 @@ impl Arrival {
         Ok(())
     }
 
-    async fn identify(&self, user: &str, token: &Secret<String>) -> Result<Principal, Rejected> {
+    async fn identify(&self, user: &str, shown: Shown) -> Result<Principal, Rejected> {
         let services = &self.endpoint.services;
-        let checked = services.identity.verify(token.expose(), now()).await.map_err(|e| e.reason);
-        self.admission.note_identity(user, &checked)?;
+        let (by, checked) = match shown {
+            Shown::Token(token) => (None, services.identity.verify(token.expose(), now()).await.map_err(|e| e.reason)),
+            Shown::Credential(claim) => {
+                let known = claim.principal.map(|principal| (*principal).clone());
+                (Some("short-lived credential"), known.map_err(str::to_owned))
+            }
+        };
+        self.admission.note_identity_by(by, user, &checked)?;
         match checked {
             Ok(principal) => {
                 if let Some(recording) = &self.recording {

@@ -266,11 +266,11 @@ impl UpstreamAuth {
     }
 }
 
-fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+pub(crate) fn sha1(parts: &[&[u8]]) -> [u8; 20] {
     hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts)
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash(&digest::SHA256, parts)
 }
 
@@ -286,7 +286,7 @@ fn hash<const N: usize>(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) 
     out
 }
 
-fn xor<const N: usize>(mut a: [u8; N], b: &[u8; N]) -> [u8; N] {
+pub(crate) fn xor<const N: usize>(mut a: [u8; N], b: &[u8; N]) -> [u8; N] {
     for (x, y) in a.iter_mut().zip(b) {
         *x ^= y;
     }

@@ -7,6 +7,7 @@
 //! | `startup.rs` | the handshake, from both sides |
 //! | `auth.rs` | the gateway's own log-in upstream |
 //! | `login.rs` | the caller's log-in at the gateway |
+//! | `password.rs` | what is kept of a short-lived password, and proofs of it |
 //! | `facts.rs` | command → facts |
 //! | `grammar.rs` | text → facts, by `doorward-sql`'s grammar |
 //! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
@@ -25,6 +26,7 @@ pub mod facts;
 pub mod grammar;
 pub mod login;
 mod mask;
+mod password;
 pub mod render;
 pub mod replay;
 pub mod session;
@@ -33,4 +35,5 @@ pub mod startup;
 pub use auth::UpstreamAuth;
 pub use capabilities::Capabilities;
 pub use login::ClientLogin;
+pub use password::KeptPassword;
 pub use session::{Answer, Event, Hold, Limits, Question, Session, SessionParts};

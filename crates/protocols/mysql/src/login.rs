@@ -4,13 +4,12 @@
 //! Drivers that can send neither prove a short-lived credential by `mysql_native_password` or `caching_sha2_password`.
 //! Who the caller is, is not decided here: the gateway looks at [`LoginAsk`] and answers.
 use crate::{
-    auth::{native_proof, sha2_proof},
     capabilities::Capabilities,
     codec::{WireError, string},
+    password::KeptPassword,
     render::Rejection,
     startup::{self, Greeting, Login, Nonce},
 };
-use aws_lc_rs::constant_time;
 use doorward_model::Secret;
 use doorward_wire::Reader;
 
@@ -42,8 +41,8 @@ pub enum LoginAsk {
 pub enum Expectation {
     /// By its token.
     Token,
-    /// By a short-lived credential that was issued for this user.
-    Password(Secret<String>),
+    /// By the short-lived credential that was issued for this user; [`KeptPassword::of_nobody`] where there is none.
+    Password(KeptPassword),
 }
 
 #[derive(Debug)]
@@ -51,7 +50,7 @@ enum State {
     Response,
     Asked(Login),
     AwaitToken { openid: bool },
-    AwaitProof { sha2: bool, password: Secret<String> },
+    AwaitProof { sha2: bool, password: KeptPassword },
     Over,
 }
 
@@ -163,9 +162,6 @@ impl ClientLogin {
         let State::Asked(login) = std::mem::replace(&mut self.state, State::Over) else {
             return Ok(LoginAsk::Refuse(denied("a log-in out of order")));
         };
-        if !self.agreed.has(Capabilities::PLUGIN_AUTH) && login.plugin.is_empty() {
-            return Ok(LoginAsk::Refuse(denied("this client knows no named log-in methods")));
-        }
         match expectation {
             Expectation::Token => self.want_token(&login),
             Expectation::Password(password) => Ok(self.want_proof(&login, password)),
@@ -173,6 +169,9 @@ impl ClientLogin {
     }
 
     fn want_token(&mut self, login: &Login) -> Result<LoginAsk, WireError> {
+        if !self.agreed.has(Capabilities::PLUGIN_AUTH) && login.plugin.is_empty() {
+            return Ok(LoginAsk::Refuse(denied("this client knows no named log-in methods")));
+        }
         if !self.encrypted && !self.clear_allowed {
             let how =
                 "the token is the password and goes through TLS only: connect with TLS (--ssl-mode=REQUIRED, --ssl)";
@@ -189,10 +188,21 @@ impl ClientLogin {
         Ok(LoginAsk::Send(out))
     }
 
-    fn want_proof(&mut self, login: &Login, password: Secret<String>) -> LoginAsk {
+    /// No proof gives the password away, but what the session shows afterwards would be in clear.
+    fn want_proof(&mut self, login: &Login, password: KeptPassword) -> LoginAsk {
+        if !self.encrypted && !self.clear_allowed {
+            return LoginAsk::Refuse(denied("connect with TLS (--ssl-mode=REQUIRED, --ssl)"));
+        }
         let sha2 = login.plugin == SHA2.as_bytes();
-        if (sha2 || login.plugin == NATIVE.as_bytes()) && !login.response.is_empty() {
+        // Clients of before named methods prove it natively, and can be asked for nothing else.
+        let is_old = !self.agreed.has(Capabilities::PLUGIN_AUTH) && login.plugin.is_empty();
+        if is_old || (sha2 || login.plugin == NATIVE.as_bytes()) && !login.response.is_empty() {
             return self.check(sha2, &password, &login.response);
+        }
+        // Who was told to send passwords as they are may know no other way.
+        if login.plugin == CLEAR.as_bytes() && login.response.len() > 1 {
+            let said = login.response.strip_suffix(b"\0").unwrap_or(&login.response);
+            return if password.is(said) { LoginAsk::Proven(None) } else { LoginAsk::Refuse(not_proven()) };
         }
         self.state = State::AwaitProof { sha2, password };
         let mut out = Vec::new();
@@ -201,20 +211,23 @@ impl ClientLogin {
         LoginAsk::Send(out)
     }
 
-    fn check(&self, sha2: bool, password: &Secret<String>, proof: &[u8]) -> LoginAsk {
-        let password = password.expose();
-        let is_proven = !password.is_empty()
-            && if sha2 {
-                constant_time::verify_slices_are_equal(proof, &sha2_proof(password, &self.nonce)).is_ok()
-            } else {
-                constant_time::verify_slices_are_equal(proof, &native_proof(password, &self.nonce)).is_ok()
-            };
+    fn check(&self, sha2: bool, password: &KeptPassword, proof: &[u8]) -> LoginAsk {
+        let is_proven = if sha2 {
+            password.is_proved_by_sha2(proof, &self.nonce)
+        } else {
+            password.is_proved_natively(proof, &self.nonce)
+        };
         if !is_proven {
-            return LoginAsk::Refuse(denied("the credential is wrong or has expired"));
+            return LoginAsk::Refuse(not_proven());
         }
         // `caching_sha2_password` hears that the fast way was enough.
         LoginAsk::Proven(sha2.then(|| vec![1, 3]))
     }
+}
+
+/// The same for a credential that is wrong, has expired, or never was.
+fn not_proven() -> Rejection {
+    denied("the credential is wrong, has expired or is for another connection: `doorward token --for` gives a new one")
 }
 
 /// `ER_ACCESS_DENIED_ERROR`.
@@ -243,7 +256,10 @@ fn token(payload: &[u8], openid: bool) -> Result<Secret<String>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::startup::{Response, put_response};
+    use crate::{
+        auth::{native_proof, sha2_proof},
+        startup::{Response, put_response},
+    };
     use proptest::prelude::*;
 
     const OFFERED: Capabilities = Capabilities::offered(Capabilities(0xffff_ffff), true, false);
@@ -325,28 +341,52 @@ mod tests {
         assert!(l.handle(&tls_request()).is_err());
     }
 
+    fn kept(password: &str) -> Expectation {
+        Expectation::Password(KeptPassword::of(&Secret::new(password.to_owned())))
+    }
+
     #[test]
     fn a_short_lived_credential_is_proved_by_the_clients_own_method() {
         let nonce = b"abcdefghijklmnopqrst";
-        let expect = |p: &str| Expectation::Password(Secret::new(p.to_owned()));
         for (plugin, proof, more) in [
             (NATIVE, native_proof("pw", nonce).to_vec(), None),
             (SHA2, sha2_proof("pw", nonce).to_vec(), Some(vec![1, 3])),
+            (CLEAR, b"pw\0".to_vec(), None),
         ] {
+            let mut l = login(true);
+            l.handle(&response(plugin, &proof)).unwrap();
+            assert!(matches!(l.answer(kept("pw")), Ok(LoginAsk::Proven(m)) if m == more));
+            for other in [kept("other"), Expectation::Password(KeptPassword::of_nobody())] {
+                let mut l = login(true);
+                l.handle(&response(plugin, &proof)).unwrap();
+                assert!(refused(&l.answer(other).unwrap()));
+            }
             let mut l = login(false);
             l.handle(&response(plugin, &proof)).unwrap();
-            assert!(matches!(l.answer(expect("pw")), Ok(LoginAsk::Proven(m)) if m == more));
-            let mut l = login(false);
-            l.handle(&response(plugin, &proof)).unwrap();
-            assert!(refused(&l.answer(expect("other")).unwrap()));
-            let mut l = login(false);
-            l.handle(&response(plugin, &proof)).unwrap();
-            assert!(refused(&l.answer(expect("")).unwrap()), "an empty credential is none");
+            assert!(refused(&l.answer(kept("pw")).unwrap()), "{plugin} without TLS");
         }
-        let mut l = login(false);
-        l.handle(&response("dialog", b"x")).unwrap();
-        assert!(matches!(l.answer(expect("pw")), Ok(LoginAsk::Send(_))));
-        assert!(matches!(l.handle(&native_proof("pw", nonce)), Ok(LoginAsk::Proven(None))));
+        for (plugin, response_sent) in [("dialog", &b"x"[..]), (CLEAR, b""), (NATIVE, b"")] {
+            let mut l = login(true);
+            l.handle(&response(plugin, response_sent)).unwrap();
+            let switched = l.answer(kept("pw")).unwrap();
+            assert!(matches!(switched, LoginAsk::Send(s) if s == b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"));
+            assert!(matches!(l.handle(&native_proof("pw", nonce)), Ok(LoginAsk::Proven(None))));
+            assert!(l.handle(&native_proof("pw", nonce)).is_err(), "once");
+        }
+    }
+
+    #[test]
+    fn a_client_of_before_named_methods_proves_it_natively() {
+        let capabilities = OFFERED.without(Capabilities::PLUGIN_AUTH);
+        let proof = native_proof("pw", b"abcdefghijklmnopqrst");
+        for (proof, is_good) in [(&proof[..], true), (b"", false)] {
+            let sent = Login { user: b"bot".to_vec(), response: proof.to_vec(), ..Login::default() };
+            let mut out = Vec::new();
+            put_response(&mut out, &Response { capabilities, most: 0, collation: 45, login: Some(sent) });
+            let mut l = login(true);
+            l.handle(&out).unwrap();
+            assert_eq!(matches!(l.answer(kept("pw")).unwrap(), LoginAsk::Proven(None)), is_good);
+        }
     }
 
     proptest! {
@@ -356,7 +396,7 @@ mod tests {
             for packet in packets {
                 match l.handle(&packet) {
                     Ok(LoginAsk::Who(_)) => {
-                        let expectation = if token { Expectation::Token } else { Expectation::Password(Secret::new("pw".into())) };
+                        let expectation = if token { Expectation::Token } else { kept("pw") };
                         prop_assert!(!matches!(l.answer(expectation), Ok(LoginAsk::Proven(_))));
                     }
                     other => prop_assert!(!matches!(other, Ok(LoginAsk::Proven(_)))),

@@ -1,0 +1,74 @@
+//! Short-lived credentials: a caller shows a token and gets a user name and a password for drivers that cannot send one.
+use crate::{
+    api::ApiState,
+    problem::Problem,
+    serve::Peer,
+    types::{CredentialRequest, CredentialView},
+};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+};
+use doorward_model::{AuditEvent, AuditKind, Principal};
+use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
+
+/// How long a credential is good for where nothing else is asked for; never longer than the token.
+const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
+/// The longest that may be asked for.
+const LONGEST_TTL: Duration = Duration::from_secs(60 * 60);
+
+/// Why there is no credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoCredential {
+    /// There is no such connection, it takes no such credentials, or the caller may not connect to it.
+    NoSuchConnection,
+    /// There is no room, in words.
+    TooMany(String),
+}
+
+/// Issues credentials.
+pub trait CredentialAccess: Send + Sync {
+    /// A credential for a principal who asks from an address, on one connection.
+    ///
+    /// # Errors
+    /// Where there is none for it.
+    fn issue(
+        &self,
+        connection: &str,
+        who: &Principal,
+        from: IpAddr,
+        longest: Duration,
+    ) -> Result<CredentialView, NoCredential>;
+}
+
+pub(crate) async fn issue(
+    State(state): State<ApiState>,
+    Extension(who): Extension<Arc<Principal>>,
+    Extension(Peer(from)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<CredentialView>), Problem> {
+    let request: CredentialRequest = crate::api::json_body(&headers, body)?;
+    let longest = request.ttl_seconds.map_or(DEFAULT_TTL, Duration::from_secs);
+    if longest.is_zero() || longest > LONGEST_TTL {
+        let most = LONGEST_TTL.as_secs();
+        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("ttl_seconds has to be from 1 to {most}")));
+    }
+    let issued = state.credentials.issue(&request.connection, &who, from, longest).map_err(|why| match why {
+        NoCredential::NoSuchConnection => {
+            Problem::not_found("connection that takes short-lived credentials and that you may connect to")
+        }
+        NoCredential::TooMany(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why),
+    })?;
+    let what = format!("issue credential {} for connection {}", issued.user, issued.connection);
+    let event = AuditEvent {
+        time: std::time::SystemTime::now().into(),
+        session: None,
+        kind: AuditKind::Administration { by: who.id(), what },
+    };
+    let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
+    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))?;
+    Ok((StatusCode::CREATED, Json(issued)))
+}

@@ -1,0 +1,47 @@
+//! What the API needs to know of short-lived credentials: for which connections there are some, and who may connect.
+use crate::ssh_access::may_connect;
+use doorward_control::{CredentialAccess, CredentialView, NoCredential};
+use doorward_gateway::{Connection, Credentials};
+use doorward_model::{Principal, Timestamp};
+use doorward_policy::Engine;
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Issues credentials for the connections that take them.
+pub(crate) struct Lending {
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) connections: Vec<Connection>,
+}
+
+impl CredentialAccess for Lending {
+    /// Whoever may not connect from there now is told what somebody hears who names no connection at all.
+    fn issue(
+        &self,
+        connection: &str,
+        who: &Principal,
+        from: IpAddr,
+        longest: Duration,
+    ) -> Result<CredentialView, NoCredential> {
+        let found = self.connections.iter().find(|c| c.info.name.as_str() == connection);
+        let c =
+            found.filter(|c| may_connect(&self.engine, who, &c.info, from)).ok_or(NoCredential::NoSuchConnection)?;
+        let now = Timestamp::from(SystemTime::now());
+        let issued = self.credentials.issue(who, &c.info.name, longest, now);
+        let issued = issued.map_err(|e| NoCredential::TooMany(e.to_string()))?;
+        Ok(CredentialView {
+            connection: c.info.name.to_string(),
+            kind: c.info.kind.clone(),
+            host: (!c.listen.ip().is_unspecified()).then(|| c.listen.ip().to_string()),
+            port: c.listen.port(),
+            database: c.database.clone(),
+            user: issued.user,
+            password: issued.password.expose().clone(),
+            principal: who.id(),
+            expires: issued.expires,
+        })
+    }
+}
