@@ -195,8 +195,9 @@ fn replay(reader: Reader, replayer: &mut dyn Replay, speed: f64) -> Result<()> {
             FrameBody::Bytes(Direction::Client, bytes) => replayer.feed(Side::Client, bytes),
             FrameBody::Bytes(Direction::Upstream, bytes) => replayer.feed(Side::Upstream, bytes),
             FrameBody::Redacted { len, why, .. } => {
-                replayer.skip(*len);
-                vec![format!("({len} bytes not recorded: {why})")]
+                let mut lines = vec![format!("({len} bytes not recorded: {why})")];
+                lines.extend(replayer.skip(*len));
+                lines
             }
             FrameBody::Gap { client, upstream } => {
                 replayer.gap();

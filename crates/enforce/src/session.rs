@@ -2,7 +2,7 @@
 use crate::{ApprovalRequest, ApprovalVerdict, Refusal, UpstreamQueue};
 use bytes::BytesMut;
 use doorward_model::{ApprovalId, AuditKind, Timestamp};
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::Range};
 
 /// What the driver has to do for a session. `Q`: what only this protocol asks.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub trait ProtocolSession: Send {
     /// What it comes to.
     type Answer: Debug + Send + 'static;
 
+    /// Which of the bytes that [`ProtocolSession::handle_client`] gets next are secrets and must not be recorded: in order.
+    fn secrets(&mut self, _bytes: &[u8]) -> Vec<Range<usize>> {
+        Vec::new()
+    }
     /// Bytes from the client.
     fn handle_client(&mut self, bytes: &[u8], now: Timestamp);
     /// Bytes from the upstream.

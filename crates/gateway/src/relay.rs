@@ -16,6 +16,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -109,6 +110,21 @@ pub(crate) async fn run<D: Driver>(driver: D, joined: Joined<D::Session>) {
     };
     let Finished(reason) = poll_fn(|cx| relay.poll(cx)).await;
     relay.close(reason).await;
+}
+
+/// Records what a client sent, but for its secrets.
+fn record_client(recording: &Recording, now: Timestamp, bytes: &[u8], secrets: &[Range<usize>]) {
+    let mut from = 0;
+    for secret in secrets {
+        if let Some(before) = bytes.get(from..secret.start).filter(|b| !b.is_empty()) {
+            recording.frame(Direction::Client, now, before);
+        }
+        recording.redacted(Direction::Client, now, secret.len() as u64, "identity token or proof");
+        from = secret.end;
+    }
+    if let Some(rest) = bytes.get(from..).filter(|b| !b.is_empty()) {
+        recording.frame(Direction::Client, now, rest);
+    }
 }
 
 impl<D: Driver> Relay<D> {
@@ -228,7 +244,7 @@ impl<D: Driver> Relay<D> {
             Poll::Ready(Ok(n)) if n > 0 => {
                 let bytes = scratch.get(..n).unwrap_or_default();
                 self.client_bytes += n as u64;
-                self.joined.recording.frame(Direction::Client, now, bytes);
+                record_client(&self.joined.recording, now, bytes, &self.joined.session.secrets(bytes));
                 self.joined.session.handle_client(bytes, now);
                 Ok(true)
             }

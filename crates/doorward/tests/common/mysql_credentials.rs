@@ -1,5 +1,6 @@
 //! A real MySQL or MariaDB behind a gateway with two connections to it, and a client that is nothing but packets.
 use super::{DOORWARD, Issuer, doorward};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use doorward_mysql::{
     Capabilities, UpstreamAuth,
     codec::put_message,
@@ -130,8 +131,19 @@ files = ["policy.cedar"]
         }
     }
 
-    /// That these bytes are in no file of the gateway's, nor in its log.
+    /// That these bytes are in no file of the gateway's, no recording of its sessions, which are over, nor in its log.
     pub fn assert_kept_nowhere(&self, secret: &str) {
+        // A session is over when its end is written down, and its recording is whole before that.
+        let count = |kind: &str| {
+            let (ok, text) = self.doorward("", &["audit", "list", "--output", "json", "--event", kind]);
+            assert!(ok, "{text}");
+            text.lines().count()
+        };
+        let end = Instant::now() + Duration::from_secs(10);
+        while count("session_ended") < count("session_opened") {
+            assert!(Instant::now() < end, "sessions go on");
+            std::thread::sleep(Duration::from_millis(100));
+        }
         let mut folders = vec![self.state()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
@@ -146,6 +158,31 @@ files = ["policy.cedar"]
             }
         }
         assert!(!self.gateway.log().contains(secret));
+        for recorded in self.recorded() {
+            let found = recorded.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!found, "{}", recorded.escape_ascii());
+        }
+    }
+
+    /// All that clients sent and saw, a session each; what is not recorded as `[length: why]`.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        let (ok, list) = self.doorward("", &["sessions", "list", "--output", "json"]);
+        assert!(ok, "{list}");
+        let recordings = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        recordings.map(|r| self.recording(r["session"].as_str().unwrap())).collect()
+    }
+
+    fn recording(&self, id: &str) -> Vec<u8> {
+        let (_, text) = self.doorward("", &["sessions", "export", id, "--format", "jsonl"]);
+        let mut out = Vec::new();
+        for frame in text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+            if let Some(bytes) = frame["bytes"].as_str() {
+                out.extend(STANDARD.decode(bytes).unwrap());
+            } else if let Some(why) = frame["redacted"].as_str() {
+                out.extend(format!("[{}: {why}]", frame["length"]).bytes());
+            }
+        }
+        out
     }
 }
 
@@ -199,10 +236,15 @@ impl Raw {
         self.read()
     }
 
+    /// The command for a text.
+    pub fn text(&self, sql: &str) -> Vec<u8> {
+        let head: &[u8] = if self.agreed.has(Capabilities::QUERY_ATTRIBUTES) { b"\x03\0\x01" } else { b"\x03" };
+        [head, sql.as_bytes()].concat()
+    }
+
     /// A text query that gives one value, and that value.
     pub fn value(&mut self, sql: &str) -> Result<String, String> {
-        let head: &[u8] = if self.agreed.has(Capabilities::QUERY_ATTRIBUTES) { b"\x03\0\x01" } else { b"\x03" };
-        let mut packets = vec![self.command(&[head, sql.as_bytes()].concat())];
+        let mut packets = vec![self.command(&self.text(sql))];
         if packets[0].first() == Some(&0xff) {
             return Err(String::from_utf8_lossy(&packets[0][9..]).into_owned());
         }
@@ -214,6 +256,26 @@ impl Raw {
         }
         let row = packets.get(packets.len().wrapping_sub(2)).unwrap();
         Ok(String::from_utf8_lossy(&row[1..]).into_owned())
+    }
+
+    /// `COM_CHANGE_USER`, with the password itself in it or nothing; the first answer.
+    pub fn change_user(&mut self, user: &str, method: &str, password: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(password.len()).unwrap();
+        let mut out = [b"\x11", user.as_bytes(), &[0, length], password, b"public\0\x2d\0", method.as_bytes()].concat();
+        // No attributes.
+        out.extend([0, 0]);
+        self.command(&out)
+    }
+
+    /// Answers a packet of the gateway; its next one.
+    pub fn answer(&mut self, payload: &[u8]) -> Vec<u8> {
+        self.write(payload);
+        self.read()
+    }
+
+    /// Whether the gateway has closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
     }
 
     /// The answer to the greeting, by `mysql_native_password`.

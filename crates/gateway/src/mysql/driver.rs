@@ -1,6 +1,11 @@
 //! What MySQL sessions ask of the gateway: texts read on threads with a big stack, fresh schemas, other sessions of the
 //! caller ended.
-use super::{Endpoint, upstream};
+use super::{
+    Endpoint,
+    identity::{self, Again, Caller, Next},
+    rejected::Rejected,
+    upstream,
+};
 use crate::{parked, relay::Driver, services::Services, snapshots};
 use doorward_enforce::Ticket;
 use doorward_mysql::{Answer, Question, Session, facts::Kill, grammar::Grammar, render::Rejection};
@@ -11,17 +16,21 @@ use tokio::sync::mpsc::UnboundedSender;
 /// One session's ends outside of it.
 pub(super) struct MySql {
     endpoint: Arc<Endpoint>,
+    caller: Arc<Caller>,
     /// The caller ([`doorward_model::Principal::id`]).
     who: String,
+    /// A log-in under way in which the client was asked something.
+    again: Mutex<Option<Again>>,
     reader: Arc<Mutex<Arc<Grammar>>>,
     /// The number by which the upstream knows the session.
     number: u32,
 }
 
 impl MySql {
-    pub(super) fn new(endpoint: &Arc<Endpoint>, who: String, reader: &Arc<Grammar>, number: u32) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, caller: Caller, reader: &Arc<Grammar>, number: u32) -> Self {
         let reader = Arc::new(Mutex::new(Arc::clone(reader)));
-        Self { endpoint: Arc::clone(endpoint), who, reader, number }
+        let (who, again) = (caller.principal.id(), Mutex::default());
+        Self { endpoint: Arc::clone(endpoint), caller: Arc::new(caller), who, again, reader, number }
     }
 
     fn refresh(&self, changed: bool, tell: UnboundedSender<Answer>) {
@@ -34,6 +43,27 @@ impl MySql {
             }
             let _gone = tell.send(Answer::Reader(fresh));
         });
+    }
+
+    /// The next step of a log-in in the middle of the session.
+    fn go_on(&self, next: Result<Next, Rejected>, tell: UnboundedSender<Answer>) {
+        match next {
+            Ok(Next::Ask(again, packet)) => {
+                *self.again.lock() = Some(again);
+                let _gone = tell.send(Answer::Say(packet, true));
+            }
+            Ok(Next::Look(introduction, last, shown)) => {
+                let (endpoint, caller) = (Arc::clone(&self.endpoint), Arc::clone(&self.caller));
+                tokio::spawn(async move {
+                    let outcome = identity::is_same(&endpoint, &caller, introduction, shown).await;
+                    if let (Ok(_), Some(packet)) = (&outcome, last) {
+                        let _gone = tell.send(Answer::Say(packet, false));
+                    }
+                    let _gone = tell.send(Answer::User(outcome.map_err(|rejected| rejected.rejection)));
+                });
+            }
+            Err(rejected) => drop(tell.send(Answer::User(Err(rejected.rejection)))),
+        }
     }
 
     /// Ends another session of the same caller on the same connection, or what it runs, once that is written down.
@@ -78,9 +108,11 @@ impl Driver for MySql {
             }
             Question::Schema { changed } => self.refresh(changed, tell),
             Question::Kill(kill, ticket) => self.kill(kill, ticket, tell),
-            // The token would come among the bytes of the session, which are recorded.
-            Question::ChangeUser(_) | Question::LoginPacket(_) => {
-                let _gone = tell.send(Answer::User(Err(Rejection::not_offered("COM_CHANGE_USER: connect anew"))));
+            Question::ChangeUser(login) => self.go_on(Again::begin(&self.endpoint, &self.caller, login), tell),
+            Question::LoginPacket(packet) => {
+                let again = self.again.lock().take();
+                let unasked = || Rejected::new("client", 1043, "08S01", "a log-in that did not begin");
+                self.go_on(again.ok_or_else(unasked).and_then(|again| again.handle(&packet)), tell);
             }
         }
         Ok(())

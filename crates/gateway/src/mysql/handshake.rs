@@ -3,34 +3,30 @@
 use super::{
     Compressed, Endpoint,
     driver::MySql,
+    identity::{self, Caller, Introduction, Shown},
     packets::Packets,
+    rejected::Rejected,
     upstream::{self, Connected},
 };
 use crate::{
     accept::Full,
     admission::{Admission, NotAdmitted, Registered, Start},
     connection::WhenHeld,
-    credentials::Claim,
     relay::Joined,
     services::now,
     snapshots,
     stream::Stream,
 };
-use doorward_enforce::{AuditUnavailable, Refusal};
-use doorward_model::{Access, Action, AuditKind, Facts, Principal, Resource, Secret};
+use doorward_model::{Access, Action, AuditKind, Facts, Resource};
 use doorward_mysql::{
     Capabilities, ClientLogin, Hold, Session, SessionParts,
-    codec::{WireError, compressed::Algorithm},
-    login::{Expectation, LoginAsk},
+    codec::compressed::Algorithm,
+    login::LoginAsk,
     render::{self, Rejection},
-    startup::{self, Greeting, Nonce},
+    startup::{self, Greeting},
 };
 use doorward_record::{Direction, Recording};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 /// How long a client may take from its first byte to the end of log-in.
@@ -39,59 +35,6 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The longest packet of a log-in, in bytes: a token with room for what is around it.
 const LONGEST: usize = 96 * 1024;
-
-/// Why a log-in ended without a session. Each is told to the client and written down.
-#[derive(Debug)]
-struct Rejected {
-    at_fault: &'static str,
-    rejection: Rejection,
-    /// What the audit log keeps.
-    reason: String,
-}
-
-impl Rejected {
-    fn new(at_fault: &'static str, code: u16, sqlstate: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { at_fault, reason: message.clone(), rejection: Rejection::new(code, sqlstate, message) }
-    }
-}
-
-impl From<io::Error> for Rejected {
-    fn from(e: io::Error) -> Self {
-        Self::new("client", 1158, "08S01", format!("the log-in broke off: {e}"))
-    }
-}
-
-impl From<WireError> for Rejected {
-    fn from(e: WireError) -> Self {
-        Self::new("client", 1043, "08S01", format!("Bad handshake: {e}"))
-    }
-}
-
-impl From<AuditUnavailable> for Rejected {
-    fn from(e: AuditUnavailable) -> Self {
-        Self::new("gateway", 1105, "HY000", format!("refused: {e}"))
-    }
-}
-
-impl From<&Refusal> for Rejected {
-    fn from(refusal: &Refusal) -> Self {
-        Self { at_fault: "policy", rejection: Rejection::from(refusal), reason: refusal.message.clone() }
-    }
-}
-
-impl From<upstream::UpstreamError> for Rejected {
-    fn from(e: upstream::UpstreamError) -> Self {
-        Self { reason: e.to_string(), ..Self::new("upstream", 2003, "HY000", e.for_the_caller()) }
-    }
-}
-
-/// What a caller has shown.
-enum Shown {
-    Token(Secret<String>),
-    /// That it knows the password of a credential, of which it is still to be seen whose it is.
-    Credential(Claim),
-}
 
 /// A session that may begin, and what drives it.
 pub(super) type Begun = (MySql, Joined<Session>);
@@ -162,19 +105,14 @@ impl Arrival {
         let mut login = ClientLogin::new(&greeting, clear_allowed);
         let first = self.client.read(LONGEST).await?;
         self.open()?;
-        let (user, database, shown) = self.log_in(&mut login, &first).await?;
-        let principal = self.identify(&user, shown).await?;
+        let (Introduction { user, database, .. }, shown) = self.log_in(&mut login, &first).await?;
+        let principal = identity::identify(&self.endpoint, &self.admission, &user, shown, None).await?;
+        if let Some(recording) = &self.recording {
+            recording.meta(now(), &serde_json::json!({ "principal": principal.id() }));
+        }
         let expires = principal.expires_at;
         let who = principal.id();
-        let pinned = self.endpoint.connection.database.clone();
-        let named = database.as_ref().map(|d| String::from_utf8_lossy(d).into_owned());
-        if let (Some(pinned), Some(named)) = (&pinned, &named)
-            && pinned != named
-        {
-            let message = format!("database '{named}' is not offered here: this endpoint leads to '{pinned}'");
-            return Err(Rejected::new("client", 1044, "42000", message));
-        }
-        let database = pinned.or(named).filter(|d| !d.is_empty());
+        let database = identity::schema(&self.endpoint.connection, database.as_deref())?;
         let tls = self.client.stream.is_tls();
         let mut enforcer = self.admission.enforcer(principal.clone(), database.as_deref(), tls);
         self.decide(&mut enforcer, &user).await?;
@@ -208,7 +146,14 @@ impl Arrival {
             hold,
             limits: doorward_mysql::Limits::default(),
         });
-        let driver = MySql::new(&self.endpoint, who, &snapshot.reader, theirs.connection);
+        let caller = Caller {
+            admission: self.admission.clone(),
+            principal,
+            agreed: login.agreed(),
+            is_encrypted: tls,
+            clear_allowed,
+        };
+        let driver = MySql::new(&self.endpoint, caller, &snapshot.reader, theirs.connection);
         let joined = Joined {
             id: self.admission.id,
             client: self.joined_stream(login.agreed()),
@@ -238,9 +183,6 @@ impl Arrival {
 
     /// Greets the client with the upstream's version, and with what both will speak.
     async fn greet(&mut self, theirs: &Greeting) -> Result<Greeting, Rejected> {
-        let mut nonce: Nonce = rand::random();
-        // A byte zero would end it early for some clients.
-        nonce.iter_mut().for_each(|byte| *byte = *byte % 94 + 33);
         let mut offered = Capabilities::offered(theirs.capabilities, self.endpoint.tls.is_some(), true);
         if offered.is_mariadb() {
             // Its clients know no zstd.
@@ -249,7 +191,7 @@ impl Arrival {
         let greeting = Greeting {
             connection: self.number,
             capabilities: offered,
-            nonce,
+            nonce: super::fresh_nonce(),
             plugin: first_method(theirs).into(),
             ..theirs.clone()
         };
@@ -269,13 +211,9 @@ impl Arrival {
         Ok(self.admission.note_opened()?)
     }
 
-    /// The user that was named, the schema, and what was shown.
-    async fn log_in(
-        &mut self,
-        login: &mut ClientLogin,
-        first: &[u8],
-    ) -> Result<(String, Option<Vec<u8>>, Shown), Rejected> {
-        let (mut user, mut database, mut claim) = (String::new(), None, None);
+    /// Who it says it is, and what it has shown.
+    async fn log_in(&mut self, login: &mut ClientLogin, first: &[u8]) -> Result<(Introduction, Shown), Rejected> {
+        let mut introduction = Introduction::default();
         let mut ask = login.handle(first)?;
         loop {
             ask = match ask {
@@ -285,45 +223,29 @@ impl Arrival {
                     login.handle(&self.secret().await?)?
                 }
                 LoginAsk::Who(who) => {
-                    user = String::from_utf8_lossy(&who.user).into_owned();
-                    database = who.database;
                     self.zstd_level = who.zstd_level;
-                    let (credentials, name) =
-                        (&self.endpoint.services.credentials, &self.endpoint.connection.info.name);
-                    claim = credentials.claim(&user, name, now());
-                    let password = claim.as_ref().map(|c| Expectation::Password(c.password.clone()));
-                    login.answer(password.unwrap_or(Expectation::Token))?
+                    let (named, expectation) = Introduction::of(&self.endpoint, who);
+                    introduction = named;
+                    login.answer(expectation)?
                 }
                 LoginAsk::Send(payload) => {
                     self.client.write(&payload).await?;
                     login.handle(&self.secret().await?)?
                 }
-                LoginAsk::Token(token) => return Ok((user, database, Shown::Token(token))),
+                LoginAsk::Token(token) => return Ok((introduction, Shown::Token(token))),
                 LoginAsk::Proven(last) => {
-                    let none = || Rejected::new("gateway", 1045, "28000", "no credential was asked for");
-                    let claim = claim.ok_or_else(none)?;
                     if let Some(payload) = last {
                         self.client.write(&payload).await?;
                     }
-                    return Ok((user, database, Shown::Credential(claim)));
+                    let shown = introduction.proven();
+                    return Ok((introduction, shown));
                 }
-                LoginAsk::Refuse(rejection) => return Err(self.refused(&user, claim, rejection).await),
+                LoginAsk::Refuse(rejection) => {
+                    let shown = introduction.refused(rejection);
+                    return Ok((introduction, shown));
+                }
             };
         }
-    }
-
-    /// Who has shown too little. Guessing gets slower.
-    async fn refused(&self, user: &str, claim: Option<Claim>, rejection: Rejection) -> Rejected {
-        let mut reason = rejection.message.clone();
-        if let Some(claim) = claim {
-            let why = claim.principal.err().unwrap_or("the credential's proof is wrong, or came without TLS");
-            reason = format!("authentication failed: {why}");
-            if let Err(e) = self.admission.note_identity(user, &Err(why.to_owned())) {
-                return e.into();
-            }
-            tokio::time::sleep(self.endpoint.services.arrivals.failed(self.admission.peer.ip(), Instant::now())).await;
-        }
-        Rejected { at_fault: "client", rejection, reason }
     }
 
     /// A packet that may hold a token: its content is not recorded.
@@ -344,35 +266,6 @@ impl Arrival {
         let tls = tokio_rustls::TlsAcceptor::from(config).accept(socket).await;
         self.client.stream = Stream::ServerTls(Box::new(tls?));
         Ok(())
-    }
-
-    async fn identify(&self, user: &str, shown: Shown) -> Result<Principal, Rejected> {
-        let services = &self.endpoint.services;
-        let (by, checked) = match shown {
-            Shown::Token(token) => (None, services.identity.verify(token.expose(), now()).await.map_err(|e| e.reason)),
-            Shown::Credential(claim) => {
-                let known = claim.principal.map(|principal| (*principal).clone());
-                (Some("short-lived credential"), known.map_err(str::to_owned))
-            }
-        };
-        self.admission.note_identity_by(by, user, &checked)?;
-        match checked {
-            Ok(principal) => {
-                if let Some(recording) = &self.recording {
-                    recording.meta(now(), &serde_json::json!({ "principal": principal.id() }));
-                }
-                Ok(principal)
-            }
-            Err(reason) => {
-                tokio::time::sleep(services.arrivals.failed(self.admission.peer.ip(), Instant::now())).await;
-                // Unknown, expired and forged tokens look the same from outside.
-                let message = format!(
-                    "Access denied for user '{user}': the password must be a valid identity token for this gateway"
-                );
-                let reason = format!("authentication failed: {reason}");
-                Err(Rejected { reason, ..Rejected::new("client", 1045, "28000", message) })
-            }
-        }
     }
 
     async fn decide(&self, enforcer: &mut doorward_enforce::Enforcer, user: &str) -> Result<(), Rejected> {

@@ -3,7 +3,9 @@ mod catalogue;
 mod compressed;
 mod driver;
 mod handshake;
+mod identity;
 mod packets;
+mod rejected;
 mod upstream;
 
 pub(crate) use compressed::Compressed;
@@ -16,6 +18,7 @@ use crate::{
     stream::Stream,
     tls::TlsError,
 };
+use doorward_mysql::startup::Nonce;
 use doorward_sql::mysql::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
@@ -23,6 +26,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
+
+/// A scramble that nobody has seen.
+fn fresh_nonce() -> Nonce {
+    let mut nonce: Nonce = rand::random();
+    // A byte zero would end it early for some clients.
+    nonce.iter_mut().for_each(|byte| *byte = *byte % 94 + 33);
+    nonce
+}
 
 /// One connection's endpoint.
 #[derive(Debug)]

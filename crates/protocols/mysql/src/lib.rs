@@ -7,6 +7,7 @@
 //! | `startup.rs` | the handshake, from both sides |
 //! | `auth.rs` | the gateway's own log-in upstream |
 //! | `login.rs` | the caller's log-in at the gateway |
+//! | `secrets.rs` | what of a client's bytes is not to be recorded |
 //! | `password.rs` | what is kept of a short-lived password, and proofs of it |
 //! | `facts.rs` | command → facts |
 //! | `grammar.rs` | text → facts, by `doorward-sql`'s grammar |
@@ -29,6 +30,7 @@ mod mask;
 mod password;
 pub mod render;
 pub mod replay;
+mod secrets;
 pub mod session;
 pub mod startup;
 

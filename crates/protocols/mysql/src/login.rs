@@ -86,14 +86,18 @@ impl ClientLogin {
         }
     }
 
-    /// A log-in of `COM_CHANGE_USER`: in the middle of a session.
+    /// A log-in of `COM_CHANGE_USER`: in the middle of a session, with a fresh nonce.
     pub fn again(
         agreed: Capabilities,
         nonce: Nonce,
         encrypted: bool,
         clear_allowed: bool,
-        login: Login,
+        mut login: Login,
     ) -> (Self, LoginAsk) {
+        // A proof that comes along is for the scramble of the greeting, which was used: it is asked for again.
+        if login.plugin != CLEAR.as_bytes() && login.plugin != OPENID.as_bytes() {
+            login.response.clear();
+        }
         let state = State::Asked(login.clone());
         let new = Self {
             offered: agreed,

@@ -202,7 +202,8 @@ impl Replayer {
                 self.owe(Owed::FieldList);
             }
             Command::ChangeUser(change) => {
-                said(format!("(change of user to {})", printable_bytes(change.user, false)));
+                let user = printable_bytes(change.user, false);
+                said(if user.is_empty() { "(change of user)".into() } else { format!("(change of user to {user})") });
                 self.owe(Owed::Login);
             }
             Command::ProcessInfo => {
@@ -276,7 +277,14 @@ impl Replay for Replayer {
         }
     }
 
-    fn skip(&mut self, _bytes: u64) {}
+    /// Of a log-in within the session the heads of packets are there, and which command it is: what is missing is none of
+    /// anybody's business. What is missing of the log-in before it is whole packets.
+    fn skip(&mut self, bytes: u64) -> Vec<String> {
+        if self.client.buffer.is_empty() {
+            return Vec::new();
+        }
+        self.feed(Side::Client, &vec![0; usize::try_from(bytes).unwrap_or(LONGEST).min(LONGEST)])
+    }
 
     fn gap(&mut self) {
         self.client = Stream::default();

@@ -24,6 +24,7 @@ use crate::{
     grammar::Grammar,
     mask::RowMasker,
     render::{self, Rejection},
+    secrets::ClientSecrets,
     startup::Login,
 };
 use ahash::{AHashMap, AHashSet};
@@ -33,12 +34,13 @@ use doorward_enforce::{
     ApprovalVerdict, Enforcer, GatewayMessage, Held, Parked, ProtocolSession, Refusal, SessionEnd, SessionEvent,
     StreamPermit, Ticket, UpstreamQueue, Waiting as ParkedWaiting,
 };
-use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
+use doorward_model::{ApprovalId, AuditKind, Name, Secret, Timestamp};
 use doorward_sql::Analysis;
 use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, Running};
 use sha2::Sha256;
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::Arc,
 };
 
@@ -87,7 +89,7 @@ pub enum Question {
     /// The client logs in anew: who is it? Packets of the exchange are [`Answer::Say`] and [`Question::LoginPacket`].
     ChangeUser(Login),
     /// A packet of the client meanwhile.
-    LoginPacket(Vec<u8>),
+    LoginPacket(Secret<Vec<u8>>),
 }
 
 /// What it comes to.
@@ -99,8 +101,8 @@ pub enum Answer {
     Reader(Result<Arc<Grammar>, String>),
     /// Whether another session was ended.
     Killed(Result<(), Rejection>),
-    /// A packet of the log-in for the client.
-    Say(Vec<u8>),
+    /// A packet of the log-in for the client; whether it answers.
+    Say(Vec<u8>, bool),
     /// Whether the client is who it was, with the schema that it wants.
     User(Result<Option<Vec<u8>>, Rejection>),
 }
@@ -200,7 +202,10 @@ enum Pause {
     Schema,
     Approval(Box<Held>, Box<requests::Ask>),
     Killing(Box<Running>),
-    Login,
+    /// Who the client is now; `asked`: it was asked something, and its answer has not come.
+    Login {
+        asked: bool,
+    },
 }
 
 /// What a session is made of.
@@ -261,6 +266,7 @@ pub struct Session {
     database: Option<Vec<u8>>,
     beginning: bool,
     client_in: BytesMut,
+    secrets: ClientSecrets,
     upstream_in: BytesMut,
     to_client: BytesMut,
     to_upstream: UpstreamQueue,
@@ -304,6 +310,7 @@ impl Session {
             database: parts.database,
             beginning: true,
             client_in: BytesMut::new(),
+            secrets: ClientSecrets::default(),
             upstream_in: BytesMut::new(),
             to_client: BytesMut::new(),
             to_upstream: UpstreamQueue::new(),
@@ -348,7 +355,7 @@ impl Session {
 
     /// The client of [`Question::ChangeUser`] is the caller of this session, or is turned away and the session ends.
     fn changed_user(&mut self, outcome: Result<Option<Vec<u8>>, Rejection>, now: Timestamp) {
-        if !matches!(self.pause, Pause::Login) {
+        if !matches!(self.pause, Pause::Login { .. }) {
             return;
         }
         self.pause = Pause::None;
@@ -356,7 +363,6 @@ impl Session {
             Ok(database) => {
                 self.database = database.filter(|d| !d.is_empty());
                 self.beginning = true;
-                self.late = Some(self.own_ok());
                 self.own(Own::Reset, b"\x1f");
             }
             Err(rejection) => {
@@ -457,6 +463,10 @@ impl ProtocolSession for Session {
     type Question = Question;
     type Answer = Answer;
 
+    fn secrets(&mut self, bytes: &[u8]) -> Vec<Range<usize>> {
+        self.secrets.find(bytes)
+    }
+
     fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {
         self.client_in.extend_from_slice(bytes);
         self.pump(now);
@@ -488,7 +498,7 @@ impl ProtocolSession for Session {
             | Pause::Schema
             | Pause::Approval(..)
             | Pause::Killing(_)
-            | Pause::Login) => {
+            | Pause::Login { .. }) => {
                 self.pause = other;
             }
         }
@@ -523,7 +533,12 @@ impl ProtocolSession for Session {
                 }
             }
             Answer::Killed(outcome) => self.killed(outcome, now),
-            Answer::Say(packet) => self.say(&packet),
+            Answer::Say(packet, asks) => {
+                if let Pause::Login { asked } = &mut self.pause {
+                    *asked = asks;
+                    self.say(&packet);
+                }
+            }
             Answer::User(outcome) => self.changed_user(outcome, now),
         }
         self.pump(now);
@@ -582,7 +597,7 @@ impl ProtocolSession for Session {
 
     fn wants_client(&self) -> bool {
         let waits = self.schema_due
-            || !matches!(self.pause, Pause::None | Pause::Login)
+            || !matches!(self.pause, Pause::None | Pause::Login { asked: true })
             || !matches!(self.awaiting, Awaiting::Idle | Awaiting::File(_));
         !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
     }

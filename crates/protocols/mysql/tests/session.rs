@@ -3,7 +3,7 @@
 mod support;
 
 use doorward_enforce::{ApprovalVerdict, Approver, Parked, ProtocolSession as _, SessionEnd as End, Ticket};
-use doorward_mysql::{Capabilities, Event, Hold, Question, Session, codec};
+use doorward_mysql::{Answer, Capabilities, Event, Hold, Question, Session, codec};
 use proptest::prelude::*;
 use std::sync::Arc;
 use support::{Head, NOW, happened, session};
@@ -124,6 +124,34 @@ fn in_retry_mode_the_identical_statement_passes_once() {
     s.handle_upstream(&packet(1, OK), NOW);
     query(&mut s, "DELETE FROM t");
     assert!(upstream_bytes(&mut s).is_empty(), "once");
+}
+
+#[test]
+fn nothing_is_read_while_it_is_found_out_who_logs_in_anew() {
+    let change = packet(0, b"\x11bot\0\0orders\0\x2d\0mysql_native_password\0");
+    let mut s = begun(Hold::Wait);
+    upstream_bytes(&mut s);
+    s.handle_client(&[&change[..], &packet(0, b"\x03SELECT 1")].concat(), NOW);
+    assert!(matches!(s.poll_event(), Some(Event::Ask(Question::ChangeUser(login))) if login.user == b"bot"));
+    assert!(s.poll_event().is_none() && upstream_bytes(&mut s).is_empty(), "what is sent ahead waits");
+    s.handle_answer(Answer::User(Ok(None)), NOW);
+    assert_eq!(upstream_bytes(&mut s), packet(0, b"\x1f"), "the upstream is reset first");
+    s.handle_upstream(&packet(1, OK), NOW);
+    assert!(s.to_client().is_empty(), "let in when all is as after log-in");
+
+    for (answer, is_read) in [(packet(2, b"proof"), true), (packet(0, b"\x03SELECT 1"), false)] {
+        let mut s = begun(Hold::Wait);
+        s.handle_client(&change, NOW);
+        assert!(matches!(s.poll_event(), Some(Event::Ask(Question::ChangeUser(_)))));
+        s.handle_answer(Answer::Say(b"\xfemysql_native_password\0".to_vec(), true), NOW);
+        s.handle_client(&[answer, packet(4, b"more")].concat(), NOW);
+        match s.poll_event() {
+            Some(Event::Ask(Question::LoginPacket(packet))) => assert!(is_read && packet.expose() == b"proof"),
+            Some(Event::End(End::Fault { at_fault: "client", .. })) => assert!(!is_read),
+            other => panic!("{other:?}"),
+        }
+        assert!(s.poll_event().is_none(), "one at a time");
+    }
 }
 
 #[test]

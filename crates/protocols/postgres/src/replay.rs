@@ -324,7 +324,9 @@ impl Replayer {
 }
 
 impl Replay for Replayer {
-    fn skip(&mut self, _bytes: u64) {}
+    fn skip(&mut self, _bytes: u64) -> Vec<String> {
+        Vec::new()
+    }
 
     fn gap(&mut self) {
         self.client = Stream::default();

@@ -23,8 +23,8 @@ pub struct Options {
 pub trait Replay: Debug {
     /// Takes recorded bytes, and gives what can be shown of them.
     fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String>;
-    /// Bytes of the client were left out of the recording: always whole messages of log-in.
-    fn skip(&mut self, bytes: u64);
+    /// Bytes of the client were left out of the recording: messages of a log-in, or what is behind their heads.
+    fn skip(&mut self, bytes: u64) -> Vec<String>;
     /// Bytes are missing: what was half read is dropped, and the next bytes are taken to begin a message.
     fn gap(&mut self);
     /// The recording says what both sides had agreed to speak.

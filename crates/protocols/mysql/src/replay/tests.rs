@@ -69,3 +69,21 @@ proptest! {
         }
     }
 }
+
+/// What is left out of a log-in within a session leaves the rest where it was.
+#[test]
+fn a_log_in_that_is_not_recorded_is_named_and_followed() {
+    let mut replayer = Replayer::new(Options { rows: 1 });
+    replayer.agreed((1_u64 << 9) | (1 << 15) | (1 << 19) | 1);
+    let mut said = Vec::new();
+    replayer.skip(300);
+    said.extend(replayer.feed(Side::Client, b"\x28\0\0\0\x11"));
+    said.extend(replayer.skip(39));
+    said.extend(replayer.feed(Side::Upstream, b"\x16\0\0\x01\xfemysql_clear_password\0"));
+    said.extend(replayer.feed(Side::Client, b"\x2c\x01\0\x02"));
+    said.extend(replayer.skip(300));
+    said.extend(replayer.feed(Side::Upstream, b"\x07\0\0\x03\0\0\0\x02\0\0\0"));
+    said.extend(replayer.feed(Side::Client, b"\x09\0\0\0\x03SELECT 1"));
+    let at = |line: &str| said.iter().position(|s| s.contains(line)).unwrap_or_else(|| panic!("{line} in {said:?}"));
+    assert!(at("> (change of user)") < at("> SELECT 1"), "{said:?}");
+}

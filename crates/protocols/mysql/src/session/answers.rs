@@ -219,7 +219,12 @@ impl Session {
         let failed = payload.first() == Some(&0xff);
         match own {
             Own::Reset if failed => return Err("the session could not be reset".into()),
-            Own::Reset => self.begin(),
+            Own::Reset => {
+                let packet = upstream::ok(payload, self.upstream).map_err(words)?;
+                self.note_state(&packet)?;
+                self.late = Some(self.own_ok());
+                self.begin();
+            }
             Own::Forget => {}
             Own::Track if failed || !self.upstream.has(Capabilities::SESSION_TRACK) => {
                 return Err("it cannot report changes of sql_mode, character set and schema".into());

@@ -11,7 +11,7 @@ use crate::{
     startup::Login,
 };
 use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, SessionEnd};
-use doorward_model::{Facts, Timestamp};
+use doorward_model::{Facts, Secret, Timestamp};
 use doorward_sql::Analysis;
 use doorward_sql_session::{
     Look, Meaning, Part, Running,
@@ -69,6 +69,8 @@ pub(super) struct Runs {
     types: Vec<u16>,
 }
 
+/// The longest packet of a log-in, in bytes: a token with room for what is around it.
+const LONGEST_LOGIN: usize = 96 * 1024;
 /// MariaDB's word for the last statement prepared.
 const LAST_PREPARED: u32 = u32::MAX;
 
@@ -88,7 +90,9 @@ impl Session {
                 }
                 continue;
             }
-            let message = match codec::message(&self.client_in, self.limits.message) {
+            let logs_in = matches!(self.pause, Pause::Login { .. });
+            let longest = if logs_in { LONGEST_LOGIN } else { self.limits.message };
+            let message = match codec::message(&self.client_in, longest) {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
                 Err(e) => return self.client_misbehaved(&e.to_string(), now),
@@ -96,9 +100,14 @@ impl Session {
             let (wire, first, next) = (message.wire, message.sequence, message.next_sequence());
             let frame = self.client_in.split_to(wire);
             let Ok(Some(message)) = codec::message(&frame, self.limits.message) else { return };
-            if matches!(self.pause, Pause::Login) {
+            if logs_in {
+                if first != self.sequence {
+                    return self.client_misbehaved("packets of a log-in out of order", now);
+                }
                 self.sequence = next;
-                self.events.push_back(Event::Ask(Question::LoginPacket(message.payload.into_owned())));
+                self.pause = Pause::Login { asked: false };
+                let packet = Secret::new(message.payload.into_owned());
+                self.events.push_back(Event::Ask(Question::LoginPacket(packet)));
                 continue;
             }
             if first != 0 {
@@ -132,8 +141,12 @@ impl Session {
 
     fn may_read(&self) -> bool {
         let is_free = match &self.pause {
-            Pause::None | Pause::Login | Pause::Reading { result: Some(_), .. } => true,
-            Pause::Reading { result: None, .. } | Pause::Schema | Pause::Approval(..) | Pause::Killing(_) => false,
+            Pause::None | Pause::Login { asked: true } | Pause::Reading { result: Some(_), .. } => true,
+            Pause::Reading { result: None, .. }
+            | Pause::Schema
+            | Pause::Approval(..)
+            | Pause::Killing(_)
+            | Pause::Login { asked: false } => false,
         };
         is_free
             && !self.schema_due
@@ -214,8 +227,11 @@ impl Session {
             Command::CloseStatement(id) => self.on_close(id, payload, now),
             Command::ResetStatement(id) => self.on_reset_statement(id, payload, now),
             Command::Fetch { statement, .. } => self.on_fetch(statement, payload, now),
+            Command::ChangeUser(_) if payload.len() > LONGEST_LOGIN => {
+                self.client_misbehaved("a log-in that is too long", now);
+            }
             Command::ChangeUser(change) => {
-                self.pause = Pause::Login;
+                self.pause = Pause::Login { asked: false };
                 let login = Login {
                     user: change.user.to_vec(),
                     response: change.response.to_vec(),
@@ -551,7 +567,7 @@ impl Session {
             | Pause::Schema
             | Pause::Approval(..)
             | Pause::Killing(_)
-            | Pause::Login => self.reader.read(text, &self.environment, false),
+            | Pause::Login { .. } => self.reader.read(text, &self.environment, false),
         };
         match read {
             Ok(analysis) => {

@@ -417,7 +417,7 @@ pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<C
             *again = Some(new);
             ask
         }
-        Event::Ask(Question::LoginPacket(packet)) => again.as_mut().unwrap().handle(&packet).unwrap(),
+        Event::Ask(Question::LoginPacket(packet)) => again.as_mut().unwrap().handle(packet.expose()).unwrap(),
         Event::End(_) => return true,
         Event::Ask(Question::Schema { .. }) => {
             session.handle_answer(Answer::Reader(Ok(grammar())), NOW);
@@ -429,7 +429,7 @@ pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<C
         ask = match ask {
             LoginAsk::Who(_) => again.as_mut().unwrap().answer(Expectation::Token).unwrap(),
             LoginAsk::Send(payload) => {
-                session.handle_answer(Answer::Say(payload), NOW);
+                session.handle_answer(Answer::Say(payload, true), NOW);
                 return false;
             }
             LoginAsk::Token(token) if token.expose() == TOKEN => {
