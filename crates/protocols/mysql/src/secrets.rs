@@ -20,11 +20,28 @@ pub(crate) struct ClientSecrets {
     begins: bool,
     /// This packet, and those that are numbered on from it.
     is_secret: bool,
+    /// How many files the client was asked for, as far as is known here.
+    files: u64,
+    /// The packets are a file's, from this number on up to an empty one.
+    file: Option<u8>,
+}
+
+/// What the session knows of files that its client was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Files {
+    /// How many until now.
+    pub(crate) asked: u64,
+    /// The number of the first packet of the last of them.
+    pub(crate) first: u8,
 }
 
 impl ClientSecrets {
     /// The parts of the next bytes that are secret, in order.
-    pub(crate) fn find(&mut self, bytes: &[u8]) -> Vec<Range<usize>> {
+    pub(crate) fn find(&mut self, bytes: &[u8], files: Files) -> Vec<Range<usize>> {
+        if self.files != files.asked {
+            self.files = files.asked;
+            self.file = Some(files.first);
+        }
         let (mut rest, mut at, mut out) = (bytes, 0, Vec::new());
         while let Some((&first, behind)) = rest.split_first() {
             if self.left == 0 {
@@ -59,8 +76,13 @@ impl ClientSecrets {
         self.have = 0;
         let (length, number) = codec::header(&self.head).unwrap_or_default();
         self.left = length;
-        // What is numbered 0 is a command. A file of a client may come to that number again: nothing worse follows than
-        // a part of it that is not recorded.
+        if self.file.take().is_some_and(|due| due == number) {
+            // INVARIANT: numbers of a file's packets come round to 0, and what is in them is recorded.
+            self.file = (length > 0).then_some(number.wrapping_add(1));
+            self.is_secret = false;
+            return;
+        }
+        // What is numbered 0 is a command.
         self.begins = number == 0;
         if self.begins && length == 0 {
             self.begins = false;
@@ -87,7 +109,7 @@ mod tests {
         let mut secrets = ClientSecrets::default();
         let mut out = String::new();
         for piece in bytes.chunks(cut) {
-            let ranges = secrets.find(piece);
+            let ranges = secrets.find(piece, Files::default());
             for (i, byte) in piece.iter().enumerate() {
                 let hidden = ranges.iter().any(|r| r.contains(&i));
                 out += &if hidden { ".".into() } else { byte.escape_ascii().to_string() };
@@ -120,13 +142,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_is_recorded_whatever_its_packets_are_numbered() {
+        let files = Files { asked: 1, first: 255 };
+        let file = packets(&[(255, b"begins"), (0, b"\x11 looks like it"), (1, b"goes on")]);
+        let end = packets(&[(2, b""), (0, b"\x11bot\0tok.en")]);
+        let mut secrets = ClientSecrets::default();
+        assert!(secrets.find(&packets(&[(0, b"\x03LOAD DATA")]), Files::default()).is_empty());
+        for piece in file.chunks(3) {
+            assert!(secrets.find(piece, files).is_empty());
+        }
+        assert_eq!(secrets.find(&end, files), [9..end.len()], "what comes after it is hidden as ever");
+        // A command that was sent ahead is none of it.
+        let mut secrets = ClientSecrets::default();
+        assert_eq!(secrets.find(&packets(&[(0, b"\x11bot\0tok.en")]), files), [5..15]);
+    }
+
     proptest! {
         #[test]
-        fn ranges_are_in_order_and_within_what_came(pieces: Vec<Vec<u8>>) {
+        fn ranges_are_in_order_and_within_what_came(pieces: Vec<Vec<u8>>, files: u64) {
             let mut secrets = ClientSecrets::default();
             for piece in pieces {
                 let mut from = 0;
-                for range in secrets.find(&piece) {
+                for range in secrets.find(&piece, Files { asked: files, first: 1 }) {
                     prop_assert!(from <= range.start && range.start < range.end && range.end <= piece.len());
                     from = range.end;
                 }

@@ -24,7 +24,7 @@ use crate::{
     grammar::Grammar,
     mask::RowMasker,
     render::{self, Rejection},
-    secrets::ClientSecrets,
+    secrets::{ClientSecrets, Files},
     startup::Login,
 };
 use ahash::{AHashMap, AHashSet};
@@ -267,6 +267,8 @@ pub struct Session {
     beginning: bool,
     client_in: BytesMut,
     secrets: ClientSecrets,
+    /// The files that the client was asked for.
+    files: Files,
     upstream_in: BytesMut,
     to_client: BytesMut,
     to_upstream: UpstreamQueue,
@@ -311,6 +313,7 @@ impl Session {
             beginning: true,
             client_in: BytesMut::new(),
             secrets: ClientSecrets::default(),
+            files: Files::default(),
             upstream_in: BytesMut::new(),
             to_client: BytesMut::new(),
             to_upstream: UpstreamQueue::new(),
@@ -464,7 +467,7 @@ impl ProtocolSession for Session {
     type Answer = Answer;
 
     fn secrets(&mut self, bytes: &[u8]) -> Vec<Range<usize>> {
-        self.secrets.find(bytes)
+        self.secrets.find(bytes, self.files)
     }
 
     fn handle_client(&mut self, bytes: &[u8], now: Timestamp) {

@@ -10,6 +10,7 @@ use crate::{
     facts::has_one_result_each,
     mask::{self, RowMasker},
     render,
+    secrets::Files,
 };
 use doorward_enforce::{GatewayMessage, SessionEnd};
 use doorward_model::{Name, Timestamp};
@@ -393,6 +394,7 @@ impl Session {
                     return Err("it asks for a file of the client that the statement does not name".into());
                 }
                 self.say(payload);
+                self.files = Files { asked: self.files.asked + 1, first: self.sequence };
                 self.awaiting = Awaiting::File(results);
                 Ok(())
             }
