@@ -44,7 +44,7 @@ pub(super) fn changes_reading(name: &str) -> bool {
 const UNTOLD: &str = "what changes how text is read has to be told by the server";
 
 /// Whether a list of variables to be told of has those that decide how a text is read.
-fn tells(list: &str) -> bool {
+pub(super) fn tells(list: &str) -> bool {
     let names: Vec<String> = list.split(',').map(|n| n.trim().to_ascii_lowercase()).collect();
     let has = |name: &str| names.iter().any(|n| n == name);
     has("*") || ["sql_mode", "character_set_client"].into_iter().all(has)

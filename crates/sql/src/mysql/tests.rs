@@ -603,6 +603,10 @@ fn names_of_routines_and_statements_are_what_they_say() {
         "set session_track_schema = off",
         expect!["[SET] opaque(what changes how text is read has to be told by the server)"],
     );
+    printed(
+        "set autocommit = 1, session_track_system_variables = concat(@@session_track_system_variables, ',x'), time_zone = 'UTC'",
+        expect!["set autocommit = 1, session_track_system_variables = '*', time_zone = 'UTC'"],
+    );
 }
 
 #[test]

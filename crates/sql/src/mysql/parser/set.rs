@@ -113,8 +113,12 @@ impl Parser<'_> {
         if !self.eat_mark("=") {
             self.expect_mark(":=")?;
         }
-        let value = if &*name == "sql_mode" { self.sql_mode_value()? } else { self.set_value()? };
         let global = scope == Scope::Global || (*sticky && !said);
+        let value = match &*name {
+            "sql_mode" => self.sql_mode_value()?,
+            "session_track_system_variables" if !global => self.tracked_value()?,
+            _ => self.set_value()?,
+        };
         if global {
             self.demand(Action::Configure, Target::Setting(name.clone()));
         }
@@ -192,6 +196,29 @@ impl Parser<'_> {
         Ok(out)
     }
 
+    /// What changes the server tells of. Where a list is not known to have those that the gateway needs, it tells of all:
+    /// drivers make theirs of what they find at the server (MariaDB Connector/J).
+    fn tracked_value(&mut self) -> Parsed<Option<String>> {
+        let start = self.at;
+        let value = self.set_value()?;
+        if value.as_deref().is_some_and(settings::tells) {
+            return Ok(value);
+        }
+        self.replace(start, render::string_literal(b"*", self.env.mode));
+        Ok(Some("*".into()))
+    }
+
+    /// Forwards a literal in place of what was read from `start` on.
+    fn replace(&mut self, start: usize, literal: Vec<u8>) {
+        for token in start + 1..self.at {
+            if let Some(role) = self.roles.get_mut(token) {
+                *role = Role::Dropped;
+            }
+        }
+        self.edits.retain(|(token, _)| *token < start || *token >= self.at);
+        self.edit(start, Edit::Replace(literal));
+    }
+
     /// The value of `sql_mode`: worked out, and forwarded as what was worked out.
     fn sql_mode_value(&mut self) -> Parsed<Option<String>> {
         let start = self.at;
@@ -201,14 +228,7 @@ impl Parser<'_> {
         let value = self.expr()?;
         let known = constant(&value, self.env.mode).filter(|_| !self.in_program);
         if let Some(mode) = known.as_deref().and_then(|v| crate::mysql::SqlMode::parse(v).ok()) {
-            for token in start + 1..self.at {
-                if let Some(role) = self.roles.get_mut(token) {
-                    *role = Role::Dropped;
-                }
-            }
-            self.edits.retain(|(token, _)| *token < start || *token >= self.at);
-            let literal = render::string_literal(mode.value().as_bytes(), self.env.mode);
-            self.edit(start, Edit::Replace(literal));
+            self.replace(start, render::string_literal(mode.value().as_bytes(), self.env.mode));
             return Ok(Some(mode.value()));
         }
         self.collected.exprs.push(value);
