@@ -154,6 +154,11 @@ impl Replayer {
         }
         match client::command(payload, self.capabilities) {
             Ok(command) => self.command(&command, out),
+            // Who logs in anew, and with what, is not recorded.
+            Err(_) if payload.first() == Some(&0x11) => {
+                out.push("> (change of user)".into());
+                self.owe(Owed::Login);
+            }
             Err(e) => {
                 out.push(format!("> ({e})"));
                 self.owe(Owed::Simple);
