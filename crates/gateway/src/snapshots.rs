@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// A snapshot older than this is renewed behind the next session's back.
+/// No session begins with a snapshot older than this; one of half that age is renewed behind its back.
 const FRESH: Duration = Duration::from_secs(30);
 
 /// Who hears that it could not be read may ask again at once: not before this.
@@ -64,8 +64,11 @@ impl<T> Default for Snapshots<T> {
 /// The upstream as it was at most a while ago.
 pub(crate) async fn current<S: Source>(source: &Arc<S>, part: &str) -> Result<S::Snapshot, S::Error> {
     let known = source.snapshots().known.lock().get(part).cloned();
-    let Some(known) = known else { return refresh(&**source, part).await };
-    if known.read.elapsed() > FRESH {
+    // INVARIANT: what nobody has looked at for long is read again first. A view may be another one since.
+    let Some(known) = known.filter(|known| known.read.elapsed() <= FRESH) else {
+        return refresh(&**source, part).await;
+    };
+    if known.read.elapsed() > FRESH / 2 {
         let (source, part) = (Arc::clone(source), part.to_owned());
         tokio::spawn(async move {
             if let Err(e) = refresh(&*source, &part).await {
@@ -131,4 +134,52 @@ pub(crate) fn fingerprint(content: &impl Hash) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     content.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[derive(Default)]
+    struct Server {
+        reads: AtomicU32,
+        snapshots: Snapshots<u32>,
+    }
+
+    impl Source for Server {
+        type Raw = u32;
+        type Snapshot = u32;
+        type Error = std::io::Error;
+
+        fn snapshots(&self) -> &Snapshots<u32> {
+            &self.snapshots
+        }
+        fn connection(&self) -> &str {
+            "orders"
+        }
+        async fn read(&self, _: &str) -> Result<u32, std::io::Error> {
+            Ok(self.reads.fetch_add(1, Ordering::Relaxed))
+        }
+        fn fingerprint(raw: &u32) -> u64 {
+            u64::from(*raw)
+        }
+        fn build(&self, raw: u32, _: u64) -> u32 {
+            raw
+        }
+    }
+
+    #[tokio::test]
+    async fn no_session_begins_with_what_nobody_has_looked_at_for_long() {
+        let server = Arc::new(Server::default());
+        assert_eq!(current(&server, "").await.unwrap(), 0);
+        assert_eq!(current(&server, "").await.unwrap(), 0, "a moment later it is still good");
+        let long_ago = Instant::now().checked_sub(FRESH * 2).unwrap();
+        server.snapshots.known.lock().get_mut("").unwrap().read = long_ago;
+        assert_eq!(current(&server, "").await.unwrap(), 1, "read again before the session begins");
+        server.snapshots.known.lock().get_mut("").unwrap().read = long_ago;
+        assert_eq!(renewed(&*server, "", false).await.unwrap(), 2);
+        assert_eq!(renewed(&*server, "", false).await.unwrap(), 2);
+        assert_eq!(renewed(&*server, "", true).await.unwrap(), 3, "it has changed");
+    }
 }
