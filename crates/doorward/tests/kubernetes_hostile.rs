@@ -321,7 +321,9 @@ fn what_an_api_server_sends_that_means_ill_is_masked_or_does_not_pass() {
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         assert_eq!(out.status.success(), is_whole, "{name}: {said}");
         let hides = !said.contains("hunter") && !said.contains(WORD) && !said.contains("cannot keep");
-        assert!(hides && said.contains(shows) && said.ends_with("500"), "{name}: {said}");
+        // A stream that is reset may lose its head with its body: no code then.
+        let code = said.ends_with("500") || (!is_whole && said.ends_with("000"));
+        assert!(hides && said.contains(shows) && code, "{name}: {said}");
     }
     // A list without end, read slowly, is not kept.
     let before = w.resident();
