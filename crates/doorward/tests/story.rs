@@ -427,7 +427,7 @@ fn hostile_clients_get_an_error_and_disturb_nobody() {
 
 #[test]
 fn a_full_disk_refuses_and_recovers() {
-    if !is_root() {
+    if !common::is_root() {
         println!("skipped: mounting a small file system needs root");
         return;
     }
@@ -436,19 +436,7 @@ fn a_full_disk_refuses_and_recovers() {
     // The state directory moves onto a small file system before the gateway is started again.
     let mut w = w;
     w.gateway.stop().unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
-        .arg(w.state())
-        .status()
-        .unwrap();
-    assert!(mounted.success());
-    struct Unmount(std::path::PathBuf);
-    impl Drop for Unmount {
-        fn drop(&mut self) {
-            let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-        }
-    }
-    let _unmount = Unmount(w.state());
+    let disk = common::SmallDisk::mount(&w.state());
     w.gateway.restart().unwrap();
     assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
     let heard = tempfile::tempdir().unwrap();
@@ -464,13 +452,7 @@ fn a_full_disk_refuses_and_recovers() {
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"select 'before';\n").unwrap();
     std::thread::sleep(Duration::from_millis(500));
-    let filler = w.state().join("filler");
-    let mut file = std::fs::File::create(&filler).unwrap();
-    let block = vec![0_u8; 1 << 16];
-    while file.write_all(&block).is_ok() {}
-    drop(file);
-    let filled = std::fs::metadata(&filler).unwrap().len();
-    assert!(filled > 1 << 20);
+    let filler = disk.fill();
     // What was set aside in advance is used up first; then requests are refused.
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let told_to_stop = std::sync::Arc::clone(&stop);
@@ -492,10 +474,6 @@ fn a_full_disk_refuses_and_recovers() {
     let (shown, told) = (std::fs::read_to_string(&shown_in).unwrap(), std::fs::read_to_string(&told_in).unwrap());
     assert!(shown.contains("before") && shown.contains("after"), "{}", told.lines().take(5).collect::<String>());
     assert!(told.contains("refused"), "nothing was refused while the disk was full");
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }
 
 #[test]

@@ -82,6 +82,8 @@ pub trait ProtocolSession: Send {
     fn is_reading(&self) -> bool;
     /// Whether more bytes of the client should be read.
     fn wants_client(&self) -> bool;
+    /// Whether nothing of an earlier request is on its way, in either direction.
+    fn is_at_rest(&self) -> bool;
     /// Whether more bytes of the upstream should be read.
     fn wants_upstream(&self) -> bool;
     /// Bytes for the client.

@@ -233,10 +233,13 @@ impl<D: Driver> Relay<D> {
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Result<bool, String> {
-        if self.finished.is_some()
-            || !self.joined.session.wants_client()
-            || self.joined.recording.poll_ready(cx).is_pending()
-        {
+        if self.finished.is_some() || !self.joined.session.wants_client() {
+            return Ok(false);
+        }
+        // While the disk is full a request is read all the same: it is refused, which the caller hears. What finds no
+        // place in the recording is a gap there.
+        let is_full = self.joined.recording.poll_ready(cx).is_pending();
+        if is_full && !(self.unhealthy && self.joined.session.is_at_rest()) {
             return Ok(false);
         }
         SCRATCH.with_borrow_mut(|scratch| match self.joined.client.poll_read_into(cx, scratch) {

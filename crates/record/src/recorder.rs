@@ -209,9 +209,13 @@ impl Shared {
 
     pub(crate) fn wake_waiters(&self) {
         if self.backlog.load(Ordering::Acquire) < self.options.store_bytes {
-            let woken = std::mem::take(&mut *self.waiters.lock());
-            woken.into_iter().for_each(Waker::wake);
+            self.wake_all_waiters();
         }
+    }
+
+    pub(crate) fn wake_all_waiters(&self) {
+        let woken = std::mem::take(&mut *self.waiters.lock());
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 

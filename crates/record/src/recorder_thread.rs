@@ -113,6 +113,7 @@ impl Worker {
             }
             let what = if full { "disk full" } else { "the recording cannot be written" };
             *lane.trouble.lock() = Some(format!("{what}: {e}"));
+            self.tell_of_trouble(lane, job);
             let mut jobs = lane.jobs.lock();
             if !self.store.stop.load(Ordering::SeqCst) {
                 let until = std::time::Instant::now().checked_add(self.store.options.retry_every);
@@ -122,6 +123,17 @@ impl Worker {
             }
         }
         lane.trouble.lock().take();
+    }
+
+    /// Sessions that wait for room look at [`Recording::health`](crate::Recording::health) again, and refuse.
+    fn tell_of_trouble(&self, lane: &Lane, job: &Job) {
+        let waiting: Vec<_> = lane.jobs.lock().iter().map(|j| Arc::clone(&j.inner)).collect();
+        for inner in waiting.iter().chain([&job.inner]) {
+            if let Some(waker) = inner.waker.lock().take() {
+                waker.wake();
+            }
+        }
+        self.store.wake_all_waiters();
     }
 
     fn attempt(&mut self, job: &Job) -> io::Result<()> {

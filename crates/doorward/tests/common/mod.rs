@@ -256,3 +256,36 @@ pub fn forward_with(
     });
     address
 }
+
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// A file system of 48 MiB over a folder, which needs root; gone when it is dropped.
+pub struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    pub fn mount(over: &std::path::Path) -> Self {
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(over).status().unwrap();
+        assert!(mounted.success());
+        Self(over.to_path_buf())
+    }
+
+    /// Uses up what is left, until the file that it returns is removed.
+    pub fn fill(&self) -> std::path::PathBuf {
+        use std::io::Write as _;
+        let filler = self.0.join("filler");
+        let mut file = std::fs::File::create(&filler).unwrap();
+        let block = vec![0_u8; 1 << 16];
+        while file.write_all(&block).is_ok() {}
+        assert!(std::fs::metadata(&filler).unwrap().len() > 1 << 20);
+        filler
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -605,6 +605,10 @@ impl ProtocolSession for Session {
         !self.ended && self.to_upstream.len() < self.limits.backlog && (!waits || self.client_in.len() < 64 * 1024)
     }
 
+    fn is_at_rest(&self) -> bool {
+        matches!(self.awaiting, Awaiting::Idle) && self.to_upstream.is_empty()
+    }
+
     fn wants_upstream(&self) -> bool {
         !self.ended && self.to_client.len() < self.limits.backlog
     }

@@ -454,6 +454,10 @@ impl ProtocolSession for Session {
             && (matches!(self.pause, Pause::None) || self.client_in.len() < 64 * 1024)
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.pipeline.is_empty() && self.to_upstream.is_empty()
+    }
+
     fn wants_upstream(&self) -> bool {
         !self.ended && self.to_client.len() < self.limits.backlog
     }
