@@ -1,0 +1,209 @@
+//! Approvals: what waits, and what people say of it.
+use super::{ApiState, Caller, guard::json_body, now};
+use crate::{
+    desk::is_approver,
+    problem::Problem,
+    serve::stopped,
+    types::{ApprovalList, ApprovalView, Comment},
+};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{
+        Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::{HeaderMap, StatusCode},
+    response::sse::{Event, KeepAlive, Sse},
+};
+use doorward_model::{ApprovalId, Principal};
+use doorward_store::{ApprovalState, Store, StoredApproval};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::{broadcast, watch};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const MAX_PAGE: u32 = 100;
+/// Pages read to fill one answer for a person who may see few of the approvals.
+const MAX_SCAN: usize = 10;
+
+/// The view of an approval for this person; none where it is not their business.
+fn view(approval: StoredApproval, who: &Principal) -> Option<ApprovalView> {
+    let requester = approval.request.principal.is_same_caller(who);
+    let approver = is_approver(&approval.request, who);
+    let id = who.id();
+    let may_decide = approver
+        && !requester
+        && approval.state == ApprovalState::Pending
+        && !approval.verdicts.iter().any(|v| v.by == id);
+    (requester || approver).then(|| ApprovalView::new(approval, may_decide))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    state: Option<StateFilter>,
+    before: Option<ApprovalId>,
+    limit: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StateFilter {
+    All,
+    #[serde(untagged)]
+    Only(ApprovalState),
+}
+
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(who): Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<ApprovalList>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let filter = match query.state {
+        None | Some(StateFilter::All) => None,
+        Some(StateFilter::Only(s)) => Some(s),
+    };
+    let limit = query.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    visible(&state.store, &who, filter, query.before, limit).await.map(Json)
+}
+
+/// A page of those approvals that the person may see.
+pub(crate) async fn visible(
+    store: &Store,
+    who: &Principal,
+    filter: Option<ApprovalState>,
+    mut before: Option<ApprovalId>,
+    limit: u32,
+) -> Result<ApprovalList, Problem> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut approvals = Vec::new();
+    for _ in 0..MAX_SCAN {
+        let page = store.approvals(filter, before, MAX_PAGE).await.map_err(|e| Problem::unavailable(&e))?;
+        let last = page.len() < usize::try_from(MAX_PAGE).unwrap_or(usize::MAX);
+        for approval in page {
+            if approvals.len() == wanted {
+                return Ok(ApprovalList { approvals, next: before });
+            }
+            before = Some(approval.request.id);
+            approvals.extend(view(approval, who));
+        }
+        if last {
+            return Ok(ApprovalList { approvals, next: None });
+        }
+    }
+    Ok(ApprovalList { approvals, next: before })
+}
+
+pub(crate) async fn find(state: &ApiState, who: &Principal, id: &str) -> Result<ApprovalView, Problem> {
+    let none = || Problem::not_found("approval");
+    let id: ApprovalId = id.parse().map_err(|_| none())?;
+    let approval = state.store.approval(id).await.map_err(|e| Problem::unavailable(&e))?;
+    approval.and_then(|a| view(a, who)).ok_or_else(none)
+}
+
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    Extension(who): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ApprovalView>, Problem> {
+    find(&state, &who, &id).await.map(Json)
+}
+
+pub(super) async fn approve(
+    State(state): State<ApiState>,
+    Extension(who): Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ApprovalView>, Problem> {
+    decide(&state, &who, &id, true, &comment(&headers, body)?).await
+}
+
+pub(super) async fn deny(
+    State(state): State<ApiState>,
+    Extension(who): Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ApprovalView>, Problem> {
+    decide(&state, &who, &id, false, &comment(&headers, body)?).await
+}
+
+fn comment(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {
+    match &body {
+        Ok(bytes) if bytes.is_empty() => Ok(String::new()),
+        Ok(_) | Err(_) => json_body::<Comment>(headers, body).map(|c| c.comment),
+    }
+}
+
+pub(crate) async fn decide(
+    state: &ApiState,
+    who: &Principal,
+    id: &str,
+    yes: bool,
+    comment: &str,
+) -> Result<Json<ApprovalView>, Problem> {
+    let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
+    state.desk.decide(parsed, who, yes, comment).await?;
+    find(state, who, id).await.map(Json)
+}
+
+pub(crate) struct Watch {
+    state: ApiState,
+    who: Arc<Principal>,
+    changes: broadcast::Receiver<crate::Change>,
+    ready: VecDeque<ApprovalView>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// First what is pending, then every change, until the token expires or the gateway stops.
+pub(super) async fn watch(
+    State(state): State<ApiState>,
+    Extension(who): Caller,
+    Extension(shutdown): Extension<watch::Receiver<bool>>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    // Subscribed before the list is read: a change may come twice, but never not at all.
+    let changes = state.desk.subscribe();
+    let ready = pending(&state, &who).await?;
+    let watch = Watch { state, who, changes, ready, shutdown };
+    let events = stream::unfold(watch, |mut w| async move {
+        let view = w.next().await?;
+        let event = Event::default().event("approval").json_data(view).ok()?;
+        Some((Ok(event), w))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+async fn pending(state: &ApiState, who: &Principal) -> Result<VecDeque<ApprovalView>, Problem> {
+    let list = visible(&state.store, who, Some(ApprovalState::Pending), None, MAX_PAGE).await?;
+    Ok(list.approvals.into_iter().rev().collect())
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<ApprovalView> {
+        loop {
+            if let Some(view) = self.ready.pop_front() {
+                return Some(view);
+            }
+            let change = tokio::select! {
+                () = stopped(&mut self.shutdown) => return None,
+                () = tokio::time::sleep(self.who.expires_at.since(now())) => return None,
+                change = self.changes.recv() => change,
+            };
+            match change {
+                Ok(change) => {
+                    let approval = self.state.store.approval(change.id).await.ok()?;
+                    self.ready.extend(approval.and_then(|a| view(a, &self.who)));
+                }
+                // Too slow: what is pending now stands for what was missed.
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    self.ready = pending(&self.state, &self.who).await.ok()?
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
