@@ -1,7 +1,7 @@
 //! Short-lived credentials: a caller shows a token and gets a user name and a password for drivers that cannot send one.
 use crate::{
     api::ApiState,
-    problem::Problem,
+    problem::{Problem, Problems},
     serve::Peer,
     types::{CredentialRequest, CredentialView},
 };
@@ -43,10 +43,13 @@ pub trait CredentialAccess: Send + Sync {
     ) -> Result<CredentialView, NoCredential>;
 }
 
+/// A short-lived user name and password for a connection, for drivers that cannot send a token.
+#[utoipa::path(post, path = "/credentials", tag = "access", request_body = CredentialRequest,
+    responses((status = 201, description = "the credential", body = CredentialView), Problems))]
 pub(crate) async fn issue(
     State(state): State<ApiState>,
     Extension(who): Extension<Arc<Principal>>,
-    Extension(Peer(from)): Extension<Peer>,
+    Extension(Peer { ip: from, .. }): Extension<Peer>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<CredentialView>), Problem> {

@@ -22,14 +22,16 @@ mod client;
 mod credentials;
 mod desk;
 mod problem;
+mod rights;
 mod serve;
 mod ssh;
 mod types;
 
-pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck};
+pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck, openapi};
 pub use client::{Client, ClientError};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
+pub use rights::{KnownConnection, Rights};
 pub use serve::serve;
 pub use ssh::SshAccess;
 pub use types::{

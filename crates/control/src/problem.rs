@@ -24,11 +24,41 @@ impl Problem {
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "a valid bearer token is needed")
     }
+    /// Why, in words that name what was asked for and the policy.
+    pub(crate) fn forbidden(why: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, why)
+    }
     /// The reason goes to the program's log: it may name files.
     pub(crate) fn unavailable(why: &dyn std::fmt::Display) -> Self {
         tracing::error!(%why, "the administration point cannot serve a request");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway cannot keep or read its records: see its log")
     }
+}
+
+/// The errors of every endpoint, for its description.
+#[derive(utoipa::IntoResponses)]
+pub(crate) enum Problems {
+    /// What was sent is not as expected.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] ProblemDetails),
+    /// No valid token, session or key.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] ProblemDetails),
+    /// No policy permits it, or one forbids it.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] ProblemDetails),
+    /// It is not there, or not the caller's business.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(#[to_schema] ProblemDetails),
+    /// It is not in a state in which this can be done.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(#[to_schema] ProblemDetails),
+    /// The body is not of a type that is understood.
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(#[to_schema] ProblemDetails),
+    /// The gateway cannot keep or read its records.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] ProblemDetails),
 }
 
 impl From<DecideError> for Problem {

@@ -27,7 +27,11 @@ const MAX_HEAD: usize = 32 * 1024;
 
 /// Where a caller's connection comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// Whether the connection is encrypted.
+    pub(crate) tls: bool,
+}
 
 /// Serves the interface until `shutdown` is true or its sender is gone, then drains for a few seconds.
 ///
@@ -57,7 +61,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let app = app.clone().layer(Extension(Peer(peer.ip())));
+                let app = app.clone().layer(Extension(Peer { ip: peer.ip(), tls: tls.is_some() }));
                 let (tls, shutdown) = (tls.clone(), shutdown.clone());
                 tasks.spawn(async move {
                     let _slot = slot;

@@ -1,7 +1,7 @@
 //! Certificates for SSH: a caller shows a token and a public key, and gets a certificate over it.
 use crate::{
     api::ApiState,
-    problem::Problem,
+    problem::{Problem, Problems},
     types::{SshAccessView, SshCertificate, SshCertificateRequest},
 };
 use axum::{
@@ -32,6 +32,9 @@ pub trait SshAccess: Send + Sync {
     fn endpoints(&self, who: &Principal) -> Result<Vec<SshAccessView>, String>;
 }
 
+/// Endpoints for SSH that the caller may connect to.
+#[utoipa::path(get, path = "/ssh/endpoints", tag = "access",
+    responses((status = 200, description = "all of them", body = Vec<SshAccessView>), Problems))]
 pub(crate) async fn endpoints(
     State(state): State<ApiState>,
     Extension(who): Extension<Arc<Principal>>,
@@ -40,6 +43,9 @@ pub(crate) async fn endpoints(
     endpoints.map(Json).map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why))
 }
 
+/// A short-lived certificate over a public key: never good for longer than the caller's token.
+#[utoipa::path(post, path = "/ssh/certificates", tag = "access", request_body = SshCertificateRequest,
+    responses((status = 201, description = "the certificate", body = SshCertificate), Problems))]
 pub(crate) async fn issue(
     State(state): State<ApiState>,
     Extension(who): Extension<Arc<Principal>>,

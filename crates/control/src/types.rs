@@ -3,19 +3,31 @@ use doorward_enforce::Requirement;
 use doorward_model::{ApprovalId, PrincipalKind, SessionId, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval, StoredVerdict};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `GET /health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
 
 /// An approval as those see it whose business it is. Times are microseconds since 1970, UTC.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalView {
     /// Which.
+    #[schema(value_type = String)]
     pub id: ApprovalId,
     /// Where it stands.
+    #[schema(value_type = String)]
     pub state: ApprovalState,
     /// The session that waits.
+    #[schema(value_type = String)]
     pub session: SessionId,
     /// Who asks (`issuer/subject`).
     pub principal: String,
     /// An agent or a person.
+    #[schema(value_type = String)]
     pub kind: PrincipalKind,
     /// On which connection.
     pub connection: String,
@@ -32,10 +44,13 @@ pub struct ApprovalView {
     /// What has to be met.
     pub requirements: Vec<RequirementView>,
     /// When it was asked.
+    #[schema(value_type = u64)]
     pub asked: Timestamp,
     /// When it ends by itself.
+    #[schema(value_type = u64)]
     pub expires: Timestamp,
     /// When it ended.
+    #[schema(value_type = Option<u64>)]
     pub ended: Option<Timestamp>,
     /// Why it ended.
     pub reason: Option<String>,
@@ -46,7 +61,7 @@ pub struct ApprovalView {
 }
 
 /// What one policy asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RequirementView {
     /// The policy.
     pub policy: String,
@@ -59,7 +74,7 @@ pub struct RequirementView {
 }
 
 /// What one person said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerdictView {
     /// Who (`issuer/subject`).
     pub by: String,
@@ -68,13 +83,15 @@ pub struct VerdictView {
     /// In their words.
     pub comment: String,
     /// When.
+    #[schema(value_type = u64)]
     pub time: Timestamp,
 }
 
 /// A session that is open now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveSession {
     /// Which.
+    #[schema(value_type = String)]
     pub id: SessionId,
     /// On which connection.
     pub connection: String,
@@ -83,31 +100,34 @@ pub struct LiveSession {
     /// From where.
     pub client: String,
     /// Since when (microseconds since 1970, UTC).
+    #[schema(value_type = u64)]
     pub started: Timestamp,
     /// The approvals that requests of it wait for, newest first.
+    #[schema(value_type = Vec<String>)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<ApprovalId>,
 }
 
 /// `GET /approvals`, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalList {
     /// Those that the person may see.
     pub approvals: Vec<ApprovalView>,
     /// Where there may be more: the `before` of the next page.
+    #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<ApprovalId>,
 }
 
 /// `GET /sessions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionList {
     /// Oldest first.
     pub sessions: Vec<LiveSession>,
 }
 
 /// The body of `approve` and `deny`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Comment {
     /// Why.
@@ -116,7 +136,7 @@ pub struct Comment {
 }
 
 /// Problem details (RFC 9457).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ProblemDetails {
     /// Always `about:blank`: the status says what kind it is.
@@ -157,7 +177,7 @@ impl ApprovalView {
 }
 
 /// Asks for a certificate.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SshCertificateRequest {
     /// The public key, one line in OpenSSH's format.
@@ -168,7 +188,7 @@ pub(crate) struct SshCertificateRequest {
 }
 
 /// A certificate that callers log in over SSH with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SshCertificate {
     /// One line, for `~/.ssh/…-cert.pub`.
     pub certificate: String,
@@ -179,11 +199,12 @@ pub struct SshCertificate {
     /// Whom it stands for (`issuer/subject`).
     pub principal: String,
     /// When it ends.
+    #[schema(value_type = u64)]
     pub expires: Timestamp,
 }
 
 /// An endpoint for SSH.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SshAccessView {
     /// The connection.
     pub name: String,
@@ -198,7 +219,7 @@ pub struct SshAccessView {
 }
 
 /// Asks for a short-lived credential.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CredentialRequest {
     /// For which connection.
@@ -209,7 +230,7 @@ pub(crate) struct CredentialRequest {
 }
 
 /// A short-lived user name and password for one connection.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CredentialView {
     /// The connection.
     pub connection: String,
@@ -228,6 +249,7 @@ pub struct CredentialView {
     /// Whom it stands for (`issuer/subject`).
     pub principal: String,
     /// Until when one may log in with it.
+    #[schema(value_type = u64)]
     pub expires: Timestamp,
 }
 

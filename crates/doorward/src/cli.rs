@@ -111,6 +111,8 @@ pub(crate) enum PolicyCommand {
     },
     /// Print the Cedar schema that policies are checked against.
     Schema,
+    /// Print the roles of the gateway's administrators as they are shipped: policies.
+    Roles,
 }
 
 #[derive(Debug, Subcommand)]

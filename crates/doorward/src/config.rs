@@ -39,7 +39,7 @@ pub(crate) struct Server {
     pub(crate) api_listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) tls: Option<Tls>,
-    /// Groups whose members may list and end live sessions.
+    /// Groups whose members may list and end live sessions: a short way of writing a policy.
     #[serde(default)]
     pub(crate) operators: Vec<String>,
     /// How long live sessions may go on after SIGTERM, in seconds.
@@ -74,6 +74,8 @@ pub(crate) struct Identity {
 pub(crate) struct Policy {
     #[serde(default)]
     pub(crate) files: Vec<String>,
+    /// A file of policies in place of the shipped roles.
+    pub(crate) roles: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -317,9 +319,9 @@ impl Config {
         // Machines behind SSH may share an address; callers name them.
         let mut addresses = BTreeMap::from([(self.server.api_listen, "")]);
         for c in &self.connections {
-            if c.name.is_empty() || c.name.contains('/') {
+            if c.name.is_empty() || c.name.contains('/') || c.name == "*" || c.name == "?" {
                 bail!(
-                    "connection `{}`: a name may not be empty or hold a `/`, which policies read as a separator",
+                    "connection `{}`: a name may not be empty, `*` or `?`, or hold a `/`, which policies read as a separator",
                     c.name
                 );
             }

@@ -36,20 +36,53 @@ pub(crate) fn files(config: &Config) -> Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-/// Reads and checks the policies of a configuration.
+/// Reads and checks the policies of a configuration: its files, the roles, and what other settings stand for.
 pub(crate) fn load(config: &Config) -> Result<Loaded> {
-    load_files(&files(config)?)
+    load_sources(&sources(config)?)
+}
+
+/// The texts that a configuration comes to.
+pub(crate) fn sources(config: &Config) -> Result<Vec<Source>> {
+    let mut sources = read(&files(config)?)?;
+    sources.push(match &config.policy.roles {
+        Some(path) => read(&[config.path(path)])?.remove(0),
+        None => Source { name: "shipped roles".into(), text: doorward_policy::ROLES.into() },
+    });
+    if !config.server.operators.is_empty() {
+        sources.push(operators(&config.server.operators)?);
+    }
+    Ok(sources)
+}
+
+/// `[server] operators` as a policy.
+fn operators(groups: &[String]) -> Result<Source> {
+    let mut text = String::new();
+    for (n, group) in groups.iter().enumerate() {
+        if group.contains(['"', '\\']) || group.chars().any(char::is_control) {
+            bail!("[server] operators: `{}` cannot be a group", group.escape_debug());
+        }
+        text.push_str(&format!(
+            "@id(\"server-operators-{n}\")\npermit (principal in Group::\"{group}\", action in \
+             [Action::\"view_sessions\", Action::\"kill_session\"], resource);\n"
+        ));
+    }
+    Ok(Source { name: "[server] operators".into(), text })
 }
 
 pub(crate) fn load_files(files: &[PathBuf]) -> Result<Loaded> {
-    let sources = files
-        .iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Source { name: path.display().to_string(), text })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    doorward_policy::load(&sources).map_err(|errors| {
+    load_sources(&read(files)?)
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<Source>> {
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Source { name: path.display().to_string(), text })
+    };
+    files.iter().map(read).collect()
+}
+
+pub(crate) fn load_sources(sources: &[Source]) -> Result<Loaded> {
+    doorward_policy::load(sources).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("{}", lines.join("\n"))
     })
@@ -58,6 +91,7 @@ pub(crate) fn load_files(files: &[PathBuf]) -> Result<Loaded> {
 pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
     match command {
         PolicyCommand::Schema => print!("{SCHEMA}"),
+        PolicyCommand::Roles => print!("{}", doorward_policy::ROLES),
         PolicyCommand::Check { files: given, config } => {
             let loaded = if given.is_empty() {
                 load(&Config::load(&config.config).context(BadConfiguration)?).context(BadConfiguration)?

@@ -7,7 +7,7 @@ use crate::{
     ssh_access::Issuing,
 };
 use anyhow::{Context as _, Result};
-use doorward_control::{ApiState, Desk, LiveSession, LiveSessions, TokenAnswer, TokenCheck};
+use doorward_control::{ApiState, Desk, KnownConnection, LiveSession, LiveSessions, Rights, TokenAnswer, TokenCheck};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
 use doorward_gateway::{
@@ -107,7 +107,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
         ssh: Arc::clone(&issuing) as _,
         credentials: Arc::new(running.lending(&services)?),
-        operators: Arc::new(running.config.server.operators.iter().cloned().collect()),
+        rights: Arc::new(running.rights()?),
     };
     let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
@@ -163,6 +163,20 @@ impl Running {
                 tracing::error!("the API ended: {e}");
             }
         }))
+    }
+
+    /// Who may administer what: the policies, and the connections as they see them.
+    fn rights(&self) -> Result<Rights> {
+        let known = |c| {
+            let backend = self.config.backend(c)?;
+            Ok(KnownConnection {
+                info: (*self.config.info(c)).clone(),
+                listen: backend.place().1,
+                upstream: backend.upstream(),
+            })
+        };
+        let connections = self.config.connections.iter().map(known).collect::<Result<_>>()?;
+        Ok(Rights::new(Arc::clone(&self.engine), connections))
     }
 
     fn issuing(&self, state: &Path) -> Result<Issuing> {

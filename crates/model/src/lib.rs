@@ -9,6 +9,7 @@
 //!
 //! Deliberately absent: clocks, randomness, I/O. Time comes in as a [`Timestamp`].
 mod action;
+mod administration;
 mod audit;
 mod facts;
 mod ids;
@@ -20,6 +21,7 @@ mod secret;
 mod time;
 
 pub use action::Action;
+pub use administration::{Administration, AdministrationScope};
 pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, Outcome as AuditOutcome};
 pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};

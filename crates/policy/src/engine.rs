@@ -70,9 +70,16 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
-struct InForce {
+pub(crate) struct InForce {
     loaded: Loaded,
     generation: u64,
+}
+
+impl InForce {
+    /// The policies in the order of the files.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &LoadedPolicy> {
+        self.loaded.set.policies.iter()
+    }
 }
 
 impl Engine {
@@ -101,6 +108,10 @@ impl Engine {
     pub fn reload(&self, sources: &[Source]) -> Result<(), Vec<LoadError>> {
         self.replace(load(sources)?);
         Ok(())
+    }
+
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.force.load_full()
     }
 
     /// The policies in force.

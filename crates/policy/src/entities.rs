@@ -12,7 +12,7 @@ use std::{
     sync::LazyLock,
 };
 
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 25] = [
     "Agent",
     "User",
     "Group",
@@ -37,6 +37,7 @@ const TYPES: [&str; 24] = [
     "Field",
     "DataType",
     "Opaque",
+    "Gateway",
 ];
 
 /// Names of types are parsed once.
@@ -111,6 +112,12 @@ pub(crate) fn of_session(subject: &Subject) -> Option<Vec<Entity>> {
     attributes.push(("kind".to_owned(), text(&c.kind)));
     let labels = c.labels.iter().map(|(k, v)| (k.clone(), text(v)));
     Some(vec![principal, Entity::new_with_tags(connection, attributes, [], labels).ok()?])
+}
+
+/// The gateway itself, which is of no connection.
+pub(crate) fn gateway(uid: &EntityUid, nowhere: &ConnectionInfo) -> Option<Entity> {
+    let connection = connection_uid(nowhere)?;
+    entity(uid.clone(), owned(&connection, [("name", "doorward")]), [])
 }
 
 /// Attributes of something in a connection.

@@ -1,7 +1,7 @@
 //! Finding the policies that can bear on a session and on a request, by their scopes.
 use crate::load::LoadedPolicy;
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
-use doorward_model::Action;
+use doorward_model::{Action, Administration};
 use std::collections::HashMap;
 
 /// Whom the principal of a scope can be.
@@ -53,8 +53,10 @@ fn first_part(name: &str) -> &str {
 pub(crate) struct Scope {
     pub(crate) who: Who,
     pub(crate) at: Where,
-    /// The actions it names; `None` for any.
+    /// The actions of the data path that it names; `None` for any.
     pub(crate) actions: Option<Vec<Action>>,
+    /// The rights to administer that it names; `None` for any.
+    pub(crate) administration: Option<Vec<Administration>>,
     /// The type of the resource, where it names one.
     pub(crate) kind: Option<String>,
 }
@@ -78,13 +80,12 @@ impl Scope {
             ResourceConstraint::Any | ResourceConstraint::Is(_) => Where::Any,
             ResourceConstraint::In(of) | ResourceConstraint::Eq(of) | ResourceConstraint::IsIn(_, of) => place(of),
         };
-        let actions = match policy.action_constraint() {
-            ActionConstraint::Any => None,
-            // An action that is none of ours keeps the policy in every slice: loading refuses it anyway.
-            ActionConstraint::In(any) => any.iter().map(action).collect(),
-            ActionConstraint::Eq(of) => action(&of).map(|a| vec![a]),
+        let (actions, administration) = match policy.action_constraint() {
+            ActionConstraint::Any => (None, None),
+            ActionConstraint::In(any) => named(&any),
+            ActionConstraint::Eq(of) => named(&[of]),
         };
-        Self { who, at, actions, kind }
+        Self { who, at, actions, administration, kind }
     }
 
     /// Whether it can match an action on a type of resource.
@@ -92,10 +93,38 @@ impl Scope {
         self.actions.as_ref().is_none_or(|known| known.contains(&action))
             && self.kind.as_ref().is_none_or(|k| k == kind)
     }
+
+    /// Whether it can match a right to administer. A permit has to name it.
+    pub(crate) fn can_administer(&self, right: Administration, is_permit: bool) -> bool {
+        self.administration.as_ref().map_or(!is_permit, |named| named.contains(&right))
+    }
 }
 
-fn action(of: &EntityUid) -> Option<Action> {
-    AsRef::<str>::as_ref(of.id()).parse().ok()
+/// What a scope names, on the data path and of administration. A name that is none of ours keeps the policy in every
+/// slice: loading refuses it anyway.
+fn named(any: &[EntityUid]) -> (Option<Vec<Action>>, Option<Vec<Administration>>) {
+    let (mut actions, mut administration) = (Some(Vec::new()), Some(Vec::new()));
+    for uid in any {
+        let name: &str = uid.id().as_ref();
+        let group = administration_group(name);
+        match (name.parse(), name.parse(), group.is_empty()) {
+            (Ok(action), _, _) => actions.get_or_insert_default().push(action),
+            (_, Ok(right), _) => administration.get_or_insert_default().push(right),
+            (_, _, false) => administration.get_or_insert_default().extend(group),
+            (_, _, true) => return (None, None),
+        }
+    }
+    (actions, administration)
+}
+
+/// The rights in a group of actions, as in the schema.
+fn administration_group(name: &str) -> Vec<Administration> {
+    let all = Administration::ALL.iter().copied();
+    match name {
+        "administer" => all.collect(),
+        "observe" => all.filter(|a| a.as_str().starts_with("view_")).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn place(of: &EntityUid) -> Where {

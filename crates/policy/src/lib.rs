@@ -21,6 +21,7 @@
 //!   of any entity; the attributes of other entities (`Table::"orders/public.x".tags`) are not known, and
 //!   a policy that reads them refuses what it bears on.
 //! - `/` separates names in identifiers: names of connections and issuers must not hold one.
+mod administration;
 mod annotations;
 mod cases;
 mod catalogues;
@@ -35,6 +36,7 @@ mod load;
 mod reads;
 mod source;
 
+pub use administration::{Administered, ROLES};
 pub use cases::{CaseFile, CaseResult, ReadFacts};
 pub use engine::{Engine, Loaded};
 pub use explain::{ApprovalNeeded, Deciding, Explanation, Step, explain};

@@ -96,6 +96,10 @@ fn the_documentation_names_every_action_and_attribute() {
         assert!(page.contains(&format!("`{action}`")), "{action}");
         assert!(doorward_policy::SCHEMA.contains(action.as_str()), "{action}");
     }
+    for right in doorward_model::Administration::ALL {
+        assert!(page.contains(&format!("`{right}`")), "{right}");
+        assert!(doorward_policy::SCHEMA.contains(right.as_str()), "{right}");
+    }
     for kind in doorward_model::DataType::ALL {
         assert!(page.contains(&format!("`{}`", kind.as_str())), "{kind:?}");
     }

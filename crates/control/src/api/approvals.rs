@@ -1,8 +1,9 @@
 //! Approvals: what waits, and what people say of it.
-use super::{ApiState, Caller, guard::json_body, now};
+use super::{ApiState, guard::json_body, now};
 use crate::{
     desk::is_approver,
-    problem::Problem,
+    problem::{Problem, Problems},
+    rights::Asker,
     serve::stopped,
     types::{ApprovalList, ApprovalView, Comment},
 };
@@ -16,12 +17,13 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::sse::{Event, KeepAlive, Sse},
 };
-use doorward_model::{ApprovalId, Principal};
+use doorward_model::{Administration, ApprovalId};
 use doorward_store::{ApprovalState, Store, StoredApproval};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::sync::{broadcast, watch};
+use utoipa::IntoParams;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MAX_PAGE: u32 = 100;
@@ -29,22 +31,32 @@ const MAX_PAGE: u32 = 100;
 const MAX_SCAN: usize = 10;
 
 /// The view of an approval for this person; none where it is not their business.
-fn view(approval: StoredApproval, who: &Principal) -> Option<ApprovalView> {
+fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
+    let who = &asker.who;
+    let connection = approval.request.connection.to_string();
     let requester = approval.request.principal.is_same_caller(who);
     let approver = is_approver(&approval.request, who);
     let id = who.id();
     let may_decide = approver
         && !requester
         && approval.state == ApprovalState::Pending
-        && !approval.verdicts.iter().any(|v| v.by == id);
-    (requester || approver).then(|| ApprovalView::new(approval, may_decide))
+        && !approval.verdicts.iter().any(|v| v.by == id)
+        && asker.sees(Administration::DecideApproval, &connection);
+    let is_theirs = requester || approver || asker.sees(Administration::ViewApprovals, &connection);
+    is_theirs.then(|| ApprovalView::new(approval, may_decide))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// `pending`, `approved`, `denied`, `expired`, `withdrawn` or `all`.
+    #[param(value_type = Option<String>)]
     state: Option<StateFilter>,
+    /// Older than this one: the `next` of the page before.
+    #[param(value_type = Option<String>)]
     before: Option<ApprovalId>,
+    /// At most so many, from 1 to 100.
     limit: Option<u32>,
 }
 
@@ -56,9 +68,12 @@ pub(super) enum StateFilter {
     Only(ApprovalState),
 }
 
+/// Approvals that the caller asked for, may decide, or may see: newest first.
+#[utoipa::path(get, path = "/approvals", tag = "approvals", params(ListQuery),
+    responses((status = 200, description = "a page of them", body = ApprovalList), Problems))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ApprovalList>, Problem> {
     let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
@@ -67,13 +82,13 @@ pub(super) async fn list(
         Some(StateFilter::Only(s)) => Some(s),
     };
     let limit = query.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    visible(&state.store, &who, filter, query.before, limit).await.map(Json)
+    visible(&state.store, &asker, filter, query.before, limit).await.map(Json)
 }
 
 /// A page of those approvals that the person may see.
 pub(crate) async fn visible(
     store: &Store,
-    who: &Principal,
+    asker: &Asker,
     filter: Option<ApprovalState>,
     mut before: Option<ApprovalId>,
     limit: u32,
@@ -88,7 +103,7 @@ pub(crate) async fn visible(
                 return Ok(ApprovalList { approvals, next: before });
             }
             before = Some(approval.request.id);
-            approvals.extend(view(approval, who));
+            approvals.extend(view(approval, asker));
         }
         if last {
             return Ok(ApprovalList { approvals, next: None });
@@ -97,39 +112,52 @@ pub(crate) async fn visible(
     Ok(ApprovalList { approvals, next: before })
 }
 
-pub(crate) async fn find(state: &ApiState, who: &Principal, id: &str) -> Result<ApprovalView, Problem> {
+pub(crate) async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<ApprovalView, Problem> {
     let none = || Problem::not_found("approval");
     let id: ApprovalId = id.parse().map_err(|_| none())?;
     let approval = state.store.approval(id).await.map_err(|e| Problem::unavailable(&e))?;
-    approval.and_then(|a| view(a, who)).ok_or_else(none)
+    approval.and_then(|a| view(a, asker)).ok_or_else(none)
 }
 
+/// One approval.
+#[utoipa::path(get, path = "/approvals/{id}", tag = "approvals", params(("id" = String, Path, description = "which")),
+    responses((status = 200, description = "the approval", body = ApprovalView), Problems))]
 pub(super) async fn show(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    find(&state, &who, &id).await.map(Json)
+    find(&state, &asker, &id).await.map(Json)
 }
 
+/// Says yes. The caller has to be in a group that the policy asks, and not be the requester.
+#[utoipa::path(post, path = "/approvals/{id}/approve", tag = "approvals",
+    params(("id" = String, Path, description = "which")),
+    request_body(content = Option<Comment>, content_type = "application/json"),
+    responses((status = 200, description = "the approval after it", body = ApprovalView), Problems))]
 pub(super) async fn approve(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    decide(&state, &who, &id, true, &comment(&headers, body)?).await
+    decide(&state, &asker, &id, true, &comment(&headers, body)?).await
 }
 
+/// Says no: that ends it.
+#[utoipa::path(post, path = "/approvals/{id}/deny", tag = "approvals",
+    params(("id" = String, Path, description = "which")),
+    request_body(content = Option<Comment>, content_type = "application/json"),
+    responses((status = 200, description = "the approval after it", body = ApprovalView), Problems))]
 pub(super) async fn deny(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    decide(&state, &who, &id, false, &comment(&headers, body)?).await
+    decide(&state, &asker, &id, false, &comment(&headers, body)?).await
 }
 
 fn comment(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {
@@ -141,34 +169,39 @@ fn comment(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<S
 
 pub(crate) async fn decide(
     state: &ApiState,
-    who: &Principal,
+    asker: &Asker,
     id: &str,
     yes: bool,
     comment: &str,
 ) -> Result<Json<ApprovalView>, Problem> {
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
-    state.desk.decide(parsed, who, yes, comment).await?;
-    find(state, who, id).await.map(Json)
+    let connection = find(state, asker, id).await?.connection;
+    asker.may_on(Administration::DecideApproval, &connection)?;
+    state.desk.decide(parsed, &asker.who, yes, comment).await?;
+    find(state, asker, id).await.map(Json)
 }
 
 pub(crate) struct Watch {
     state: ApiState,
-    who: Arc<Principal>,
+    asker: Asker,
     changes: broadcast::Receiver<crate::Change>,
     ready: VecDeque<ApprovalView>,
     shutdown: watch::Receiver<bool>,
 }
 
-/// First what is pending, then every change, until the token expires or the gateway stops.
+/// First what is pending, then every change, until the token expires or the gateway stops: server-sent events called
+/// `approval`, each an approval.
+#[utoipa::path(get, path = "/approvals/watch", tag = "approvals",
+    responses((status = 200, description = "events", content_type = "text/event-stream", body = ApprovalView), Problems))]
 pub(super) async fn watch(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     Extension(shutdown): Extension<watch::Receiver<bool>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     // Subscribed before the list is read: a change may come twice, but never not at all.
     let changes = state.desk.subscribe();
-    let ready = pending(&state, &who).await?;
-    let watch = Watch { state, who, changes, ready, shutdown };
+    let ready = pending(&state, &asker).await?;
+    let watch = Watch { state, asker, changes, ready, shutdown };
     let events = stream::unfold(watch, |mut w| async move {
         let view = w.next().await?;
         let event = Event::default().event("approval").json_data(view).ok()?;
@@ -177,8 +210,8 @@ pub(super) async fn watch(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-async fn pending(state: &ApiState, who: &Principal) -> Result<VecDeque<ApprovalView>, Problem> {
-    let list = visible(&state.store, who, Some(ApprovalState::Pending), None, MAX_PAGE).await?;
+async fn pending(state: &ApiState, asker: &Asker) -> Result<VecDeque<ApprovalView>, Problem> {
+    let list = visible(&state.store, asker, Some(ApprovalState::Pending), None, MAX_PAGE).await?;
     Ok(list.approvals.into_iter().rev().collect())
 }
 
@@ -190,17 +223,17 @@ impl Watch {
             }
             let change = tokio::select! {
                 () = stopped(&mut self.shutdown) => return None,
-                () = tokio::time::sleep(self.who.expires_at.since(now())) => return None,
+                () = tokio::time::sleep(self.asker.who.expires_at.since(now())) => return None,
                 change = self.changes.recv() => change,
             };
             match change {
                 Ok(change) => {
                     let approval = self.state.store.approval(change.id).await.ok()?;
-                    self.ready.extend(approval.and_then(|a| view(a, &self.who)));
+                    self.ready.extend(approval.and_then(|a| view(a, &self.asker.afresh())));
                 }
                 // Too slow: what is pending now stands for what was missed.
                 Err(broadcast::error::RecvError::Lagged(_)) => {
-                    self.ready = pending(&self.state, &self.who).await.ok()?
+                    self.ready = pending(&self.state, &self.asker.afresh()).await.ok()?
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

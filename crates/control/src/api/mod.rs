@@ -1,5 +1,6 @@
 //! The REST interface under `/api/v1`.
 mod approvals;
+mod describe;
 mod guard;
 mod sessions;
 
@@ -9,22 +10,20 @@ use crate::{
     credentials::{self, CredentialAccess},
     desk::Desk,
     problem::Problem,
+    rights::Rights,
     ssh::{self, SshAccess},
-    types::LiveSession,
+    types::{Health, LiveSession},
 };
-use axum::{
-    Extension, Json, Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
-    middleware,
-    routing::{get, post},
-};
+use axum::{Extension, Json, Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
 use doorward_enforce::AuditSink;
 use doorward_model::{Principal, SessionId, Timestamp};
 use doorward_store::Store;
-use std::{collections::BTreeSet, fmt::Debug, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+/// Where all of it is.
+pub(crate) const BASE: &str = "/api/v1";
 const MAX_BODY: usize = 16 * 1024;
 
 /// Answers who holds a token, or why it is not good.
@@ -61,8 +60,8 @@ pub struct ApiState {
     pub ssh: Arc<dyn SshAccess>,
     /// Short-lived credentials.
     pub credentials: Arc<dyn CredentialAccess>,
-    /// Members of any of these groups see and end sessions. Empty: nobody does.
-    pub operators: Arc<BTreeSet<String>>,
+    /// Who may administer what.
+    pub rights: Arc<Rights>,
 }
 
 impl Debug for ApiState {
@@ -71,29 +70,17 @@ impl Debug for ApiState {
     }
 }
 
-pub(crate) type Caller = Extension<Arc<Principal>>;
-
 pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
 /// All routes. What is not `health` passes [`authenticate`] first.
 pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router {
-    let closed = Router::new()
-        .route("/approvals", get(approvals::list))
-        .route("/approvals/watch", get(approvals::watch))
-        .route("/approvals/{id}", get(approvals::show))
-        .route("/approvals/{id}/approve", post(approvals::approve))
-        .route("/approvals/{id}/deny", post(approvals::deny))
-        .route("/ssh/certificates", post(ssh::issue))
-        .route("/ssh/endpoints", get(ssh::endpoints))
-        .route("/credentials", post(credentials::issue))
-        .route("/sessions", get(sessions::list))
-        .route("/sessions/{id}/kill", post(sessions::kill))
-        .route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
-    let open = Router::new().route("/health", get(health));
+    let (closed, _) = closed().split_for_parts();
+    let (open, _) = open().split_for_parts();
+    let closed = closed.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
     Router::new()
-        .nest("/api/v1", closed.merge(open))
+        .nest(BASE, closed.merge(open))
         .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -102,6 +89,35 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
         .with_state(state)
 }
 
-async fn health() -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "status": "ok" }))
+/// Endpoints that need no identity.
+fn open() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(health))
+}
+
+/// Endpoints that do.
+fn closed() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::watch))
+        .routes(routes!(approvals::show))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(ssh::issue))
+        .routes(routes!(ssh::endpoints))
+        .routes(routes!(credentials::issue))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::kill))
+}
+
+/// The description of the interface (OpenAPI 3.1), made from the endpoints themselves.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, open) = open().split_for_parts();
+    let (_, closed) = closed().split_for_parts();
+    describe::whole(open, closed)
+}
+
+/// Whether the gateway answers.
+#[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, description = "it does", body = Health)))]
+async fn health() -> Json<Health> {
+    Json(Health { status: "ok".into() })
 }

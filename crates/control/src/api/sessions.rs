@@ -1,28 +1,29 @@
 //! Live sessions: listed and ended.
-use super::{ApiState, Caller, now};
-use crate::{problem::Problem, types::SessionList};
+use super::{ApiState, now};
+use crate::{
+    problem::{Problem, Problems},
+    rights::Asker,
+    types::SessionList,
+};
 use axum::{
-    Extension, Json,
+    Json,
     extract::{Path, State},
     http::StatusCode,
 };
-use doorward_model::{AuditEvent, AuditKind, Principal, SessionId};
+use doorward_model::{Administration, AuditEvent, AuditKind, Principal, SessionId};
 use doorward_store::ApprovalState;
 use std::future::poll_fn;
 
 /// How many pending approvals are looked through for the list of sessions.
 const MAX_SHOWN: u32 = 500;
 
-fn operator(state: &ApiState, who: &Principal) -> Result<(), Problem> {
-    if who.groups.iter().any(|g| state.operators.contains(g)) {
-        return Ok(());
-    }
-    Err(Problem::new(StatusCode::FORBIDDEN, "sessions are for members of the operators' groups"))
-}
-
-pub(super) async fn list(State(state): State<ApiState>, Extension(who): Caller) -> Result<Json<SessionList>, Problem> {
-    operator(&state, &who)?;
+/// Sessions that are open now, on connections that the caller may see: oldest first.
+#[utoipa::path(get, path = "/sessions", tag = "sessions",
+    responses((status = 200, description = "all of them", body = SessionList), Problems))]
+pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<Json<SessionList>, Problem> {
+    asker.may_on_any(Administration::ViewSessions)?;
     let mut sessions = state.sessions.list();
+    sessions.retain(|s| asker.sees(Administration::ViewSessions, &s.connection));
     let pending = state.store.approvals(Some(ApprovalState::Pending), None, MAX_SHOWN).await;
     for approval in pending.map_err(|e| Problem::unavailable(&e))? {
         if let Some(session) = sessions.iter_mut().find(|s| s.id == approval.request.session) {
@@ -33,19 +34,23 @@ pub(super) async fn list(State(state): State<ApiState>, Extension(who): Caller) 
     Ok(Json(SessionList { sessions }))
 }
 
+/// Ends a live session.
+#[utoipa::path(post, path = "/sessions/{id}/kill", tag = "sessions", params(("id" = String, Path, description = "which")),
+    responses((status = 204, description = "it ends"), Problems))]
 pub(super) async fn kill(
     State(state): State<ApiState>,
-    Extension(who): Caller,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    operator(&state, &who)?;
+    asker.may_on_any(Administration::KillSession)?;
     let none = || Problem::not_found("session");
     let id: SessionId = id.parse().map_err(|_| none())?;
-    if !state.sessions.list().iter().any(|s| s.id == id) {
-        return Err(none());
-    }
+    let found = state.sessions.list().into_iter().find(|s| s.id == id);
+    let connection =
+        found.filter(|s| asker.sees(Administration::ViewSessions, &s.connection)).ok_or_else(none)?.connection;
+    asker.may_on(Administration::KillSession, &connection)?;
     // In a task of its own: a caller who hangs up must not leave an audited kill undone.
-    let task = tokio::spawn(async move { end(&state, &who, id).await });
+    let task = tokio::spawn(async move { end(&state, &asker.who, id).await });
     if task.await.map_err(|e| Problem::unavailable(&e))?? { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
 }
 

@@ -2,11 +2,12 @@
 #![allow(unreachable_pub, missing_docs, reason = "a part of one test")]
 use crate::support::{self, Office, person};
 use doorward_control::{
-    ApiState, Client, CredentialAccess, CredentialView, LiveSession, LiveSessions, NoCredential, SshAccess,
-    SshAccessView, SshCertificate, TokenAnswer, TokenCheck, serve,
+    ApiState, Client, CredentialAccess, CredentialView, KnownConnection, LiveSession, LiveSessions, NoCredential,
+    Rights, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, serve,
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{Principal, SessionId};
+use doorward_model::{ConnectionInfo, ConnectionName, Principal, SessionId};
+use doorward_policy::{Engine, ROLES, Source};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
@@ -74,6 +75,22 @@ impl CredentialAccess for Words {
             _ => Err(NoCredential::NoSuchConnection),
         }
     }
+}
+
+/// The shipped roles, and some of these tests.
+fn rights() -> Rights {
+    let sources = [("roles", ROLES), ("test", include_str!("rights.cedar"))]
+        .map(|(name, text)| Source { name: name.into(), text: text.into() });
+    let policies = Engine::load(&sources).unwrap_or_else(|e| panic!("{}", e[0]));
+    let info = ConnectionInfo {
+        name: ConnectionName::new("orders"),
+        kind: "postgres".into(),
+        database: Some("shop".into()),
+        labels: [("environment".to_owned(), "prod".to_owned())].into(),
+        tags: [].into(),
+    };
+    let listen = "127.0.0.1:6432".parse().unwrap();
+    Rights::new(Arc::new(policies), vec![KnownConnection { info, listen, upstream: "db:5432".into() }])
 }
 
 fn who(token: &str) -> Option<Principal> {
@@ -144,7 +161,7 @@ impl Web {
             sessions: sessions.clone(),
             ssh: Arc::new(Words),
             credentials: Arc::new(Words),
-            operators: Arc::new(["ops".to_owned()].into()),
+            rights: Arc::new(rights()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,0 +1,152 @@
+//! What a caller may administer: asked of the policies before each endpoint does anything.
+use crate::{
+    api::{ApiState, now},
+    problem::Problem,
+    serve::Peer,
+};
+use axum::{extract::FromRequestParts, http::request::Parts};
+use doorward_enforce::Subject;
+use doorward_model::{Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId};
+use doorward_policy::Engine;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A connection as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownConnection {
+    /// What policies see of it.
+    pub info: ConnectionInfo,
+    /// Where callers reach it.
+    pub listen: SocketAddr,
+    /// Where it leads to: `host:port`.
+    pub upstream: String,
+}
+
+/// Who may administer what.
+#[derive(Debug)]
+pub struct Rights {
+    policies: Arc<Engine>,
+    connections: Vec<KnownConnection>,
+}
+
+impl Rights {
+    /// Rights by these policies, on these connections.
+    pub fn new(policies: Arc<Engine>, connections: Vec<KnownConnection>) -> Self {
+        Self { policies, connections }
+    }
+
+    /// The policies in force.
+    pub(crate) fn policies(&self) -> &Arc<Engine> {
+        &self.policies
+    }
+
+    /// The connections of the configuration.
+    pub(crate) fn connections(&self) -> &[KnownConnection] {
+        &self.connections
+    }
+
+    /// What policies see of a connection. One that is not configured any more has nothing but its name.
+    pub(crate) fn info(&self, name: &str) -> ConnectionInfo {
+        let known = self.connections.iter().find(|c| c.info.name.as_str() == name);
+        known.map(|c| c.info.clone()).unwrap_or_else(|| ConnectionInfo {
+            name: ConnectionName::new(name),
+            kind: "unknown".into(),
+            database: None,
+            labels: [].into(),
+            tags: [].into(),
+        })
+    }
+}
+
+/// Who calls an endpoint, and what they may. Answers are remembered for the length of one call.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) who: Arc<Principal>,
+    from: Peer,
+    rights: Arc<Rights>,
+    known: Mutex<HashMap<(Administration, String), Result<(), String>>>,
+}
+
+impl Asker {
+    /// The same caller, with nothing remembered: for what lasts longer than a call.
+    pub(crate) fn afresh(&self) -> Self {
+        Self { who: Arc::clone(&self.who), from: self.from, rights: Arc::clone(&self.rights), known: Mutex::default() }
+    }
+
+    /// # Errors
+    /// 403 with the policies that forbid it, where the caller may not do this with the gateway.
+    pub(crate) fn may(&self, right: Administration) -> Result<(), Problem> {
+        self.asked(right, "*").map_err(Problem::forbidden)
+    }
+
+    /// # Errors
+    /// 403 with the policies that forbid it, where the caller may not do this with the connection.
+    pub(crate) fn may_on(&self, right: Administration, connection: &str) -> Result<(), Problem> {
+        self.asked(right, connection).map_err(Problem::forbidden)
+    }
+
+    /// Whether the caller may do this with the connection.
+    pub(crate) fn sees(&self, right: Administration, connection: &str) -> bool {
+        self.asked(right, connection).is_ok()
+    }
+
+    /// # Errors
+    /// 403 where the caller may do this with no connection at all.
+    pub(crate) fn may_on_any(&self, right: Administration) -> Result<(), Problem> {
+        let names = self.rights.connections().iter().map(|c| c.info.name.as_str());
+        let mut refused = None;
+        // One that is not configured stands for all that are not: a right on every connection is one on it.
+        for name in names.chain(["?"]) {
+            match self.asked(right, name) {
+                Ok(()) => return Ok(()),
+                Err(why) => refused = refused.or(Some(why)),
+            }
+        }
+        Err(Problem::forbidden(refused.unwrap_or_default()))
+    }
+
+    fn asked(&self, right: Administration, connection: &str) -> Result<(), String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry((right, connection.to_owned())).or_insert_with(|| self.decide(right, connection)).clone()
+    }
+
+    fn decide(&self, right: Administration, connection: &str) -> Result<(), String> {
+        let subject = Subject {
+            session: SessionId::from_uuid(Default::default()),
+            principal: (*self.who).clone(),
+            connection: self.rights.info(connection),
+            client_ip: self.from.ip,
+            tls: self.from.tls,
+        };
+        let asked = self.rights.policies.administer(right, &subject, now());
+        if asked.allowed {
+            return Ok(());
+        }
+        let on = match right.scope() {
+            AdministrationScope::Connection if connection != "?" => format!(" on `{connection}`"),
+            AdministrationScope::Connection | AdministrationScope::Gateway => String::new(),
+        };
+        let by = asked.policies.first().map_or_else(
+            || "no policy permits it".to_owned(),
+            |p| match &p.reason {
+                Some(reason) => format!("policy `{}`: {reason}", p.id),
+                None => format!("policy `{}`", p.id),
+            },
+        );
+        let why = asked.error.map_or(by, |e| format!("a policy could not be evaluated: {e}"));
+        Err(format!("you may not `{right}`{on}: {why}"))
+    }
+}
+
+impl FromRequestParts<ApiState> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let who = parts.extensions.get::<Arc<Principal>>().ok_or_else(Problem::unauthorized)?;
+        let from = parts.extensions.get::<Peer>().ok_or_else(Problem::unauthorized)?;
+        Ok(Self { who: Arc::clone(who), from: *from, rights: Arc::clone(&state.rights), known: Mutex::default() })
+    }
+}
