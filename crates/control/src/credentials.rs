@@ -11,8 +11,8 @@ use axum::{
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
 };
-use doorward_model::{AuditEvent, AuditKind, Principal};
-use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
+use doorward_model::Principal;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// How long a credential is good for where nothing else is asked for; never longer than the token.
 const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
@@ -66,12 +66,6 @@ pub(crate) async fn issue(
         NoCredential::TooMany(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why),
     })?;
     let what = format!("issue credential {} for connection {}", issued.user, issued.connection);
-    let event = AuditEvent {
-        time: std::time::SystemTime::now().into(),
-        session: None,
-        kind: AuditKind::Administration { by: who.id(), what },
-    };
-    let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
-    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))?;
+    crate::api::administered(&state, &who, None, what).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }

@@ -105,6 +105,11 @@ impl Desk {
         }))
     }
 
+    /// How many approvals wait.
+    pub(crate) fn pending(&self) -> u64 {
+        u64::try_from(self.waiting().len()).unwrap_or(u64::MAX)
+    }
+
     /// Changes from now on. A slow listener loses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.0.changes.subscribe()

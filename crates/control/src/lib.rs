@@ -6,35 +6,42 @@
 //! Invariants:
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
 //! - An approval ends once. Its requester never decides it; one person gives one verdict.
-//! - Every route but `health` needs a token; what is not a person's business looks as if it were not there.
+//! - Every endpoint asks the policies ([`Rights`]) before it does anything.
+//! - Every route but `health` and `ready` needs a token; what is not a person's business looks as if it were not there.
 //! - A certificate or credential that was issued is in the audit log before anybody has it.
 //! - Whatever an unknown peer sends is bounded in size and time.
 //!
-//! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]),
-//! decisions by policy, a web page.
+//! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]).
 //!
 //! Known limits: HTTP/1.1 only. Bad tokens are audited at whatever rate they come. The 512 places for
 //! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
 //! that lags sees what is pending, not each change it missed. Texts of callers (statements, comments)
 //! are passed on as they are: who prints them to a terminal has to escape control characters.
 mod api;
+mod backtest;
 mod client;
 mod credentials;
 mod desk;
+mod metrics;
+mod policies;
 mod problem;
 mod rights;
 mod serve;
 mod ssh;
 mod types;
 
-pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck, openapi};
+pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck, Vitals, openapi};
 pub use client::{Client, ClientError};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
+pub use metrics::{Metrics, Readings};
+pub use policies::{PolicyBook, PolicyError};
 pub use rights::{KnownConnection, Rights};
 pub use serve::serve;
 pub use ssh::SshAccess;
 pub use types::{
-    ApprovalList, ApprovalView, Comment, CredentialView, LiveSession, ProblemDetails, RequirementView, SessionList,
-    SshAccessView, SshCertificate, VerdictView,
+    Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, CredentialView,
+    LiveSession, NewPolicyVersion, OutcomeView, PoliciesView, PolicyActivationView, PolicyCheck, PolicyDiff,
+    PolicyProblem, PolicySource, PolicyText, PolicyVersionList, PolicyVersionView, PolicyView, ProblemDetails,
+    RequirementView, SessionList, SshAccessView, SshCertificate, VerdictView,
 };

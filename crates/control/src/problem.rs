@@ -1,20 +1,31 @@
 //! Errors as problem details (RFC 9457).
-use crate::{DecideError, types::ProblemDetails};
+use crate::{
+    DecideError,
+    types::{PolicyProblem, ProblemDetails},
+};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use doorward_policy::LoadError;
 
 /// An answer that is not the one hoped for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
+    errors: Vec<PolicyProblem>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), errors: Vec::new() }
+    }
+    /// Policies that are not right: every error with its place.
+    pub(crate) fn wrong_policies(errors: &[LoadError]) -> Self {
+        let detail = errors.first().map_or_else(String::new, ToString::to_string);
+        let errors = errors.iter().map(PolicyProblem::from).collect();
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
     }
     /// Unknown and forbidden look the same.
     pub(crate) fn not_found(what: &str) -> Self {
@@ -37,6 +48,7 @@ impl Problem {
 
 /// The errors of every endpoint, for its description.
 #[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it is there to be described")]
 pub(crate) enum Problems {
     /// What was sent is not as expected.
     #[response(status = 400, content_type = "application/problem+json")]
@@ -56,6 +68,9 @@ pub(crate) enum Problems {
     /// The body is not of a type that is understood.
     #[response(status = 415, content_type = "application/problem+json")]
     MediaType(#[to_schema] ProblemDetails),
+    /// Policies that are not right: `errors` says where.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Wrong(#[to_schema] ProblemDetails),
     /// The gateway cannot keep or read its records.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(#[to_schema] ProblemDetails),
@@ -81,6 +96,7 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("error").into(),
             status: self.status.as_u16(),
             detail: self.detail,
+            errors: self.errors,
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();

@@ -38,11 +38,6 @@ impl Rights {
         Self { policies, connections }
     }
 
-    /// The policies in force.
-    pub(crate) fn policies(&self) -> &Arc<Engine> {
-        &self.policies
-    }
-
     /// The connections of the configuration.
     pub(crate) fn connections(&self) -> &[KnownConnection] {
         &self.connections
@@ -74,6 +69,11 @@ impl Asker {
     /// The same caller, with nothing remembered: for what lasts longer than a call.
     pub(crate) fn afresh(&self) -> Self {
         Self { who: Arc::clone(&self.who), from: self.from, rights: Arc::clone(&self.rights), known: Mutex::default() }
+    }
+
+    /// The names of the connections of the configuration.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &str> {
+        self.rights.connections().iter().map(|c| c.info.name.as_str())
     }
 
     /// # Errors

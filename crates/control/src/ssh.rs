@@ -10,8 +10,8 @@ use axum::{
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
 };
-use doorward_model::{AuditEvent, AuditKind, Principal};
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use doorward_model::Principal;
+use std::{sync::Arc, time::Duration};
 
 /// How long a certificate is good for where nothing else is asked for; never longer than the token.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -61,12 +61,6 @@ pub(crate) async fn issue(
     let issued = state.ssh.issue(&request.public_key, &who, longest);
     let issued = issued.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let what = format!("issue SSH certificate {:016x} for {}", issued.serial, issued.fingerprint);
-    let event = AuditEvent {
-        time: std::time::SystemTime::now().into(),
-        session: None,
-        kind: AuditKind::Administration { by: who.id(), what },
-    };
-    let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
-    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))?;
+    crate::api::administered(&state, &who, None, what).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }

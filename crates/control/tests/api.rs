@@ -37,21 +37,39 @@ const LONG: Duration = Duration::from_secs(600);
 const NOBODY: &str = "00000000-0000-0000-0000-00000000ffff";
 
 /// Who asks, in the order of the columns below.
-const CALLERS: [Option<&str>; 6] =
-    [None, Some("forged"), Some("stranger"), Some("approver"), Some("requester"), Some("operator")];
+const CALLERS: [Option<&str>; 8] = [
+    None,
+    Some("forged"),
+    Some("stranger"),
+    Some("approver"),
+    Some("requester"),
+    Some("operator"),
+    Some("admin"),
+    Some("auditor"),
+];
 
-const TABLE: &[(&str, &str, [u16; 6])] = &[
-    ("get", "/health", [200, 200, 200, 200, 200, 200]),
-    ("get", "/approvals", [401, 401, 200, 200, 200, 200]),
-    ("get", "/approvals/watch", [401, 401, 200, 200, 200, 200]),
-    ("get", "/approvals/{id}", [401, 401, 404, 200, 200, 404]),
-    ("post", "/approvals/{id}/approve", [401, 401, 404, 200, 403, 404]),
-    ("post", "/approvals/{id}/deny", [401, 401, 404, 200, 403, 404]),
-    ("get", "/ssh/endpoints", [401, 401, 200, 200, 200, 200]),
-    ("post", "/ssh/certificates", [401, 401, 415, 415, 415, 415]),
-    ("post", "/credentials", [401, 401, 415, 415, 415, 415]),
-    ("get", "/sessions", [401, 401, 403, 403, 403, 200]),
-    ("post", "/sessions/{id}/kill", [401, 401, 403, 403, 403, 204]),
+const TABLE: &[(&str, &str, [u16; 8])] = &[
+    ("get", "/health", [200, 200, 200, 200, 200, 200, 200, 200]),
+    ("get", "/approvals", [401, 401, 200, 200, 200, 200, 200, 200]),
+    ("get", "/approvals/watch", [401, 401, 200, 200, 200, 200, 200, 200]),
+    ("get", "/approvals/{id}", [401, 401, 404, 200, 200, 404, 200, 200]),
+    ("post", "/approvals/{id}/approve", [401, 401, 404, 200, 403, 404, 404, 404]),
+    ("post", "/approvals/{id}/deny", [401, 401, 404, 200, 403, 404, 404, 404]),
+    ("get", "/ssh/endpoints", [401, 401, 200, 200, 200, 200, 200, 200]),
+    ("post", "/ssh/certificates", [401, 401, 415, 415, 415, 415, 415, 415]),
+    ("post", "/credentials", [401, 401, 415, 415, 415, 415, 415, 415]),
+    ("get", "/sessions", [401, 401, 403, 403, 403, 200, 200, 200]),
+    ("post", "/sessions/{id}/kill", [401, 401, 403, 403, 403, 204, 204, 403]),
+    ("get", "/ready", [200, 200, 200, 200, 200, 200, 200, 200]),
+    ("get", "/metrics", [401, 401, 403, 403, 403, 403, 200, 200]),
+    ("get", "/policies", [401, 401, 403, 403, 403, 403, 200, 200]),
+    ("post", "/policies/check", [401, 401, 403, 403, 403, 403, 415, 415]),
+    ("get", "/policies/versions", [401, 401, 403, 403, 403, 403, 200, 200]),
+    ("post", "/policies/versions", [401, 401, 403, 403, 403, 403, 415, 403]),
+    ("get", "/policies/versions/{id}", [401, 401, 403, 403, 403, 403, 404, 404]),
+    ("get", "/policies/versions/{id}/diff", [401, 401, 403, 403, 403, 403, 404, 404]),
+    ("post", "/policies/versions/{id}/back-test", [401, 401, 403, 403, 403, 403, 404, 404]),
+    ("post", "/policies/activate", [401, 401, 403, 403, 403, 403, 415, 403]),
 ];
 
 #[tokio::test]

@@ -6,8 +6,11 @@ use crate::{
     policy,
     ssh_access::Issuing,
 };
-use anyhow::{Context as _, Result};
-use doorward_control::{ApiState, Desk, KnownConnection, LiveSession, LiveSessions, Rights, TokenAnswer, TokenCheck};
+use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_control::{
+    ApiState, Desk, KnownConnection, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError, Rights, TokenAnswer,
+    TokenCheck, Vitals,
+};
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
 use doorward_gateway::{
@@ -60,7 +63,8 @@ fn raise_file_limit() {
 }
 
 struct Running {
-    config: Config,
+    config: Arc<Config>,
+    book: PolicyBook,
     engine: Arc<Engine>,
     audit: Arc<AuditLog>,
     registry: Arc<Registry>,
@@ -74,14 +78,23 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let recordings =
         Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key, RecordOptions::default())?);
     let store = Store::open(&state, now()).await?;
-    let sink: Arc<dyn AuditSink> = Arc::clone(&audit) as _;
+    let metrics = Arc::new(Metrics::new(Arc::clone(&audit) as _, env!("CARGO_PKG_VERSION")));
+    let sink: Arc<dyn AuditSink> = Arc::clone(&metrics) as _;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| {
         format!("{}://{}", if config.server.tls.is_some() { "https" } else { "http" }, config.server.api_listen)
     });
     let desk = Desk::new(store.clone(), Arc::clone(&sink), &public_url, tokio::runtime::Handle::current());
     let verifier =
         Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
-    let running = Running { engine: Arc::new(engine), registry: Arc::new(Registry::new()), audit, config };
+    let (engine, registry, config) = (Arc::new(engine), Arc::new(Registry::new()), Arc::new(config));
+    let book = book(&config, &engine, &registry, &store, &sink);
+    // What people wrote here is in force with the files from the start, or nothing is.
+    book.reload()
+        .await
+        .map_err(|e| anyhow!("{e}"))
+        .context("the version of the policies that is in force")
+        .context(BadConfiguration)?;
+    let running = Running { engine, registry, audit, config, book };
     let services = Services {
         identity: Arc::clone(&verifier) as _,
         credentials: Arc::default(),
@@ -108,6 +121,15 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         ssh: Arc::clone(&issuing) as _,
         credentials: Arc::new(running.lending(&services)?),
         rights: Arc::new(running.rights()?),
+        book: running.book.clone(),
+        audit_dir: state.join("audit"),
+        metrics,
+        vitals: Arc::new(Alive {
+            audit: Arc::clone(&running.audit),
+            recordings: Arc::clone(&recordings),
+            stopped: stopped.clone(),
+        }),
+        back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
     };
     let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
@@ -136,6 +158,20 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     })
     .await?;
     Ok(())
+}
+
+/// The policies: the files of the configuration, and what is written through the API.
+fn book(
+    config: &Arc<Config>,
+    engine: &Arc<Engine>,
+    registry: &Arc<Registry>,
+    store: &Store,
+    sink: &Arc<dyn AuditSink>,
+) -> PolicyBook {
+    let (config, registry) = (Arc::clone(config), Arc::clone(registry));
+    let files = Box::new(move || policy::sources(&config).map_err(|e| format!("{e:#}")));
+    let changed = Box::new(move || registry.check_all());
+    PolicyBook::new(Arc::clone(engine), store.clone(), Arc::clone(sink), files, changed)
 }
 
 impl Running {
@@ -275,13 +311,13 @@ impl Running {
                 stopped = &mut stop => return stopped,
                 _ = hang_up.recv() => {
                     seen = self.policy_files();
-                    self.reload()?;
+                    self.reload().await?;
                 }
                 _ = look.tick() => {
                     let found = self.policy_files();
                     if found != seen {
                         seen = found;
-                        self.reload()?;
+                        self.reload().await?;
                     }
                 }
             }
@@ -295,24 +331,16 @@ impl Running {
     }
 
     /// Puts changed policies in force; bad ones leave the old in force.
-    fn reload(&self) -> Result<()> {
-        match policy::load(&self.config) {
-            Ok(loaded) => {
-                let version = loaded.version.to_string();
-                if version == *self.engine.loaded().version {
-                    return Ok(());
-                }
-                // Written down before it takes effect.
-                self.note(AuditKind::PolicyChanged { policy_version: version.clone(), refused: None })?;
-                self.engine.replace(loaded);
-                self.registry.check_all();
-                tracing::info!(generation = self.engine.generation(), "policies reloaded, version {version}");
+    async fn reload(&self) -> Result<()> {
+        let generation = self.engine.generation();
+        match self.book.reload().await {
+            Ok(()) if self.engine.generation() == generation => {}
+            Ok(()) => {
+                let (generation, version) = (self.engine.generation(), &self.engine.loaded().version);
+                tracing::info!(generation, "policies reloaded, version {version}");
             }
-            Err(e) => {
-                tracing::error!("policies not reloaded, the old ones stay in force: {e:#}");
-                let version = self.engine.loaded().version.to_string();
-                self.note(AuditKind::PolicyChanged { policy_version: version, refused: Some(format!("{e:#}")) })?;
-            }
+            Err(PolicyError::Unavailable(why)) => bail!("a change of the policies cannot be recorded: {why}"),
+            Err(e) => tracing::error!("policies not reloaded, the old ones stay in force: {e}"),
         }
         Ok(())
     }
@@ -402,6 +430,24 @@ impl Authenticate for Identity {
 impl TokenCheck for Identity {
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
         Box::pin(async move { self.verifier.verify(token, now()).await.map_err(|e| e.to_string()) })
+    }
+}
+
+/// What the gateway cannot serve without.
+struct Alive {
+    audit: Arc<AuditLog>,
+    recordings: Arc<RecordStore>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Vitals for Alive {
+    fn failing(&self) -> Vec<&'static str> {
+        let parts = [
+            ("audit", self.audit.health().is_err()),
+            ("recording", self.recordings.health().is_err()),
+            ("draining", *self.stopped.borrow()),
+        ];
+        parts.into_iter().filter_map(|(name, fails)| fails.then_some(name)).collect()
     }
 }
 

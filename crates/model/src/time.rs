@@ -28,6 +28,11 @@ impl Timestamp {
         self.0 / 1_000_000
     }
 
+    /// This point less a duration, not before 1970.
+    pub fn before(self, d: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(d.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// This point plus a duration, saturating.
     pub fn after(self, d: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(d.as_micros()).unwrap_or(u64::MAX)))

@@ -23,6 +23,7 @@
 //! - `/` separates names in identifiers: names of connections and issuers must not hold one.
 mod administration;
 mod annotations;
+mod backtest;
 mod cases;
 mod catalogues;
 mod context;
@@ -37,6 +38,7 @@ mod reads;
 mod source;
 
 pub use administration::{Administered, ROLES};
+pub use backtest::{Judge, Judged};
 pub use cases::{CaseFile, CaseResult, ReadFacts};
 pub use engine::{Engine, Loaded};
 pub use explain::{ApprovalNeeded, Deciding, Explanation, Step, explain};

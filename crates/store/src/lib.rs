@@ -1,4 +1,4 @@
-//! Stored state: approvals, verdicts and sessions, in an embedded SQLite database.
+//! Stored state: approvals, verdicts and versions of policies, in an embedded SQLite database.
 //!
 //! Purpose: what people list and look up later. The waiting itself happens in memory, in the desk.
 //!
@@ -12,10 +12,10 @@
 //!
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
 mod approvals;
-mod sessions;
+mod policies;
 
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
-pub use sessions::StoredSession;
+pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 
 use doorward_model::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};

@@ -5,7 +5,7 @@ use doorward_model::{
     Access, Action, ApprovalId, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Resource, SessionId,
     Timestamp,
 };
-use doorward_store::{ApprovalState, Store, StoredSession, StoredVerdict};
+use doorward_store::{ApprovalState, PolicyActivation, PolicyMode, Store, StoredVerdict};
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use uuid::Uuid;
 
@@ -149,25 +149,32 @@ async fn lists_are_newest_first_filtered_and_paged() {
 }
 
 #[tokio::test]
-async fn sessions_are_kept_and_end_once() {
+async fn versions_of_policies_are_kept_and_the_newest_activation_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let s = StoredSession {
-        id: SessionId::from_uuid(Uuid::from_u128(1)),
-        connection: ConnectionName::new("orders"),
-        principal: "corp/bot".into(),
-        client: "127.0.0.1:5".into(),
-        started: at(1),
-        ended: None,
-        reason: None,
-        bytes: None,
+    let store = Store::open(dir.path(), at(0)).await.unwrap();
+    assert_eq!(store.active_policies(PolicyMode::Enforce).await.unwrap(), None);
+    let first = store.keep_policies("a", "sso/anna", "first", at(1), None).await.unwrap();
+    let second = store.keep_policies("b", "sso/ben", "second", at(2), Some(first)).await.unwrap();
+    store.keep_policies("c", "sso/ben", "", at(3), Some(99)).await.unwrap_err();
+    let activate = async |version, mode| {
+        let by = "sso/anna".to_owned();
+        store.activate_policies(&PolicyActivation { version, mode, by, comment: String::new(), time: at(4) }).await
     };
-    store.session_started(&s).await.unwrap();
-    assert_eq!(store.sessions(None, 10).await.unwrap(), std::slice::from_ref(&s));
-    store.session_ended(s.id, at(2), "client left", 77).await.unwrap();
-    store.session_ended(s.id, at(3), "again", 99).await.unwrap();
-    let ended = StoredSession { ended: Some(at(2)), reason: Some("client left".into()), bytes: Some(77), ..s };
-    assert_eq!(store.sessions(None, 10).await.unwrap(), [ended]);
+    activate(Some(first), PolicyMode::Enforce).await.unwrap();
+    activate(Some(second), PolicyMode::Monitor).await.unwrap();
+    activate(Some(99), PolicyMode::Enforce).await.unwrap_err();
+    let active = async |mode| store.active_policies(mode).await.unwrap().map(|v| v.id);
+    assert_eq!(active(PolicyMode::Enforce).await, Some(first));
+    assert_eq!(active(PolicyMode::Monitor).await, Some(second));
+    activate(None, PolicyMode::Enforce).await.unwrap();
+    assert_eq!(active(PolicyMode::Enforce).await, None);
+    assert_eq!(active(PolicyMode::Monitor).await, Some(second));
+    let texts = async |before, limit| -> Vec<String> {
+        store.policy_versions(before, limit).await.unwrap().into_iter().map(|v| v.text).collect()
+    };
+    assert_eq!(texts(None, 10).await, ["b", "a"]);
+    assert_eq!(texts(Some(second), 10).await, ["a"]);
+    assert_eq!(store.policy_activations(10).await.unwrap().len(), 3);
 }
 
 #[tokio::test]

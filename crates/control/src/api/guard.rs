@@ -13,11 +13,15 @@ use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
+/// For what reads the whole log.
+const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Around every answer: a deadline (the events of a watch come after it) and the headers that keep
 /// browsers and caches from making something else of it.
 pub(crate) async fn frame(request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await;
+    let is_long = request.uri().path().ends_with("/back-test");
+    let deadline = if is_long { LONG_DEADLINE } else { REQUEST_DEADLINE };
+    let answer = tokio::time::timeout(deadline, next.run(request)).await;
     let mut response = answer
         .unwrap_or_else(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
     let fixed: [(HeaderName, &'static str); 5] = [

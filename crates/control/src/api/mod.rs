@@ -2,6 +2,8 @@
 mod approvals;
 mod describe;
 mod guard;
+mod operation;
+mod policies;
 mod sessions;
 
 pub(crate) use guard::json_body;
@@ -9,22 +11,36 @@ pub(crate) use guard::json_body;
 use crate::{
     credentials::{self, CredentialAccess},
     desk::Desk,
+    metrics::Metrics,
+    policies::PolicyBook,
     problem::Problem,
     rights::Rights,
     ssh::{self, SshAccess},
-    types::{Health, LiveSession},
+    types::LiveSession,
 };
-use axum::{Extension, Json, Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
+use axum::{Extension, Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
 use doorward_enforce::AuditSink;
-use doorward_model::{Principal, SessionId, Timestamp};
+use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_store::Store;
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::SystemTime};
-use tokio::sync::watch;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use std::{
+    fmt::Debug,
+    future::{Future, poll_fn},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
+use tokio::sync::{Semaphore, watch};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 /// Where all of it is.
 pub(crate) const BASE: &str = "/api/v1";
 const MAX_BODY: usize = 16 * 1024;
+/// A text of policies in JSON, in which a character may take six.
+const MAX_POLICIES: usize = 6 * (1 << 20);
 
 /// Answers who holds a token, or why it is not good.
 pub type TokenAnswer<'a> = Pin<Box<dyn Future<Output = Result<Principal, String>> + Send + 'a>>;
@@ -41,6 +57,12 @@ pub trait LiveSessions: Send + Sync {
     fn list(&self) -> Vec<LiveSession>;
     /// Ends one with a message. False if it is not open.
     fn kill(&self, id: SessionId, message: &str) -> bool;
+}
+
+/// What the gateway cannot serve without.
+pub trait Vitals: Send + Sync {
+    /// What fails now: `audit`, `recording`, or `draining` where the gateway is about to stop.
+    fn failing(&self) -> Vec<&'static str>;
 }
 
 /// Everything the interface needs.
@@ -62,6 +84,16 @@ pub struct ApiState {
     pub credentials: Arc<dyn CredentialAccess>,
     /// Who may administer what.
     pub rights: Arc<Rights>,
+    /// The policies, and how they are changed.
+    pub book: PolicyBook,
+    /// The folder of the audit log.
+    pub audit_dir: PathBuf,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the gateway cannot do without.
+    pub vitals: Arc<dyn Vitals>,
+    /// How many back-tests may run at once.
+    pub back_tests: Arc<Semaphore>,
 }
 
 impl Debug for ApiState {
@@ -79,8 +111,14 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
     let (closed, _) = closed().split_for_parts();
     let (open, _) = open().split_for_parts();
     let closed = closed.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
+    // Where probes and scrapers look for them.
+    let metrics = Router::new().route("/metrics", get(operation::metrics));
+    let metrics = metrics.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
+    let probes = Router::new().route("/healthz", get(operation::health)).route("/readyz", get(operation::ready));
     Router::new()
         .nest(BASE, closed.merge(open))
+        .merge(metrics)
+        .merge(probes)
         .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -91,7 +129,7 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
 
 /// Endpoints that need no identity.
 fn open() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(health))
+    OpenApiRouter::new().routes(routes!(operation::health)).routes(routes!(operation::ready))
 }
 
 /// Endpoints that do.
@@ -107,6 +145,14 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(credentials::issue))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::kill))
+        .routes(routes!(policies::show))
+        .routes(routes!(policies::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .routes(routes!(policies::versions, policies::create).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .routes(routes!(policies::one))
+        .routes(routes!(policies::diff))
+        .routes(routes!(policies::back_test))
+        .routes(routes!(policies::activate))
+        .routes(routes!(operation::metrics))
 }
 
 /// The description of the interface (OpenAPI 3.1), made from the endpoints themselves.
@@ -116,8 +162,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     describe::whole(open, closed)
 }
 
-/// Whether the gateway answers.
-#[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, description = "it does", body = Health)))]
-async fn health() -> Json<Health> {
-    Json(Health { status: "ok".into() })
+/// Writes down what somebody with an administrative right does: durable before it returns.
+pub(crate) async fn administered(
+    state: &ApiState,
+    who: &Principal,
+    session: Option<SessionId>,
+    what: String,
+) -> Result<(), Problem> {
+    let kind = AuditKind::Administration { by: who.id(), what };
+    let ticket = state.audit.append(&AuditEvent { time: now(), session, kind });
+    let ticket = ticket.map_err(|e| Problem::unavailable(&e))?;
+    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))
 }

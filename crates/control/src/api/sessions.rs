@@ -1,5 +1,5 @@
 //! Live sessions: listed and ended.
-use super::{ApiState, now};
+use super::ApiState;
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
@@ -10,9 +10,8 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use doorward_model::{Administration, AuditEvent, AuditKind, Principal, SessionId};
+use doorward_model::{Administration, Principal, SessionId};
 use doorward_store::ApprovalState;
-use std::future::poll_fn;
 
 /// How many pending approvals are looked through for the list of sessions.
 const MAX_SHOWN: u32 = 500;
@@ -55,9 +54,6 @@ pub(super) async fn kill(
 }
 
 async fn end(state: &ApiState, who: &Principal, id: SessionId) -> Result<bool, Problem> {
-    let kind = AuditKind::Administration { by: who.id(), what: "kill session".into() };
-    let event = AuditEvent { time: now(), session: Some(id), kind };
-    let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
-    poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))?;
+    super::administered(state, who, Some(id), "kill session".into()).await?;
     Ok(state.sessions.kill(id, "the session was ended by an administrator"))
 }

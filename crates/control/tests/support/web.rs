@@ -1,9 +1,9 @@
 //! The interface on a loopback port, and a bare HTTP client that shows what really comes back.
-#![allow(unreachable_pub, missing_docs, reason = "a part of one test")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 use crate::support::{self, Office, person};
 use doorward_control::{
-    ApiState, Client, CredentialAccess, CredentialView, KnownConnection, LiveSession, LiveSessions, NoCredential,
-    Rights, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, serve,
+    ApiState, Client, CredentialAccess, CredentialView, KnownConnection, LiveSession, LiveSessions, Metrics,
+    NoCredential, PolicyBook, Rights, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, Vitals, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, SessionId};
@@ -28,6 +28,15 @@ struct Names;
 impl TokenCheck for Names {
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
         Box::pin(async move { who(token).ok_or_else(|| "the signature is wrong".to_owned()) })
+    }
+}
+
+/// Nothing fails.
+struct Well;
+
+impl Vitals for Well {
+    fn failing(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 }
 
@@ -78,10 +87,14 @@ impl CredentialAccess for Words {
 }
 
 /// The shipped roles, and some of these tests.
-fn rights() -> Rights {
-    let sources = [("roles", ROLES), ("test", include_str!("rights.cedar"))]
-        .map(|(name, text)| Source { name: name.into(), text: text.into() });
-    let policies = Engine::load(&sources).unwrap_or_else(|e| panic!("{}", e[0]));
+fn sources() -> Vec<Source> {
+    [("roles", ROLES), ("test", include_str!("rights.cedar"))]
+        .map(|(name, text)| Source { name: name.into(), text: text.into() })
+        .into()
+}
+
+fn rights() -> (Arc<Engine>, Rights) {
+    let policies = Arc::new(Engine::load(&sources()).unwrap_or_else(|e| panic!("{}", e[0])));
     let info = ConnectionInfo {
         name: ConnectionName::new("orders"),
         kind: "postgres".into(),
@@ -90,7 +103,8 @@ fn rights() -> Rights {
         tags: [].into(),
     };
     let listen = "127.0.0.1:6432".parse().unwrap();
-    Rights::new(Arc::new(policies), vec![KnownConnection { info, listen, upstream: "db:5432".into() }])
+    let known = vec![KnownConnection { info, listen, upstream: "db:5432".into() }];
+    (Arc::clone(&policies), Rights::new(policies, known))
 }
 
 fn who(token: &str) -> Option<Principal> {
@@ -99,6 +113,8 @@ fn who(token: &str) -> Option<Principal> {
         "approver" => person("anna", &["sre"]),
         "requester" => person("bot", &["agents", "sre"]),
         "operator" => person("omar", &["ops"]),
+        "admin" => person("ada", &["doorward-admins"]),
+        "auditor" => person("aud", &["doorward-auditors"]),
         "short" => {
             Principal { expires_at: support::now().after(Duration::from_millis(400)), ..person("anna", &["sre"]) }
         }
@@ -153,15 +169,25 @@ impl Web {
             waits_for: Vec::new(),
         });
         let audit: Arc<dyn AuditSink> = office.audit.clone();
+        let (engine, rights) = rights();
+        let files = Box::new(|| Ok(sources()));
+        let book =
+            PolicyBook::new(Arc::clone(&engine), office.store.clone(), Arc::clone(&audit), files, Box::new(|| {}));
+        let rights = Arc::new(rights);
         let state = ApiState {
             tokens: Arc::new(Names),
             desk: office.desk.clone(),
             store: office.store.clone(),
-            audit,
+            audit: Arc::clone(&audit),
             sessions: sessions.clone(),
             ssh: Arc::new(Words),
             credentials: Arc::new(Words),
-            rights: Arc::new(rights()),
+            rights: Arc::clone(&rights),
+            book,
+            audit_dir: office.dir.path().join("audit"),
+            metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
+            vitals: Arc::new(Well),
+            back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

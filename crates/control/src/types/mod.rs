@@ -1,4 +1,13 @@
 //! What the interface says, in the words of its JSON: shared by the server and the client.
+mod policies;
+
+pub use policies::{
+    Activate, BackTestExample, BackTestGroup, BackTestReport, NewPolicyVersion, OutcomeView, PoliciesView,
+    PolicyActivationView, PolicyCheck, PolicyDiff, PolicyProblem, PolicySource, PolicyText, PolicyVersionList,
+    PolicyVersionView, PolicyView,
+};
+pub(crate) use policies::{BackTestQuery, DiffQuery, VersionsQuery};
+
 use doorward_enforce::Requirement;
 use doorward_model::{ApprovalId, PrincipalKind, SessionId, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval, StoredVerdict};
@@ -7,9 +16,18 @@ use utoipa::ToSchema;
 
 /// `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// `ok`.
-    pub status: String,
+    pub(crate) status: String,
+}
+
+/// `GET /ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// Whether the gateway can serve.
+    pub(crate) ready: bool,
+    /// What fails: `audit`, `recording`, `store`, `draining`.
+    pub(crate) failing: Vec<String>,
 }
 
 /// An approval as those see it whose business it is. Times are microseconds since 1970, UTC.
@@ -148,6 +166,9 @@ pub struct ProblemDetails {
     pub status: u16,
     /// What happened.
     pub detail: String,
+    /// Of policies that are not right: what and where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<PolicyProblem>,
 }
 
 impl ApprovalView {

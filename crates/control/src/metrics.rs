@@ -1,0 +1,186 @@
+//! Numbers for Prometheus: counted as entries go into the audit log, and read where they are. docs/guide/metrics.md has
+//! their names, which are part of the interface.
+use doorward_enforce::{AuditSink, AuditUnavailable, Ticket};
+use doorward_model::{AuditEvent, AuditKind, AuditOutcome};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// One label: its name is that of the field.
+macro_rules! label {
+    ($name:ident, $field:ident) => {
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name {
+            $field: String,
+        }
+    };
+}
+label!(ByOutcome, outcome);
+label!(ByVerdict, verdict);
+label!(ByFault, at_fault);
+label!(ByConnection, connection);
+
+/// What is read where it is when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Live sessions by connection, with those that have none.
+    pub live: BTreeMap<String, u64>,
+    /// Approvals that wait.
+    pub pending: u64,
+    /// Whether recordings reach the disk.
+    pub recording_is_healthy: bool,
+    /// How often the policies in force were replaced.
+    pub policy_generation: u64,
+}
+
+/// An audit log that counts what goes into it.
+pub struct Metrics {
+    log: Arc<dyn AuditSink>,
+    registry: Registry,
+    requests: Family<ByOutcome, Counter>,
+    verdicts: Family<ByVerdict, Counter>,
+    faults: Family<ByFault, Counter>,
+    sessions: Counter,
+    rejected: Counter,
+    rows: Counter,
+    masked: Counter,
+    entries: Counter,
+    refused: Counter,
+    live: Family<ByConnection, Gauge>,
+    pending: Gauge,
+    recording: Gauge,
+    generation: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metrics({:?})", self.log)
+    }
+}
+
+impl Metrics {
+    /// Counts what goes into this log from now on.
+    pub fn new(log: Arc<dyn AuditSink>, version: &str) -> Self {
+        let mut registry = Registry::with_prefix("doorward");
+        let build = Info::new([("version", version.to_owned())]);
+        registry.register("build", "The program that runs", build);
+        let mut m = Self {
+            log,
+            registry,
+            requests: Family::default(),
+            verdicts: Family::default(),
+            faults: Family::default(),
+            sessions: Counter::default(),
+            rejected: Counter::default(),
+            rows: Counter::default(),
+            masked: Counter::default(),
+            entries: Counter::default(),
+            refused: Counter::default(),
+            live: Family::default(),
+            pending: Gauge::default(),
+            recording: Gauge::default(),
+            generation: Gauge::default(),
+        };
+        m.register();
+        m
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("requests", "Requests decided, by what was done with them", self.requests.clone());
+        r.register("verdicts", "Verdicts of people on approvals", self.verdicts.clone());
+        r.register("faults", "Faults, by who is at fault", self.faults.clone());
+        r.register("sessions", "Sessions that began", self.sessions.clone());
+        r.register("rejected_logins", "Callers who did not prove who they are", self.rejected.clone());
+        r.register("rows", "Rows sent to callers", self.rows.clone());
+        r.register("masked_values", "Values masked in rows", self.masked.clone());
+        r.register("audit_entries", "Entries taken by the audit log", self.entries.clone());
+        r.register("audit_refusals", "Entries that the audit log could not take", self.refused.clone());
+        r.register("live_sessions", "Sessions that are open now, by connection", self.live.clone());
+        r.register("pending_approvals", "Approvals that wait for people", self.pending.clone());
+        r.register("recording_healthy", "1 while recordings reach the disk, else 0", self.recording.clone());
+        r.register("policy_generation", "How often the policies in force were replaced", self.generation.clone());
+    }
+
+    /// All numbers in OpenMetrics' text format.
+    ///
+    /// # Errors
+    /// Where they cannot be written, which is a bug.
+    pub fn text(&self, now: &Readings) -> Result<String, fmt::Error> {
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for (connection, count) in &now.live {
+            self.live.get_or_create(&ByConnection { connection: connection.clone() }).set(gauge(*count));
+        }
+        self.pending.set(gauge(now.pending));
+        self.recording.set(i64::from(now.recording_is_healthy));
+        self.generation.set(gauge(now.policy_generation));
+        let mut out = String::new();
+        encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+
+    fn count(&self, kind: &AuditKind) {
+        match kind {
+            AuditKind::Request { outcome, .. } => {
+                let outcome = match outcome {
+                    AuditOutcome::Forward => "forward",
+                    AuditOutcome::Hold => "hold",
+                    AuditOutcome::Refuse => "refuse",
+                };
+                self.requests.get_or_create(&ByOutcome { outcome: outcome.to_owned() }).inc();
+            }
+            AuditKind::ApprovalDecided { approved, .. } => {
+                let verdict = if *approved { "approve" } else { "deny" };
+                self.verdicts.get_or_create(&ByVerdict { verdict: verdict.to_owned() }).inc();
+            }
+            AuditKind::Fault { at_fault, .. } => {
+                self.faults.get_or_create(&ByFault { at_fault: at_fault.clone() }).inc();
+            }
+            AuditKind::SessionOpened { .. } => drop(self.sessions.inc()),
+            AuditKind::AuthenticationFailed { .. } => drop(self.rejected.inc()),
+            AuditKind::Completed { rows, masked, .. } => {
+                self.rows.inc_by(*rows);
+                self.masked.inc_by(*masked);
+            }
+            AuditKind::GatewayStarted { .. }
+            | AuditKind::GatewayStopped {}
+            | AuditKind::Authenticated { .. }
+            | AuditKind::SessionEnded { .. }
+            | AuditKind::FileCopied { .. }
+            | AuditKind::ApprovalRequested { .. }
+            | AuditKind::ApprovalEnded { .. }
+            | AuditKind::Cancel { .. }
+            | AuditKind::PolicyChanged { .. }
+            | AuditKind::Administration { .. } => {}
+        }
+    }
+}
+
+impl AuditSink for Metrics {
+    fn append(&self, event: &AuditEvent) -> Result<Ticket, AuditUnavailable> {
+        let appended = self.log.append(event);
+        if appended.is_ok() {
+            self.entries.inc();
+            self.count(&event.kind);
+        } else {
+            self.refused.inc();
+        }
+        appended
+    }
+
+    fn committed(&self) -> Ticket {
+        self.log.committed()
+    }
+
+    fn poll_committed(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), AuditUnavailable>> {
+        self.log.poll_committed(ticket, cx)
+    }
+}
