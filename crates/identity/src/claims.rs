@@ -83,7 +83,12 @@ fn time(claims: &Claims, name: &str, what: &'static str) -> Result<Option<Timest
 }
 
 /// A string that is fit for logs and names: not empty, bounded, no control characters.
-fn text(claims: &Claims, name: &str, max: usize, what: &'static str) -> Result<Option<String>, IdentityError> {
+pub(crate) fn text(
+    claims: &Claims,
+    name: &str,
+    max: usize,
+    what: &'static str,
+) -> Result<Option<String>, IdentityError> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(s)) if (1..=max).contains(&s.len()) && !s.chars().any(char::is_control) => {
@@ -133,7 +138,7 @@ fn check_party(
 
 /// The claim with exactly this name, or else the one that a path leads to: with slashes, for names with dots in them
 /// (`kubernetes.io/namespace`), or with dots.
-fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
     let along = |separator: char| {
         let mut parts = path.split(separator);
         let first = claims.get(parts.next()?)?;
@@ -144,7 +149,7 @@ fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
 
 /// Absent or null: no groups. Anything but strings refuses the token, as a group that is
 /// quietly lost could be one that a `forbid` asks for.
-fn groups(claims: &Claims, path: &str) -> Result<BTreeSet<String>, IdentityError> {
+pub(crate) fn groups(claims: &Claims, path: &str) -> Result<BTreeSet<String>, IdentityError> {
     match find(claims, path) {
         None | Some(Value::Null) => Ok(BTreeSet::new()),
         Some(Value::String(list)) => Ok(list.split([' ', ',']).filter(|g| !g.is_empty()).map(str::to_owned).collect()),

@@ -57,6 +57,9 @@ pub enum IdentityError {
     /// The token was not made for the key that the caller holds.
     #[error("the token is not bound to the caller's key")]
     Unbound,
+    /// The identity token answers another question than ours (`nonce`).
+    #[error("the token was not made for this sign-in")]
+    WrongNonce,
     /// A claim that must be there is not.
     #[error("the token has no claim `{claim}`")]
     MissingClaim {
@@ -85,6 +88,7 @@ impl IdentityError {
             Self::WrongAudience => "wrong_audience",
             Self::WrongParty => "wrong_party",
             Self::Unbound => "unbound",
+            Self::WrongNonce => "wrong_nonce",
             Self::MissingClaim { .. } => "missing_claim",
         }
     }

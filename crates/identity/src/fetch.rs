@@ -84,6 +84,14 @@ struct Discovery {
     jwks_uri: String,
 }
 
+/// A client for an issuer's endpoints that follows no redirects: secrets are posted with it.
+///
+/// # Errors
+/// Where the configuration's URL or authorities cannot be used.
+pub fn client_without_redirects(config: &IssuerConfig, timeout: Duration) -> Result<Client, ConfigError> {
+    build(config, timeout, redirect::Policy::none())
+}
+
 /// A client that follows redirects only within the origin it was sent to.
 pub(crate) fn client(config: &IssuerConfig, policy: &FetchPolicy) -> Result<Client, ConfigError> {
     let same_origin = redirect::Policy::custom(|attempt| {
@@ -91,10 +99,14 @@ pub(crate) fn client(config: &IssuerConfig, policy: &FetchPolicy) -> Result<Clie
         let stay = start == Some(attempt.url().origin()) && attempt.previous().len() <= 3;
         if stay { attempt.follow() } else { attempt.stop() }
     });
+    build(config, policy.timeout, same_origin)
+}
+
+fn build(config: &IssuerConfig, timeout: Duration, redirects: redirect::Policy) -> Result<Client, ConfigError> {
     let mut builder = Client::builder()
-        .redirect(same_origin)
-        .timeout(policy.timeout)
-        .connect_timeout(policy.timeout)
+        .redirect(redirects)
+        .timeout(timeout)
+        .connect_timeout(timeout)
         .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")));
     // What comes from a file has no URL.
     let url = if config.jwks_file.is_some() { None } else { Some(config.parsed_url()?) };

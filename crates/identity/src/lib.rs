@@ -13,8 +13,8 @@
 //! - What is fetched, kept and cached is bounded, whatever tokens and issuers send: see [`FetchPolicy`].
 //! - An issuer that fails or stalls affects its own tokens only.
 //!
-//! Deliberately absent: encrypted tokens (JWE), opaque tokens and introspection, the browser
-//! sign-in flow, and the clock for token times (a parameter; only the age of fetched keys is
+//! Deliberately absent: encrypted tokens (JWE), opaque tokens and introspection, the flows of
+//! signing in (`doorward-signin`), and the clock for token times (a parameter; only the age of fetched keys is
 //! measured by the runtime's monotonic clock).
 //!
 //! Known limits: no TokenReview is asked: a token of a Kubernetes service account outlives its pod until it expires. A token is valid until it expires, as there is no revocation list to ask.
@@ -27,6 +27,7 @@ mod config;
 pub mod dev;
 mod error;
 mod fetch;
+mod id_token;
 mod issuer;
 mod jwks;
 mod jwt;
@@ -40,7 +41,8 @@ mod verifier;
 pub use ci::{CiTokenError, github_actions_token};
 pub use config::{ConfigError, IssuerConfig};
 pub use error::{EXTERNAL_MESSAGE, IdentityError};
-pub use fetch::FetchPolicy;
+pub use fetch::{FetchPolicy, client_without_redirects};
+pub use id_token::{IdToken, groups_of_userinfo};
 pub use jwt::MAX_TOKEN_BYTES;
 pub use openpubkey::CallerKey;
 pub use verifier::{IssuerStatus, Verifier};

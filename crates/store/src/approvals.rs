@@ -1,8 +1,8 @@
 //! Approvals and the verdicts on them.
-use crate::{Store, StoreError, micros, timestamp};
+use crate::{Store, StoreError, json, micros, parse, timestamp};
 use doorward_enforce::{ApprovalRequest, Requirement};
 use doorward_model::{ApprovalId, ConnectionName, RequestId, Timestamp};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, sqlite::SqliteRow};
 use std::sync::Arc;
 
@@ -250,12 +250,4 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
         reason: r.try_get(14)?,
         verdicts: Vec::new(),
     })
-}
-
-fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|_| StoreError::Unreadable("value"))
-}
-
-fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Unreadable(what))
 }

@@ -1,4 +1,4 @@
-//! Stored state: approvals, verdicts and versions of policies, in an embedded SQLite database.
+//! Stored state: approvals, verdicts, versions of policies, sign-ins and API keys, in an embedded SQLite database.
 //!
 //! Purpose: what people list and look up later. The waiting itself happens in memory, in the desk.
 //!
@@ -7,17 +7,23 @@
 //! - One verdict per approval and person (primary key).
 //! - The file is readable by its owner alone.
 //! - A pending approval of a former process is withdrawn when the store opens: its caller is gone.
+//! - Of a secret that somebody signs in with there is a hash, and nothing else.
 //!
 //! Deliberately absent: decisions about who may approve, clocks, credentials of any kind.
 //!
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
+mod api_keys;
 mod approvals;
 mod policies;
+mod web_sessions;
 
+pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
+pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 
 use doorward_model::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::{
     fs,
@@ -97,4 +103,12 @@ fn micros(t: Timestamp) -> i64 {
 
 fn timestamp(micros: i64) -> Timestamp {
     Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::Unreadable("value"))
+}
+
+fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Unreadable(what))
 }
