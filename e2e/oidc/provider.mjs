@@ -2,7 +2,11 @@
 //
 // Configured by one JSON document on the environment variable OIDC_CONFIG:
 //   { "port": 4011, "audience": "doorward",
-//     "clients": [{ "id": "ci-bot", "secret": "…", "alg": "RS256", "ttl": 3600, "claims": { "groups": ["agents"] } }] }
+//     "clients": [{ "id": "ci-bot", "secret": "…", "alg": "RS256", "ttl": 3600, "claims": { "groups": ["agents"] } }],
+//     "web": [{ "id": "doorward", "secret": "…", "redirect_uris": ["http://127.0.0.1:8443/auth/callback/corp"] }],
+//     "people": { "alice": { "groups": ["sre"] } } }
+// `web` are applications that people sign in to, by a form that takes their name and any password, or by the device
+// flow; without a secret a public client. Their groups are at the userinfo endpoint, not in the identity token.
 // The subject of a token is the client's id. The keys are new at every start, which is a key rotation to whoever has
 // cached the old ones. Prints `ready ISSUER` when it listens.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -28,21 +32,33 @@ function signingKeys() {
 
 const provider = new Provider(issuer, {
   jwks: { keys: signingKeys() },
-  clients: config.clients.map((client) => ({
+  clients: (config.web ?? []).map((web) => ({
+    client_id: web.id,
+    client_secret: web.secret ?? undefined,
+    token_endpoint_auth_method: web.secret ? 'client_secret_basic' : 'none',
+    grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
+    response_types: ['code'],
+    redirect_uris: web.redirect_uris,
+  })).concat(config.clients.map((client) => ({
     client_id: client.id,
     client_secret: client.secret,
     grant_types: ['client_credentials'],
     redirect_uris: [],
     response_types: [],
     token_endpoint_auth_method: 'client_secret_post',
-  })),
+  }))),
+  scopes: ['openid', 'profile', 'email', 'groups'],
+  claims: { openid: ['sub'], groups: ['groups'] },
+  pkce: { required: () => true },
+  findAccount: (_ctx, id) => (config.people?.[id] && { accountId: id, claims: () => ({ sub: id, ...config.people[id] }) }),
   enabledJWA: { idTokenSigningAlgValues: keyKinds.map(([alg]) => alg) },
   features: {
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: Boolean(config.web?.length) },
+    deviceFlow: { enabled: Boolean(config.web?.length) },
     clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
-      defaultResource: () => 'urn:doorward',
+      defaultResource: (_ctx, client) => (clientsById.has(client.clientId) ? 'urn:doorward' : undefined),
       getResourceServerInfo: (_ctx, _resource, { clientId }) => ({
         scope: '',
         audience: config.audience,
@@ -52,7 +68,7 @@ const provider = new Provider(issuer, {
       }),
     },
   },
-  extraTokenClaims: (_ctx, token) => clientsById.get(token.clientId).claims,
+  extraTokenClaims: (_ctx, token) => clientsById.get(token.clientId)?.claims,
 });
 provider.on('server_error', (_ctx, error) => console.error('server_error', error));
 

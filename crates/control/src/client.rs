@@ -57,7 +57,7 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl std::fmt::Debug for Client {
@@ -207,12 +207,17 @@ impl Client {
         self.http.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(&self.token)
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+    /// A request outside the API, without the token.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
         let response = self.send(request.timeout(DEADLINE)).await?;
         response.json().await.map_err(|e| self.failed(&e))
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|e| self.failed(&e))?;
         let status = response.status();
         if status.is_success() {

@@ -7,11 +7,13 @@
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
 //! - An approval ends once. Its requester never decides it; one person gives one verdict.
 //! - Every endpoint asks the policies ([`Rights`]) before it does anything.
-//! - Every route but `health` and `ready` needs a token; what is not a person's business looks as if it were not there.
+//! - Every route but `health`, `ready` and those of signing in needs a token, a session or a key; what is not a person's
+//!   business looks as if it were not there.
 //! - A certificate or credential that was issued is in the audit log before anybody has it.
 //! - Whatever an unknown peer sends is bounded in size and time.
 //!
-//! Deliberately absent: validation of tokens ([`TokenCheck`]), the live sessions ([`LiveSessions`]).
+//! Deliberately absent: validation of tokens ([`TokenCheck`]) and of everything else that is shown (`doorward-signin`), the
+//! live sessions ([`LiveSessions`]).
 //!
 //! Known limits: HTTP/1.1 only. Bad tokens are audited at whatever rate they come. The 512 places for
 //! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
@@ -27,6 +29,7 @@ mod policies;
 mod problem;
 mod rights;
 mod serve;
+mod signin;
 mod ssh;
 mod types;
 
@@ -38,6 +41,7 @@ pub use metrics::{Metrics, Readings};
 pub use policies::{PolicyBook, PolicyError};
 pub use rights::{KnownConnection, Rights};
 pub use serve::serve;
+pub use signin::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 pub use ssh::SshAccess;
 pub use types::{
     Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, CredentialView,

@@ -1,7 +1,7 @@
 //! `doorward approvals`: requests that wait for a human, through the gateway's API.
 use crate::{
     cli::{ApiArgs, ApprovalsCommand, Output},
-    state,
+    signed_in, state,
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_control::{ApprovalView, Client};
@@ -14,7 +14,12 @@ pub(crate) fn client(api: &ApiArgs) -> Result<Client> {
         (None, Some(path)) => {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
         }
-        (None, None) => bail!("the API wants your identity token: give --token, --token-file or DOORWARD_TOKEN"),
+        (None, None) => match signed_in::find(&signed_in::file()?, &api.url)? {
+            Some(credential) => credential.token,
+            None => bail!(
+                "the API wants to know who you are: run `doorward login`, or give --token, --token-file or DOORWARD_TOKEN"
+            ),
+        },
     };
     let ca = match &api.ca {
         Some(path) => Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),

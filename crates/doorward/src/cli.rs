@@ -41,6 +41,10 @@ pub(crate) enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Sign in at a gateway, for the commands that use its API: by a code on any device, or by a browser on this machine.
+    Login(LoginArgs),
+    /// Sign out again.
+    Logout(GatewayArgs),
     /// What a token says, and whether this gateway would accept it. With --for: a short-lived user name and password in
     /// exchange for it, for drivers that cannot send a token.
     Token(TokenArgs),
@@ -127,13 +131,39 @@ pub(crate) enum ConnectionsCommand {
     },
 }
 
+/// Where the gateway is.
+#[derive(Args, Debug)]
+pub(crate) struct GatewayArgs {
+    /// The API of the gateway.
+    #[arg(long, env = "DOORWARD_URL", default_value = "http://127.0.0.1:8443")]
+    pub(crate) url: String,
+    /// A certificate authority to trust for it, in PEM.
+    #[arg(long, env = "DOORWARD_CA")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LoginArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// The identity provider, where the gateway has several.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// By a browser on this machine, also where the provider has a sign-in by code.
+    #[arg(long)]
+    pub(crate) browser: bool,
+    /// Print the address, and open no browser.
+    #[arg(long)]
+    pub(crate) no_open: bool,
+}
+
 /// Where the gateway's API is, and who asks.
 #[derive(Args, Debug)]
 pub(crate) struct ApiArgs {
     /// The API of the gateway.
     #[arg(long, env = "DOORWARD_URL", default_value = "http://127.0.0.1:8443")]
     pub(crate) url: String,
-    /// Your identity token.
+    /// Your identity token, or an API key; what `doorward login` got where there is none.
     #[arg(long, env = "DOORWARD_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// A file with your identity token.

@@ -42,6 +42,9 @@ pub(crate) struct Server {
     /// Groups whose members may list and end live sessions: a short way of writing a policy.
     #[serde(default)]
     pub(crate) operators: Vec<String>,
+    /// How long people stay signed in.
+    #[serde(default)]
+    pub(crate) sessions: crate::sign_in::Sessions,
     /// How long live sessions may go on after SIGTERM, in seconds.
     #[serde(default = "default_drain")]
     pub(crate) drain_seconds: u64,
@@ -67,6 +70,8 @@ pub(crate) struct Tls {
 pub(crate) struct Identity {
     #[serde(default)]
     pub(crate) issuers: Vec<IssuerConfig>,
+    #[serde(default)]
+    pub(crate) providers: Vec<crate::sign_in::Provider>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,10 +160,10 @@ enum Audit {
     BestEffort,
 }
 
-/// Where the upstream's credential comes from.
+/// Where a secret comes from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Credential {
+pub(crate) struct Credential {
     env: Option<String>,
     file: Option<PathBuf>,
     secret: Option<String>,
@@ -352,7 +357,7 @@ impl Config {
         for c in &self.connections {
             self.backend(c)?;
         }
-        Ok(())
+        self.check_sign_in()
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -489,13 +494,18 @@ impl Config {
 
     fn secret(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
         let Some(credential) = &c.credential else { return Ok(None) };
+        if credential.authority && c.kind != "ssh" {
+            bail!("credential = {{ authority = true }} is for kind \"ssh\"");
+        }
+        match credential {
+            Credential { env: None, file: None, secret: None, value: None, authority: true } => Ok(None),
+            _ => self.resolved(credential).map(Some),
+        }
+    }
+
+    /// A secret, from where it is.
+    pub(crate) fn resolved(&self, credential: &Credential) -> Result<Secret<String>> {
         let secret = match credential {
-            Credential { env: None, file: None, secret: None, value: None, authority: true } if c.kind == "ssh" => {
-                return Ok(None);
-            }
-            Credential { authority: true, .. } if c.kind != "ssh" => {
-                bail!("credential = {{ authority = true }} is for kind \"ssh\"")
-            }
             Credential { env: Some(name), file: None, secret: None, value: None, authority: false } => {
                 std::env::var(name).map_err(|_| anyhow!("the environment variable {name} is not set"))?
             }
@@ -512,7 +522,7 @@ impl Config {
             }
             _ => bail!("credential takes exactly one of env, file, secret, value, authority = true"),
         };
-        Ok(Some(Secret::new(secret)))
+        Ok(Secret::new(secret))
     }
 }
 

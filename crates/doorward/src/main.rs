@@ -7,6 +7,7 @@ mod credentials;
 mod dev;
 mod kube_token;
 mod kubeconfig;
+mod login;
 mod playback;
 mod policy;
 mod policy_test;
@@ -14,6 +15,8 @@ mod serve;
 mod sessions;
 mod sessions_kubernetes;
 mod sessions_ssh;
+mod sign_in;
+mod signed_in;
 mod ssh_access;
 mod ssh_cert;
 mod ssh_host_key;
@@ -99,6 +102,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Approvals(command) => approvals::run(command)?,
         Command::Sessions(command) => return sessions::run(command),
         Command::Audit(command) => return audit::run(command),
+        Command::Login(args) => login::login(&args)?,
+        Command::Logout(args) => login::logout(&args)?,
         Command::Token(args) => return token::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args)?,
         Command::KubeToken(args) => kube_token::run(&args)?,

@@ -80,10 +80,8 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let store = Store::open(&state, now()).await?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&audit) as _, env!("CARGO_PKG_VERSION")));
     let sink: Arc<dyn AuditSink> = Arc::clone(&metrics) as _;
-    let public_url = config.server.public_url.clone().unwrap_or_else(|| {
-        format!("{}://{}", if config.server.tls.is_some() { "https" } else { "http" }, config.server.api_listen)
-    });
-    let desk = Desk::new(store.clone(), Arc::clone(&sink), &public_url, tokio::runtime::Handle::current());
+    let sign_in = Arc::new(config.sign_in(store.clone()).context(BadConfiguration)?);
+    let desk = Desk::new(store.clone(), Arc::clone(&sink), &config.public_url(), tokio::runtime::Handle::current());
     let verifier =
         Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
     let (engine, registry, config) = (Arc::new(engine), Arc::new(Registry::new()), Arc::new(config));
@@ -114,6 +112,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
+        signin: Arc::clone(&sign_in),
         desk,
         store: store.clone(),
         audit: Arc::clone(&sink),
@@ -138,6 +137,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     })?;
     let api_done = running.start_api(api, stopped.clone()).await?;
     running.start_endpoints(&services, &state, &issuing, &stopped).await?;
+    crate::sign_in::show_bootstrap(&sign_in, now()).await?;
     // The issuers' keys are fetched before the first caller needs them.
     for status in issuers.verifier.warm_up().await {
         if let Some(failure) = status.failure {

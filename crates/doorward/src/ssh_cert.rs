@@ -81,7 +81,7 @@ impl Files {
 }
 
 /// Writes a file whole, or not at all.
-fn put(path: &Path, text: &str, mode: u32) -> Result<()> {
+pub(crate) fn put(path: &Path, text: &str, mode: u32) -> Result<()> {
     let mut unfinished = path.to_path_buf().into_os_string();
     unfinished.push(format!(".{}", std::process::id()));
     let write = || {

@@ -17,25 +17,40 @@
 //! under way are kept in memory: a restart makes people begin again.
 mod bootstrap;
 mod caller;
+mod cli;
 mod cookie;
 mod keys;
+mod oidc;
 mod origin;
+mod provider;
 mod secret;
 mod sessions;
 mod settings;
+mod waiting;
 
 pub use bootstrap::{ADMINS, BOOTSTRAP_TTL};
 pub use caller::{By, Caller, Refused, TokenAnswer, TokenCheck};
+pub use cli::DeviceBegun;
 pub use cookie::{Cookie, CookieTwice};
 pub use keys::{DEFAULT_KEY_TTL, KeyError, LONGEST_KEY_TTL, NewKey};
+pub use oidc::{Away, SIGN_IN_TTL, SignInError, SignedIn};
+pub use provider::ProviderConfig;
 pub use sessions::{Begun, Ended};
 pub use settings::{SessionLimits, Settings, SettingsError};
 
+use cli::{Device, Vouched};
 use doorward_store::Store;
+use oidc::Pending;
+use provider::Provider;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::broadcast;
+use waiting::Waiting;
 
 /// The name of the issuer that is the gateway itself.
 pub const LOCAL: &str = "local";
+
+/// How many sign-ins may be under way.
+const MOST_PENDING: usize = 16 * 1024;
 
 /// Signing in, and everything that comes of it.
 #[derive(Debug)]
@@ -43,12 +58,24 @@ pub struct SignIn {
     store: Store,
     settings: Settings,
     ended: broadcast::Sender<Ended>,
+    providers: BTreeMap<String, Arc<Provider>>,
+    pending: Waiting<Pending>,
+    vouched: Waiting<Vouched>,
+    devices: Waiting<Device>,
 }
 
 impl SignIn {
-    /// Keeps sessions and keys in `store`.
+    /// Keeps sessions and keys in `store`. Nobody can sign in anywhere yet: see [`SignIn::with_providers`].
     pub fn new(store: Store, settings: Settings) -> Self {
-        Self { store, settings, ended: broadcast::channel(256).0 }
+        Self {
+            store,
+            settings,
+            ended: broadcast::channel(256).0,
+            providers: BTreeMap::new(),
+            pending: Waiting::new(MOST_PENDING),
+            vouched: Waiting::new(1024),
+            devices: Waiting::new(1024),
+        }
     }
 
     /// Where people reach the gateway.

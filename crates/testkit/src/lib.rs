@@ -18,6 +18,7 @@
 //! Known limits: Linux only (`setpriv`, `/proc`). A free port is found by binding and letting go, so another program
 //! may take it in between; PostgreSQL and MySQL are then started again on another one, the gateway is not.
 
+mod browser;
 mod client_matrix;
 mod dev_token;
 mod gateway;
@@ -35,6 +36,7 @@ mod process;
 mod ssh_matrix;
 mod tls;
 
+pub use browser::{Browser, Page};
 pub use client_matrix::{ClientMatrix, MatrixReport};
 pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};
@@ -43,7 +45,7 @@ pub use kubernetes::{Cluster, ClusterOptions, Kubectl, KubectlRelease};
 pub use kubernetes_matrix::KubernetesMatrix;
 pub use mysql::{MySql, MySqlAuth, MySqlOptions, MySqlRelease};
 pub use mysql_matrix::MySqlMatrix;
-pub use oidc::{OidcClient, OidcOptions, OidcProvider};
+pub use oidc::{OidcClient, OidcOptions, OidcProvider, WEB_SECRET};
 pub use openssh::{OpenSsh, OpenSshOptions, SshClient, SshKey};
 pub use paths::{Unavailable, cache_dir, repo_root};
 pub use ports::{free_port, wait_for_port};

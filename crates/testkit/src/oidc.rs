@@ -67,14 +67,34 @@ impl OidcClient {
     }
 }
 
+/// The secret of applications that people sign in to.
+pub const WEB_SECRET: &str = "another secret, with: odd+characters%";
+
 /// What provider to start. Made by [`OidcProvider::options`].
 #[derive(Debug, Clone)]
 pub struct OidcOptions {
     audience: String,
     clients: Vec<OidcClient>,
+    web: Vec<Value>,
+    people: Map<String, Value>,
 }
 
 impl OidcOptions {
+    /// Adds an application that people sign in to, with its [`WEB_SECRET`]; a public one where `public`.
+    #[must_use]
+    pub fn web_client(mut self, id: &str, redirect_uris: &[&str], public: bool) -> Self {
+        let secret = (!public).then_some(WEB_SECRET);
+        self.web.push(json!({ "id": id, "secret": secret, "redirect_uris": redirect_uris }));
+        self
+    }
+
+    /// Adds a person, who signs in by their name and any password.
+    #[must_use]
+    pub fn person(mut self, name: &str, groups: &[&str]) -> Self {
+        self.people.insert(name.to_owned(), json!({ "groups": groups }));
+        self
+    }
+
     /// The `aud` of its tokens, by default `doorward`.
     #[must_use]
     pub fn audience(mut self, audience: &str) -> Self {
@@ -110,7 +130,7 @@ impl OidcProvider {
     /// A provider to be described further.
     #[must_use]
     pub fn options() -> OidcOptions {
-        OidcOptions { audience: "doorward".to_owned(), clients: Vec::new() }
+        OidcOptions { audience: "doorward".to_owned(), clients: Vec::new(), web: Vec::new(), people: Map::new() }
     }
 
     /// A provider with one client, `ci-bot` of the group `agents`.
@@ -129,7 +149,9 @@ impl OidcProvider {
         let directory = TempDir::with_prefix("doorward-oidc-")?;
         let port = free_port()?;
         let clients: Vec<Value> = options.clients.iter().map(OidcClient::to_json).collect();
-        let config = json!({ "port": port, "audience": options.audience, "clients": clients });
+        let config = json!({
+            "port": port, "audience": options.audience, "clients": clients, "web": options.web, "people": options.people,
+        });
         let spec = ProcessSpec::new(find_program("node")?)
             .arg(home.join("provider.mjs"))
             .env("OIDC_CONFIG", config.to_string())

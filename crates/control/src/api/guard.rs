@@ -9,6 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use doorward_model::{AuditEvent, AuditKind};
+use doorward_signin::{By, Caller, Refused};
+use doorward_store::Limit;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
@@ -32,45 +34,48 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
     for (name, value) in fixed {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // Pages say themselves what they need.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
 
+/// Who is calling: by a session's cookie, an issuer's token, an API key or the credential of `doorward login`.
 pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let checked = match bearer(request.headers()) {
-        Ok(token) => state.tokens.check(token).await,
-        Err(reason) => Err(reason.to_owned()),
-    };
-    let checked = checked.and_then(|p| if p.expires_at > now() { Ok(p) } else { Err("the token has expired".into()) });
+    let checked = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), now()).await;
     match checked {
-        Ok(principal) => {
-            request.extensions_mut().insert(Arc::new(principal));
+        // Until each endpoint asks `Caller::is_within_scope`, a key with a limit reaches none of them.
+        Ok(caller) if is_limited(&caller) => {
+            Problem::new(StatusCode::FORBIDDEN, "this API key is limited, and no endpoint judges its scope yet")
+                .into_response()
+        }
+        Ok(caller) => {
+            request.extensions_mut().insert(Arc::new(caller.principal.clone()));
+            request.extensions_mut().insert(Arc::new(caller));
             next.run(request).await
         }
-        Err(reason) => {
-            let reason = reason.chars().take(500).collect();
+        Err(Refused::Unavailable(why)) => Problem::unavailable(&why).into_response(),
+        Err(refused @ (Refused::Nothing | Refused::NotGood(_) | Refused::CrossSite)) => {
+            let reason = refused.to_string().chars().take(500).collect();
             let kind = AuditKind::AuthenticationFailed { user: "api".into(), reason };
             if let Err(why) = state.audit.append(&AuditEvent { time: now(), session: None, kind }) {
                 tracing::error!(%why, "a bad token is not in the audit log");
             }
-            Problem::unauthorized().into_response()
+            match refused {
+                Refused::CrossSite => Problem::new(StatusCode::FORBIDDEN, refused.to_string()).into_response(),
+                Refused::Nothing | Refused::NotGood(_) | Refused::Unavailable(_) => {
+                    Problem::unauthorized().into_response()
+                }
+            }
         }
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or("no Authorization header")?;
-    if values.next().is_some() {
-        return Err("more than one Authorization header");
+fn is_limited(caller: &Caller) -> bool {
+    match &caller.by {
+        By::Key { scope, .. } => scope.actions != Limit::All || scope.connections != Limit::All,
+        By::Token | By::Session { .. } => false,
     }
-    let text = value.to_str().map_err(|_| "the Authorization header is not text")?;
-    let (scheme, token) = text.split_once(' ').ok_or("the Authorization header has no token")?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err("the Authorization header is not of the scheme Bearer");
-    }
-    Ok(token.trim())
 }
 
 /// A body that has to be JSON of this shape.

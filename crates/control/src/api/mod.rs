@@ -24,9 +24,8 @@ use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_store::Store;
 use std::{
     fmt::Debug,
-    future::{Future, poll_fn},
+    future::poll_fn,
     path::PathBuf,
-    pin::Pin,
     sync::Arc,
     time::SystemTime,
 };
@@ -35,6 +34,7 @@ use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
     routes,
 };
+use doorward_signin::SignIn;
 
 /// Where all of it is.
 pub(crate) const BASE: &str = "/api/v1";
@@ -42,14 +42,7 @@ const MAX_BODY: usize = 16 * 1024;
 /// A text of policies in JSON, in which a character may take six.
 const MAX_POLICIES: usize = 6 * (1 << 20);
 
-/// Answers who holds a token, or why it is not good.
-pub type TokenAnswer<'a> = Pin<Box<dyn Future<Output = Result<Principal, String>> + Send + 'a>>;
-
-/// Says whose a bearer token is.
-pub trait TokenCheck: Send + Sync {
-    /// The principal, or for the audit log why the token is not good. The reason holds no part of the token.
-    fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a>;
-}
+pub use doorward_signin::{TokenAnswer, TokenCheck};
 
 /// The sessions that are open now.
 pub trait LiveSessions: Send + Sync {
@@ -70,6 +63,8 @@ pub trait Vitals: Send + Sync {
 pub struct ApiState {
     /// Whose a token is.
     pub tokens: Arc<dyn TokenCheck>,
+    /// Sessions, API keys, and signing in.
+    pub signin: Arc<SignIn>,
     /// Where held requests wait.
     pub desk: Desk,
     /// What is known of them.
@@ -119,6 +114,7 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
         .nest(BASE, closed.merge(open))
         .merge(metrics)
         .merge(probes)
+        .merge(crate::signin::routes())
         .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(MAX_BODY))

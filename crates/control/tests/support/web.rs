@@ -8,6 +8,7 @@ use doorward_control::{
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, SessionId};
 use doorward_policy::{Engine, ROLES, Source};
+use doorward_signin::{SessionLimits, Settings, SignIn};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
@@ -174,8 +175,11 @@ impl Web {
         let book =
             PolicyBook::new(Arc::clone(&engine), office.store.clone(), Arc::clone(&audit), files, Box::new(|| {}));
         let rights = Arc::new(rights);
+        let settings = Settings::new("https://doors.example", SessionLimits::default()).unwrap();
+        let signin = SignIn::new(office.store.clone(), settings);
         let state = ApiState {
             tokens: Arc::new(Names),
+            signin: Arc::new(signin),
             desk: office.desk.clone(),
             store: office.store.clone(),
             audit: Arc::clone(&audit),
