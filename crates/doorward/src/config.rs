@@ -1,4 +1,5 @@
 //! `doorward.toml`: read, checked, and turned into what the parts are made of.
+use crate::exports::{self, ExportSection};
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
     ClientAuth, Connection, Upstream, UpstreamTls, WhenHeld,
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) connections: Vec<ConnectionConfig>,
     #[serde(default)]
     pub(crate) policy: Policy,
+    #[serde(default)]
+    pub(crate) exports: Vec<ExportSection>,
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -357,7 +360,8 @@ impl Config {
         for c in &self.connections {
             self.backend(c)?;
         }
-        self.check_sign_in()
+        self.check_sign_in()?;
+        exports::check(self)
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod credentials;
 mod dev;
+mod exports;
 mod kube_token;
 mod kubeconfig;
 mod login;

@@ -33,6 +33,7 @@ mod reader;
 mod recorder;
 mod recorder_thread;
 mod recording;
+mod tail;
 mod verify;
 
 pub use audit::{AuditLog, AuditOptions, OpenError};
@@ -43,4 +44,5 @@ pub use export::{ExportError, export_json_lines, export_pcapng};
 pub use reader::{Ending, ReadError, Reader, RecordingReport, verify_recording};
 pub use recorder::{RecordOptions, RecordStore, Recording};
 pub use recording::{Direction, Frame, FrameBody, RecordingMeta};
+pub use tail::{Tail, TailError, TailLine, session_entries};
 pub use verify::{Finding, Report, VerifyOptions, verify_log};

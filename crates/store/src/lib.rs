@@ -14,11 +14,13 @@
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
 mod api_keys;
 mod approvals;
+mod exports;
 mod policies;
 mod web_sessions;
 
 pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
+pub use exports::StoredCursor;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 

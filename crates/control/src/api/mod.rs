@@ -21,20 +21,14 @@ use crate::{
 use axum::{Extension, Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
 use doorward_enforce::AuditSink;
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
+use doorward_signin::SignIn;
 use doorward_store::Store;
-use std::{
-    fmt::Debug,
-    future::poll_fn,
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fmt::Debug, future::poll_fn, path::PathBuf, sync::Arc, time::SystemTime};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
     routes,
 };
-use doorward_signin::SignIn;
 
 /// Where all of it is.
 pub(crate) const BASE: &str = "/api/v1";

@@ -1,0 +1,7 @@
+CREATE TABLE exports (
+    name TEXT PRIMARY KEY NOT NULL,
+    seq INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    entries INTEGER NOT NULL,
+    updated INTEGER NOT NULL
+) STRICT;
