@@ -1,5 +1,8 @@
 //! `doorward.toml`: read, checked, and turned into what the parts are made of.
-use crate::exports::{self, ExportSection};
+use crate::{
+    exports::{self, ExportSection},
+    notify,
+};
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
     ClientAuth, Connection, Upstream, UpstreamTls, WhenHeld,
@@ -27,6 +30,9 @@ pub(crate) struct Config {
     pub(crate) connections: Vec<ConnectionConfig>,
     #[serde(default)]
     pub(crate) policy: Policy,
+    /// Where people are told that something waits for them.
+    #[serde(default)]
+    pub(crate) notify: Vec<notify::NotifySection>,
     #[serde(default)]
     pub(crate) exports: Vec<ExportSection>,
     /// The folder that relative paths start from.
@@ -361,7 +367,8 @@ impl Config {
             self.backend(c)?;
         }
         self.check_sign_in()?;
-        exports::check(self)
+        exports::check(self)?;
+        notify::check(self)
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {

@@ -9,6 +9,7 @@ mod exports;
 mod kube_token;
 mod kubeconfig;
 mod login;
+mod notify;
 mod playback;
 mod policy;
 mod policy_test;

@@ -3,7 +3,7 @@ use crate::{
     BadConfiguration,
     config::{Backend, Config},
     credentials::Lending,
-    exports, policy,
+    exports, notify, policy,
     ssh_access::Issuing,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -136,6 +136,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         policy_version: running.engine.loaded().version.to_string(),
     })?;
     let exporters = exports::start(&running.config, &running.audit, &store).await?;
+    let notifiers = notify::start(&running.config, &running.audit, &store)?;
     let api_done = running.start_api(api, stopped.clone()).await?;
     running.start_endpoints(&services, &state, &issuing, &stopped).await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;
@@ -152,6 +153,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let _ended = tokio::time::timeout(Duration::from_secs(5), api_done).await;
     running.note(AuditKind::GatewayStopped {})?;
     exports::stop(&exporters, &running.audit).await;
+    notifiers.stop().await;
     store.close().await;
     let audit = Arc::clone(&running.audit);
     tokio::task::spawn_blocking(move || {

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-kubernetes", 3),
     ("doorward-gateway", 4),
     ("doorward-export", 4),
+    ("doorward-notify", 4),
     ("doorward-control", 5),
     ("doorward", 6),
     ("doorward-testkit", 9),

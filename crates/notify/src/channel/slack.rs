@@ -1,0 +1,79 @@
+//! Slack's Web API: `chat.postMessage` (<https://docs.slack.dev/reference/methods/chat.postMessage>), in Block Kit.
+//!
+//! What callers wrote stands in `rich_text` and `plain_text` elements, in which Slack reads no markup.
+use super::{SendError, http};
+use crate::{
+    config::Misconfigured,
+    notice::{Event, Notice},
+};
+use doorward_model::Secret;
+use reqwest::{
+    Client, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
+use serde_json::{Value, json};
+
+const API: &str = "https://slack.com/api/";
+/// A header holds at most 150 characters, a field 2000.
+const HEADER: usize = 150;
+const FIELD: usize = 1900;
+
+#[derive(Debug)]
+pub(crate) struct Slack {
+    client: Client,
+    url: Url,
+    authorization: HeaderValue,
+    channel: String,
+}
+
+impl Slack {
+    pub(super) fn new(api: Option<&str>, token: &Secret<String>, channel: &str) -> Result<Self, Misconfigured> {
+        let api = http::checked(api.unwrap_or(API))?;
+        let url = api.join("chat.postMessage").map_err(|e| Misconfigured(e.to_string()))?;
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Misconfigured("the token holds characters that no header can carry".to_owned()))?;
+        authorization.set_sensitive(true);
+        Ok(Self { client: http::client()?, url, authorization, channel: channel.to_owned() })
+    }
+
+    pub(super) async fn send(&self, notice: &Notice) -> Result<(), SendError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        let body = http::bytes(&message(&self.channel, notice));
+        let answer = http::post(&self.client, &self.url, headers, body).await?;
+        let said: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        if said.get("ok").and_then(Value::as_bool) == Some(true) {
+            return Ok(());
+        }
+        let error = said.get("error").and_then(Value::as_str).unwrap_or("no answer that is understood");
+        let word: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
+        Err(SendError::new(format!("Slack refused: {word}")))
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+fn message(channel: &str, notice: &Notice) -> Value {
+    let plain = |text: &str, most| json!({ "type": "plain_text", "text": cut(text, most), "emoji": false });
+    let mut blocks = vec![json!({ "type": "header", "text": plain(&notice.title(), HEADER) })];
+    if let Some(statement) = &notice.statement {
+        let text = json!({ "type": "text", "text": statement });
+        let element = json!({ "type": "rich_text_preformatted", "elements": [text] });
+        blocks.push(json!({ "type": "rich_text", "elements": [element] }));
+    }
+    let fields: Vec<Value> =
+        notice.fields().iter().map(|(name, value)| plain(&format!("{name}\n{value}"), FIELD)).collect();
+    blocks.push(json!({ "type": "section", "fields": fields }));
+    if notice.event == Event::Asked {
+        let button = json!({
+            "type": "button", "text": plain("Review and decide", 75), "url": notice.link, "action_id": "review",
+            "style": "primary",
+        });
+        blocks.push(json!({ "type": "actions", "elements": [button] }));
+    }
+    // The fallback of notifications, in which `&`, `<` and `>` are markup.
+    let text = notice.title().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    json!({ "channel": channel, "text": text, "blocks": blocks, "unfurl_links": false, "mrkdwn": false })
+}

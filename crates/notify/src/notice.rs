@@ -1,0 +1,148 @@
+//! What there is to tell.
+use doorward_model::{ApprovalId, Timestamp};
+use doorward_store::{ApprovalState, StoredApproval};
+use doorward_terminal::printable;
+use serde_json::{Value, json};
+
+/// Characters of a statement in a message.
+const STATEMENT: usize = 1000;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Somebody asks.
+    Asked,
+    /// Somebody said yes or no.
+    Decided { by: String, approved: bool, comment: String },
+    /// Nobody has to decide any more.
+    Ended { reason: String },
+}
+
+impl Event {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Asked => "approval.requested",
+            Self::Decided { .. } => "approval.decided",
+            Self::Ended { .. } => "approval.ended",
+        }
+    }
+}
+
+/// A message, before it is put into the words of a channel. All texts can be shown as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    /// The line of the audit log: the same each time it is sent.
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) event: Event,
+    pub(crate) approval: ApprovalId,
+    pub(crate) state: ApprovalState,
+    pub(crate) principal: String,
+    pub(crate) connection: String,
+    pub(crate) command: String,
+    pub(crate) statement: Option<String>,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) expires: Timestamp,
+    pub(crate) link: String,
+}
+
+impl Notice {
+    pub(crate) fn new(seq: u64, time: Timestamp, event: Event, a: &StoredApproval, link: String, shows: bool) -> Self {
+        let r = &a.request;
+        let reason = |policy: &str, reason: &Option<String>| match reason {
+            Some(reason) => format!("{policy}: {reason}"),
+            None => policy.to_owned(),
+        };
+        let event = match event {
+            Event::Asked => Event::Asked,
+            Event::Decided { by, approved, comment } => {
+                Event::Decided { by: printable(&by), approved, comment: printable(&comment) }
+            }
+            Event::Ended { reason } => Event::Ended { reason: printable(&reason) },
+        };
+        Self {
+            seq,
+            time,
+            event,
+            approval: r.id,
+            state: a.state,
+            principal: printable(&r.principal.id()),
+            connection: printable(r.connection.as_str()),
+            command: printable(&r.facts.command.to_string()),
+            statement: shows.then(|| cut(&r.statement)),
+            parameters: if shows { r.parameters.iter().take(20).map(|p| cut(p)).collect() } else { Vec::new() },
+            reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),
+            groups: r.requirements.iter().flat_map(|q| &q.groups).map(|g| printable(g)).collect(),
+            expires: r.expires,
+            link,
+        }
+    }
+
+    /// One line that says what it is about.
+    pub(crate) fn title(&self) -> String {
+        let what = format!("{} on {} by {}", self.command, self.connection, self.principal);
+        match &self.event {
+            Event::Asked => format!("Approval wanted: {what}"),
+            Event::Decided { by, approved: true, .. } => format!("Approved by {by}: {what}"),
+            Event::Decided { by, approved: false, .. } => format!("Denied by {by}: {what}"),
+            Event::Ended { reason } => format!("No longer waits ({reason}): {what}"),
+        }
+    }
+
+    /// Names and values for people, in order.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut out = vec![
+            ("Who asks", self.principal.clone()),
+            ("Connection", self.connection.clone()),
+            ("Why it waits", self.reasons.join("; ")),
+            ("Who may decide", self.groups.join(", ")),
+        ];
+        match &self.event {
+            Event::Asked => out.push(("Expires", when(self.expires))),
+            Event::Decided { comment, .. } if !comment.is_empty() => out.push(("Comment", comment.clone())),
+            Event::Decided { .. } | Event::Ended { .. } => {}
+        }
+        if !self.parameters.is_empty() {
+            out.push(("Parameters", self.parameters.join(", ")));
+        }
+        out
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let mut data = json!({
+            "approval": self.approval.to_string(),
+            "state": self.state.as_str(),
+            "principal": self.principal,
+            "connection": self.connection,
+            "command": self.command,
+            "statement": self.statement,
+            "parameters": self.parameters,
+            "reasons": self.reasons,
+            "groups": self.groups,
+            "expires": when(self.expires),
+            "link": self.link,
+        });
+        if let (Event::Decided { by, approved, comment }, Some(map)) = (&self.event, data.as_object_mut()) {
+            map.insert("verdict".into(), json!({ "by": by, "approved": approved, "comment": comment }));
+        }
+        if let (Event::Ended { reason }, Some(map)) = (&self.event, data.as_object_mut()) {
+            map.insert("reason".into(), json!(reason));
+        }
+        json!({ "type": self.event.name(), "timestamp": when(self.time), "data": data })
+    }
+}
+
+/// A bounded text in which nothing acts.
+fn cut(text: &str) -> String {
+    let shown: String = printable(text).chars().take(STATEMENT).collect();
+    if text.chars().count() > STATEMENT { format!("{shown} …") } else { shown }
+}
+
+/// RFC 3339, in UTC, in seconds.
+pub(crate) fn when(t: Timestamp) -> String {
+    let seconds = i64::try_from(t.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |t| t.to_string())
+}

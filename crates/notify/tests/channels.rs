@@ -1,0 +1,395 @@
+//! Each channel, towards a receiver that speaks its protocol. Slack and Teams themselves cannot be had here: their receivers are
+//! ours, made after their documentation. The mail server is Python's.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse, routing::post};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use doorward_enforce::{ApprovalRequest, AuditSink as _, Requirement};
+use doorward_model::{
+    ApprovalId, AuditEvent, AuditKind, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Secret, SessionId,
+    Timestamp,
+};
+use doorward_notify::{ChannelConfig, Mail, Notifiers, Source, Target};
+use doorward_record::{AuditLog, AuditOptions, keys};
+use doorward_store::{ApprovalState, Store, StoredVerdict};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+use uuid::Uuid;
+
+const HOSTILE: &str = "DROP TABLE t; -- <!channel> *bold* [x](http://evil) ```\u{1b}[2J\u{202e}\n<script>";
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    log: Arc<AuditLog>,
+    store: Store,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = keys::load_or_create(dir.path()).unwrap();
+        let log = AuditLog::open(&dir.path().join("audit"), key, AuditOptions::default()).unwrap();
+        let store = Store::open(dir.path(), now()).await.unwrap();
+        Self { dir, log, store }
+    }
+
+    fn start(&self, target: Target, groups: &[&str]) -> Notifiers {
+        let source = Source {
+            dir: self.dir.path().join("audit"),
+            audit: Arc::clone(&self.log) as _,
+            head: self.log.head(),
+            store: self.store.clone(),
+            public_url: "https://doors.example/".into(),
+        };
+        let config = ChannelConfig {
+            name: "people".into(),
+            target,
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            connections: Vec::new(),
+            statement: true,
+        };
+        Notifiers::start(&source, vec![config]).unwrap()
+    }
+
+    fn write(&self, kind: AuditKind) {
+        let ticket = self.log.append(&AuditEvent { time: now(), session: None, kind }).unwrap();
+        self.log.wait(ticket).unwrap();
+    }
+
+    async fn ask(&self, n: u128, statement: &str, group: &str) -> ApprovalId {
+        let principal = Principal {
+            kind: PrincipalKind::Agent,
+            issuer: "ci".into(),
+            subject: "bot <!here>".into(),
+            groups: [].into(),
+            tags: [].into(),
+            token_id: None,
+            expires_at: now(),
+        };
+        let id = ApprovalId::from_uuid(Uuid::from_u128(n));
+        let groups = vec![group.to_owned()];
+        let request = ApprovalRequest {
+            id,
+            session: SessionId::from_uuid(Uuid::from_u128(1)),
+            request: RequestId(1),
+            principal,
+            connection: ConnectionName::new("orders"),
+            statement: statement.into(),
+            parameters: vec!["4711".into()],
+            facts: Arc::new(Facts::new("DROP TABLE", 1, vec![])),
+            digest: "ab".into(),
+            requirements: vec![Requirement { policy: "no-drop".into(), reason: Some("why".into()), groups, quorum: 1 }],
+            asked: now(),
+            expires: now().after(Duration::from_secs(600)),
+        };
+        // In the log first, as the gateway has it.
+        let approvers = vec![vec![group.to_owned()]];
+        let expires = request.expires;
+        self.write(AuditKind::ApprovalRequested { approval: id, request: RequestId(1), approvers, expires });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.store.approval_asked(&request).await.unwrap();
+        id
+    }
+
+    async fn approve(&self, id: ApprovalId) {
+        let by = "sso/anna".to_owned();
+        let comment = "go *ahead*".to_owned();
+        self.write(AuditKind::ApprovalDecided {
+            approval: id,
+            approved: true,
+            by: by.clone(),
+            comment: comment.clone(),
+        });
+        let verdict = StoredVerdict { by, groups: vec![], yes: true, comment, time: now() };
+        self.store.verdict(id, &verdict).await.unwrap();
+        self.store.approval_ended(id, ApprovalState::Approved, "approved", now()).await.unwrap();
+    }
+}
+
+/// What came in, and what to answer next.
+#[derive(Clone, Default)]
+struct Receiver {
+    got: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    fail: Arc<Mutex<u32>>,
+    answer: Arc<Mutex<Value>>,
+}
+
+async fn take(State(r): State<Receiver>, headers: HeaderMap, body: Bytes) -> axum::response::Response {
+    let mut fail = r.fail.lock().unwrap();
+    if *fail > 0 {
+        *fail -= 1;
+        return (axum::http::StatusCode::SERVICE_UNAVAILABLE, "not now").into_response();
+    }
+    let json = serde_json::from_slice(&body).unwrap();
+    r.got.lock().unwrap().push((headers, json));
+    axum::Json(r.answer.lock().unwrap().clone()).into_response()
+}
+
+impl Receiver {
+    async fn start() -> (Self, SocketAddr) {
+        let receiver = Self::default();
+        let app = Router::new().fallback(post(take)).with_state(receiver.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (receiver, address)
+    }
+
+    async fn wait(&self, count: usize) -> Vec<(HeaderMap, Value)> {
+        let begun = Instant::now();
+        loop {
+            let got = self.got.lock().unwrap().clone();
+            if got.len() >= count {
+                return got;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{} of {count} came: {got:?}", got.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn signature(key: &[u8], headers: &HeaderMap, body: &Value) -> String {
+    let part = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let signed = format!("{}.{}.{body}", part("webhook-id"), part("webhook-timestamp"));
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+    format!("v1,{}", STANDARD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_tried_again_and_goes_on_after_a_restart() {
+    let world = World::new().await;
+    let (receiver, address) = Receiver::start().await;
+    *receiver.fail.lock().unwrap() = 2;
+    let secret = Secret::new("a secret of some length".to_owned());
+    let target = || Target::Webhook { url: format!("http://{address}/hook"), secret: secret.clone() };
+    let running = world.start(target(), &[]);
+    let id = world.ask(1, HOSTILE, "dba").await;
+    let got = receiver.wait(1).await;
+    let (headers, body) = &got[0];
+    assert_eq!(headers["webhook-signature"], signature(secret.expose().as_bytes(), headers, body).as_str());
+    assert_eq!((&body["type"], &body["data"]["connection"]), (&json!("approval.requested"), &json!("orders")));
+    assert_eq!(body["data"]["link"], json!(format!("https://doors.example/approvals/{id}")));
+    let shown = body["data"]["statement"].as_str().unwrap();
+    assert!(!shown.contains(['\u{1b}', '\u{202e}', '\n']), "{shown}");
+    running.stop().await;
+    // What happens while nobody runs is told afterwards, and once.
+    world.approve(id).await;
+    let other = world.ask(2, "DROP TABLE u", "dba").await;
+    let running = world.start(target(), &[]);
+    let got = receiver.wait(3).await;
+    assert_eq!(
+        (&got[1].1["type"], &got[1].1["data"]["verdict"]["by"]),
+        (&json!("approval.decided"), &json!("sso/anna"))
+    );
+    assert_eq!(got[2].1["data"]["approval"], json!(other.to_string()));
+    running.stop().await;
+    // One that is over when its turn comes is not asked for.
+    let over = world.ask(3, "DROP TABLE v", "dba").await;
+    world.approve(over).await;
+    let running = world.start(target(), &["dba"]);
+    let got = receiver.wait(4).await;
+    assert_eq!(got[3].1["type"], json!("approval.decided"));
+    // Of other groups nothing is told.
+    world.ask(4, "DROP TABLE w", "sre").await;
+    world.ask(5, "DROP TABLE x", "dba").await;
+    let got = receiver.wait(5).await;
+    assert_eq!(got[4].1["data"]["statement"], json!("DROP TABLE x"));
+    running.stop().await;
+}
+
+/// Every text that a caller wrote stands where no markup is read.
+fn marked_up(message: &Value, is_plain: &dyn Fn(&Value) -> bool, out: &mut Vec<String>) {
+    match message {
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(text) if text.contains("evil") || text.contains("<!") => {
+                        if !is_plain(message) {
+                            out.push(format!("{name}: {text}"));
+                        }
+                    }
+                    other => marked_up(other, is_plain, out),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|i| marked_up(i, is_plain, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test]
+async fn slack_gets_plain_texts_and_a_button_and_its_refusal_is_tried_again() {
+    let world = World::new().await;
+    let (receiver, address) = Receiver::start().await;
+    *receiver.answer.lock().unwrap() = json!({ "ok": false, "error": "channel_not_found" });
+    let token = Secret::new("xoxb-1".to_owned());
+    let target = Target::Slack { api: Some(format!("http://{address}/api/")), token, channel: "C1".into() };
+    let running = world.start(target, &[]);
+    let id = world.ask(1, HOSTILE, "dba").await;
+    receiver.wait(1).await;
+    *receiver.answer.lock().unwrap() = json!({ "ok": true, "ts": "1.2" });
+    let got = receiver.wait(2).await;
+    let (headers, body) = &got[1];
+    assert_eq!((&headers["authorization"], &body["channel"]), (&"Bearer xoxb-1".parse().unwrap(), &json!("C1")));
+    let mut out = Vec::new();
+    let is_plain = |of: &Value| of["type"] == "plain_text" || of["type"] == "text";
+    marked_up(&body["blocks"], &is_plain, &mut out);
+    assert_eq!(out, Vec::<String>::new());
+    assert!(!body["text"].as_str().unwrap().contains("<!"), "{body}");
+    let button = &body["blocks"].as_array().unwrap().last().unwrap()["elements"][0];
+    assert_eq!(button["url"], json!(format!("https://doors.example/approvals/{id}")));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn teams_gets_a_card_without_markdown() {
+    let world = World::new().await;
+    let (receiver, address) = Receiver::start().await;
+    let target = Target::Teams { url: Secret::new(format!("http://{address}/workflows/secret")) };
+    let running = world.start(target, &[]);
+    world.ask(1, HOSTILE, "dba").await;
+    let got = receiver.wait(1).await;
+    let card = &got[0].1["attachments"][0];
+    assert_eq!(card["contentType"], json!("application/vnd.microsoft.card.adaptive"));
+    let mut out = Vec::new();
+    marked_up(&card["content"]["body"], &|of: &Value| of["type"] == "TextRun", &mut out);
+    assert_eq!(out, Vec::<String>::new());
+    assert_eq!(card["content"]["actions"][0]["type"], json!("Action.OpenUrl"));
+    running.stop().await;
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _over = self.0.kill();
+        let _over = self.0.wait();
+    }
+}
+
+/// A mail server that keeps what it gets: aiosmtpd would do, too; this one needs nothing but Python's library.
+const MAIL_SERVER: &str = r#"
+import socketserver, sys
+class H(socketserver.StreamRequestHandler):
+    def handle(self):
+        say = lambda t: self.wfile.write(t.encode() + b"\r\n")
+        say("220 test ESMTP")
+        data = None
+        for raw in self.rfile:
+            line = raw.rstrip(b"\r\n")
+            if data is not None:
+                if line == b".":
+                    open(sys.argv[2], "ab").write(b"\n".join(data) + b"\n--end--\n")
+                    data = None
+                    say("250 ok")
+                else:
+                    data.append(line[1:] if line.startswith(b"..") else line)
+                continue
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                data = []
+                say("354 go on")
+            elif verb == b"QUIT":
+                say("221 bye")
+                return
+            elif verb == b"EHLO":
+                say("250-test")
+                say("250 8BITMIME")
+            else:
+                say("250 ok")
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+with socketserver.ThreadingTCPServer(("127.0.0.1", 0), H) as s:
+    open(sys.argv[1], "w").write(str(s.server_address[1]))
+    s.serve_forever()
+"#;
+
+fn mail_server(dir: &Path) -> (Server, u16) {
+    let port_file = dir.join("port");
+    let child = Command::new("python3")
+        .args(["-c", MAIL_SERVER])
+        .arg(&port_file)
+        .arg(dir.join("mail"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let server = Server(child);
+    for _ in 0..200 {
+        if let Some(port) = std::fs::read_to_string(&port_file).ok().and_then(|t| t.parse().ok()) {
+            return (server, port);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the mail server does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_goes_to_all_recipients_as_plain_text() {
+    let world = World::new().await;
+    let (_server, port) = mail_server(world.dir.path());
+    let mail = Mail {
+        host: "127.0.0.1".into(),
+        port,
+        implicit_tls: false,
+        ca: None,
+        account: None,
+        from: "Doorward <doors@example.com>".into(),
+        to: vec!["dba@example.com".into(), "sre@example.com".into()],
+    };
+    let running = world.start(Target::Mail(Box::new(mail)), &[]);
+    let id = world.ask(1, "DROP TABLE t\r\nBcc: all@example.com\r\n.\r\nQUIT", "dba").await;
+    let kept = world.dir.path().join("mail");
+    let begun = Instant::now();
+    let text = loop {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        if text.contains("--end--") {
+            break text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "no mail came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let (head, body) = text.split_once("\n\n").unwrap();
+    assert!(head.contains("To: dba@example.com, sre@example.com"), "{head}");
+    assert!(head.contains("Content-Type: text/plain") && !head.contains("Bcc"), "{head}");
+    assert!(head.contains("Subject: Approval wanted: DROP TABLE on orders"), "{head}");
+    let body = body.replace("=\n", "");
+    assert!(body.contains(&format!("https://doors.example/approvals/{id}")), "{body}");
+    running.stop().await;
+}
+
+#[test]
+fn what_would_go_in_clear_text_or_cannot_be_right_is_refused() {
+    let check = |target| {
+        let config = ChannelConfig { name: "x".into(), target, groups: vec![], connections: vec![], statement: true };
+        Notifiers::check(&config).unwrap_err().to_string()
+    };
+    let long = || Secret::new("a secret of some length".to_owned());
+    assert!(check(Target::Webhook { url: "http://example.com/".into(), secret: long() }).contains("https"));
+    assert!(
+        check(Target::Webhook { url: "https://example.com/".into(), secret: Secret::new("x".into()) }).contains("16")
+    );
+    assert!(check(Target::Teams { url: Secret::new("http://example.com/secret".into()) }).contains("https"));
+    let slack = Target::Slack { api: None, token: Secret::new("a\r\nb".into()), channel: "C".into() };
+    assert!(check(slack).contains("header"));
+    let mail = |to: Vec<String>| {
+        Target::Mail(Box::new(Mail {
+            host: "mail.example.com".into(),
+            port: 587,
+            implicit_tls: false,
+            ca: None,
+            account: None,
+            from: "doors@example.com".into(),
+            to,
+        }))
+    };
+    assert!(check(mail(vec!["nobody".into()])).contains("no address"));
+    assert!(check(mail(vec![])).contains("nobody"));
+}
