@@ -1,7 +1,7 @@
 //! A client of the interface, for the command line.
 use crate::types::{
-    ApprovalList, ApprovalView, Comment, CredentialRequest, CredentialView, LiveSession, ProblemDetails, SessionList,
-    SshAccessView, SshCertificate, SshCertificateRequest,
+    ApprovalList, ApprovalView, Comment, CredentialRequest, CredentialView, LiveSession, NewSecret, ProblemDetails,
+    SecretList, SecretView, SessionList, SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -171,6 +171,32 @@ impl Client {
         self.send(request.timeout(DEADLINE)).await.map(|_| ())
     }
 
+    /// The secrets that the gateway keeps, without what they are.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn secrets(&self) -> Result<Vec<SecretView>, ClientError> {
+        Ok(self.json::<SecretList>(self.request(Method::GET, "secrets")).await?.secrets)
+    }
+
+    /// Keeps a secret, or replaces it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn put_secret(&self, name: &str, value: &str) -> Result<SecretView, ClientError> {
+        let body = NewSecret { value: value.to_owned() };
+        self.json(self.request(Method::PUT, &format!("secrets/{}", in_path(name))).json(&body)).await
+    }
+
+    /// Deletes a secret that nothing uses.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_secret(&self, name: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &format!("secrets/{}", in_path(name)));
+        self.send(request.timeout(DEADLINE)).await.map(|_| ())
+    }
+
     /// A certificate over a public key, to log in over SSH with.
     ///
     /// # Errors
@@ -290,4 +316,10 @@ fn cut_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut line = std::mem::replace(buffer, rest);
     line.truncate(end);
     Some(line)
+}
+
+/// A name as one part of a path: what is not plain is written as its bytes (RFC 3986, section 2.1).
+fn in_path(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') || (b == b'.' && name.len() > 2);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

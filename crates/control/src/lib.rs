@@ -33,7 +33,7 @@ mod signin;
 mod ssh;
 mod types;
 
-pub use api::{ApiState, LiveSessions, TokenAnswer, TokenCheck, Vitals, openapi};
+pub use api::{ApiState, LiveSessions, SecretAccess, SecretFailure, TokenAnswer, TokenCheck, Vitals, openapi};
 pub use client::{Client, ClientError};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
@@ -47,5 +47,5 @@ pub use types::{
     Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, CredentialView,
     LiveSession, NewPolicyVersion, OutcomeView, PoliciesView, PolicyActivationView, PolicyCheck, PolicyDiff,
     PolicyProblem, PolicySource, PolicyText, PolicyVersionList, PolicyVersionView, PolicyView, ProblemDetails,
-    RequirementView, SessionList, SshAccessView, SshCertificate, VerdictView,
+    RequirementView, SecretList, SecretView, SessionList, SshAccessView, SshCertificate, VerdictView,
 };

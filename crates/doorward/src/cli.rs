@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Requests that wait for a human.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// Credentials for upstreams that the gateway keeps: set, replace, delete.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Sessions, live and recorded.
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -117,6 +120,32 @@ pub(crate) enum PolicyCommand {
     Schema,
     /// Print the roles of the gateway's administrators as they are shipped: policies.
     Roles,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// List the secrets that the gateway keeps: never what they are.
+    List {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Keep a secret, or replace it: new log-ins at the upstream take it at once.
+    Set {
+        /// Its name, as in `credential = { secret = "NAME" }`.
+        name: String,
+        /// The file that it is in; standard input where it is not given.
+        #[arg(long, short = 'f')]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Delete a secret that no connection uses.
+    Delete {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

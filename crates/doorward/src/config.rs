@@ -2,12 +2,13 @@
 use crate::{
     exports::{self, ExportSection},
     notify,
+    secrets::{Origin, SecretsSection, Slots},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_gateway::{
-    ClientAuth, Connection, Upstream, UpstreamTls, WhenHeld,
+    ClientAuth, Connection, Rotating, Upstream, UpstreamTls, WhenHeld,
     kubernetes::{Fields, KubernetesConnection, Naming},
-    ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, parse_private_key},
+    ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, private_key},
 };
 use doorward_identity::IssuerConfig;
 use doorward_model::{ConnectionInfo, ConnectionName, Secret};
@@ -35,6 +36,12 @@ pub(crate) struct Config {
     pub(crate) notify: Vec<notify::NotifySection>,
     #[serde(default)]
     pub(crate) exports: Vec<ExportSection>,
+    /// The key of secrets in the store.
+    #[serde(default)]
+    pub(crate) secrets: SecretsSection,
+    /// Credentials that may change while the gateway runs.
+    #[serde(skip)]
+    pub(crate) slots: Slots,
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -124,6 +131,9 @@ pub(crate) struct ConnectionConfig {
     impersonate_tag: Option<String>,
     #[serde(default)]
     audit: Audit,
+    /// What becomes of live sessions when the credential is replaced.
+    #[serde(default)]
+    pub(crate) rotation: Rotation,
     #[serde(default = "default_sessions")]
     max_sessions: usize,
     #[serde(default)]
@@ -159,6 +169,17 @@ enum Held {
 enum Impersonate {
     /// The caller's.
     Caller,
+}
+
+/// What becomes of live sessions when the upstream's credential is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rotation {
+    /// They go on.
+    #[default]
+    Keep,
+    /// They end.
+    End,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -450,15 +471,13 @@ impl Config {
         let credential = match self.secret(c)? {
             None if c.credential.as_ref().is_some_and(|c| c.authority) => Some(SshCredential::Authority),
             None => None,
-            // A key in OpenSSH's format says so in its first line; a password does not look like that.
-            Some(text) if text.expose().trim_start().starts_with("-----BEGIN") => {
-                // What was wrong in it is not shown: it is a secret.
-                let key = parse_private_key(text.expose(), "the credential").map_err(|_| {
-                    anyhow!("the credential is not a private key in OpenSSH's format without a passphrase")
-                })?;
-                Some(SshCredential::Key(Arc::new(key)))
+            Some(secret) => {
+                // One that is still to come is looked at when it is used.
+                if let Ok(text) = secret.current() {
+                    private_key(&text).map_err(|e| anyhow!("the credential is {e}"))?;
+                }
+                Some(SshCredential::Secret(secret))
             }
-            Some(password) => Some(SshCredential::Password(password)),
         };
         Ok(SshConnection {
             info: self.info(c),
@@ -503,14 +522,28 @@ impl Config {
         })
     }
 
-    fn secret(&self, c: &ConnectionConfig) -> Result<Option<Secret<String>>> {
+    fn secret(&self, c: &ConnectionConfig) -> Result<Option<Rotating>> {
         let Some(credential) = &c.credential else { return Ok(None) };
         if credential.authority && c.kind != "ssh" {
             bail!("credential = {{ authority = true }} is for kind \"ssh\"");
         }
         match credential {
             Credential { env: None, file: None, secret: None, value: None, authority: true } => Ok(None),
-            _ => self.resolved(credential).map(Some),
+            // Those that may change while the gateway runs are shared by all that is made of the configuration.
+            Credential { env: None, file: Some(path), secret: None, value: None, authority: false } => {
+                let path = self.path(path);
+                let text = self.resolved(credential)?;
+                let slot = self.slots.slot(Origin::File(path), &c.name);
+                slot.set(Some(text));
+                Ok(Some(slot))
+            }
+            Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
+                Ok(Some(self.slots.slot(Origin::Stored(name.clone()), &c.name)))
+            }
+            Credential { .. } => {
+                let text = self.resolved(credential)?;
+                Ok(Some(Rotating::new(&format!("of {}", c.name), text)))
+            }
         }
     }
 
@@ -527,9 +560,7 @@ impl Config {
             }
             Credential { env: None, file: None, secret: None, value: Some(value), authority: false } => value.clone(),
             Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
-                bail!(
-                    "credential `{name}` is to come from the store, which holds no secrets in this version: use env or file"
-                )
+                bail!("`{name}`: only the credential of a connection may come from the store: use env or file")
             }
             _ => bail!("credential takes exactly one of env, file, secret, value, authority = true"),
         };

@@ -13,6 +13,7 @@ mod notify;
 mod playback;
 mod policy;
 mod policy_test;
+mod secrets;
 mod serve;
 mod sessions;
 mod sessions_kubernetes;
@@ -102,6 +103,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             connections(&Config::load(&config.config).context(BadConfiguration)?, output)?;
         }
         Command::Approvals(command) => approvals::run(command)?,
+        Command::Secrets(command) => return secrets::run(command),
         Command::Sessions(command) => return sessions::run(command),
         Command::Audit(command) => return audit::run(command),
         Command::Login(args) => login::login(&args)?,

@@ -4,6 +4,7 @@ use crate::{
     config::{Backend, Config},
     credentials::Lending,
     exports, notify, policy,
+    secrets::Secrets,
     ssh_access::Issuing,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -108,6 +109,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
         memory: Arc::default(),
     };
+    let secrets = Secrets::start(&running.config, store.clone(), Arc::clone(&running.registry)).await?;
     let issuing = Arc::new(running.issuing(&state)?);
     let (stop, stopped) = watch::channel(false);
     let api = ApiState {
@@ -122,6 +124,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         rights: Arc::new(running.rights()?),
         book: running.book.clone(),
         audit_dir: state.join("audit"),
+        secrets,
         metrics,
         vitals: Arc::new(Alive {
             audit: Arc::clone(&running.audit),

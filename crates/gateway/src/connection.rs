@@ -1,5 +1,6 @@
 //! A registered backend, ready to be served.
-use doorward_model::{ConnectionInfo, Secret};
+use crate::secret::Rotating;
+use doorward_model::ConnectionInfo;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// How the gateway speaks to the upstream (libpq's `sslmode`).
@@ -63,7 +64,7 @@ pub struct Upstream {
     /// The upstream's user; the caller's user name where absent.
     pub user: Option<String>,
     /// The upstream's password.
-    pub password: Option<Secret<String>>,
+    pub password: Option<Rotating>,
     /// TLS towards it.
     pub tls: UpstreamTls,
     /// Certificate authorities to trust, in PEM, instead of the system's.

@@ -9,19 +9,21 @@
 //! - A pending approval of a former process is withdrawn when the store opens: its caller is gone.
 //! - Of a secret that somebody signs in with there is a hash, and nothing else.
 //!
-//! Deliberately absent: decisions about who may approve, clocks, credentials of any kind.
+//! Deliberately absent: decisions about who may approve, clocks, credentials that could be used: secrets rest sealed.
 //!
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
 mod api_keys;
 mod approvals;
 mod exports;
 mod policies;
+mod secrets;
 mod web_sessions;
 
 pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use exports::StoredCursor;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
+pub use secrets::SealedSecret;
 pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 
 use doorward_model::Timestamp;

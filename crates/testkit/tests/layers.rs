@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-gateway", 4),
     ("doorward-export", 4),
     ("doorward-notify", 4),
+    ("doorward-secrets", 3),
     ("doorward-control", 5),
     ("doorward", 6),
     ("doorward-testkit", 9),

@@ -4,6 +4,7 @@ mod describe;
 mod guard;
 mod operation;
 mod policies;
+mod secrets;
 mod sessions;
 
 pub(crate) use guard::json_body;
@@ -33,10 +34,13 @@ use utoipa_axum::{
 /// Where all of it is.
 pub(crate) const BASE: &str = "/api/v1";
 const MAX_BODY: usize = 16 * 1024;
-/// A text of policies in JSON, in which a character may take six.
+/// A secret in JSON, in which a character may take six.
+const MAX_SECRET: usize = 512 * 1024;
+/// A text of policies in JSON.
 const MAX_POLICIES: usize = 6 * (1 << 20);
 
 pub use doorward_signin::{TokenAnswer, TokenCheck};
+pub use secrets::{SecretAccess, SecretFailure};
 
 /// The sessions that are open now.
 pub trait LiveSessions: Send + Sync {
@@ -77,6 +81,8 @@ pub struct ApiState {
     pub book: PolicyBook,
     /// The folder of the audit log.
     pub audit_dir: PathBuf,
+    /// Secrets: written, never read.
+    pub secrets: Arc<dyn SecretAccess>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What the gateway cannot do without.
@@ -143,6 +149,8 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(policies::back_test))
         .routes(routes!(policies::activate))
         .routes(routes!(operation::metrics))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET)))
 }
 
 /// The description of the interface (OpenAPI 3.1), made from the endpoints themselves.

@@ -292,3 +292,34 @@ impl From<StoredVerdict> for VerdictView {
         Self { by: v.by, yes: v.yes, comment: v.comment, time: v.time }
     }
 }
+
+/// A secret, without what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecretView {
+    /// Its name.
+    pub name: String,
+    /// How often it was written.
+    pub version: i64,
+    /// When it was written.
+    #[schema(value_type = u64)]
+    pub updated: Timestamp,
+    /// By whom (`issuer/subject`).
+    pub updated_by: String,
+    /// The connections that use it.
+    pub used_by: Vec<String>,
+}
+
+/// `GET /secrets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecretList {
+    /// By name.
+    pub secrets: Vec<SecretView>,
+}
+
+/// `PUT /secrets/{name}`.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSecret {
+    /// The secret itself: up to 65,536 bytes.
+    pub(crate) value: String,
+}

@@ -3,10 +3,11 @@
 use crate::support::{self, Office, person};
 use doorward_control::{
     ApiState, Client, CredentialAccess, CredentialView, KnownConnection, LiveSession, LiveSessions, Metrics,
-    NoCredential, PolicyBook, Rights, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, Vitals, serve,
+    NoCredential, PolicyBook, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView,
+    SshCertificate, TokenAnswer, TokenCheck, Vitals, serve,
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{ConnectionInfo, ConnectionName, Principal, SessionId};
+use doorward_model::{ConnectionInfo, ConnectionName, Principal, Secret, SessionId};
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
 use std::{
@@ -30,6 +31,35 @@ impl TokenCheck for Names {
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
         Box::pin(async move { who(token).ok_or_else(|| "the signature is wrong".to_owned()) })
     }
+}
+
+/// Secrets by name; `used` is used.
+#[derive(Default)]
+struct Hidden(Mutex<std::collections::BTreeMap<String, String>>);
+
+#[async_trait::async_trait]
+impl SecretAccess for Hidden {
+    async fn list(&self) -> Result<Vec<SecretView>, SecretFailure> {
+        Ok(self.0.lock().unwrap().keys().map(|name| seen(name)).collect())
+    }
+    async fn put(&self, name: &str, value: Secret<String>, _: &str) -> Result<SecretView, SecretFailure> {
+        if value.expose().is_empty() {
+            return Err(SecretFailure::Wrong("empty".into()));
+        }
+        self.0.lock().unwrap().insert(name.to_owned(), value.expose().clone());
+        Ok(seen(name))
+    }
+    async fn forget(&self, name: &str) -> Result<bool, SecretFailure> {
+        if name == "used" {
+            return Err(SecretFailure::InUse("orders".into()));
+        }
+        Ok(self.0.lock().unwrap().remove(name).is_some())
+    }
+}
+
+fn seen(name: &str) -> SecretView {
+    let (updated, updated_by) = (support::now(), "corp/ada".into());
+    SecretView { name: name.into(), version: 1, updated, updated_by, used_by: Vec::new() }
 }
 
 /// Nothing fails.
@@ -189,6 +219,7 @@ impl Web {
             rights: Arc::clone(&rights),
             book,
             audit_dir: office.dir.path().join("audit"),
+            secrets: Arc::new(Hidden::default()),
             metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),

@@ -133,7 +133,7 @@ listen = "127.0.0.1:{port}"
 upstream = "{upstream}"
 database = "orders"
 user = "{user}"
-credential = {{ value = "{password}" }}
+{credential}
 tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "card"] }}
 {tls}
 {connection}
@@ -142,7 +142,11 @@ files = ["policy.cedar"]
 "#,
             issuer_url = issuer.url,
             user = postgres.user(),
-            password = postgres.password(),
+            credential = if connection.contains("credential") {
+                String::new()
+            } else {
+                format!("credential = {{ value = \"{}\" }}", postgres.password())
+            },
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
         Self { postgres, gateway, port, api, issuer }

@@ -7,10 +7,10 @@ use super::{
 use crate::{
     connection::Upstream,
     memory::{NoRoom, Room},
+    secret::{MissingSecret, Rotating},
 };
 use bytes::BytesMut;
 use doorward_kubernetes::json;
-use doorward_model::Secret;
 use http_body_util::BodyExt as _;
 use reqwest::{
     Method, Response, StatusCode,
@@ -40,6 +40,8 @@ pub(crate) enum ClusterError {
     Busy,
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+    #[error(transparent)]
+    NoSecret(#[from] MissingSecret),
 }
 
 /// An answer that was read whole.
@@ -55,7 +57,7 @@ pub(crate) struct Whole {
 pub(crate) struct Cluster {
     client: reqwest::Client,
     base: String,
-    token: Option<Secret<String>>,
+    token: Option<Rotating>,
     requests: Slots,
     inquiries: Slots,
     head: Duration,
@@ -91,18 +93,15 @@ impl Cluster {
         })
     }
 
-    fn request(&self, method: Method, target: &str) -> reqwest::RequestBuilder {
+    /// INVARIANT: nothing is sent without the credential that is configured.
+    fn request(&self, method: Method, target: &str) -> Result<reqwest::RequestBuilder, ClusterError> {
         let request = self.client.request(method, format!("{}{target}", self.base));
-        match &self.token {
-            Some(token) => match HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    request.header(AUTHORIZATION, value)
-                }
-                Err(_) => request,
-            },
-            None => request,
-        }
+        let Some(token) = &self.token else { return Ok(request) };
+        let token = token.current()?;
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim()));
+        let mut value = value.map_err(|_| ClusterError::Odd("the gateway's token is no header".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
     }
 
     /// Sends a message that was allowed. Where `is_slow`, its answer may begin whenever it does: a log that nobody writes,
@@ -128,7 +127,7 @@ impl Cluster {
     }
 
     async fn sent(&self, message: &Message) -> Result<Response, ClusterError> {
-        let request = self.request(message.method.clone(), &message.target).headers(message.headers.clone());
+        let request = self.request(message.method.clone(), &message.target)?.headers(message.headers.clone());
         let request = if message.body.is_empty() { request } else { request.body(message.body.clone()) };
         request.send().await.map_err(ClusterError::Unreachable)
     }
@@ -144,7 +143,7 @@ impl Cluster {
     pub(crate) async fn get(&self, target: &str, room: &Room) -> Result<Whole, ClusterError> {
         let _slot = self.inquiries.take().await?;
         let asked = async {
-            let request = self.request(Method::GET, target).header(ACCEPT, "application/json");
+            let request = self.request(Method::GET, target)?.header(ACCEPT, "application/json");
             read(request.send().await.map_err(ClusterError::Unreachable)?, room).await
         };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?

@@ -427,6 +427,10 @@ pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {
             render::status(504, "Timeout", &format!("doorward: {e}; {what}"))
         }
         ClusterError::Busy | ClusterError::NoRoom(_) => render::busy(&e.to_string()),
+        ClusterError::NoSecret(_) => {
+            let what = "doorward: the gateway has no credential for the cluster; tell its operator";
+            render::status(503, "ServiceUnavailable", what)
+        }
         ClusterError::Unreachable(_) | ClusterError::Odd(_) => {
             render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
         }

@@ -1,7 +1,11 @@
 //! The gateway's own log-in at the upstream, which is as untrusted as the caller: its packets are bounded, it cannot talk
 //! the gateway out of TLS, and it cannot have the password for less than the configuration allows.
 use super::{Endpoint, packets::Packets};
-use crate::{connection::UpstreamTls, stream::Stream};
+use crate::{
+    connection::UpstreamTls,
+    secret::{MissingSecret, Rotating},
+    stream::Stream,
+};
 use doorward_mysql::{
     Capabilities, UpstreamAuth,
     auth::{AuthError, AuthStep},
@@ -34,6 +38,8 @@ pub(crate) enum UpstreamError {
     Misbehaved(String),
     #[error("log-in at the database server: {0}")]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    NoSecret(#[from] MissingSecret),
     #[error("the database server refused ({code}): {message}")]
     Refused { code: u16, message: String },
 }
@@ -42,7 +48,7 @@ impl UpstreamError {
     /// What the caller hears: nothing of the gateway's own credential or user.
     pub(crate) fn for_the_caller(&self) -> String {
         match self {
-            Self::Refused { .. } | Self::Auth(_) => {
+            Self::Refused { .. } | Self::Auth(_) | Self::NoSecret(_) => {
                 "the gateway could not log in at the database server; its operator finds the reason in the audit log"
                     .into()
             }
@@ -71,6 +77,7 @@ fn odd(e: impl std::fmt::Display) -> UpstreamError {
 
 async fn log_in(endpoint: &Endpoint, client: Capabilities) -> Result<Connected, UpstreamError> {
     let upstream = &endpoint.connection.upstream;
+    let password = upstream.password.as_ref().map(Rotating::current).transpose()?;
     let socket = TcpStream::connect((upstream.host.as_str(), upstream.port)).await?;
     crate::accept::prepare(&socket)?;
     let mut packets = Packets::new(Stream::Plain(socket));
@@ -84,7 +91,7 @@ async fn log_in(endpoint: &Endpoint, client: Capabilities) -> Result<Connected, 
         packets = encrypted(endpoint, packets, agreed).await?;
     }
     let clear = upstream.tls == UpstreamTls::Disable;
-    let mut auth = UpstreamAuth::new(upstream.password.clone(), packets.stream.is_tls(), clear, rand::random());
+    let mut auth = UpstreamAuth::new(password, packets.stream.is_tls(), clear, rand::random());
     let (method, proof) = auth.begin(&greeting.plugin, &greeting.nonce)?;
     let user = upstream.user.clone().unwrap_or_default().into_bytes();
     let login = Login { user, response: proof, plugin: method.name().into(), ..Login::default() };

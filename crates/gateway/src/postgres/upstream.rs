@@ -3,7 +3,12 @@
 //! The upstream is as untrusted as the caller: its messages are bounded, it cannot talk the gateway
 //! out of TLS, and it cannot have the password for less than the configuration allows.
 use super::Endpoint;
-use crate::{connection::UpstreamTls, stream::Stream, tls};
+use crate::{
+    connection::UpstreamTls,
+    secret::{MissingSecret, Rotating},
+    stream::Stream,
+    tls,
+};
 use bytes::BytesMut;
 use doorward_postgres::{
     UpstreamAuth,
@@ -39,6 +44,8 @@ pub(crate) enum UpstreamError {
     Misbehaved(String),
     #[error("log-in at the database server: {0}")]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    NoSecret(#[from] MissingSecret),
     /// The upstream's own error: its SQLSTATE and message.
     #[error("the database server refused: {message}")]
     Refused { code: String, message: String },
@@ -55,6 +62,7 @@ impl UpstreamError {
             | Self::Tls(_)
             | Self::Misbehaved(_)
             | Self::Auth(_)
+            | Self::NoSecret(_)
             | Self::Refused { .. } => "08006",
         }
     }
@@ -63,7 +71,7 @@ impl UpstreamError {
     pub(crate) fn for_the_caller(&self) -> String {
         match self {
             Self::Refused { code, message } if matches!(code.as_str(), "3D000" | "53300" | "57P03") => message.clone(),
-            Self::Refused { .. } | Self::Auth(_) => {
+            Self::Refused { .. } | Self::Auth(_) | Self::NoSecret(_) => {
                 "the gateway could not log in at the database server; its operator finds the reason in the audit log"
                     .into()
             }
@@ -147,6 +155,7 @@ async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not expected during log-in ends it")]
 async fn log_in(endpoint: &Endpoint, mut stream: Stream, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
+    let password = endpoint.connection.upstream.password.as_ref().map(Rotating::current).transpose()?;
     let mut out = BytesMut::new();
     let mut parameters = vec![("user", login.user), ("database", login.database)];
     parameters.extend(login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
@@ -156,7 +165,7 @@ async fn log_in(endpoint: &Endpoint, mut stream: Stream, login: &Login<'_>) -> R
     let binding = stream.peer_certificate().and_then(tls::server_end_point);
     let mut auth = UpstreamAuth::new(
         login.user,
-        endpoint.connection.upstream.password.clone(),
+        password,
         stream.is_tls(),
         endpoint.connection.upstream.tls == UpstreamTls::Disable,
         binding,

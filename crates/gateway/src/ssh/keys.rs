@@ -1,4 +1,5 @@
 //! Host keys: the gateway's own, and those of upstreams.
+use doorward_model::Secret;
 use russh::keys::{
     Algorithm, PrivateKey, PublicKey,
     ssh_key::{self, LineEnding},
@@ -85,8 +86,26 @@ fn create(path: &Path) -> Result<PrivateKey, HostKeyError> {
 ///
 /// # Errors
 /// Where it is none.
-pub fn parse_private_key(text: &str, what: &str) -> Result<PrivateKey, HostKeyError> {
+fn parse_private_key(text: &str, what: &str) -> Result<PrivateKey, HostKeyError> {
     PrivateKey::from_openssh(text).map_err(|source| HostKeyError::Malformed { what: what.to_owned(), source })
+}
+
+/// A credential that begins as a private key does and is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a private key in OpenSSH's format without a passphrase")]
+pub struct MalformedKey;
+
+/// The private key that a credential is; none where it is a password.
+///
+/// # Errors
+/// Where it begins as a key does and is none. What is wrong in it is not said: it is a secret.
+pub fn private_key(secret: &Secret<String>) -> Result<Option<PrivateKey>, MalformedKey> {
+    let text = secret.expose();
+    // A key in OpenSSH's format says so in its first line; a password does not look like that.
+    if !text.trim_start().starts_with("-----BEGIN") {
+        return Ok(None);
+    }
+    PrivateKey::from_openssh(text).map(Some).map_err(|_| MalformedKey)
 }
 
 /// Host keys, one a line, as in `ssh-keyscan`, a `known_hosts` file with plain names, or a `.pub` file. Lines for

@@ -40,15 +40,15 @@ mod sftp;
 mod upstream;
 mod upstream_ca;
 
-use crate::Services;
-use doorward_model::{AuditEvent, AuditKind, ConnectionInfo, Secret};
+use crate::{Services, secret::Rotating};
+use doorward_model::{AuditEvent, AuditKind, ConnectionInfo};
 use russh::{MethodKind, MethodSet, SshId, cipher, compression, kex, keys::PrivateKey, mac, server};
 use std::{borrow::Cow, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 pub use ca::{CertificateError, Issued, UserCa, certificate_ends, new_key_pair};
 pub use host_identity::{prepare_host_key, public_host_keys, rotate_host_key};
-pub use keys::{HostKeyError, parse_host_keys, parse_private_key};
+pub use keys::{HostKeyError, MalformedKey, parse_host_keys, private_key};
 pub use listener::Listener;
 
 /// How long a caller may take from the first byte to the end of log-in.
@@ -68,10 +68,8 @@ pub enum HostKeys {
 /// How the gateway logs in upstream.
 #[derive(Clone, Debug)]
 pub enum SshCredential {
-    /// A password.
-    Password(Secret<String>),
-    /// A private key.
-    Key(Arc<PrivateKey>),
+    /// A private key in OpenSSH's format, or a password: whichever it is then.
+    Secret(Rotating),
     /// A certificate for each session, signed by the gateway's own authority.
     Authority,
 }
@@ -123,7 +121,7 @@ impl Endpoint {
     ) -> Result<Self, HostKeyError> {
         let upstream_ca = match &connection.credential {
             Some(SshCredential::Authority) => Some(upstream_ca::UpstreamCa::open(keys)?),
-            Some(SshCredential::Password(_) | SshCredential::Key(_)) | None => None,
+            Some(SshCredential::Secret(_)) | None => None,
         };
         Ok(Self {
             slots: Arc::new(Semaphore::new(connection.max_sessions)),

@@ -1,9 +1,10 @@
 //! The connection to the upstream: its host key, the gateway's credential, and what it sends.
+use super::keys::MalformedKey;
 use super::{
     Endpoint, HostKeys, SshCredential, WINDOW,
     inbox::{Inbox, Item},
 };
-use crate::services::now;
+use crate::{secret::MissingSecret, services::now};
 use doorward_model::{Principal, SessionId};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
@@ -44,6 +45,10 @@ pub(crate) enum UpstreamError {
     Login,
     #[error("no credential is configured for the upstream")]
     NoCredential,
+    #[error(transparent)]
+    Missing(MissingSecret),
+    #[error("the gateway's credential is no private key in OpenSSH's format without a passphrase")]
+    Malformed(#[from] MalformedKey),
 }
 
 impl UpstreamError {
@@ -53,7 +58,9 @@ impl UpstreamError {
             Self::Unreachable(_) | Self::Stalled => "the target cannot be reached",
             Self::HostKey(_) => "the target's host key is not the one that is known; tell the operator of this gateway",
             Self::Misbehaved(_) => "the target does not speak SSH as it should",
-            Self::Login | Self::NoCredential => "the gateway could not log in at the target; tell its operator",
+            Self::Login | Self::NoCredential | Self::Missing(_) | Self::Malformed(_) => {
+                "the gateway could not log in at the target; tell its operator"
+            }
         }
     }
 }
@@ -161,10 +168,15 @@ async fn authenticate(
 ) -> Result<(), UpstreamError> {
     let accepted = match &endpoint.connection.credential {
         None => return Err(UpstreamError::NoCredential),
-        Some(SshCredential::Password(password)) => handle.authenticate_password(user, password.expose().as_str()).await,
-        Some(SshCredential::Key(key)) => {
-            let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
-            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await
+        Some(SshCredential::Secret(secret)) => {
+            let text = secret.current().map_err(UpstreamError::Missing)?;
+            match super::keys::private_key(&text)? {
+                Some(key) => {
+                    let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
+                    handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await
+                }
+                None => handle.authenticate_password(user, text.expose().as_str()).await,
+            }
         }
         Some(SshCredential::Authority) => {
             let ca = endpoint.upstream_ca.as_ref().ok_or(UpstreamError::NoCredential)?;

@@ -1,0 +1,276 @@
+//! Credentials that change while the gateway runs: files, and secrets in the store; and `doorward secrets`.
+use crate::{
+    BadConfiguration,
+    cli::{Output, SecretsCommand},
+    config::{Config, Rotation},
+    state,
+};
+use anyhow::{Context as _, Result, bail};
+use doorward_control::{SecretAccess, SecretFailure, SecretView};
+use doorward_gateway::{Registry, Rotating};
+use doorward_model::{Secret, Timestamp};
+use doorward_secrets::{Keeper, Known, MasterKey, SecretError};
+use doorward_store::Store;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// More than this is not read of a secret.
+const MOST: u64 = 64 * 1024 + 1;
+
+/// Where a credential comes from that may change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    File(PathBuf),
+    Stored(String),
+}
+
+#[derive(Debug)]
+struct Slot {
+    credential: Rotating,
+    used_by: BTreeSet<String>,
+}
+
+/// Credentials that may change, by where they come from: one for all connections that share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots(Arc<Mutex<BTreeMap<Origin, Slot>>>);
+
+impl Slots {
+    pub(crate) fn slot(&self, origin: Origin, connection: &str) -> Rotating {
+        let name = match &origin {
+            Origin::File(path) => path.display().to_string(),
+            Origin::Stored(name) => name.clone(),
+        };
+        let mut slots = self.0.lock();
+        let new = || Slot { credential: Rotating::missing(&name), used_by: BTreeSet::new() };
+        let slot = slots.entry(origin).or_insert_with(new);
+        slot.used_by.insert(connection.to_owned());
+        slot.credential.clone()
+    }
+
+    fn stored(&self) -> Vec<String> {
+        let of = |origin: &Origin| match origin {
+            Origin::Stored(name) => Some(name.clone()),
+            Origin::File(_) => None,
+        };
+        self.0.lock().keys().filter_map(of).collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let of = |origin: &Origin| match origin {
+            Origin::File(path) => Some(path.clone()),
+            Origin::Stored(_) => None,
+        };
+        self.0.lock().keys().filter_map(of).collect()
+    }
+
+    fn used_by(&self, origin: &Origin) -> BTreeSet<String> {
+        self.0.lock().get(origin).map(|s| s.used_by.clone()).unwrap_or_default()
+    }
+
+    fn set(&self, origin: &Origin, secret: Option<Secret<String>>) {
+        if let Some(slot) = self.0.lock().get(origin) {
+            slot.credential.set(secret);
+        }
+    }
+}
+
+/// `[secrets]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretsSection {
+    key: Option<KeySource>,
+}
+
+/// Where the key that wraps the keys is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySource {
+    file: Option<PathBuf>,
+    env: Option<String>,
+    command: Option<Vec<String>>,
+}
+
+fn master_key(config: &Config) -> Result<MasterKey> {
+    let Some(source) = &config.secrets.key else {
+        return Ok(MasterKey::from_file(&config.state_dir().join("keys/secrets.key"), true)?);
+    };
+    match source {
+        KeySource { file: Some(path), env: None, command: None } => {
+            Ok(MasterKey::from_file(&config.path(path), false)?)
+        }
+        KeySource { file: None, env: Some(name), command: None } => {
+            let text =
+                std::env::var(name).with_context(|| format!("[secrets] key: the environment variable {name}"))?;
+            Ok(MasterKey::parse(&text, name)?)
+        }
+        KeySource { file: None, env: None, command: Some(command) } => {
+            let Some((program, arguments)) = command.split_first() else {
+                bail!("[secrets] key: the command is empty")
+            };
+            Ok(MasterKey::from_program(program, arguments)?)
+        }
+        KeySource { .. } => bail!("[secrets] key takes exactly one of file, env, command"),
+    }
+}
+
+/// The secrets of a running gateway.
+pub(crate) struct Secrets {
+    keeper: Keeper,
+    slots: Slots,
+    registry: Arc<Registry>,
+    /// Connections whose sessions end when their credential is replaced.
+    ends: BTreeSet<String>,
+}
+
+impl Secrets {
+    /// Fills what connections use, and follows files that change.
+    pub(crate) async fn start(config: &Config, store: Store, registry: Arc<Registry>) -> Result<Arc<Self>> {
+        // Every connection has been looked at once: what they use is known.
+        for c in &config.connections {
+            config.backend(c).context(BadConfiguration)?;
+        }
+        let keeper = Keeper::new(store, master_key(config).context(BadConfiguration)?);
+        let ends = config.connections.iter().filter(|c| c.rotation == Rotation::End).map(|c| c.name.clone());
+        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, ends: ends.collect() });
+        for name in new.slots.stored() {
+            match new.keeper.open(&name).await {
+                Ok(Some(secret)) => new.slots.set(&Origin::Stored(name), Some(secret)),
+                Ok(None) => tracing::warn!("secret `{name}` is not in the store yet: `doorward secrets set {name}`"),
+                // Its connections refuse until it is there; others are not held up.
+                Err(e) => tracing::error!("{e}"),
+            }
+        }
+        tokio::spawn(Arc::clone(&new).follow_files());
+        Ok(new)
+    }
+
+    async fn follow_files(self: Arc<Self>) {
+        let stamp = |path: &Path| std::fs::metadata(path).ok().and_then(|m| Some((m.len(), m.modified().ok()?)));
+        let files = self.slots.files();
+        let mut seen: Vec<_> = files.iter().map(|p| stamp(p)).collect();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for (path, seen) in files.iter().zip(&mut seen) {
+                let now = stamp(path);
+                if now == *seen {
+                    continue;
+                }
+                *seen = now;
+                match read_bounded(path) {
+                    Ok(text) => {
+                        tracing::info!("the credential {} was replaced", path.display());
+                        self.replaced(&Origin::File(path.clone()), Some(text));
+                    }
+                    // Written this very moment, or gone: what is known goes on.
+                    Err(e) => tracing::error!("the credential {} cannot be read: {e}", path.display()),
+                }
+            }
+        }
+    }
+
+    /// New log-ins take it from now on.
+    fn replaced(&self, origin: &Origin, secret: Option<Secret<String>>) {
+        self.slots.set(origin, secret);
+        let ends: BTreeSet<String> = self.slots.used_by(origin).intersection(&self.ends).cloned().collect();
+        for session in self.registry.list().iter().filter(|s| ends.contains(&s.connection)) {
+            self.registry.kill(session.id, "the session was ended: the credential of its connection was replaced");
+        }
+    }
+
+    fn view(&self, known: Known) -> SecretView {
+        let used_by = self.slots.used_by(&Origin::Stored(known.name.clone())).into_iter().collect();
+        let Known { name, version, updated, updated_by } = known;
+        SecretView { name, version, updated, updated_by, used_by }
+    }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<Secret<String>> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+fn failure(e: SecretError) -> SecretFailure {
+    match e {
+        SecretError::Name | SecretError::Size => SecretFailure::Wrong(e.to_string()),
+        SecretError::OtherKey { .. } | SecretError::Changed(_) | SecretError::Cipher | SecretError::Store(_) => {
+            SecretFailure::Unavailable(e.to_string())
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl SecretAccess for Secrets {
+    async fn list(&self) -> Result<Vec<SecretView>, SecretFailure> {
+        let known = self.keeper.list().await.map_err(failure)?;
+        Ok(known.into_iter().map(|k| self.view(k)).collect())
+    }
+
+    async fn put(&self, name: &str, value: Secret<String>, by: &str) -> Result<SecretView, SecretFailure> {
+        let known = self.keeper.put(name, &value, by, now()).await.map_err(failure)?;
+        self.replaced(&Origin::Stored(name.to_owned()), Some(value));
+        Ok(self.view(known))
+    }
+
+    async fn forget(&self, name: &str) -> Result<bool, SecretFailure> {
+        let origin = Origin::Stored(name.to_owned());
+        if let Some(connection) = self.slots.used_by(&origin).first() {
+            return Err(SecretFailure::InUse(connection.clone()));
+        }
+        self.keeper.forget(name).await.map_err(failure)
+    }
+}
+
+/// `doorward secrets`, through the API.
+pub(crate) fn run(command: SecretsCommand) -> Result<ExitCode> {
+    crate::runtime()?.block_on(async {
+        match command {
+            SecretsCommand::List { api } => {
+                for s in crate::approvals::client(&api)?.secrets().await? {
+                    match api.output {
+                        Output::Json => println!("{}", serde_json::json!(s)),
+                        Output::Text => {
+                            let used = if s.used_by.is_empty() { "nothing".into() } else { s.used_by.join(", ") };
+                            let (when, by) = (state::time(s.updated), crate::approvals::one_line(&s.updated_by));
+                            println!("{:<24} version {:<4} {when} by {by}, used by {used}", s.name, s.version);
+                        }
+                    }
+                }
+            }
+            SecretsCommand::Set { name, file, api } => {
+                let secret = match file {
+                    Some(path) => read_bounded(&path).with_context(|| format!("cannot read {}", path.display()))?,
+                    None => {
+                        let mut text = String::new();
+                        std::io::stdin().take(MOST).read_to_string(&mut text).context("cannot read standard input")?;
+                        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
+                    }
+                };
+                let kept = crate::approvals::client(&api)?.put_secret(&name, secret.expose()).await?;
+                match api.output {
+                    Output::Json => println!("{}", serde_json::json!(kept)),
+                    Output::Text => println!("secret {} is kept: version {}", kept.name, kept.version),
+                }
+            }
+            SecretsCommand::Delete { name, api } => {
+                crate::approvals::client(&api)?.delete_secret(&name).await?;
+                println!("secret {name} is deleted");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

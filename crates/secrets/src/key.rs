@@ -1,0 +1,124 @@
+//! The key that wraps the keys: from a file, the environment, or a program that has it from elsewhere (a KMS, an HSM).
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::{
+    fmt,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use zeroize::Zeroizing;
+
+/// More than this is not read of a file or a program.
+const MOST: u64 = 4096;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("the key of secrets `{path}`: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not 32 bytes in base64.
+    #[error("the key of secrets ({0}) has to be 32 bytes in base64, as `openssl rand -base64 32` makes them")]
+    Malformed(String),
+    /// The program failed. What it said is not shown: it may be the key.
+    #[error("the program `{program}` that has the key of secrets: {why}")]
+    Program {
+        /// Which.
+        program: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// The key.
+#[derive(Clone)]
+pub struct MasterKey {
+    bytes: Zeroizing<[u8; 32]>,
+    id: String,
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MasterKey({})", self.id)
+    }
+}
+
+impl MasterKey {
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let hash = digest::digest(&digest::SHA256, &[b"doorward key id".as_slice(), &*bytes].concat());
+        let id = hex::encode(hash.as_ref().get(..6).unwrap_or_default());
+        Self { bytes, id }
+    }
+
+    /// From its text in base64; `what` says where it is from.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`].
+    pub fn parse(text: &str, what: &str) -> Result<Self, KeyError> {
+        let malformed = || KeyError::Malformed(what.to_owned());
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| malformed())?);
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| malformed())?;
+        Ok(Self::new(Zeroizing::new(bytes)))
+    }
+
+    /// From a file; made there if there is none and `may_make`.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_file(path: &Path, may_make: bool) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let mut text = Zeroizing::new(String::new());
+        match std::fs::File::open(path) {
+            Ok(file) => drop(file.take(MOST).read_to_string(&mut text).map_err(failed)?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && may_make => {
+                *text = make(path).map_err(failed)?;
+            }
+            Err(e) => return Err(failed(e)),
+        }
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// What a program prints: so that a KMS can have it.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_program(program: &str, arguments: &[String]) -> Result<Self, KeyError> {
+        let failed = |why: String| KeyError::Program { program: program.to_owned(), why };
+        let out = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let out = out.map_err(|e| failed(e.to_string()))?;
+        let printed = Zeroizing::new(out.stdout);
+        if !out.status.success() {
+            return Err(failed(out.status.to_string()));
+        }
+        let text = std::str::from_utf8(&printed).map_err(|_| failed("it printed no text".into()))?;
+        Self::parse(text, program)
+    }
+
+    /// What it is called: a digest that says nothing of it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+/// A new key under its name only when it is whole: a full disk leaves none, not half of one.
+fn make(path: &Path) -> io::Result<String> {
+    let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
+    let text = STANDARD.encode(&*bytes);
+    let unfinished = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    Ok(text)
+}
