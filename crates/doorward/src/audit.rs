@@ -143,6 +143,7 @@ fn verify(
                 "intact": report.is_intact(),
                 "files": report.files,
                 "entries": report.entries,
+                "begins_after": report.begins.as_ref().map(|b| b.after.to_string()),
                 "head": report.head.to_string(),
                 "signed_seq": report.signed_seq,
                 "unsigned_entries": report.unsigned_entries,
@@ -153,6 +154,13 @@ fn verify(
         Output::Text => {
             for warning in &report.warnings {
                 println!("note: {warning}");
+            }
+            if let Some(begin) = &report.begins {
+                println!(
+                    "note: the log begins after sequence {}: what was before was removed by retention, signed {}",
+                    begin.after.seq,
+                    state::time(begin.time)
+                );
             }
             for problem in &report.problems {
                 println!("TAMPERED: {problem}");

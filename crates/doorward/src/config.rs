@@ -2,6 +2,7 @@
 use crate::{
     exports::{self, ExportSection},
     notify,
+    retention::RetentionSection,
     secrets::{Origin, SecretsSection, Slots},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     /// Credentials that may change while the gateway runs.
     #[serde(skip)]
     pub(crate) slots: Slots,
+    #[serde(default)]
+    pub(crate) retention: RetentionSection,
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -388,6 +391,7 @@ impl Config {
             self.backend(c)?;
         }
         self.check_sign_in()?;
+        self.retention.check()?;
         exports::check(self)?;
         notify::check(self)
     }

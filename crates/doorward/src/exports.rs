@@ -3,14 +3,25 @@ use crate::{BadConfiguration, config::Config};
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_enforce::{AuditSink as _, Ticket};
 use doorward_export::{ExportConfig, Exporters, Format, Pace, S3Target, Source, Target, TlsFiles};
-use doorward_model::{AUDIT_KINDS, Secret};
+use doorward_model::{AUDIT_KINDS, Secret, Timestamp};
 use doorward_record::AuditLog;
 use doorward_store::Store;
 use serde::Deserialize;
-use std::{collections::BTreeSet, fmt, future::poll_fn, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    future::poll_fn,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// How long exporters may take for what is left when the gateway ends; the rest goes with the next start.
 const AT_THE_END: Duration = Duration::from_secs(5);
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
 
 /// One `[[exports]]`.
 #[derive(Debug, Deserialize)]

@@ -13,6 +13,7 @@ mod notify;
 mod playback;
 mod policy;
 mod policy_test;
+mod retention;
 mod secrets;
 mod serve;
 mod sessions;

@@ -4,6 +4,7 @@ use crate::{
     config::{Backend, Config},
     credentials::Lending,
     exports, notify, policy,
+    retention::Keeper,
     secrets::Secrets,
     ssh_access::Issuing,
 };
@@ -77,7 +78,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     let key = keys::load_or_create(&private_dir(&state.join("keys"))?)?;
     let audit = AuditLog::open(&private_dir(&state.join("audit"))?, key.clone(), AuditOptions::default())?;
     let recordings =
-        Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key, RecordOptions::default())?);
+        Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key.clone(), RecordOptions::default())?);
     let store = Store::open(&state, now()).await?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&audit) as _, env!("CARGO_PKG_VERSION")));
     let sink: Arc<dyn AuditSink> = Arc::clone(&metrics) as _;
@@ -140,6 +141,16 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     })?;
     let exporters = exports::start(&running.config, &running.audit, &store).await?;
     let notifiers = notify::start(&running.config, &running.audit, &store)?;
+    let keeper = Keeper {
+        rules: running.config.retention,
+        audit: Arc::clone(&running.audit),
+        key: key.clone(),
+        recordings: state.join("recordings"),
+        store: store.clone(),
+        exporters: Arc::clone(&exporters),
+        registry: Arc::clone(&running.registry),
+    };
+    tokio::spawn(keeper.run(stopped.clone()));
     let api_done = running.start_api(api, stopped.clone()).await?;
     running.start_endpoints(&services, &state, &issuing, &stopped).await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;

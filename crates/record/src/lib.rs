@@ -13,7 +13,7 @@
 //!   a recording without a footer says where it ends.
 //!
 //! Deliberately absent: tokio, redaction (the caller redacts before it records), the meaning of the
-//! recorded bytes (the protocol crates replay them), retention.
+//! recorded bytes (the protocol crates replay them), the rules of retention (here is only how old files are removed).
 //!
 //! Known limits:
 //! - Who can write to the directory but lacks the signing key can cut the audit log back to an
@@ -33,6 +33,7 @@ mod reader;
 mod recorder;
 mod recorder_thread;
 mod recording;
+mod retention;
 mod tail;
 mod verify;
 
@@ -44,5 +45,6 @@ pub use export::{ExportError, export_json_lines, export_pcapng};
 pub use reader::{Ending, ReadError, Reader, RecordingReport, verify_recording};
 pub use recorder::{RecordOptions, RecordStore, Recording};
 pub use recording::{Direction, Frame, FrameBody, RecordingMeta};
+pub use retention::{Beginning, PruneError, finish_pruning, prunable, prune, prune_recordings};
 pub use tail::{Tail, TailError, TailLine, session_entries};
 pub use verify::{Finding, Report, VerifyOptions, verify_log};

@@ -181,7 +181,7 @@ fn open(path: &Path, next: u64) -> Result<File, TailError> {
 
 /// What comes before a file's first line, and of which log it is; `None` for a file without a whole first line, which a
 /// crash leaves.
-fn opening(dir: &Path, number: u64) -> Result<Option<(Head, String)>, TailError> {
+pub(crate) fn opening(dir: &Path, number: u64) -> Result<Option<(Head, String)>, TailError> {
     let path = dir.join(file_name(number));
     let io = |source| TailError::Io { path: path.clone(), source };
     let mut line = Vec::new();

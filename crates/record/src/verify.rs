@@ -2,6 +2,7 @@
 use crate::{
     audit_files::{file_name, head_path, numbers, read_line},
     chain::{Body, Checkpoint, Head, Line, parse_line},
+    retention::{BeginFile, Beginning, read_begin},
 };
 use doorward_model::AuditEvent;
 use ed25519_dalek::VerifyingKey;
@@ -49,6 +50,8 @@ pub struct Report {
     pub files: u64,
     /// Events read.
     pub entries: u64,
+    /// Where the log begins, if old files were removed in an orderly way. What was in them is not verified.
+    pub begins: Option<Beginning>,
     /// The last line.
     pub head: Head,
     /// The sequence number that the last good checkpoint signs.
@@ -104,8 +107,14 @@ pub fn verify_log(dir: &Path, key: &VerifyingKey, options: &VerifyOptions) -> io
     v.read_head(dir)?;
     let numbers = numbers(dir)?;
     let last = numbers.last().copied().unwrap_or(0);
-    let mut expected = 1;
+    let mut expected = v.read_begin(dir)?;
     for number in numbers {
+        if number < expected {
+            v.file = file_name(number);
+            v.line = 0;
+            v.warn(0, "the file was to be removed: retention was interrupted, and removes it the next time".to_owned());
+            continue;
+        }
         while expected < number {
             v.file = file_name(expected);
             v.line = 0;
@@ -147,6 +156,26 @@ impl Verifier<'_> {
             Some(_) | None => self.problem(0, "the head file was changed or signed by another key".to_owned()),
         }
         Ok(())
+    }
+
+    /// Says which file is the first.
+    fn read_begin(&mut self, dir: &Path) -> io::Result<u64> {
+        "begin".clone_into(&mut self.file);
+        match read_begin(dir, self.key)? {
+            BeginFile::Absent => Ok(1),
+            BeginFile::Forged => {
+                self.problem(0, "the file was changed or signed by another key".to_owned());
+                Ok(1)
+            }
+            BeginFile::Signed(begin) => {
+                let file = begin.file;
+                self.report.head = begin.after;
+                self.log = Some(begin.log.clone());
+                self.met_expected |= self.options.at_least == Some(begin.after);
+                self.report.begins = Some(begin);
+                Ok(file)
+            }
+        }
     }
 
     fn read_file(&mut self, dir: &Path, number: u64, newest: bool) -> io::Result<()> {
@@ -276,7 +305,10 @@ impl Verifier<'_> {
                 self.warn(c.seq, "the head file is older than the last checkpoint".to_owned());
             }
         }
-        if let Some(expected) = self.options.at_least.filter(|_| !self.met_expected) {
+        let begins = self.report.begins.as_ref().map_or(0, |b| b.after.seq);
+        if let Some(removed) = self.options.at_least.filter(|e| e.seq < begins) {
+            self.warn(removed.seq, format!("{removed} cannot be looked for: the log begins after line {begins}"));
+        } else if let Some(expected) = self.options.at_least.filter(|_| !self.met_expected) {
             self.problem(expected.seq, format!("the log should hold {expected}, and ends at {here}"));
         }
         let unsigned = self.report.unsigned_entries;

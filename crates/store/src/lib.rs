@@ -15,6 +15,7 @@
 mod api_keys;
 mod approvals;
 mod exports;
+mod holds;
 mod policies;
 mod secrets;
 mod web_sessions;
@@ -22,6 +23,7 @@ mod web_sessions;
 pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use exports::StoredCursor;
+pub use holds::LegalHold;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use secrets::SealedSecret;
 pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
