@@ -1,6 +1,7 @@
 //! Where batches go. A sink returns once the other side has acknowledged all of a batch.
 use crate::{
     config::{ExportConfig, Format, Misconfigured, Target},
+    format::Item,
     reader::Batch,
 };
 use std::time::Duration;
@@ -17,11 +18,13 @@ pub(crate) struct SendError {
     pub(crate) what: String,
     /// How long the sink asked us to wait.
     pub(crate) wait: Option<Duration>,
+    /// Fewer entries might be taken.
+    pub(crate) too_large: bool,
 }
 
 impl SendError {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), wait: None }
+        Self { what: what.into(), wait: None, too_large: false }
     }
 }
 
@@ -89,9 +92,9 @@ fn host() -> String {
 }
 
 /// All items as lines.
-fn lines(batch: &Batch) -> Vec<u8> {
-    let mut out = Vec::with_capacity(batch.bytes.saturating_add(batch.items.len()));
-    for item in &batch.items {
+fn lines(items: &[Item]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(items.iter().map(|i| i.text.len().saturating_add(1)).sum());
+    for item in items {
         out.extend_from_slice(item.text.as_bytes());
         out.push(b'\n');
     }

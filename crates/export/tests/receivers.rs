@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
-type Answer = fn(&mut Vec<Call>, &Call) -> Response;
+type Answer = fn(&[Call], &Call) -> Response;
 
 #[derive(Clone)]
 struct Call {
@@ -49,7 +49,7 @@ impl Receiver {
         let handler = move |Shared(calls): Shared<Arc<Mutex<Vec<Call>>>>, uri: Uri, headers: HeaderMap, body: Bytes| async move {
             let call = Call { path: uri.to_string(), headers, body: body.to_vec() };
             let mut calls = calls.lock();
-            let answer = answer(&mut calls, &call);
+            let answer = answer(&calls, &call);
             calls.push(call);
             answer
         };
@@ -63,7 +63,7 @@ impl Receiver {
     }
 }
 
-fn ok(_: &mut Vec<Call>, _: &Call) -> Response {
+fn ok(_: &[Call], _: &Call) -> Response {
     StatusCode::OK.into_response()
 }
 
@@ -100,7 +100,7 @@ async fn json_lines_are_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_acknowledged_is_sent_again_and_no_payload_shows() {
-    fn moody(calls: &mut Vec<Call>, _: &Call) -> Response {
+    fn moody(calls: &[Call], _: &Call) -> Response {
         match calls.len() {
             0 => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             1 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
@@ -126,7 +126,7 @@ async fn what_is_not_acknowledged_is_sent_again_and_no_payload_shows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn splunk_has_it_when_the_indexers_say_so() {
-    fn collector(calls: &mut Vec<Call>, c: &Call) -> Response {
+    fn collector(calls: &[Call], c: &Call) -> Response {
         assert_eq!(c.header("authorization"), "Splunk hec-token");
         if c.path.starts_with("/services/collector/ack?channel=") {
             let asked = calls.iter().filter(|c| c.path.contains("/ack")).count();
@@ -185,7 +185,7 @@ async fn splunk_has_it_when_the_indexers_say_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opentelemetry_reads_its_own_types() {
-    fn collector(calls: &mut Vec<Call>, c: &Call) -> Response {
+    fn collector(calls: &[Call], c: &Call) -> Response {
         assert_eq!((c.path.as_str(), c.header("content-type")), ("/v1/logs", "application/json"));
         assert_eq!(c.header("authorization"), "Bearer otlp-token");
         let rejected =
@@ -236,4 +236,21 @@ async fn a_receiver_that_never_answers_holds_up_nobody() {
     let begun = std::time::Instant::now();
     exporters.stop(Duration::from_millis(500)).await;
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_goes_in_parts() {
+    fn small(_: &[Call], c: &Call) -> Response {
+        let many = c.lines().len() > 100;
+        (if many { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::OK }).into_response()
+    }
+    let w = World::new().await;
+    let r = Receiver::start(small).await;
+    let n = w.traffic(1, 900);
+    let target = Target::Http { url: r.url.clone(), secret: None, tls: TlsFiles::default() };
+    let exporters = w.start(vec![export("hook", target, Format::Json)]).await;
+    until(&exporters, |s| s[0].acknowledged == n as u64).await;
+    let taken = r.calls().into_iter().filter(|c| c.lines().len() <= 100);
+    let seqs: BTreeSet<u64> = taken.flat_map(|c| c.lines()).map(|l| l["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs.len(), n);
 }

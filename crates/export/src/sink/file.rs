@@ -20,7 +20,7 @@ impl FileSink {
     }
 
     pub(crate) async fn send(&self, batch: &Batch) -> Result<u64, SendError> {
-        let (path, bytes) = (self.path.clone(), lines(batch));
+        let (path, bytes) = (self.path.clone(), lines(&batch.items));
         let written = tokio::task::spawn_blocking(move || append(&path, &bytes)).await;
         written
             .unwrap_or_else(|e| Err(io::Error::other(e)))

@@ -2,6 +2,7 @@
 use super::{SendError, host, lines};
 use crate::{
     config::{Misconfigured, TlsFiles},
+    format::Item,
     otlp,
     reader::Batch,
 };
@@ -16,6 +17,7 @@ use reqwest::{
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct HttpSink {
     client: Client,
     url: Url,
     speaks: Speaks,
+    /// Entries in a request at most: halved when the receiver calls one too large.
+    most: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -98,15 +102,24 @@ impl HttpSink {
         if url.path() == "/" {
             url.set_path(path);
         }
-        Ok(Self { client: client(&url, tls)?, url, speaks })
+        Ok(Self { client: client(&url, tls)?, url, speaks, most: AtomicUsize::new(usize::MAX) })
     }
 
+    /// In several requests where one was too large before. All of them have to be taken.
     pub(crate) async fn send(&self, batch: &Batch) -> Result<u64, SendError> {
-        match &self.speaks {
-            Speaks::Lines { name, secret } => self.send_lines(name, secret.as_ref(), batch).await,
-            Speaks::Hec(hec) => self.send_hec(hec, batch).await,
-            Speaks::Otlp { authorization, host } => self.send_otlp(authorization.as_ref(), host, batch).await,
+        let mut rejected = 0u64;
+        for items in batch.items.chunks(self.most.load(Ordering::Relaxed)) {
+            let taken = match &self.speaks {
+                Speaks::Lines { name, secret } => self.send_lines(name, secret.as_ref(), items).await,
+                Speaks::Hec(hec) => self.send_hec(hec, items).await,
+                Speaks::Otlp { authorization, host } => self.send_otlp(authorization.as_ref(), host, items).await,
+            };
+            if taken.as_ref().is_err_and(|e| e.too_large) {
+                self.most.store((items.len() / 2).max(1), Ordering::Relaxed);
+            }
+            rejected = rejected.saturating_add(taken?);
         }
+        Ok(rejected)
     }
 
     async fn post(&self, url: Url, headers: HeaderMap, body: Vec<u8>) -> Result<Response, SendError> {
@@ -119,11 +132,12 @@ impl HttpSink {
         let asked = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
         let hint = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": is the secret right?",
-            StatusCode::PAYLOAD_TOO_LARGE => ": its limit is smaller than a batch",
+            StatusCode::PAYLOAD_TOO_LARGE => ": trying with fewer entries at once",
             _ => "",
         };
         let what = format!("{} answered {status}{hint}", self.place());
-        Err(SendError { what, wait: asked.map(Duration::from_secs) })
+        let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+        Err(SendError { what, wait: asked.map(Duration::from_secs), too_large })
     }
 
     /// Where it is, for messages: nothing of a path or query, which may hold secrets.
@@ -131,9 +145,9 @@ impl HttpSink {
         format!("{}:{}", self.url.host_str().unwrap_or("?"), self.url.port_or_known_default().unwrap_or(0))
     }
 
-    async fn send_lines(&self, name: &str, secret: Option<&Secret<Vec<u8>>>, batch: &Batch) -> Result<u64, SendError> {
-        let body = lines(batch);
-        let (first, last) = (batch.items.first().map_or(0, |i| i.seq), batch.items.last().map_or(0, |i| i.seq));
+    async fn send_lines(&self, name: &str, secret: Option<&Secret<Vec<u8>>>, items: &[Item]) -> Result<u64, SendError> {
+        let body = lines(items);
+        let (first, last) = (items.first().map_or(0, |i| i.seq), items.last().map_or(0, |i| i.seq));
         // The same batch has the same identifier: a receiver may know it by that.
         let id = format!("{name}-{first}-{last}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
@@ -153,9 +167,9 @@ impl HttpSink {
         Ok(0)
     }
 
-    async fn send_hec(&self, hec: &Hec, batch: &Batch) -> Result<u64, SendError> {
-        let mut body = Vec::with_capacity(batch.bytes.saturating_mul(2));
-        for item in &batch.items {
+    async fn send_hec(&self, hec: &Hec, items: &[Item]) -> Result<u64, SendError> {
+        let mut body = Vec::new();
+        for item in items {
             let micros = item.time.as_micros();
             // As written: the collector reads seconds with decimals.
             let time = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
@@ -211,14 +225,14 @@ impl HttpSink {
         &self,
         authorization: Option<&HeaderValue>,
         host: &str,
-        batch: &Batch,
+        items: &[Item],
     ) -> Result<u64, SendError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        let body = otlp::request(host, &batch.items).to_string().into_bytes();
+        let body = otlp::request(host, items).to_string().into_bytes();
         let answer = self.post(self.url.clone(), headers, body).await?;
         let said = read_json(answer).await.unwrap_or_default();
         // "The client MUST NOT retry the request when it receives a partial success response."

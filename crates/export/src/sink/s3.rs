@@ -61,7 +61,7 @@ impl S3Sink {
     pub(crate) async fn send(&self, log: &str, batch: &Batch) -> Result<u64, SendError> {
         let Some(first) = batch.items.first() else { return Ok(0) };
         let path = Path::from(object_name(&self.prefix, &self.name, log, first, self.extension));
-        let packed = pack(&lines(batch)).map_err(|e| SendError::new(format!("packing: {e}")))?;
+        let packed = pack(&lines(&batch.items)).map_err(|e| SendError::new(format!("packing: {e}")))?;
         let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
         let options = PutOptions { attributes, ..PutOptions::default() };
         let put = self.store.put_opts(&path, packed.into(), options).await;
