@@ -2,6 +2,7 @@
 use crate::{
     api::ApiState,
     problem::{Problem, Problems},
+    rights::Whole,
     serve::Peer,
     types::{CredentialRequest, CredentialView},
 };
@@ -12,7 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use doorward_model::Principal;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 /// How long a credential is good for where nothing else is asked for; never longer than the token.
 const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
@@ -48,7 +49,7 @@ pub trait CredentialAccess: Send + Sync {
     responses((status = 201, description = "the credential", body = CredentialView), Problems))]
 pub(crate) async fn issue(
     State(state): State<ApiState>,
-    Extension(who): Extension<Arc<Principal>>,
+    Whole(who): Whole,
     Extension(Peer { ip: from, .. }): Extension<Peer>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,

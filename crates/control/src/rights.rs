@@ -8,6 +8,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use doorward_enforce::Subject;
 use doorward_model::{Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId};
 use doorward_policy::Engine;
+use doorward_signin::Caller;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -60,6 +61,8 @@ impl Rights {
 #[derive(Debug)]
 pub(crate) struct Asker {
     pub(crate) who: Arc<Principal>,
+    /// What they have shown: a key may reach less far than its owner.
+    shown: Arc<Caller>,
     from: Peer,
     rights: Arc<Rights>,
     known: Mutex<HashMap<(Administration, String), Result<(), String>>>,
@@ -68,7 +71,18 @@ pub(crate) struct Asker {
 impl Asker {
     /// The same caller, with nothing remembered: for what lasts longer than a call.
     pub(crate) fn afresh(&self) -> Self {
-        Self { who: Arc::clone(&self.who), from: self.from, rights: Arc::clone(&self.rights), known: Mutex::default() }
+        Self {
+            who: Arc::clone(&self.who),
+            shown: Arc::clone(&self.shown),
+            from: self.from,
+            rights: Arc::clone(&self.rights),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whether everything that is the principal's business is this caller's: not where they came with a limited key.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.shown.is_whole()
     }
 
     /// The names of the connections of the configuration.
@@ -114,6 +128,13 @@ impl Asker {
     }
 
     fn decide(&self, right: Administration, connection: &str) -> Result<(), String> {
+        let name = match right.scope() {
+            AdministrationScope::Connection => Some(connection),
+            AdministrationScope::Gateway => None,
+        };
+        if !self.shown.is_within_scope(right.as_str(), name) {
+            return Err(format!("you may not `{right}`: it is not in the scope of your API key"));
+        }
         let subject = Subject {
             session: SessionId::from_uuid(Default::default()),
             principal: (*self.who).clone(),
@@ -145,8 +166,30 @@ impl FromRequestParts<ApiState> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let who = parts.extensions.get::<Arc<Principal>>().ok_or_else(Problem::unauthorized)?;
+        let shown = parts.extensions.get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
         let from = parts.extensions.get::<Peer>().ok_or_else(Problem::unauthorized)?;
-        Ok(Self { who: Arc::clone(who), from: *from, rights: Arc::clone(&state.rights), known: Mutex::default() })
+        Ok(Self {
+            who: Arc::new(shown.principal.clone()),
+            shown: Arc::clone(shown),
+            from: *from,
+            rights: Arc::clone(&state.rights),
+            known: Mutex::default(),
+        })
+    }
+}
+
+/// Who calls an endpoint that asks no right to administer: not somebody with a limited key, whose scope nobody would judge.
+#[derive(Debug)]
+pub(crate) struct Whole(pub(crate) Arc<Principal>);
+
+impl FromRequestParts<ApiState> for Whole {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        let shown = parts.extensions.get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
+        if !shown.is_whole() {
+            return Err(Problem::forbidden("it is not in the scope of your API key".to_owned()));
+        }
+        Ok(Self(Arc::new(shown.principal.clone())))
     }
 }

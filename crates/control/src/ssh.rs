@@ -2,16 +2,17 @@
 use crate::{
     api::ApiState,
     problem::{Problem, Problems},
+    rights::Whole,
     types::{SshAccessView, SshCertificate, SshCertificateRequest},
 };
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
 };
 use doorward_model::Principal;
-use std::{sync::Arc, time::Duration};
+use std::{time::Duration};
 
 /// How long a certificate is good for where nothing else is asked for; never longer than the token.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -37,7 +38,7 @@ pub trait SshAccess: Send + Sync {
     responses((status = 200, description = "all of them", body = Vec<SshAccessView>), Problems))]
 pub(crate) async fn endpoints(
     State(state): State<ApiState>,
-    Extension(who): Extension<Arc<Principal>>,
+    Whole(who): Whole,
 ) -> Result<Json<Vec<SshAccessView>>, Problem> {
     let endpoints = state.ssh.endpoints(&who);
     endpoints.map(Json).map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why))
@@ -48,7 +49,7 @@ pub(crate) async fn endpoints(
     responses((status = 201, description = "the certificate", body = SshCertificate), Problems))]
 pub(crate) async fn issue(
     State(state): State<ApiState>,
-    Extension(who): Extension<Arc<Principal>>,
+    Whole(who): Whole,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<SshCertificate>), Problem> {

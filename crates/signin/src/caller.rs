@@ -1,7 +1,7 @@
 //! Who sends a request.
 use crate::{Cookie, CookieTwice, SignIn, origin, secret, sessions};
 use doorward_model::{Principal, Timestamp};
-use doorward_store::{KeyScope, SessionPurpose};
+use doorward_store::{KeyScope, Limit, SessionPurpose};
 use http::{HeaderMap, Method, header};
 use std::{future::Future, pin::Pin};
 
@@ -47,6 +47,14 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether what they have shown reaches as far as the principal does.
+    pub fn is_whole(&self) -> bool {
+        match &self.by {
+            By::Token | By::Session { .. } => true,
+            By::Key { scope, .. } => scope.actions == Limit::All && scope.connections == Limit::All,
+        }
+    }
+
     /// Whether what they have shown reaches this far: a key is for the actions and connections in its scope alone.
     /// Whether the principal may is for policies to say.
     pub fn is_within_scope(&self, action: &str, connection: Option<&str>) -> bool {

@@ -36,13 +36,14 @@ fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let connection = approval.request.connection.to_string();
     let requester = approval.request.principal.is_same_caller(who);
     let approver = is_approver(&approval.request, who);
+    let decides = approver && asker.sees(Administration::DecideApproval, &connection);
     let id = who.id();
-    let may_decide = approver
+    let may_decide = decides
         && !requester
         && approval.state == ApprovalState::Pending
-        && !approval.verdicts.iter().any(|v| v.by == id)
-        && asker.sees(Administration::DecideApproval, &connection);
-    let is_theirs = requester || approver || asker.sees(Administration::ViewApprovals, &connection);
+        && !approval.verdicts.iter().any(|v| v.by == id);
+    let is_own = asker.is_whole() && (requester || approver);
+    let is_theirs = is_own || decides || asker.sees(Administration::ViewApprovals, &connection);
     is_theirs.then(|| ApprovalView::new(approval, may_decide))
 }
 

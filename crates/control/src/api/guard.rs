@@ -9,8 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use doorward_model::{AuditEvent, AuditKind};
-use doorward_signin::{By, Caller, Refused};
-use doorward_store::Limit;
+use doorward_signin::Refused;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
@@ -26,15 +25,20 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(deadline, next.run(request)).await;
     let mut response = answer
         .unwrap_or_else(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
-    let fixed: [(HeaderName, &'static str); 5] = [
+    let fixed: [(HeaderName, &'static str); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    // Pages say themselves what they need.
+    let usual: [(HeaderName, &'static str); 2] = [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
-    for (name, value) in fixed {
-        // Pages say themselves what they need.
+    for (name, value) in usual {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
@@ -44,13 +48,7 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
 pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let checked = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), now()).await;
     match checked {
-        // Until each endpoint asks `Caller::is_within_scope`, a key with a limit reaches none of them.
-        Ok(caller) if is_limited(&caller) => {
-            Problem::new(StatusCode::FORBIDDEN, "this API key is limited, and no endpoint judges its scope yet")
-                .into_response()
-        }
         Ok(caller) => {
-            request.extensions_mut().insert(Arc::new(caller.principal.clone()));
             request.extensions_mut().insert(Arc::new(caller));
             next.run(request).await
         }
@@ -68,13 +66,6 @@ pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Req
                 }
             }
         }
-    }
-}
-
-fn is_limited(caller: &Caller) -> bool {
-    match &caller.by {
-        By::Key { scope, .. } => scope.actions != Limit::All || scope.connections != Limit::All,
-        By::Token | By::Session { .. } => false,
     }
 }
 

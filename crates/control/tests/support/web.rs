@@ -7,7 +7,7 @@ use doorward_control::{
     SshCertificate, TokenAnswer, TokenCheck, Vitals, serve,
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{ConnectionInfo, ConnectionName, Principal, Secret, SessionId};
+use doorward_model::{ConnectionInfo, ConnectionName, Principal, Secret, SessionId, Timestamp};
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
 use std::{
@@ -149,7 +149,10 @@ fn who(token: &str) -> Option<Principal> {
         "short" => {
             Principal { expires_at: support::now().after(Duration::from_millis(400)), ..person("anna", &["sre"]) }
         }
-        "stale" => Principal { expires_at: support::now(), ..person("anna", &["sre"]) },
+        "stale" => {
+            let before = support::now().as_micros() - 1_000_000;
+            Principal { expires_at: Timestamp::from_micros(before), ..person("anna", &["sre"]) }
+        }
         _ => return None,
     })
 }
@@ -175,6 +178,7 @@ pub const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(77));
 pub struct Web {
     pub office: Office,
     pub sessions: Arc<Sessions>,
+    pub signin: Arc<SignIn>,
     pub address: SocketAddr,
     pub stop: watch::Sender<bool>,
     pub served: JoinHandle<std::io::Result<()>>,
@@ -206,10 +210,10 @@ impl Web {
             PolicyBook::new(Arc::clone(&engine), office.store.clone(), Arc::clone(&audit), files, Box::new(|| {}));
         let rights = Arc::new(rights);
         let settings = Settings::new("https://doors.example", SessionLimits::default()).unwrap();
-        let signin = SignIn::new(office.store.clone(), settings);
+        let signin = Arc::new(SignIn::new(office.store.clone(), settings));
         let state = ApiState {
             tokens: Arc::new(Names),
-            signin: Arc::new(signin),
+            signin: Arc::clone(&signin),
             desk: office.desk.clone(),
             store: office.store.clone(),
             audit: Arc::clone(&audit),
@@ -228,7 +232,7 @@ impl Web {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let served = tokio::spawn(serve(listener, tls, state, stopped));
-        Self { office, sessions, address, stop, served }
+        Self { office, sessions, signin, address, stop, served }
     }
 
     pub fn client(&self, token: &str) -> Client {

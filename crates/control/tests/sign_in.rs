@@ -1,0 +1,85 @@
+//! What somebody has shown, and how far it reaches: keys within their scope, cookies from our own pages.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod support;
+#[path = "support/web.rs"]
+mod web;
+
+use doorward_signin::{By, Caller, NewKey};
+use doorward_store::{KeyScope, Limit, SessionPurpose};
+use std::time::Duration;
+use support::{need, now, person};
+use web::{SESSION, Web};
+
+fn only(names: &[&str]) -> Limit {
+    Limit::Only(names.iter().map(|n| (*n).to_owned()).collect())
+}
+
+async fn key(web: &Web, subject: &str, groups: &[&str], actions: Limit, connections: Limit) -> String {
+    let owner = Caller { principal: person(subject, groups), by: By::Token };
+    let new = NewKey { name: "k".into(), scope: KeyScope { actions, connections }, ttl: None };
+    web.signin.make_key(&owner, new, now()).await.unwrap().0.expose().clone()
+}
+
+#[tokio::test]
+async fn a_key_does_what_is_in_its_scope_and_its_owner_may() {
+    let web = Web::new(None).await;
+    let ops: &[&str] = &["ops"];
+    let see = only(&["view_sessions"]);
+    let all = key(&web, "omar", ops, Limit::All, Limit::All).await;
+    let sees = key(&web, "omar", ops, see.clone(), only(&["orders"])).await;
+    let elsewhere = key(&web, "omar", ops, Limit::All, only(&["other"])).await;
+    let other = key(&web, "omar", ops, only(&["view_audit"]), Limit::All).await;
+    let stranger = key(&web, "eve", &["staff"], Limit::All, Limit::All).await;
+    let kill = format!("/sessions/{SESSION}/kill");
+    for (what, key, list, end, certificates) in [
+        ("sees", &sees, 200, 403, 403),
+        ("elsewhere", &elsewhere, 403, 403, 403),
+        ("other right", &other, 403, 403, 403),
+        ("not the owner's right", &stranger, 403, 403, 415),
+        ("all", &all, 200, 204, 415),
+    ] {
+        assert_eq!(web.get("/sessions", Some(key)).await.status, list, "{what}");
+        assert_eq!(web.post(&kill, Some(key), "").await.status, end, "{what}");
+        assert_eq!(web.send("POST", "/ssh/certificates", Some(key), "", "").await.status, certificates, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_limited_key_does_not_reach_what_is_its_owners_otherwise() {
+    let web = Web::new(None).await;
+    let (id, _answers) = web.office.ask(vec![need(&["sre"], 1)], Duration::from_secs(600)).await;
+    let at = format!("/approvals/{id}");
+    let limited = key(&web, "anna", &["sre"], only(&["view_audit"]), Limit::All).await;
+    assert_eq!(web.get(&at, Some(&limited)).await.status, 404);
+    assert!(!web.get("/approvals", Some(&limited)).await.body.contains(&id.to_string()));
+    assert_eq!(web.post(&format!("{at}/approve"), Some(&limited), "").await.status, 404);
+    let decides = key(&web, "anna", &["sre"], only(&["decide_approval"]), only(&["orders"])).await;
+    assert_eq!(web.get(&at, Some(&decides)).await.status, 200);
+    // Nobody decides what they asked for, by key as little as by token.
+    let requester = key(&web, "bot", &["agents", "sre"], Limit::All, Limit::All).await;
+    assert_eq!(web.post(&format!("{at}/approve"), Some(&requester), "").await.status, 403);
+    assert_eq!(web.post(&format!("{at}/approve"), Some(&decides), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cookie_changes_things_from_pages_of_ours_alone() {
+    let web = Web::new(None).await;
+    let begun = web.signin.begin(person("omar", &["ops"]), "oidc", SessionPurpose::Browser, None, now()).await.unwrap();
+    let cookie = format!("Cookie: __Host-doorward={}\r\n", begun.secret.expose());
+    let ask = async |method, path: &str, more: &str| web.send(method, path, None, &format!("{cookie}{more}"), "").await;
+    assert_eq!(ask("GET", "/sessions", "Sec-Fetch-Site: cross-site\r\n").await.status, 200);
+    let kill = format!("/sessions/{SESSION}/kill");
+    for headers in ["", "Sec-Fetch-Site: cross-site\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n"] {
+        assert_eq!(ask("POST", &kill, headers).await.status, 403, "{headers}");
+    }
+    assert!(web.sessions.killed.lock().unwrap().is_empty());
+    assert_eq!(ask("POST", &kill, "Origin: https://doors.example\r\n").await.status, 204);
+    web.signin.end(&begun.session.id).await.unwrap();
+    assert_eq!(ask("GET", "/sessions", "").await.status, 401);
+}
