@@ -10,6 +10,7 @@
 // The subject of a token is the client's id. The keys are new at every start, which is a key rotation to whoever has
 // cached the old ones. Prints `ready ISSUER` when it listens.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { importJWK, SignJWT } from 'jose';
 import { Provider } from 'oidc-provider';
 
 const config = JSON.parse(process.env.OIDC_CONFIG);
@@ -30,8 +31,9 @@ function signingKeys() {
   });
 }
 
+const keys = signingKeys();
 const provider = new Provider(issuer, {
-  jwks: { keys: signingKeys() },
+  jwks: { keys },
   clients: (config.web ?? []).map((web) => ({
     client_id: web.id,
     client_secret: web.secret ?? undefined,
@@ -69,6 +71,21 @@ const provider = new Provider(issuer, {
     },
   },
   extraTokenClaims: (_ctx, token) => clientsById.get(token.clientId)?.claims,
+});
+// For tests: `GET /test/session-revoked?sub=alice&aud=doorward[&at=SECONDS]` gives a security event (RFC 8417, OpenID CAEP
+// 1.0) that is signed by the provider's key with jose, as a transmitter would push it.
+provider.use(async (ctx, next) => {
+  if (ctx.path !== '/test/session-revoked') return next();
+  const { sub, aud, at } = ctx.query;
+  const jwk = keys.find((key) => key.alg === 'ES256');
+  const event = { event_timestamp: Number(at ?? Math.floor(Date.now() / 1000)) };
+  ctx.body = await new SignJWT({
+    sub_id: { format: 'iss_sub', iss: issuer, sub },
+    events: { 'https://schemas.openid.net/secevent/caep/event-type/session-revoked': event },
+  })
+    .setProtectedHeader({ alg: 'ES256', kid: jwk.kid, typ: 'secevent+jwt' })
+    .setIssuer(issuer).setAudience(aud).setIssuedAt().setJti(randomBytes(8).toString('hex'))
+    .sign(await importJWK(jwk, 'ES256'));
 });
 provider.on('server_error', (_ctx, error) => console.error('server_error', error));
 

@@ -80,6 +80,10 @@ impl Asker {
         }
     }
 
+    pub(crate) fn shown(&self) -> &Caller {
+        &self.shown
+    }
+
     /// Whether everything that is the principal's business is this caller's: not where they came with a limited key.
     pub(crate) fn is_whole(&self) -> bool {
         self.shown.is_whole()

@@ -83,3 +83,16 @@ async fn a_cookie_changes_things_from_pages_of_ours_alone() {
     web.signin.end(&begun.session.id).await.unwrap();
     assert_eq!(ask("GET", "/sessions", "").await.status, 401);
 }
+
+#[tokio::test]
+async fn a_watch_ends_with_what_its_caller_has_shown() {
+    let web = Web::new(None).await;
+    let token = key(&web, "anna", &["sre"], Limit::All, Limit::All).await;
+    let client = web.client(&token);
+    let watching = tokio::spawn(async move { client.watch(|_| std::ops::ControlFlow::Continue(())).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!watching.is_finished());
+    let made = web.signin.keys(None, None, 1).await.unwrap();
+    assert!(web.signin.revoke_key(&made[0].id, now()).await.unwrap());
+    tokio::time::timeout(Duration::from_secs(1), watching).await.expect("within a second").unwrap().unwrap();
+}

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod sign_in_world;
 
-use doorward_testkit::Browser;
+use doorward_testkit::{Browser, Postgres, free_port};
 use sign_in_world::{World, bearer};
 
 #[test]
@@ -230,4 +230,82 @@ fn the_command_line_signs_in_by_a_browser_on_this_machine() {
     browser.get(&to_program.location().unwrap()).unwrap();
     assert!(login.ends_well(), "{}", login.rest());
     assert_eq!(world.me_by(&[bearer(&world.cli_token())]).unwrap()["principal"], "corp/alice");
+}
+
+#[test]
+fn a_session_that_is_over_at_the_provider_is_over_here() {
+    let world = World::start();
+    let (mut alice, mut bob) = (Browser::default(), Browser::default());
+    world.sign_in(&mut alice, "corp", "alice", "/");
+    world.sign_in(&mut bob, "corp", "bob", "/");
+    let [corp, other] = world.providers.each_ref().map(|p| p.issuer());
+    let event = |issuer: &str, query: &str| {
+        Browser::default().get(&format!("{issuer}/test/session-revoked?{query}")).unwrap().body
+    };
+    let push = |provider: &str, kind: &str, event: &str| {
+        let headers = [format!("Content-Type: {kind}")];
+        let at = world.at(&format!("/auth/events/{provider}"));
+        let page = Browser::default().exchange("POST", &at, &headers, event).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&page.body).unwrap_or_default();
+        (page.status, said["err"].as_str().unwrap_or_default().to_owned())
+    };
+    let set = "application/secevent+jwt";
+    let good = event(&corp, "sub=alice&aud=doorward");
+    // Of another provider, for somebody else, not signed, not an event at all; and one about what was long before.
+    let foreign = event(&other, "sub=alice&aud=doorward");
+    assert_eq!(push("corp", set, &foreign), (400, "invalid_issuer".to_owned()));
+    assert_eq!(push("corp", set, &event(&corp, "sub=alice&aud=somebody")), (400, "invalid_audience".to_owned()));
+    let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, foreign.rsplit_once('.').unwrap().1);
+    assert_eq!(push("corp", set, &forged), (400, "invalid_key".to_owned()));
+    for (kind, event) in [(set, "x"), (set, ""), ("text/plain", good.as_str())] {
+        assert_eq!(push("corp", kind, event), (400, "invalid_request".to_owned()), "{kind} {event}");
+    }
+    assert_eq!(push("corp", set, &event(&corp, "sub=alice&aud=doorward&at=1700000000")).0, 202);
+    assert!(world.me(&mut alice).is_some());
+    // It is not taken for a token of alice's, either.
+    assert!(world.me_by(&[bearer(&good)]).is_none());
+
+    assert_eq!(push("corp", set, &good).0, 202);
+    assert!(world.me(&mut alice).is_none() && world.me(&mut bob).is_some());
+    assert!(world.audit().contains("sessions of `corp/alice` are over"));
+    // Sent again, it ends nothing that began since.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.sign_in(&mut alice, "corp", "alice", "/");
+    assert_eq!(push("corp", set, &good).0, 202);
+    assert!(world.me(&mut alice).is_some());
+}
+
+#[test]
+fn a_session_on_a_connection_ends_with_that_at_the_provider() {
+    let postgres = Postgres::start().unwrap();
+    let port = free_port().unwrap();
+    let (upstream, user, password) = (postgres.address(), postgres.user(), postgres.password());
+    let world = World::with(|corp| {
+        format!(
+            "[[identity.issuers]]\nname = \"corp\"\nissuer = \"{corp}\"\naudience = [\"doorward\"]\nprincipal = \"user\"\n\
+             [[connections]]\nname = \"orders\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:{port}\"\n\
+             upstream = \"{upstream}\"\ndatabase = \"postgres\"\nuser = \"{user}\"\n\
+             credential = {{ value = \"{password}\" }}\ntls = \"disable\"\n"
+        )
+    });
+    let corp = world.providers[0].issuer();
+    let mut psql = std::process::Command::new("psql")
+        .args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
+        .args(["-c", "select pg_sleep(60)"])
+        .env("PGPASSWORD", world.providers[0].token("alice").unwrap())
+        .env("PGSSLMODE", "require")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while !world.audit().contains("pg_sleep") {
+        assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
+    }
+    let event = Browser::default().get(&format!("{corp}/test/session-revoked?sub=alice&aud=doorward")).unwrap().body;
+    let headers = ["Content-Type: application/secevent+jwt".to_owned()];
+    let pushed = Browser::default().exchange("POST", &world.at("/auth/events/corp"), &headers, &event).unwrap();
+    assert_eq!(pushed.status, 202);
+    let out = psql.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(begun.elapsed().as_secs() < 50 && said.contains("the identity provider has ended the session"), "{said}");
 }

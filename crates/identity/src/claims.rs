@@ -72,7 +72,7 @@ const fn malformed(what: &'static str) -> IdentityError {
 }
 
 /// A NumericDate (RFC 7519 section 2): seconds, with or without a fraction.
-fn time(claims: &Claims, name: &str, what: &'static str) -> Result<Option<Timestamp>, IdentityError> {
+pub(crate) fn time(claims: &Claims, name: &str, what: &'static str) -> Result<Option<Timestamp>, IdentityError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     if let Some(secs) = value.as_u64() {
         return Ok(Some(Timestamp::from_secs(secs)));

@@ -20,6 +20,8 @@ pub(crate) enum Form {
     AccessToken,
     /// Whatever is signed: what a JWT-SVID may say (JWT-SVID §2.3).
     Jose,
+    /// A security event (RFC 8417): never an identity.
+    SecurityEvent,
 }
 
 /// A token cut into its parts. Its claims are **unverified** until the signature was checked.
@@ -47,6 +49,17 @@ const fn malformed(what: &'static str) -> IdentityError {
 impl<'a> Unverified<'a> {
     /// Cuts and decodes. Checks the header's `alg`, `typ`, `crit` and `kid`; ignores every other parameter.
     pub(crate) fn parse(token: &'a str) -> Result<Self, IdentityError> {
+        let parsed = Self::parse_any(token)?;
+        if parsed.form == Form::SecurityEvent { Err(malformed("header `typ`")) } else { Ok(parsed) }
+    }
+
+    /// As [`Unverified::parse`], for security events alone.
+    pub(crate) fn parse_event(token: &'a str) -> Result<Self, IdentityError> {
+        let parsed = Self::parse_any(token)?;
+        if parsed.form == Form::SecurityEvent { Ok(parsed) } else { Err(malformed("header `typ`")) }
+    }
+
+    fn parse_any(token: &'a str) -> Result<Self, IdentityError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(IdentityError::TooLarge);
         }
@@ -90,12 +103,14 @@ fn parse_header(json: &[u8]) -> Result<(Algorithm, Option<String>, Form), Identi
 /// RFC 8725 section 3.11: a logout token, a DPoP proof or a security event is signed by the same
 /// keys and must not pass for an identity.
 fn form_of(typ: &Value) -> Option<Form> {
-    const TYPES: [(&str, Form); 5] = [
+    const TYPES: [(&str, Form); 7] = [
         ("JWT", Form::Jwt),
         ("application/jwt", Form::Jwt),
         ("at+jwt", Form::AccessToken),
         ("application/at+jwt", Form::AccessToken),
         ("JOSE", Form::Jose),
+        ("secevent+jwt", Form::SecurityEvent),
+        ("application/secevent+jwt", Form::SecurityEvent),
     ];
     let typ = typ.as_str()?;
     TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(typ)).map(|(_, form)| *form)

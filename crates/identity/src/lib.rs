@@ -33,6 +33,7 @@ mod jwks;
 mod jwt;
 pub mod oauthbearer;
 mod openpubkey;
+mod security_event;
 mod spiffe;
 mod strict_json;
 mod token_cache;
@@ -45,6 +46,7 @@ pub use fetch::{FetchPolicy, client_without_redirects};
 pub use id_token::{IdToken, groups_of_userinfo};
 pub use jwt::MAX_TOKEN_BYTES;
 pub use openpubkey::CallerKey;
+pub use security_event::SessionRevoked;
 pub use verifier::{IssuerStatus, Verifier};
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Who sends a request.
-use crate::{Cookie, CookieTwice, SignIn, origin, secret, sessions};
+use crate::{Cookie, CookieTwice, Ended, SignIn, origin, secret, sessions};
 use doorward_model::{Principal, Timestamp};
 use doorward_store::{KeyScope, Limit, SessionPurpose};
 use http::{HeaderMap, Method, header};
@@ -47,6 +47,18 @@ pub struct Caller {
 }
 
 impl Caller {
+    fn is_ended_by(&self, ended: &Ended) -> bool {
+        match (ended, &self.by) {
+            (Ended::Session(over), By::Session { id, .. }) | (Ended::Key(over), By::Key { id, .. }) => over == id,
+            (Ended::Principal { issuer, subject }, By::Session { .. } | By::Token) => {
+                *issuer == self.principal.issuer && *subject == self.principal.subject
+            }
+            (Ended::Session(_), By::Token | By::Key { .. })
+            | (Ended::Key(_), By::Token | By::Session { .. })
+            | (Ended::Principal { .. }, By::Key { .. }) => false,
+        }
+    }
+
     /// Whether what they have shown reaches as far as the principal does.
     pub fn is_whole(&self) -> bool {
         match &self.by {
@@ -139,6 +151,13 @@ impl SignIn {
         let found = self.key(text, now).await.map_err(|e| Refused::Unavailable(e.to_string()))?;
         let key = found.map_err(not_good)?;
         Ok(Caller { principal: key.principal, by: By::Key { id: key.id, scope: key.scope } })
+    }
+
+    /// Ready once what the caller has shown is good for nothing any more, from now on: for what stays open for them. Who
+    /// falls behind is taken for ended, and has to come again.
+    pub fn until_ended(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+        let (mut endings, caller) = (self.endings(), caller.clone());
+        async move { while endings.recv().await.is_ok_and(|ended| !caller.is_ended_by(&ended)) {} }
     }
 
     /// Whether a page of ours sends a request, as far as browsers say: for routes that take no session yet.

@@ -19,6 +19,7 @@ mod bootstrap;
 mod caller;
 mod cli;
 mod cookie;
+mod events;
 mod keys;
 mod oidc;
 mod origin;

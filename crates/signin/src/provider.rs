@@ -1,6 +1,8 @@
 //! An OpenID Connect provider: what it announces, and what is asked of it. All that it sends is untrusted.
 use crate::{SignInError, settings::is_loopback};
-use doorward_identity::{ConfigError, IdToken, IssuerConfig, Verifier, client_without_redirects, groups_of_userinfo};
+use doorward_identity::{
+    ConfigError, IdToken, IssuerConfig, SessionRevoked, Verifier, client_without_redirects, groups_of_userinfo,
+};
 use doorward_model::{PrincipalKind, Secret, Timestamp};
 use parking_lot::Mutex;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header};
@@ -213,6 +215,17 @@ impl Provider {
             None => fields.push(("client_id", &self.config.client_id)),
         }
         request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&fields))
+    }
+
+    /// Whose sessions are over, by an event of the provider's.
+    pub(crate) async fn session_revoked(
+        &self,
+        event: &str,
+        ours: String,
+        now: Timestamp,
+    ) -> Result<Option<SessionRevoked>, SignInError> {
+        let audience = [ours, self.config.client_id.clone()];
+        Ok(self.verifier.verify_session_revoked(event, &audience, now).await?)
     }
 
     /// Who signed in, by the tokens that the provider gave for it.

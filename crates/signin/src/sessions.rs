@@ -121,7 +121,11 @@ impl SignIn {
     /// # Errors
     /// Where the store fails.
     pub async fn end_all(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
-        let done = self.store.web_sessions_ended(issuer, subject, None).await?;
+        self.end_all_begun_by(issuer, subject, Timestamp::from_micros(u64::MAX)).await
+    }
+
+    pub(crate) async fn end_all_begun_by(&self, issuer: &str, subject: &str, by: Timestamp) -> Result<u64, StoreError> {
+        let done = self.store.web_sessions_ended(issuer, subject, by).await?;
         self.tell(Ended::Principal { issuer: issuer.to_owned(), subject: subject.to_owned() });
         Ok(done)
     }

@@ -121,7 +121,7 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends all sessions of a principal; of one session at the provider alone, where that is given. Says how many.
+    /// Ends all sessions of a principal that began by a time. Says how many.
     ///
     /// # Errors
     /// Where the database fails.
@@ -129,16 +129,14 @@ impl Store {
         &self,
         issuer: &str,
         subject: &str,
-        provider_session: Option<&str>,
+        began_by: Timestamp,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM web_sessions WHERE issuer = ?1 AND subject = ?2 AND (?3 IS NULL OR provider_session = ?3)",
-        )
-        .bind(issuer)
-        .bind(subject)
-        .bind(provider_session)
-        .execute(&self.writer)
-        .await?;
+        let done = sqlx::query("DELETE FROM web_sessions WHERE issuer = ? AND subject = ? AND created <= ?")
+            .bind(issuer)
+            .bind(subject)
+            .bind(micros(began_by))
+            .execute(&self.writer)
+            .await?;
         Ok(done.rows_affected())
     }
 

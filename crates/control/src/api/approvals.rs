@@ -21,7 +21,7 @@ use doorward_model::{Administration, ApprovalId};
 use doorward_store::{ApprovalState, Store, StoredApproval};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, future::Future, pin::Pin, time::Duration};
 use tokio::sync::{broadcast, watch};
 use utoipa::IntoParams;
 
@@ -188,6 +188,8 @@ pub(crate) struct Watch {
     changes: broadcast::Receiver<crate::Change>,
     ready: VecDeque<ApprovalView>,
     shutdown: watch::Receiver<bool>,
+    /// The caller has signed out, or their key was revoked.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// First what is pending, then every change, until the token expires or the gateway stops: server-sent events called
@@ -201,8 +203,9 @@ pub(super) async fn watch(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     // Subscribed before the list is read: a change may come twice, but never not at all.
     let changes = state.desk.subscribe();
+    let gone = Box::pin(state.signin.until_ended(asker.shown()));
     let ready = pending(&state, &asker).await?;
-    let watch = Watch { state, asker, changes, ready, shutdown };
+    let watch = Watch { state, asker, changes, ready, shutdown, gone };
     let events = stream::unfold(watch, |mut w| async move {
         let view = w.next().await?;
         let event = Event::default().event("approval").json_data(view).ok()?;
@@ -224,6 +227,7 @@ impl Watch {
             }
             let change = tokio::select! {
                 () = stopped(&mut self.shutdown) => return None,
+                () = &mut self.gone => return None,
                 () = tokio::time::sleep(self.asker.who.expires_at.since(now())) => return None,
                 change = self.changes.recv() => change,
             };

@@ -4,6 +4,7 @@
 //! (`/auth/callback`), which is bound to the browser by a cookie of its own.
 mod cli;
 mod client;
+mod events;
 mod form;
 mod pages;
 
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/auth/cli/token", post(cli::redeem))
         .route("/auth/cli/device", post(cli::begin_device))
         .route("/auth/cli/device/token", post(cli::poll_device))
+        .route("/auth/events/{provider}", post(events::push))
         .route("/auth/style.css", get(pages::style))
 }
 

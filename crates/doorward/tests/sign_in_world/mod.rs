@@ -1,6 +1,6 @@
 //! Two real providers, a gateway, and people who fill in forms.
 #![allow(unreachable_pub, reason = "a part of one test")]
-use doorward_testkit::{Browser, Gateway, OidcProvider, Page, WEB_SECRET, free_port};
+use doorward_testkit::{Browser, Gateway, OidcClient, OidcProvider, Page, WEB_SECRET, free_port};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -13,7 +13,7 @@ const DOORWARD: &str = env!("CARGO_BIN_EXE_doorward");
 pub struct World {
     pub gateway: Gateway,
     api: u16,
-    _providers: [OidcProvider; 2],
+    pub providers: [OidcProvider; 2],
 }
 
 /// `Authorization` with a token.
@@ -24,15 +24,23 @@ pub fn bearer(token: &str) -> String {
 fn provider(api: u16, name: &str, public: bool) -> OidcProvider {
     let back = format!("http://127.0.0.1:{api}/auth/callback/{name}");
     let options = OidcProvider::options().web_client("doorward", &[&back], public);
+    // The same person by token: an access token whose subject is the client.
+    let options = options.client(OidcClient::new("alice"));
     let people = [("alice", "sre"), ("bob", "staff"), ("mallory", "staff")];
     people.into_iter().fold(options, |o, (who, group)| o.person(who, &[group])).start().unwrap()
 }
 
 impl World {
     pub fn start() -> Self {
+        Self::with(|_| String::new())
+    }
+
+    /// With more of a configuration, made of the issuer `corp`.
+    pub fn with(more: impl FnOnce(&str) -> String) -> Self {
         let api = free_port().unwrap();
         let providers = [provider(api, "corp", false), provider(api, "other", true)];
         let [corp, other] = providers.each_ref().map(OidcProvider::issuer);
+        let more = more(&corp);
         let config = format!(
             r#"
 [server]
@@ -51,6 +59,7 @@ scopes = ["openid", "groups"]
 name = "other"
 issuer = "{other}"
 client_id = "doorward"
+{more}
 [policy]
 files = ["p.cedar"]
 "#
@@ -61,7 +70,7 @@ files = ["p.cedar"]
             .env("CORP_SECRET", WEB_SECRET)
             .start()
             .unwrap();
-        Self { gateway, api, _providers: providers }
+        Self { gateway, api, providers }
     }
 
     pub fn at(&self, path: &str) -> String {
