@@ -27,6 +27,7 @@ mod desk;
 mod metrics;
 mod policies;
 mod problem;
+pub mod recordings;
 mod rights;
 mod serve;
 mod signin;

@@ -1,6 +1,7 @@
 //! Plays what a recorded terminal showed on this one, at its pace.
 use crate::{state, terminal_keys::Keys};
 use anyhow::Result;
+use doorward_control::recordings::gap_line;
 use doorward_model::Timestamp;
 use doorward_record::{Frame, FrameBody, Reader};
 use doorward_terminal::SafeTerminal;
@@ -15,11 +16,6 @@ pub(crate) enum Shown<'a> {
     Skip,
     /// Nothing.
     Nothing,
-}
-
-/// What is said of bytes that were lost.
-pub(crate) fn gap_line(client: u64, upstream: u64) -> String {
-    format!("(GAP: {client} bytes of the caller and {upstream} to him were lost)")
 }
 
 /// Plays until the end or a `q`. `screen` says what frames of bytes and of events show.

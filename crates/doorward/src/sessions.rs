@@ -5,11 +5,12 @@ use crate::{
     sessions_kubernetes, sessions_ssh, state,
 };
 use anyhow::{Context as _, Result, bail};
-use doorward_record::{Direction, FrameBody, Reader, export_json_lines, export_pcapng, keys, verify_recording};
-use doorward_sql_session::replay::{Options, Replay, Side};
+use doorward_control::recordings::{ShowError, kubernetes, sql, ssh};
+use doorward_record::{Reader, export_json_lines, export_pcapng, keys, verify_recording};
+use doorward_sql_session::replay::Options;
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -37,21 +38,21 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
         SessionsCommand::List { state, api, .. } => list(&state, api.output)?,
         SessionsCommand::Show { id, state, output } => return show(&id, &state, output),
         SessionsCommand::Replay { id, speed, rows, channel, request, state } => {
-            let again = || open(&id, &state);
+            let (path, key) = (path(&id, &state)?, public_key(&state)?);
+            let again = || again(&path, &key);
             let reader = again()?;
             match reader.meta().protocol.as_str() {
-                "postgres" => replay(reader, &mut doorward_postgres::replay::Replayer::new(Options { rows }), speed)?,
-                "mysql" => replay(reader, &mut doorward_mysql::replay::Replayer::new(Options { rows }), speed)?,
                 "ssh" => sessions_ssh::replay(&again, sessions_ssh::Options { speed, lines: rows, channel })?,
                 "kubernetes" => {
                     let options = sessions_kubernetes::Options { speed, lines: rows, request };
                     sessions_kubernetes::replay(&again, options)?;
                 }
-                other => bail!("recordings of {other} cannot be replayed by this version"),
+                _ => replay(reader, rows, speed)?,
             }
         }
         SessionsCommand::Export { id, format, channel, request, file, state } => {
-            let again = || open(&id, &state);
+            let (path, key) = (path(&id, &state)?, public_key(&state)?);
+            let again = || again(&path, &key);
             let mut reader = again()?;
             let protocol = reader.meta().protocol.clone();
             if format == ExportFormat::Asciicast && !["ssh", "kubernetes"].contains(&protocol.as_str()) {
@@ -62,9 +63,9 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
                 ExportFormat::Jsonl => export_json_lines(&mut reader, &mut out)?,
                 ExportFormat::Pcapng => export_pcapng(&mut reader, &mut out)?,
                 ExportFormat::Asciicast if protocol == "kubernetes" => {
-                    sessions_kubernetes::export(&again, request, &mut out)?;
+                    kubernetes::export(&again, request, &mut out)?;
                 }
-                ExportFormat::Asciicast => sessions_ssh::export(&again, channel, &mut out)?,
+                ExportFormat::Asciicast => ssh::export(&again, channel, &mut out)?,
             }
             out.flush()?;
         }
@@ -92,6 +93,10 @@ fn public_key(state: &StateArgs) -> Result<doorward_record::VerifyingKey> {
 
 fn open(id: &str, state: &StateArgs) -> Result<Reader> {
     Ok(Reader::open(&path(id, state)?, Some(&public_key(state)?))?)
+}
+
+fn again(path: &Path, key: &doorward_record::VerifyingKey) -> Result<Reader, ShowError> {
+    Ok(Reader::open(path, Some(key))?)
 }
 
 /// What a replay begins with.
@@ -138,7 +143,7 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
     let intact = report.is_intact();
     let is_kubernetes = report.meta.as_ref().is_some_and(|m| m.protocol == "kubernetes");
     // Of a damaged one, as far as it can be read.
-    let requests = if is_kubernetes { sessions_kubernetes::overview(open(id, state)?).0 } else { Default::default() };
+    let requests = if is_kubernetes { kubernetes::overview(open(id, state)?).0 } else { Default::default() };
     match output {
         Output::Json => println!(
             "{}",
@@ -185,40 +190,22 @@ fn show(id: &str, state: &StateArgs, output: Output) -> Result<ExitCode> {
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn replay(reader: Reader, replayer: &mut dyn Replay, speed: f64) -> Result<()> {
+fn replay(reader: Reader, rows: usize, speed: f64) -> Result<()> {
+    let protocol = reader.meta().protocol.clone();
+    let Some(mut replayer) = sql::replayer(&protocol, Options { rows }) else {
+        bail!("recordings of {protocol} cannot be replayed by this version")
+    };
     let mut out = io::stdout().lock();
     let mut last = reader.meta().started;
     writeln!(out, "{}", title(&reader))?;
-    for frame in reader {
-        let frame = frame?;
-        let events = match &frame.body {
-            FrameBody::Bytes(Direction::Client, bytes) => replayer.feed(Side::Client, bytes),
-            FrameBody::Bytes(Direction::Upstream, bytes) => replayer.feed(Side::Upstream, bytes),
-            FrameBody::Redacted { len, why, .. } => {
-                let mut lines = vec![format!("({len} bytes not recorded: {why})")];
-                lines.extend(replayer.skip(*len));
-                lines
-            }
-            FrameBody::Gap { client, upstream } => {
-                replayer.gap();
-                vec![format!("(GAP: {client} bytes of the client and {upstream} to it were lost)")]
-            }
-            FrameBody::Meta(value) => match value.get("capabilities").and_then(serde_json::Value::as_u64) {
-                Some(capabilities) => {
-                    replayer.agreed(capabilities);
-                    Vec::new()
-                }
-                None => vec![format!("({value})")],
-            },
-        };
-        for event in events {
-            if speed > 0.0 {
-                out.flush()?;
-                std::thread::sleep(Duration::from_secs_f64((frame.time.since(last).as_secs_f64() / speed).min(3600.0)));
-            }
-            last = frame.time;
-            writeln!(out, "[{}] {}", state::time(frame.time), plain(&event))?;
+    sql::play(reader, replayer.as_mut(), |time, event| {
+        if speed > 0.0 {
+            out.flush()?;
+            std::thread::sleep(Duration::from_secs_f64((time.since(last).as_secs_f64() / speed).min(3600.0)));
         }
-    }
+        last = time;
+        writeln!(out, "[{}] {}", state::time(time), plain(&event.to_string()))?;
+        Ok(true)
+    })?;
     Ok(())
 }

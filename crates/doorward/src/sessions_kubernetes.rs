@@ -1,12 +1,16 @@
 //! `doorward sessions show`, `replay` and `export` of Kubernetes: requests, what commands showed, asciicasts.
 use crate::{
-    playback::{self, Shown, gap_line},
+    playback::{self, Shown},
     sessions::title,
     terminal_keys::Keys,
 };
-use anyhow::{Result, bail};
-use doorward_kubernetes::replay::{self, Cast, Kind, Overview, Replayer, Side, screen};
-use doorward_record::{Direction, Frame, FrameBody, Reader};
+use anyhow::Result;
+use doorward_control::recordings::{
+    Open,
+    kubernetes::{chosen, overview, side},
+};
+use doorward_kubernetes::replay::{self, Kind, Overview, Replayer, screen};
+use doorward_record::{FrameBody, Reader};
 use std::io::{self, IsTerminal as _, Write};
 
 /// How a session is replayed.
@@ -18,44 +22,6 @@ pub(crate) struct Options {
     pub(crate) lines: usize,
     /// Which request.
     pub(crate) request: Option<u32>,
-}
-
-/// Opens the recording, each time from its beginning.
-type Open<'a> = &'a dyn Fn() -> Result<Reader>;
-
-const fn side(direction: Direction) -> Side {
-    match direction {
-        Direction::Client => Side::Client,
-        Direction::Upstream => Side::Upstream,
-    }
-}
-
-/// What requests there are, and what kept the recording from being read to its end.
-pub(crate) fn overview(reader: Reader) -> (Overview, Option<doorward_record::ReadError>) {
-    let mut overview = Overview::default();
-    for frame in reader {
-        match frame {
-            Ok(Frame { time, body: FrameBody::Bytes(direction, bytes), .. }) => {
-                overview.feed(time, side(direction), &bytes);
-            }
-            Ok(Frame { time, body: FrameBody::Meta(value), .. }) => overview.event(time, &value),
-            Ok(_) => {}
-            Err(e) => return (overview, Some(e)),
-        }
-    }
-    (overview, None)
-}
-
-/// The `exec` or `attach` that was asked for; else the first terminal, else the first of them.
-fn chosen(overview: &Overview, asked: Option<u32>) -> Result<Option<u32>> {
-    let of =
-        |wanted: fn(Kind) -> bool| overview.requests.iter().find(|(_, r)| wanted(r.kind)).map(|(number, _)| *number);
-    match asked {
-        Some(number) if overview.requests.contains_key(&number) => Ok(Some(number)),
-        Some(number) => bail!("the session has no request {number}: `sessions show` lists them"),
-        None => Ok(of(|kind| kind == Kind::Stream { terminal: true })
-            .or_else(|| of(|kind| matches!(kind, Kind::Stream { .. })))),
-    }
 }
 
 fn is_terminal(overview: &Overview, request: u32) -> bool {
@@ -109,30 +75,4 @@ fn play(reader: Reader, request: u32, keys: &mut Keys, out: &mut impl Write) -> 
         keys,
         out,
     )
-}
-
-/// Writes an `exec` or `attach` as an asciicast.
-pub(crate) fn export(open: Open<'_>, request: Option<u32>, out: &mut impl Write) -> Result<()> {
-    let (overview, damage) = overview(open()?);
-    let Some(number) = chosen(&overview, request)? else { bail!("the session has no `exec` and no `attach`") };
-    let Some(summary) = overview.requests.get(&number).filter(|r| matches!(r.kind, Kind::Stream { .. })) else {
-        bail!("request {number} is neither `exec` nor `attach`: it has no terminal")
-    };
-    let mut cast = Cast::new(number, summary.time, &summary.statement);
-    for frame in open()? {
-        let Frame { time, body, .. } = match (frame, &damage) {
-            // What could be read is a cast; that it is not all is said at the end.
-            (Err(_), Some(_)) => break,
-            (frame, _) => frame?,
-        };
-        let lines = match &body {
-            FrameBody::Bytes(direction, bytes) => cast.feed(time, side(*direction), bytes),
-            FrameBody::Meta(value) => cast.event(time, value),
-            FrameBody::Gap { client, upstream } => cast.marker(time, &gap_line(*client, *upstream)),
-            FrameBody::Redacted { .. } => Vec::new(),
-        };
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    }
-    cast.finish().iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    damage.map_or(Ok(()), |e| Err(e.into()))
 }

@@ -1,4 +1,5 @@
 use super::*;
+use doorward_control::recordings::ssh::export;
 use doorward_model::Timestamp;
 use doorward_record::{RecordOptions, RecordStore, RecordingMeta, SigningKey};
 use doorward_ssh::{

@@ -25,6 +25,7 @@
 mod audit;
 mod audit_files;
 mod audit_writer;
+mod backwards;
 mod chain;
 mod entries;
 mod export;
@@ -38,6 +39,7 @@ mod tail;
 mod verify;
 
 pub use audit::{AuditLog, AuditOptions, OpenError};
+pub use backwards::Backwards;
 pub use chain::{ChainHash, Checkpoint, Head};
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 pub use entries::{Entries, Entry, Filter};

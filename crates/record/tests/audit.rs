@@ -329,3 +329,25 @@ fn what_was_committed_survives_kill_9() {
     }
     assert!(report(&dir).entries > 20);
 }
+
+#[test]
+fn backwards_is_forwards_turned_round() {
+    use std::io::Write as _;
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 300).stop();
+    let forwards: Vec<u64> = Entries::open(dir.path(), Filter::default()).unwrap().map(|e| e.unwrap().seq).collect();
+    let backwards = |before| Backwards::open(dir.path(), before).unwrap().map(|e| e.unwrap().seq).collect::<Vec<_>>();
+    let mut turned = backwards(None);
+    turned.reverse();
+    assert_eq!(turned, forwards);
+    for before in [0, 1, 2, forwards[7], forwards[150], forwards[299], u64::MAX] {
+        let expected: Vec<u64> = forwards.iter().rev().copied().filter(|s| *s < before).collect();
+        assert_eq!(backwards(Some(before)), expected, "{before}");
+    }
+    // A torn end and a damaged line hide nothing else.
+    let last = (1..).take_while(|n| file(dir.path(), *n).exists()).last().unwrap();
+    let mut open = fs::OpenOptions::new().append(true).open(file(dir.path(), last)).unwrap();
+    open.write_all(b"damaged\n{\"seq\":9").unwrap();
+    turned.reverse();
+    assert_eq!(backwards(None), turned);
+}

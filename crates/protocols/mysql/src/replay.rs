@@ -14,7 +14,9 @@ use crate::{
     },
     facts,
 };
-use doorward_sql_session::replay::{Options, Replay, Side, Table, clipped, printable, printable_bytes, statement};
+use doorward_sql_session::replay::{
+    Options, Replay, Script, Shown, Side, Table, clipped, printable, printable_bytes, statement,
+};
 use std::collections::{HashMap, VecDeque};
 
 /// The longest message that is read, in bytes: the session's own bound.
@@ -138,7 +140,7 @@ impl Replayer {
         }
     }
 
-    fn of_client(&mut self, number: u8, payload: &[u8], out: &mut Vec<String>) {
+    fn of_client(&mut self, number: u8, payload: &[u8], out: &mut Script) {
         if let Some(sent) = self.file
             && number != 0
         {
@@ -156,7 +158,7 @@ impl Replayer {
             Ok(command) => self.command(&command, out),
             // Who logs in anew, and with what, is not recorded.
             Err(_) if payload.first() == Some(&0x11) => {
-                out.push("> (change of user)".into());
+                out.push("> (change of user)");
                 self.owe(Owed::Login);
             }
             Err(e) => {
@@ -166,7 +168,7 @@ impl Replayer {
         }
     }
 
-    fn command(&mut self, command: &Command<'_>, out: &mut Vec<String>) {
+    fn command(&mut self, command: &Command<'_>, out: &mut Script) {
         let mut said = |text: String| out.push(format!("> {text}"));
         match command {
             Command::Quit => said("(quit)".into()),
@@ -255,8 +257,8 @@ impl Replayer {
 }
 
 impl Replay for Replayer {
-    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String> {
-        let mut out = Vec::new();
+    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<Shown> {
+        let mut out = Script::default();
         let (stream, mark) = match side {
             Side::Client => (&mut self.client, '>'),
             Side::Upstream => (&mut self.upstream, '<'),
@@ -270,7 +272,7 @@ impl Replay for Replayer {
                 Side::Upstream => self.upstream.next(),
             };
             match (next, side) {
-                (None, _) => return out,
+                (None, _) => return out.0,
                 (Some(Ok((number, payload))), Side::Client) => self.of_client(number, &payload, &mut out),
                 (Some(Ok((_, payload))), Side::Upstream) => {
                     if let Err(e) = self.of_upstream(&payload, &mut out) {
@@ -284,7 +286,7 @@ impl Replay for Replayer {
 
     /// Of a log-in within the session the heads of packets are there, and which command it is: what is missing is none of
     /// anybody's business. What is missing of the log-in before it is whole packets.
-    fn skip(&mut self, bytes: u64) -> Vec<String> {
+    fn skip(&mut self, bytes: u64) -> Vec<Shown> {
         if self.client.buffer.is_empty() {
             return Vec::new();
         }

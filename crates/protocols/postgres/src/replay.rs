@@ -8,7 +8,7 @@ mod table;
 mod tests;
 
 use crate::codec::{self, ClientMessage, FieldDescription, Startup, Target, UpstreamMessage};
-use doorward_sql_session::replay::{Options, Replay, Side, printable, printable_bytes, statement};
+use doorward_sql_session::replay::{Options, Replay, Script, Shown, Side, printable, printable_bytes, statement};
 use std::collections::{HashMap, VecDeque};
 use table::Table;
 
@@ -140,7 +140,7 @@ impl Replayer {
     }
 
     /// Reads one start-up packet; says whether there may be another.
-    fn startup(&mut self, out: &mut Vec<String>) -> bool {
+    fn startup(&mut self, out: &mut Script) -> bool {
         let Some(head) = self.client.buffer.first_chunk::<4>() else { return false };
         let total = u32::from_be_bytes(*head) as usize;
         if !(8..=10_000).contains(&total) {
@@ -171,7 +171,7 @@ impl Replayer {
         }
     }
 
-    fn client_frame(&mut self, frame: &[u8], out: &mut Vec<String>) {
+    fn client_frame(&mut self, frame: &[u8], out: &mut Script) {
         match codec::client_message(frame) {
             Ok(ClientMessage::Query { query }) => {
                 out.push(format!("> {}", statement(query)));
@@ -223,7 +223,7 @@ impl Replayer {
         }
     }
 
-    fn upstream_frame(&mut self, frame: &[u8], out: &mut Vec<String>) {
+    fn upstream_frame(&mut self, frame: &[u8], out: &mut Script) {
         match codec::upstream_message(frame) {
             Ok(UpstreamMessage::RowDescription(row)) => self.describe(row.fields().collect()),
             Ok(UpstreamMessage::NoData) => self.describe(Vec::new()),
@@ -306,7 +306,7 @@ impl Replayer {
         self.table.push(row.cells(), self.options.rows);
     }
 
-    fn ended(&mut self, tag: &str, out: &mut Vec<String>) {
+    fn ended(&mut self, tag: &str, out: &mut Script) {
         if matches!(self.owed.front(), Some(Owed::Execute(_))) {
             self.owed.pop_front();
         }
@@ -314,17 +314,15 @@ impl Replayer {
         out.push(format!("< {tag}"));
     }
 
-    fn show_table(&mut self, out: &mut Vec<String>) {
-        let table = std::mem::take(&mut self.table);
-        let text = table.render();
-        if !text.is_empty() {
-            out.push(format!("\n{text}"));
+    fn show_table(&mut self, out: &mut Script) {
+        if let Some(rows) = std::mem::take(&mut self.table).shown() {
+            out.push(rows);
         }
     }
 }
 
 impl Replay for Replayer {
-    fn skip(&mut self, _bytes: u64) -> Vec<String> {
+    fn skip(&mut self, _bytes: u64) -> Vec<Shown> {
         Vec::new()
     }
 
@@ -335,8 +333,8 @@ impl Replay for Replayer {
         self.table = Table::default();
     }
 
-    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String> {
-        let mut out = Vec::new();
+    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<Shown> {
+        let mut out = Script::default();
         match side {
             Side::Client => {
                 self.client.take(bytes);
@@ -348,8 +346,9 @@ impl Replay for Replayer {
                         Cut::Frame(frame) => self.client_frame(&frame, &mut out),
                         Cut::TooLong(tag) => out
                             .push(format!("> (a message of type {} that is too long to be shown)", tag.escape_ascii())),
-                        Cut::Broken => out
-                            .push("> (bytes that are not of the protocol; the rest of the client is not shown)".into()),
+                        Cut::Broken => {
+                            out.push("> (bytes that are not of the protocol; the rest of the client is not shown)")
+                        }
                     }
                 }
             }
@@ -364,14 +363,14 @@ impl Replay for Replayer {
                         Cut::TooLong(b'D') => self.table.skip_row(),
                         Cut::TooLong(tag) => out
                             .push(format!("< (a message of type {} that is too long to be shown)", tag.escape_ascii())),
-                        Cut::Broken => out.push(
-                            "< (bytes that are not of the protocol; the rest of the answers is not shown)".into(),
-                        ),
+                        Cut::Broken => {
+                            out.push("< (bytes that are not of the protocol; the rest of the answers is not shown)")
+                        }
                     }
                 }
             }
         }
-        out
+        out.0
     }
 }
 

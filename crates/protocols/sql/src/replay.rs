@@ -1,7 +1,7 @@
 //! What replays of all SQL protocols share: texts that a terminal may be shown, and result tables.
 //!
 //! What is shown comes from both peers and goes to a terminal: it is stripped of everything that a terminal would obey.
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 /// Where bytes came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,71 @@ pub struct Options {
 /// Turns recorded bytes, cut anywhere, into lines for people.
 pub trait Replay: Debug {
     /// Takes recorded bytes, and gives what can be shown of them.
-    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<String>;
+    fn feed(&mut self, side: Side, bytes: &[u8]) -> Vec<Shown>;
     /// Bytes of the client were left out of the recording: messages of a log-in, or what is behind their heads.
-    fn skip(&mut self, bytes: u64) -> Vec<String>;
+    fn skip(&mut self, bytes: u64) -> Vec<Shown>;
     /// Bytes are missing: what was half read is dropped, and the next bytes are taken to begin a message.
     fn gap(&mut self);
     /// The recording says what both sides had agreed to speak.
     fn agreed(&mut self, _capabilities: u64) {}
+}
+
+/// What a replay shows next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// What the client sent (`> …`), what it got (`< …`), or a remark.
+    Line(String),
+    /// A result.
+    Rows(Rows),
+}
+
+/// A result, as far as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// The names of its columns.
+    pub names: Vec<String>,
+    /// Its first rows.
+    pub rows: Vec<Vec<String>>,
+    /// How many more there were.
+    pub more: u64,
+}
+
+impl From<String> for Shown {
+    fn from(line: String) -> Self {
+        Self::Line(line)
+    }
+}
+
+impl From<&str> for Shown {
+    fn from(line: &str) -> Self {
+        Self::Line(line.to_owned())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => f.write_str(line),
+            Self::Rows(rows) => write!(f, "\n{}", rows.drawn()),
+        }
+    }
+}
+
+impl PartialEq<&str> for Shown {
+    fn eq(&self, other: &&str) -> bool {
+        self.to_string() == **other
+    }
+}
+
+/// What a replay has to show so far.
+#[derive(Debug, Default)]
+pub struct Script(pub Vec<Shown>);
+
+impl Script {
+    /// One more.
+    pub fn push(&mut self, shown: impl Into<Shown>) {
+        self.0.push(shown.into());
+    }
 }
 
 /// The widest cell that is shown, in characters.
@@ -102,8 +160,19 @@ impl Table {
         self.rows.is_empty() && self.more == 0
     }
 
-    /// An aligned table under these names, as psql draws it.
-    pub fn render(&self, names: &[String]) -> String {
+    /// The result under these names; none where there is nothing to show.
+    pub fn shown(self, names: Vec<String>) -> Option<Shown> {
+        let rows = Rows { names, rows: self.rows, more: self.more };
+        // Rows without columns are as good as none.
+        let nothing = rows.names.is_empty() && rows.rows.iter().all(Vec::is_empty) && rows.more == 0;
+        (!nothing).then_some(Shown::Rows(rows))
+    }
+}
+
+impl Rows {
+    /// An aligned table, as psql draws it.
+    pub fn drawn(&self) -> String {
+        let names = self.names.as_slice();
         let columns = self.rows.iter().map(Vec::len).chain([names.len()]).max().unwrap_or(0);
         let mut widths = vec![0; columns];
         for line in self.rows.iter().map(Vec::as_slice).chain([names]) {

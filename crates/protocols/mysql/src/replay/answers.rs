@@ -8,11 +8,11 @@ use crate::{
         upstream::{self, First, OkPacket, status},
     },
 };
-use doorward_sql_session::replay::{clipped, printable, printable_bytes};
+use doorward_sql_session::replay::{Script, clipped, printable, printable_bytes};
 use doorward_wire::Reader;
 
 impl Replayer {
-    pub(super) fn of_upstream(&mut self, payload: &[u8], out: &mut Vec<String>) -> Result<(), WireError> {
+    pub(super) fn of_upstream(&mut self, payload: &[u8], out: &mut Script) -> Result<(), WireError> {
         match std::mem::take(&mut self.place) {
             Place::First => self.first(payload, out),
             Place::Columns(left) => self.column(left, payload, out),
@@ -28,7 +28,7 @@ impl Replayer {
         }
     }
 
-    fn first(&mut self, payload: &[u8], out: &mut Vec<String>) -> Result<(), WireError> {
+    fn first(&mut self, payload: &[u8], out: &mut Script) -> Result<(), WireError> {
         if payload.first() == Some(&0xff) && !self.error(payload, out)? {
             return Ok(());
         }
@@ -39,12 +39,12 @@ impl Replayer {
             Some(Owed::Login) if payload.first() != Some(&0) => {}
             Some(Owed::Login) => {
                 self.owed.pop_front();
-                out.push("< OK".into());
+                out.push("< OK");
             }
             Some(Owed::Simple) => {
                 self.owed.pop_front();
                 let is_text = !matches!(payload.first(), Some(0 | 0xfe));
-                out.push(if is_text { format!("< {}", printable_bytes(payload, false)) } else { "< OK".into() });
+                out.push(if is_text { format!("< {}", printable_bytes(payload, false)) } else { "< OK".to_owned() });
             }
             Some(Owed::Prepare(_)) => self.prepared(payload)?,
             Some(Owed::FieldList | Owed::Fetch(_)) => return self.row(payload, out),
@@ -53,7 +53,7 @@ impl Replayer {
         Ok(())
     }
 
-    fn result(&mut self, payload: &[u8], out: &mut Vec<String>) -> Result<(), WireError> {
+    fn result(&mut self, payload: &[u8], out: &mut Script) -> Result<(), WireError> {
         match upstream::first(payload, self.capabilities)? {
             First::Ok(ok) => {
                 out.push(format!("< {}", words(&ok)));
@@ -90,14 +90,14 @@ impl Replayer {
         Ok(())
     }
 
-    fn column(&mut self, left: usize, payload: &[u8], out: &mut Vec<String>) -> Result<(), WireError> {
+    fn column(&mut self, left: usize, payload: &[u8], out: &mut Script) -> Result<(), WireError> {
         let waits_for_end = !self.capabilities.has(Capabilities::DEPRECATE_EOF);
         if left == 0 {
             let end = upstream::end_of_rows(payload, self.capabilities)?;
             // A procedure's own cursor is none of the caller's.
             if end.status & status::CURSOR_EXISTS != 0 && matches!(self.owed.front(), Some(Owed::Results(Some(_)))) {
                 self.keep_cursor();
-                out.push("< (a cursor is open)".into());
+                out.push("< (a cursor is open)");
                 self.ended(&end);
             } else {
                 self.place = Place::Rows;
@@ -111,7 +111,7 @@ impl Replayer {
         Ok(())
     }
 
-    fn row(&mut self, payload: &[u8], out: &mut Vec<String>) -> Result<(), WireError> {
+    fn row(&mut self, payload: &[u8], out: &mut Script) -> Result<(), WireError> {
         if payload.first() == Some(&0xff) {
             if self.error(payload, out)? {
                 self.owed.pop_front();
@@ -124,7 +124,7 @@ impl Replayer {
             let end = upstream::end_of_rows(payload, self.capabilities)?;
             if end.status & status::CURSOR_EXISTS != 0 && matches!(self.owed.front(), Some(Owed::Results(Some(_)))) {
                 self.keep_cursor();
-                out.push("< (a cursor is open)".into());
+                out.push("< (a cursor is open)");
             } else {
                 self.show_table(out);
                 out.push(format!("< {}", words(&end)));
@@ -171,7 +171,7 @@ impl Replayer {
     }
 
     /// Shows an error; false: it was a report of progress.
-    fn error(&mut self, payload: &[u8], out: &mut Vec<String>) -> Result<bool, WireError> {
+    fn error(&mut self, payload: &[u8], out: &mut Script) -> Result<bool, WireError> {
         let Ok(error) = upstream::error(payload, self.capabilities)? else { return Ok(false) };
         let (state, message) = (printable_bytes(error.sqlstate, false), printable_bytes(error.message, true));
         let code = error.code;
@@ -181,11 +181,10 @@ impl Replayer {
         Ok(true)
     }
 
-    fn show_table(&mut self, out: &mut Vec<String>) {
+    fn show_table(&mut self, out: &mut Script) {
         let names: Vec<String> = std::mem::take(&mut self.fields).into_iter().map(|f| f.name).collect();
-        let text = std::mem::take(&mut self.table).render(&names);
-        if !text.is_empty() {
-            out.push(format!("\n{text}"));
+        if let Some(rows) = std::mem::take(&mut self.table).shown(names) {
+            out.push(rows);
         }
     }
 }

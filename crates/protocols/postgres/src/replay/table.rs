@@ -1,6 +1,6 @@
 //! Values and result tables of PostgreSQL.
 use crate::{codec::FieldDescription, mask};
-use doorward_sql_session::replay::{self, WIDEST, clipped, printable_bytes};
+use doorward_sql_session::replay::{self, Shown, WIDEST, clipped, printable_bytes};
 
 /// A cell of a result; `∅` is null.
 pub(super) fn cell(value: Option<&[u8]>, field: Option<&FieldDescription>, format: i16) -> String {
@@ -72,9 +72,9 @@ impl Table {
         self.fields.is_empty() && self.of.is_empty()
     }
 
-    /// An aligned table, as psql draws it.
-    pub(super) fn render(&self) -> String {
-        let names: Vec<String> = self.fields.iter().map(|f| cell(Some(f.name.as_bytes()), None, 0)).collect();
-        self.of.render(&names)
+    /// The result; none where there is nothing to show.
+    pub(super) fn shown(self) -> Option<Shown> {
+        let names = self.fields.iter().map(|f| cell(Some(f.name.as_bytes()), None, 0)).collect();
+        self.of.shown(names)
     }
 }

@@ -10,7 +10,7 @@ fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
 
 fn feed(r: &mut Replayer, chunk: &Chunk<'_>) -> Vec<String> {
     let side = if chunk.from_client { Side::Client } else { Side::Upstream };
-    r.feed(side, chunk.bytes)
+    r.feed(side, chunk.bytes).iter().map(ToString::to_string).collect()
 }
 
 fn check(recorded: &[u8], expect: &Expect) {
@@ -208,7 +208,7 @@ fn nothing_that_a_terminal_obeys_is_shown() {
         shown.extend(r.feed(Side::Upstream, &answer));
     }
     assert_eq!(shown.len(), 5);
-    for text in shown {
+    for text in shown.iter().map(ToString::to_string) {
         assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
         assert!(text.contains("\\u{1b}"), "{text:?}");
     }
