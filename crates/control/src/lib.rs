@@ -1,7 +1,7 @@
 //! The policy administration point: people decide held requests, and see and end sessions.
 //!
 //! Purpose: [`Desk`] keeps held requests until people, time or the caller end them; [`serve`] offers
-//! a REST interface to people; [`Client`] uses it from the command line.
+//! a REST interface to people, and the web pages; [`Client`] uses it from the command line.
 //!
 //! Invariants:
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
@@ -17,13 +17,14 @@
 //!
 //! Known limits: HTTP/1.1 only. Bad tokens are audited at whatever rate they come. The 512 places for
 //! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
-//! that lags sees what is pending, not each change it missed. Texts of callers (statements, comments)
+//! that lags sees what is pending, not each change it missed. Pages look through the newest 100,000 audit entries. Texts of callers (statements, comments)
 //! are passed on as they are: who prints them to a terminal has to escape control characters.
 mod api;
 mod backtest;
 mod client;
 mod credentials;
 mod desk;
+mod evidence;
 mod metrics;
 mod policies;
 mod problem;
@@ -33,11 +34,13 @@ mod serve;
 mod signin;
 mod ssh;
 mod types;
+mod web;
 
 pub use api::{ApiState, LiveSessions, SecretAccess, SecretFailure, TokenAnswer, TokenCheck, Vitals, openapi};
 pub use client::{Client, ClientError};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
+pub use evidence::Evidence;
 pub use metrics::{Metrics, Readings};
 pub use policies::{PolicyBook, PolicyError};
 pub use rights::{KnownConnection, Rights};
@@ -50,3 +53,4 @@ pub use types::{
     PolicyProblem, PolicySource, PolicyText, PolicyVersionList, PolicyVersionView, PolicyView, ProblemDetails,
     RequirementView, SecretList, SecretView, SessionList, SshAccessView, SshCertificate, VerdictView,
 };
+pub use web::{IssuerView, WebParts};

@@ -27,6 +27,13 @@ impl Problem {
         let errors = errors.iter().map(PolicyProblem::from).collect();
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
     }
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+    /// What happened, for whom it happened to.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
     /// Unknown and forbidden look the same.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("no such {what}"))

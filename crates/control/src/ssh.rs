@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use doorward_model::Principal;
-use std::{time::Duration};
+use std::time::Duration;
 
 /// How long a certificate is good for where nothing else is asked for; never longer than the token.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);

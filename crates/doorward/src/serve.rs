@@ -10,8 +10,8 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{
-    ApiState, Desk, KnownConnection, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError, Rights, TokenAnswer,
-    TokenCheck, Vitals,
+    ApiState, Desk, Evidence, IssuerView, KnownConnection, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError,
+    Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
@@ -133,6 +133,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
             stopped: stopped.clone(),
         }),
         back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
+        web: Some(Arc::new(running.pages(&state))),
     };
     let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
@@ -196,6 +197,16 @@ impl Running {
     fn note(&self, kind: AuditKind) -> Result<()> {
         self.audit.append(&AuditEvent { time: now(), session: None, kind })?;
         Ok(())
+    }
+
+    fn pages(&self, state: &Path) -> WebParts {
+        let issuers = self.config.identity.issuers.iter().map(|i| IssuerView {
+            name: i.name.clone(),
+            url: i.issuer.clone(),
+            audience: i.audience.clone(),
+            kind: i.principal,
+        });
+        WebParts::new(Evidence::of(state), issuers.collect(), &self.config.public_url())
     }
 
     async fn start_api(&self, state: ApiState, stopped: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>> {

@@ -61,13 +61,35 @@ impl SignIn {
             SessionPurpose::Browser => limits.absolute,
             SessionPurpose::Cli => limits.cli,
         };
+        // The identity token proved who signed in; how long that is believed is for the session to say.
+        let who = Principal { expires_at: now.after(length), ..who };
+        self.keep(who, auth, purpose, provider_session, now).await
+    }
+
+    /// Begins a session of a browser for the holder of a token: it ends with the token, if not before.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn begin_with_token(&self, who: Principal, now: Timestamp) -> Result<Begun, StoreError> {
+        let ends = who.expires_at.min(now.after(self.settings.limits.absolute));
+        self.keep(Principal { expires_at: ends, ..who }, "token", SessionPurpose::Browser, None, now).await
+    }
+
+    async fn keep(
+        &self,
+        principal: Principal,
+        auth: &str,
+        purpose: SessionPurpose,
+        provider_session: Option<String>,
+        now: Timestamp,
+    ) -> Result<Begun, StoreError> {
+        let limits = self.settings.limits;
         // Those that are over make room.
         self.store.web_sessions_swept(now, earlier(now, limits.idle.max(limits.cli))).await?;
         let session = WebSession {
             id: Uuid::now_v7().to_string(),
             purpose,
-            // The identity token proved who signed in; how long that is believed is for the session to say.
-            principal: Principal { expires_at: now.after(length), ..who },
+            principal,
             auth: auth.to_owned(),
             provider_session,
             created: now,

@@ -19,6 +19,7 @@
 //! may take it in between; PostgreSQL and MySQL are then started again on another one, the gateway is not.
 
 mod browser;
+mod chromium;
 mod client_matrix;
 mod dev_token;
 mod gateway;
@@ -37,6 +38,7 @@ mod ssh_matrix;
 mod tls;
 
 pub use browser::{Browser, Page};
+pub use chromium::{Chromium, Screen};
 pub use client_matrix::{ClientMatrix, MatrixReport};
 pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};

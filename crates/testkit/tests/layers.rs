@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-export", 4),
     ("doorward-notify", 4),
     ("doorward-secrets", 3),
+    ("doorward-ui", 4),
     ("doorward-control", 5),
     ("doorward", 6),
     ("doorward-testkit", 9),

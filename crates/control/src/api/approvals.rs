@@ -214,7 +214,8 @@ pub(super) async fn watch(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-async fn pending(state: &ApiState, asker: &Asker) -> Result<VecDeque<ApprovalView>, Problem> {
+/// What waits and the person may see, oldest first.
+pub(crate) async fn pending(state: &ApiState, asker: &Asker) -> Result<VecDeque<ApprovalView>, Problem> {
     let list = visible(&state.store, asker, Some(ApprovalState::Pending), None, MAX_PAGE).await?;
     Ok(list.approvals.into_iter().rev().collect())
 }

@@ -18,7 +18,7 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Around every answer: a deadline (the events of a watch come after it) and the headers that keep
-/// browsers and caches from making something else of it.
+/// browsers and caches from making something else of it, where a page or file has not its own.
 pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let is_long = request.uri().path().ends_with("/back-test");
     let deadline = if is_long { LONG_DEADLINE } else { REQUEST_DEADLINE };

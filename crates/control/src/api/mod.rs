@@ -1,11 +1,11 @@
 //! The REST interface under `/api/v1`.
-mod approvals;
+pub(crate) mod approvals;
 mod describe;
-mod guard;
+pub(crate) mod guard;
 mod operation;
-mod policies;
+pub(crate) mod policies;
 mod secrets;
-mod sessions;
+pub(crate) mod sessions;
 
 pub(crate) use guard::json_body;
 
@@ -18,8 +18,9 @@ use crate::{
     rights::Rights,
     ssh::{self, SshAccess},
     types::LiveSession,
+    web::{self, WebParts},
 };
-use axum::{Extension, Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use doorward_enforce::AuditSink;
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_signin::SignIn;
@@ -36,8 +37,8 @@ pub(crate) const BASE: &str = "/api/v1";
 const MAX_BODY: usize = 16 * 1024;
 /// A secret in JSON, in which a character may take six.
 const MAX_SECRET: usize = 512 * 1024;
-/// A text of policies in JSON.
-const MAX_POLICIES: usize = 6 * (1 << 20);
+/// A text of policies in JSON, in which a character may take six.
+pub(crate) const MAX_POLICIES: usize = 6 * (1 << 20);
 
 pub use doorward_signin::{TokenAnswer, TokenCheck};
 pub use secrets::{SecretAccess, SecretFailure};
@@ -89,6 +90,8 @@ pub struct ApiState {
     pub vitals: Arc<dyn Vitals>,
     /// How many back-tests may run at once.
     pub back_tests: Arc<Semaphore>,
+    /// The web pages; none: there are no pages.
+    pub web: Option<Arc<WebParts>>,
 }
 
 impl Debug for ApiState {
@@ -115,8 +118,9 @@ pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router
         .merge(metrics)
         .merge(probes)
         .merge(crate::signin::routes())
-        .fallback(async || Problem::not_found("resource"))
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
+        .merge(web::router(&state))
+        .fallback(web::nowhere)
+        .method_not_allowed_fallback(web::not_so)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(Extension(shutdown))
         .layer(middleware::from_fn(guard::frame))

@@ -66,6 +66,11 @@ async fn version(state: &ApiState, id: i64) -> Result<PolicyVersion, Problem> {
 #[utoipa::path(get, path = "/policies", tag = "policies",
     responses((status = 200, description = "texts and policies", body = PoliciesView), Problems))]
 pub(super) async fn show(State(state): State<ApiState>, asker: Asker) -> Result<Json<PoliciesView>, Problem> {
+    in_force(&state, &asker).await.map(Json)
+}
+
+/// What is in force, for whom may see it.
+pub(crate) async fn in_force(state: &ApiState, asker: &Asker) -> Result<PoliciesView, Problem> {
     asker.may(Administration::ViewPolicies)?;
     let store = state.book.store();
     let active = store.active_policies(PolicyMode::Enforce).await.map_err(PolicyError::from)?;
@@ -78,13 +83,13 @@ pub(super) async fn show(State(state): State<ApiState>, asker: Asker) -> Result<
         let Source { name, text } = source(v.id, v.text);
         PolicySource { name, text, read_only: false }
     }));
-    Ok(Json(PoliciesView {
+    Ok(PoliciesView {
         policy_version: loaded.version.to_string(),
         active: id,
         monitored: monitored.map(|v| v.id),
         sources,
         policies: loaded.policies().map(PolicyView::from).collect(),
-    }))
+    })
 }
 
 /// Whether a text could be put in force, and what is wrong with it: line and column.
@@ -130,18 +135,28 @@ pub(super) async fn versions(
     asker: Asker,
     page: Result<Query<VersionsQuery>, QueryRejection>,
 ) -> Result<Json<PolicyVersionList>, Problem> {
-    asker.may(Administration::ViewPolicies)?;
     let page = query(page)?;
-    let limit = page.limit.unwrap_or(20).clamp(1, 100);
+    list_versions(&state, &asker, page.before, page.limit.unwrap_or(20)).await.map(Json)
+}
+
+/// A page of the versions, for whom may see them.
+pub(crate) async fn list_versions(
+    state: &ApiState,
+    asker: &Asker,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<PolicyVersionList, Problem> {
+    asker.may(Administration::ViewPolicies)?;
+    let limit = limit.clamp(1, 100);
     let store = state.book.store();
-    let found = store.policy_versions(page.before, limit).await.map_err(PolicyError::from)?;
+    let found = store.policy_versions(before, limit).await.map_err(PolicyError::from)?;
     let activations = store.policy_activations(100).await.map_err(PolicyError::from)?;
     let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(Json(PolicyVersionList {
+    Ok(PolicyVersionList {
         next: found.last().map(|v| v.id).filter(|_| is_full),
         versions: found.into_iter().map(PolicyVersionView::from).collect(),
         activations: activations.into_iter().map(Into::into).collect(),
-    }))
+    })
 }
 
 /// Keeps a version. It has to be right together with the files; it is not in force by that.

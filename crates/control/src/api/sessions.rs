@@ -3,7 +3,7 @@ use super::ApiState;
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
-    types::SessionList,
+    types::{LiveSession, SessionList},
 };
 use axum::{
     Json,
@@ -12,6 +12,7 @@ use axum::{
 };
 use doorward_model::{Administration, Principal, SessionId};
 use doorward_store::ApprovalState;
+use std::sync::Arc;
 
 /// How many pending approvals are looked through for the list of sessions.
 const MAX_SHOWN: u32 = 500;
@@ -20,6 +21,11 @@ const MAX_SHOWN: u32 = 500;
 #[utoipa::path(get, path = "/sessions", tag = "sessions",
     responses((status = 200, description = "all of them", body = SessionList), Problems))]
 pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<Json<SessionList>, Problem> {
+    live(&state, &asker).await.map(|sessions| Json(SessionList { sessions }))
+}
+
+/// The open sessions that the caller may see, oldest first.
+pub(crate) async fn live(state: &ApiState, asker: &Asker) -> Result<Vec<LiveSession>, Problem> {
     asker.may_on_any(Administration::ViewSessions)?;
     let mut sessions = state.sessions.list();
     sessions.retain(|s| asker.sees(Administration::ViewSessions, &s.connection));
@@ -30,7 +36,7 @@ pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<
         }
     }
     sessions.sort_by_key(|s| (s.started, s.id));
-    Ok(Json(SessionList { sessions }))
+    Ok(sessions)
 }
 
 /// Ends a live session.
@@ -41,6 +47,11 @@ pub(super) async fn kill(
     asker: Asker,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    end_one(&state, &asker, &id).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Ends a session that the caller may end.
+pub(crate) async fn end_one(state: &ApiState, asker: &Asker, id: &str) -> Result<(), Problem> {
     asker.may_on_any(Administration::KillSession)?;
     let none = || Problem::not_found("session");
     let id: SessionId = id.parse().map_err(|_| none())?;
@@ -49,8 +60,9 @@ pub(super) async fn kill(
         found.filter(|s| asker.sees(Administration::ViewSessions, &s.connection)).ok_or_else(none)?.connection;
     asker.may_on(Administration::KillSession, &connection)?;
     // In a task of its own: a caller who hangs up must not leave an audited kill undone.
-    let task = tokio::spawn(async move { end(&state, &asker.who, id).await });
-    if task.await.map_err(|e| Problem::unavailable(&e))?? { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+    let (state, who) = (state.clone(), Arc::clone(&asker.who));
+    let task = tokio::spawn(async move { end(&state, &who, id).await });
+    if task.await.map_err(|e| Problem::unavailable(&e))?? { Ok(()) } else { Err(none()) }
 }
 
 async fn end(state: &ApiState, who: &Principal, id: SessionId) -> Result<bool, Problem> {

@@ -49,14 +49,14 @@ pub(crate) fn routes() -> Router<ApiState> {
 }
 
 /// An entry in the audit log, on the disk before anything comes of it.
-async fn note(state: &ApiState, kind: AuditKind) -> Result<(), Problem> {
+pub(crate) async fn note(state: &ApiState, kind: AuditKind) -> Result<(), Problem> {
     let event = AuditEvent { time: now(), session: None, kind };
     let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
     poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))
 }
 
 /// Somebody did not sign in. The entry need not be on the disk for that.
-fn note_failure(state: &ApiState, user: &str, reason: &str) {
+pub(crate) fn note_failure(state: &ApiState, user: &str, reason: &str) {
     let kind = AuditKind::AuthenticationFailed { user: user.into(), reason: reason.chars().take(500).collect() };
     if let Err(why) = state.audit.append(&AuditEvent { time: now(), session: None, kind }) {
         tracing::error!(%why, "a failed sign-in is not in the audit log");
@@ -67,7 +67,7 @@ async fn caller(state: &ApiState, headers: &HeaderMap, method: &Method) -> Resul
     state.signin.authenticate(state.tokens.as_ref(), headers, method, now()).await
 }
 
-fn see_other(location: &str, cookies: impl IntoIterator<Item = Option<HeaderValue>>) -> Response {
+pub(crate) fn see_other(location: &str, cookies: impl IntoIterator<Item = Option<HeaderValue>>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     for cookie in cookies.into_iter().flatten() {

@@ -227,6 +227,7 @@ impl Web {
             metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
+            web: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,7 @@
 //! A real PostgreSQL, a development issuer and a gateway, for the tests beside this folder.
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
+pub mod browser;
 pub mod kubernetes;
 pub mod mysql;
 pub mod mysql_credentials;

@@ -1,0 +1,269 @@
+//! What the audit log and the recordings say, for pages: newest first, and never more than a bounded part of the log at once.
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, AuditOutcome as Outcome, RequestId, SessionId, Timestamp};
+use doorward_record::{Backwards, Entry, Reader, keys};
+use std::{
+    collections::HashMap,
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Entries that one page looks through.
+pub(crate) const MOST_ENTRIES: usize = 100_000;
+/// Decisions of a session that are shown.
+const MOST_DECISIONS: usize = 200;
+
+/// Where the evidence is.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The folder of the audit log.
+    pub audit: PathBuf,
+    /// The folder of the recordings.
+    pub recordings: PathBuf,
+    /// The folder of the gateway's keys.
+    pub keys: PathBuf,
+}
+
+/// A session, read out of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: SessionId,
+    pub(crate) connection: String,
+    pub(crate) client: String,
+    pub(crate) principal: Option<String>,
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Option<(Timestamp, String)>,
+    pub(crate) requests: u64,
+    pub(crate) refused: u64,
+    pub(crate) held: u64,
+    matched: bool,
+}
+
+/// What sessions are looked for. Everything given has to hold; texts of one request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) principal: String,
+    pub(crate) connection: String,
+    pub(crate) text: String,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// Whether `text` has `part` in it, whatever the case.
+pub(crate) fn has(text: &str, part: &str) -> bool {
+    part.is_empty() || text.to_lowercase().contains(&part.to_lowercase())
+}
+
+impl Wanted {
+    fn asks_for_requests(&self) -> bool {
+        !self.text.is_empty() || self.outcome.is_some()
+    }
+
+    fn wants(&self, found: &Found) -> bool {
+        has(found.principal.as_deref().unwrap_or_default(), &self.principal)
+            && has(&found.connection, &self.connection)
+            && (found.matched || !self.asks_for_requests())
+    }
+
+    fn wants_request(&self, kind: &AuditKind) -> bool {
+        let AuditKind::Request { outcome, statement, facts, .. } = kind else { return false };
+        self.outcome.is_none_or(|o| o == *outcome)
+            && (has(statement, &self.text)
+                || has(&facts.command, &self.text)
+                || facts.accesses.iter().any(|a| has(&a.to_string(), &self.text)))
+    }
+}
+
+impl Found {
+    const fn new(id: SessionId) -> Self {
+        Self {
+            id,
+            connection: String::new(),
+            client: String::new(),
+            principal: None,
+            started: Timestamp::from_micros(0),
+            ended: None,
+            requests: 0,
+            refused: 0,
+            held: 0,
+            matched: false,
+        }
+    }
+
+    fn take(&mut self, event: &AuditEvent) {
+        match &event.kind {
+            AuditKind::SessionOpened { connection, client } => {
+                self.connection = connection.to_string();
+                self.client.clone_from(client);
+                self.started = event.time;
+            }
+            AuditKind::Authenticated { principal, .. } => {
+                // The first: a session may change its user, and the log is read backwards.
+                self.principal = Some(principal.id());
+            }
+            AuditKind::SessionEnded { reason, .. } => self.ended = Some((event.time, reason.clone())),
+            AuditKind::Request { outcome, .. } => {
+                self.requests += 1;
+                self.refused += u64::from(*outcome == Outcome::Refuse);
+                self.held += u64::from(*outcome == Outcome::Hold);
+            }
+            AuditKind::GatewayStarted { .. }
+            | AuditKind::GatewayStopped {}
+            | AuditKind::AuthenticationFailed { .. }
+            | AuditKind::Completed { .. }
+            | AuditKind::FileCopied { .. }
+            | AuditKind::ApprovalRequested { .. }
+            | AuditKind::ApprovalDecided { .. }
+            | AuditKind::ApprovalEnded { .. }
+            | AuditKind::Fault { .. }
+            | AuditKind::Cancel { .. }
+            | AuditKind::PolicyChanged { .. }
+            | AuditKind::Administration { .. } => {}
+        }
+    }
+}
+
+/// One decided request of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) time: Timestamp,
+    pub(crate) outcome: Outcome,
+    pub(crate) statement: String,
+    pub(crate) why: String,
+    pub(crate) approval: Option<ApprovalId>,
+    pub(crate) result: Option<String>,
+}
+
+impl Evidence {
+    /// Of a state directory.
+    pub fn of(state: &Path) -> Self {
+        Self { audit: state.join("audit"), recordings: state.join("recordings"), keys: state.join("keys") }
+    }
+
+    /// Goes through the log, newest first, until told to stop. True: there is more than was looked at.
+    pub(crate) fn look(&self, before: Option<u64>, mut each: impl FnMut(Entry) -> ControlFlow<()>) -> io::Result<bool> {
+        for (n, entry) in Backwards::open(&self.audit, before)?.enumerate() {
+            if n >= MOST_ENTRIES {
+                return Ok(true);
+            }
+            if each(entry?).is_break() {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sessions that began before the entry `before`, newest first, and the `before` of older ones.
+    pub(crate) fn sessions(
+        &self,
+        wanted: &Wanted,
+        sees: &dyn Fn(&str) -> bool,
+        before: Option<u64>,
+        most: usize,
+    ) -> io::Result<(Vec<Found>, Option<u64>)> {
+        let mut open: HashMap<SessionId, Found> = HashMap::new();
+        let (mut out, mut next) = (Vec::new(), None);
+        // Always from the end: what a session did may be anywhere behind its beginning.
+        self.look(None, |entry| {
+            let Some(id) = entry.event.session else { return ControlFlow::Continue(()) };
+            let found = open.entry(id).or_insert_with(|| Found::new(id));
+            found.take(&entry.event);
+            found.matched |= wanted.asks_for_requests() && wanted.wants_request(&entry.event.kind);
+            if !matches!(entry.event.kind, AuditKind::SessionOpened { .. }) {
+                return ControlFlow::Continue(());
+            }
+            let found = open
+                .remove(&id)
+                .filter(|f| wanted.wants(f) && before.is_none_or(|b| entry.seq < b) && sees(&f.connection));
+            if let Some(found) = found {
+                if out.len() == most {
+                    return ControlFlow::Break(());
+                }
+                next = Some(entry.seq);
+                out.push(found);
+            }
+            if out.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let next = if out.len() == most { next } else { None };
+        Ok((out, next))
+    }
+
+    /// One session, with its newest decisions, oldest of them first, and whether there are more.
+    pub(crate) fn session(&self, id: SessionId) -> io::Result<Option<(Found, Vec<Decided>, bool)>> {
+        let mut found = Found::new(id);
+        let (mut known, mut more) = (false, false);
+        let mut decisions = Vec::new();
+        let mut results: HashMap<RequestId, String> = HashMap::new();
+        let began = began(id);
+        self.look(None, |entry| {
+            // Nothing of it is older than its number, but for clocks that were put back.
+            if entry.event.time.after(Duration::from_secs(60)) < began {
+                return ControlFlow::Break(());
+            }
+            if entry.event.session != Some(id) {
+                return ControlFlow::Continue(());
+            }
+            known = true;
+            found.take(&entry.event);
+            let opened = matches!(entry.event.kind, AuditKind::SessionOpened { .. });
+            if decisions.len() < MOST_DECISIONS {
+                decisions.extend(decided(entry.event, &mut results));
+            } else {
+                more |= matches!(entry.event.kind, AuditKind::Request { .. });
+            }
+            if opened { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        decisions.reverse();
+        Ok(known.then_some((found, decisions, more)))
+    }
+
+    /// Opens a recording, checked against the gateway's key.
+    pub(crate) fn recording(&self, id: SessionId) -> Result<Option<Reader>, String> {
+        let path = self.recordings.join(format!("{id}.dwr"));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let key = keys::load_public(&self.keys.join(keys::PUBLIC_KEY_FILE)).map_err(|e| e.to_string())?;
+        Reader::open(&path, Some(&key)).map(Some).map_err(|e| e.to_string())
+    }
+}
+
+/// When a session began, by its number (RFC 9562, version 7: milliseconds in the first six bytes).
+fn began(id: SessionId) -> Timestamp {
+    let digits: String = id.to_string().chars().filter(|c| *c != '-').take(12).collect();
+    let millis = u64::from_str_radix(&digits, 16).unwrap_or(0);
+    Timestamp::from_micros(millis.saturating_mul(1000))
+}
+
+fn decided(event: AuditEvent, results: &mut HashMap<RequestId, String>) -> Option<Decided> {
+    match event.kind {
+        AuditKind::Completed { request, result, rows, masked } => {
+            let rows = if rows == 0 { String::new() } else { format!(", {rows} rows") };
+            let masked = if masked == 0 { String::new() } else { format!(", {masked} values masked") };
+            results.insert(request, format!("{result}{rows}{masked}"));
+            None
+        }
+        AuditKind::Request { request, outcome, statement, policies, reason, approval, .. } => Some(Decided {
+            time: event.time,
+            outcome,
+            statement: statement.to_string(),
+            why: reason.unwrap_or_else(|| policies.join(", ")),
+            approval,
+            result: (outcome == Outcome::Forward).then(|| results.remove(&request)).flatten(),
+        }),
+        AuditKind::GatewayStarted { .. }
+        | AuditKind::GatewayStopped {}
+        | AuditKind::SessionOpened { .. }
+        | AuditKind::Authenticated { .. }
+        | AuditKind::AuthenticationFailed { .. }
+        | AuditKind::SessionEnded { .. }
+        | AuditKind::FileCopied { .. }
+        | AuditKind::ApprovalRequested { .. }
+        | AuditKind::ApprovalDecided { .. }
+        | AuditKind::ApprovalEnded { .. }
+        | AuditKind::Fault { .. }
+        | AuditKind::Cancel { .. }
+        | AuditKind::PolicyChanged { .. }
+        | AuditKind::Administration { .. } => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! The web pages, under `/`.
+//!
+//! A page asks what the API asks, with the same functions, and shows it. Who is not signed in is sent to the sign-in
+//! page; whatever changes something is a POST from a page of ours, and works without script.
+mod approvals;
+mod audit;
+mod connections;
+mod overview;
+mod page;
+mod policies;
+mod sessions;
+mod sign_in;
+
+pub use connections::IssuerView;
+
+use crate::{
+    api::{ApiState, MAX_POLICIES, now},
+    evidence::Evidence,
+    problem::Problem,
+};
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, OriginalUri, Request, State},
+    http::{Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use doorward_signin::{By, Caller, Refused};
+use doorward_store::SessionPurpose;
+use page::Failure;
+use std::{fmt::Debug, sync::Arc};
+
+/// What the pages need beyond the API's state.
+pub struct WebParts {
+    /// The audit log and the recordings.
+    pub evidence: Evidence,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<IssuerView>,
+    /// Where people reach the pages.
+    pub public_url: String,
+    /// The host of that.
+    pub public_host: String,
+}
+
+impl Debug for WebParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebParts")
+    }
+}
+
+/// The state of the pages.
+pub(crate) type Parts = Extension<Arc<WebParts>>;
+
+impl WebParts {
+    /// Pages of a gateway that people reach at `public_url`.
+    pub fn new(evidence: Evidence, issuers: Vec<IssuerView>, public_url: &str) -> Self {
+        let rest = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        Self { evidence, issuers, public_url: public_url.to_owned(), public_host: host.to_owned() }
+    }
+}
+
+/// All pages. None without [`ApiState::web`].
+pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
+    let Some(parts) = state.web.clone() else { return Router::new() };
+    let closed = Router::new()
+        .route("/approvals", get(approvals::inbox))
+        .route("/approvals/events", get(approvals::inbox_events))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/events", get(approvals::events))
+        .route("/approvals/{id}/approve", post(approvals::approve))
+        .route("/approvals/{id}/deny", post(approvals::deny))
+        .route("/", get(overview::show))
+        .route("/audit", get(audit::list))
+        .route("/audit.jsonl", get(audit::download))
+        .route("/audit/verify", get(audit::verify))
+        .route("/audit/{seq}", get(audit::entry))
+        .route("/connections", get(connections::list))
+        .route("/settings", get(connections::settings))
+        .route("/policies", get(policies::show))
+        .route("/policies/check", post(policies::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .route("/policies/try", post(policies::try_out))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/live", get(sessions::live))
+        .route("/sessions/{id}", get(sessions::show))
+        .route("/sessions/{id}/kill", post(sessions::kill))
+        .route("/sessions/{id}/terminal", get(sessions::terminal))
+        .route("/sessions/{id}/cast", get(sessions::cast))
+        .route_layer(middleware::from_fn_with_state(state.clone(), person));
+    let open = Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::begin))
+        .route("/sign-out", post(sign_in::end))
+        .route("/assets/{hash}/{name}", get(asset));
+    closed.merge(open).layer(Extension(parts))
+}
+
+/// What is nowhere else: of the API a problem, of the pages a page.
+pub(crate) async fn nowhere(OriginalUri(uri): OriginalUri) -> Response {
+    let problem = Problem::not_found("resource");
+    if uri.path().starts_with("/api/") { problem.into_response() } else { Failure::from(problem).into_response() }
+}
+
+/// What is asked for with another method than it has.
+pub(crate) async fn not_so(OriginalUri(uri): OriginalUri) -> Response {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method");
+    if uri.path().starts_with("/api/") { problem.into_response() } else { Failure::from(problem).into_response() }
+}
+
+/// Lets signed-in people pass; others go to the sign-in page, and come back.
+async fn person(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let found = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), now()).await;
+    match found {
+        // Pages are for browsers: programs have the API.
+        Ok(Caller { principal, by: By::Session { purpose: SessionPurpose::Browser, .. } }) => {
+            request.extensions_mut().insert(Arc::new(principal));
+            return next.run(request).await;
+        }
+        Err(Refused::CrossSite) => {
+            return Failure::from(Problem::new(StatusCode::FORBIDDEN, Refused::CrossSite.to_string())).into_response();
+        }
+        Err(Refused::Unavailable(why)) => return Failure::from(Problem::unavailable(&why)).into_response(),
+        Ok(_) | Err(Refused::Nothing | Refused::NotGood(_)) => {}
+    }
+    if request.uri().path().ends_with("/events") {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let back = if *request.method() == Method::GET { request.uri().path_and_query().map(|p| p.as_str()) } else { None };
+    page::see_other(&sign_in::address(back.unwrap_or("/")))
+}
+
+async fn asset(OriginalUri(uri): OriginalUri) -> Response {
+    let Some(asset) = doorward_ui::find(uri.path()) else {
+        return Failure::from(Problem::not_found("file")).into_response();
+    };
+    let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    (headers, asset.bytes).into_response()
+}

@@ -1,0 +1,110 @@
+//! Answers of pages.
+use crate::{
+    api::{ApiState, approvals, now},
+    problem::Problem,
+    rights::Asker,
+};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use doorward_ui::{ErrorPage, POLICY, Section, Shell, Template};
+
+/// A page, or why there is none.
+pub(crate) type Answer = Result<Response, Failure>;
+
+/// An error as a page.
+#[derive(Debug)]
+pub(crate) struct Failure(Problem);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(Problem::unavailable(&error))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let (title, advice) = words(status);
+        let shell = Shell { title: title.into(), section: Section::None, who: None, waiting: 0, now: now() };
+        let page = ErrorPage { shell, status: status.as_u16(), detail: self.0.detail().to_owned(), advice };
+        answer(status, &page, POLICY)
+    }
+}
+
+fn words(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::NOT_FOUND => {
+            ("There is nothing here", "It may have been removed, or it may not be yours to see: both look the same.")
+        }
+        StatusCode::FORBIDDEN => {
+            ("Not for you", "Ask somebody who administers this gateway, if you think that it should be.")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Not available now", "Nothing was changed. The gateway's own log says why; try again in a moment.")
+        }
+        _ => ("That did not work", "Go back and try again."),
+    }
+}
+
+/// Renders a page.
+pub(crate) fn answer(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
+    match page.render() {
+        Ok(text) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, policy),
+                // Without a referrer, browsers do not say which origin a form came from.
+                (header::REFERRER_POLICY, "same-origin"),
+            ];
+            (status, headers, text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A page that is as it should be.
+pub(crate) fn ok(page: &impl Template) -> Answer {
+    Ok(answer(StatusCode::OK, page, POLICY))
+}
+
+/// A text within an address.
+pub(crate) fn percent(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
+            _ => {
+                let _infallible = write!(out, "%{byte:02X}");
+            }
+        }
+        out
+    })
+}
+
+/// On to another page.
+pub(crate) fn see_other(address: &str) -> Response {
+    let location = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// The frame of a page for somebody.
+pub(crate) async fn shell(
+    state: &ApiState,
+    asker: &Asker,
+    section: Section,
+    title: impl Into<String>,
+) -> Result<Shell, Failure> {
+    let waiting = approvals::pending(state, asker).await?.len();
+    Ok(Shell { title: title.into(), section, who: Some(asker.who.id()), waiting, now: now() })
+}

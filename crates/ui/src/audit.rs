@@ -1,0 +1,100 @@
+//! The audit log.
+use crate::{Inert, Shell};
+use askama::Template;
+use doorward_model::Timestamp;
+
+/// One entry, in a line.
+#[derive(Clone, Debug)]
+pub struct AuditLine {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub time: Timestamp,
+    /// What kind it is.
+    pub event: String,
+    /// Its session.
+    pub session: Option<String>,
+    /// `forward`, `hold`, `refuse`, where it has an outcome.
+    pub outcome: Option<&'static str>,
+    /// What it says.
+    pub says: Inert,
+}
+
+/// What is looked for, as it was typed.
+#[derive(Clone, Debug, Default)]
+pub struct AuditSearch {
+    /// Part of a principal.
+    pub principal: String,
+    /// A connection.
+    pub connection: String,
+    /// A kind of entry.
+    pub event: String,
+    /// `forward`, `hold`, `refuse`.
+    pub outcome: String,
+    /// Part of what it says.
+    pub text: String,
+    /// A session.
+    pub session: String,
+    /// Not before (RFC 3339, or a date).
+    pub since: String,
+    /// Before.
+    pub until: String,
+}
+
+/// The log, newest first.
+#[derive(Debug, Template)]
+#[template(path = "audit.html")]
+pub struct AuditPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What was found.
+    pub lines: Vec<AuditLine>,
+    /// What was looked for.
+    pub search: AuditSearch,
+    /// Kinds there are.
+    pub kinds: &'static [&'static str],
+    /// The address of older ones.
+    pub older: Option<String>,
+    /// The address of what was found, as JSON lines.
+    pub download: String,
+    /// What was wrong with what was typed.
+    pub problem: Option<String>,
+}
+
+/// One entry, whole.
+#[derive(Debug, Template)]
+#[template(path = "audit_entry.html")]
+pub struct AuditEntryPage {
+    /// The frame.
+    pub shell: Shell,
+    /// It.
+    pub line: AuditLine,
+    /// Its hash in the chain.
+    pub hash: String,
+    /// As it is in the log, laid out.
+    pub json: Inert,
+}
+
+/// The state of the chain.
+#[derive(Debug, Template)]
+#[template(path = "audit_verify.html")]
+pub struct AuditVerifyPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Whether nothing was found.
+    pub intact: bool,
+    /// Files read.
+    pub files: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// Up to where it is signed.
+    pub signed: u64,
+    /// Entries behind.
+    pub unsigned: u64,
+    /// The last line.
+    pub head: String,
+    /// What is wrong.
+    pub problems: Vec<Inert>,
+    /// What is unusual.
+    pub warnings: Vec<Inert>,
+}

@@ -1,0 +1,49 @@
+//! The web pages of the control room: view models, templates and assets.
+//!
+//! Purpose: a page is a struct with a template; what fills it is given by `control`. Assets are compiled in, and their
+//! URLs hold the beginning of their hash, so that browsers may keep them for good.
+//!
+//! Invariants:
+//! - No script and no style within a page: [`POLICY`] forbids both, so stored markup could not run even if it got in.
+//! - What callers wrote is [`Inert`]: escaped, and what cannot be seen or turns the direction of writing shown by number.
+//! - Pages work without script; script adds what changes live, keys and copying.
+//!
+//! Deliberately absent: HTTP, who may see what, the store, policies.
+//!
+//! Known limits: English only. Times are in UTC without script.
+mod approvals;
+mod assets;
+mod audit;
+mod connections;
+mod inert;
+mod moment;
+mod overview;
+mod policies;
+mod sessions;
+mod shell;
+
+pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State, Status, Verdict};
+pub use askama::Template;
+pub use assets::{Asset, asset, find};
+pub use audit::{AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
+pub use connections::{ClientLine, Connection, ConnectionsPage, Issuer, SettingsPage};
+pub use inert::Inert;
+pub use moment::Moment;
+pub use overview::{Chart, Overview, Refused};
+pub use policies::{
+    Cedar, Checked, Explained, Explanation, PoliciesPage, PolicyError, PolicySource, Question, Version,
+};
+pub use sessions::{
+    Decision, LiveList, LiveSession, Recorded, RecordedRequest, Search, SessionPage, SessionSummary, SessionsPage,
+    Step, TerminalPage, Timed,
+};
+pub use shell::{ErrorPage, Notice, Section, Shell, SignIn};
+
+/// The Content-Security-Policy of every page.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The same for a replayed terminal, whose player is WebAssembly.
+pub const PLAYER_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
