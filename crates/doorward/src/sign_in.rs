@@ -8,7 +8,10 @@ use doorward_model::Timestamp;
 use doorward_signin::{LOCAL, ProviderConfig, SessionLimits, Settings, SignIn};
 use doorward_store::Store;
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// `[server.sessions]`.
 #[derive(Debug, Default, Deserialize)]
@@ -115,8 +118,12 @@ impl Config {
             }
             known.insert(name, url);
         }
+        let mut names = BTreeSet::new();
         for provider in self.providers()? {
             provider.validate()?;
+            if !names.insert(provider.name.clone()) {
+                bail!("provider name `{}` is used twice", provider.name);
+            }
         }
         Ok(())
     }
