@@ -86,10 +86,11 @@ async fn versions_are_checked_written_compared_put_in_force_and_rolled_back() {
         .audit
         .kinds()
         .into_iter()
-        .filter_map(|k| match k {
-            AuditKind::Administration { by, what } => Some(format!("{by} {what}")),
-            AuditKind::PolicyChanged { .. } => Some("changed".into()),
-            _ => None,
+        .filter_map(|k| {
+            if let AuditKind::Administration { by, what } = k {
+                return Some(format!("{by} {what}"));
+            }
+            matches!(k, AuditKind::PolicyChanged { .. }).then(|| "changed".into())
         })
         .filter(|w| !w.contains("kill session"))
         .collect();

@@ -626,7 +626,7 @@ files = ["a.cedar"]
             ("value = \"hunter2\"", "env = \"DOORWARD_NO_SUCH\"", "DOORWARD_NO_SUCH is not set"),
             ("value = \"hunter2\"", "value = \"a\", file = \"b\"", "exactly one of"),
             ("files = [\"a.cedar\"]", "files = []", "names no files"),
-            ("name = \"orders\"", "name = \"or/ders\"", "may not be empty or hold a `/`"),
+            ("name = \"orders\"", "name = \"or/ders\"", "or hold a `/`"),
             ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
             (
                 "tls = \"disable\"",

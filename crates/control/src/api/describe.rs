@@ -18,10 +18,9 @@ pub(super) fn whole(open: OpenApi, closed: OpenApi) -> OpenApi {
     let mut all = OpenApi::new(info, Paths::new());
     let mut closed = closed;
     for item in closed.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
-            if let Some(operation) = operation {
-                operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
-            }
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
         }
     }
     for part in [open, closed] {
