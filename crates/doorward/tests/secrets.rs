@@ -62,6 +62,8 @@ fn a_stored_credential_is_replaced_while_sessions_go_on() {
     assert!(ok && said.contains("version 2"), "{said}");
     assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1", "new log-ins take it at once");
     assert_eq!(ask("after"), "after", "a session that is logged in goes on");
+    drop(input);
+    child.wait().unwrap();
     // It is listed, and nowhere to be read; what is used is not deleted.
     let (ok, listed) = w.doorward(&keeper, &["secrets", "list", "--output", "json"]);
     assert!(ok && listed.contains("\"used_by\":[\"orders\"]") && !listed.contains("entirely-new-word"), "{listed}");

@@ -70,7 +70,7 @@ impl Notice {
             state: a.state,
             principal: printable(&r.principal.id()),
             connection: printable(r.connection.as_str()),
-            command: printable(&r.facts.command.to_string()),
+            command: printable(r.facts.command.as_ref()),
             statement: shows.then(|| cut(&r.statement)),
             parameters: if shows { r.parameters.iter().take(20).map(|p| cut(p)).collect() } else { Vec::new() },
             reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),

@@ -211,13 +211,10 @@ fn marked_up(message: &Value, is_plain: &dyn Fn(&Value) -> bool, out: &mut Vec<S
     match message {
         Value::Object(map) => {
             for (name, value) in map {
-                match value {
-                    Value::String(text) if text.contains("evil") || text.contains("<!") => {
-                        if !is_plain(message) {
-                            out.push(format!("{name}: {text}"));
-                        }
-                    }
-                    other => marked_up(other, is_plain, out),
+                match value.as_str().filter(|text| text.contains("evil") || text.contains("<!")) {
+                    Some(text) if !is_plain(message) => out.push(format!("{name}: {text}")),
+                    Some(_) => {}
+                    None => marked_up(value, is_plain, out),
                 }
             }
         }

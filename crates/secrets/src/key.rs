@@ -114,7 +114,7 @@ impl MasterKey {
 /// A new key under its name only when it is whole: a full disk leaves none, not half of one.
 fn make(path: &Path) -> io::Result<String> {
     let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
-    let text = STANDARD.encode(&*bytes);
+    let text = STANDARD.encode(bytes.as_slice());
     let unfinished = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
