@@ -26,7 +26,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use doorward_signin::{By, Caller, Refused};
+use doorward_signin::{By, Refused};
 use doorward_store::SessionPurpose;
 use page::Failure;
 use std::{fmt::Debug, sync::Arc};
@@ -113,8 +113,8 @@ async fn person(State(state): State<ApiState>, mut request: Request, next: Next)
     let found = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), now()).await;
     match found {
         // Pages are for browsers: programs have the API.
-        Ok(Caller { principal, by: By::Session { purpose: SessionPurpose::Browser, .. } }) => {
-            request.extensions_mut().insert(Arc::new(principal));
+        Ok(caller) if matches!(&caller.by, By::Session { purpose: SessionPurpose::Browser, .. }) => {
+            request.extensions_mut().insert(Arc::new(caller));
             return next.run(request).await;
         }
         Err(Refused::CrossSite) => {
