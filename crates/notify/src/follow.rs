@@ -21,6 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Lines that are read at once.
 const AT_ONCE: usize = 10_000;
+/// A position that moved without anything to tell is written down after so many lines.
+const QUIET_LINES: u64 = 1_000;
 /// An approval is in the store a moment after it is in the log.
 const TRIES: u32 = 20;
 
@@ -64,8 +66,15 @@ impl Notifiers {
         let mut tasks = Vec::new();
         for config in configs {
             let channel = Channel::new(&config)?;
-            let one =
-                Follower { source: source.clone(), config, channel, stopped: stopped.clone(), entries: 0, tail: None };
+            let one = Follower {
+                source: source.clone(),
+                config,
+                channel,
+                stopped: stopped.clone(),
+                entries: 0,
+                kept: 0,
+                tail: None,
+            };
             tasks.push(tokio::spawn(one.run()));
         }
         Ok(Self { tasks, stop })
@@ -89,6 +98,8 @@ struct Follower {
     channel: Channel,
     stopped: watch::Receiver<bool>,
     entries: u64,
+    /// The line that is in the store.
+    kept: u64,
     /// Kept open: to find a line means to read up to it.
     tail: Option<Tail>,
 }
@@ -122,6 +133,15 @@ impl Follower {
                         }
                     }
                     at = end;
+                    if at.seq.saturating_sub(self.kept) >= QUIET_LINES {
+                        // Should it fail, the same lines are looked through again.
+                        let _unkept = self.keep(at).await;
+                    }
+                }
+                // Old files go once all in them is old: whoever asked then waits no more.
+                Err(TailError::Gone { .. }) if at != self.source.head => {
+                    tracing::warn!(channel = %self.config.name, "what was not read yet was removed: going on from the newest line");
+                    at = self.source.head;
                 }
                 Err(why) => {
                     tracing::error!(channel = %self.config.name, "the audit log cannot be followed: {why}");
@@ -152,20 +172,24 @@ impl Follower {
             return Ok(head);
         };
         self.entries = kept.entries;
+        self.kept = kept.seq;
         Ok(Head { seq: kept.seq, hash: kept.hash.parse().map_err(|_| StoreError::Unreadable("cursor"))? })
     }
 
-    async fn keep(&self, head: Head) -> Result<(), StoreError> {
+    async fn keep(&mut self, head: Head) -> Result<(), StoreError> {
         let updated = std::time::SystemTime::now().into();
         let cursor = StoredCursor { seq: head.seq, hash: head.hash.to_string(), entries: self.entries, updated };
-        self.source.store.export_acknowledged(&self.cursor_name(), &cursor).await
+        self.source.store.export_acknowledged(&self.cursor_name(), &cursor).await?;
+        self.kept = head.seq;
+        Ok(())
     }
 
     /// What came after a line, on a thread that may wait for the disk.
-    async fn look(&mut self, at: Head) -> Result<(Head, Found), String> {
+    async fn look(&mut self, at: Head) -> Result<(Head, Found), TailError> {
         let (dir, committed, open) = (self.source.dir.clone(), self.source.audit.committed().0, self.tail.take());
         let read = tokio::task::spawn_blocking(move || read(&dir, at, committed, open));
-        let (tail, found) = read.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+        let broken = |e: tokio::task::JoinError| TailError::Io { path: self.source.dir.clone(), source: e.into() };
+        let (tail, found) = read.await.map_err(broken)??;
         let end = tail.as_ref().map_or(at, Tail::at);
         self.tail = tail;
         Ok((end, found))

@@ -37,7 +37,8 @@ impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = keys::load_or_create(dir.path()).unwrap();
-        let log = AuditLog::open(&dir.path().join("audit"), key, AuditOptions::default()).unwrap();
+        let options = AuditOptions { file_bytes: 4096, ..AuditOptions::default() };
+        let log = AuditLog::open(&dir.path().join("audit"), key, options).unwrap();
         let store = Store::open(dir.path(), now()).await.unwrap();
         Self { dir, log, store }
     }
@@ -359,6 +360,32 @@ async fn mail_goes_to_all_recipients_as_plain_text() {
     assert!(head.contains("Subject: Approval wanted: DROP TABLE on orders"), "{head}");
     let body = body.replace("=\n", "");
     assert!(body.contains(&format!("https://doors.example/approvals/{id}")), "{body}");
+    running.stop().await;
+}
+
+/// Old files of the log may have been removed while a channel had nothing to tell.
+#[tokio::test]
+async fn a_channel_goes_on_where_its_line_is_gone() {
+    let world = World::new().await;
+    let (receiver, address) = Receiver::start().await;
+    let secret = Secret::new("a secret of some length".to_owned());
+    let target = || Target::Webhook { url: format!("http://{address}/hook"), secret: secret.clone() };
+    world.start(target(), &[]).stop().await;
+    for _ in 0..100 {
+        world.write(AuditKind::Fault { at_fault: "client".into(), what: "x".repeat(200) });
+    }
+    let mut files: Vec<_> =
+        std::fs::read_dir(world.dir.path().join("audit")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "log"));
+    files.sort();
+    assert!(files.len() > 3, "{files:?}");
+    for file in files.iter().take(files.len() - 2) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let running = world.start(target(), &[]);
+    world.ask(1, "DROP TABLE t", "dba").await;
+    let got = receiver.wait(1).await;
+    assert_eq!(got[0].1["data"]["statement"], json!("DROP TABLE t"));
     running.stop().await;
 }
 
