@@ -96,3 +96,25 @@ async fn a_watch_ends_with_what_its_caller_has_shown() {
     assert!(web.signin.revoke_key(&made[0].id, now()).await.unwrap());
     tokio::time::timeout(Duration::from_secs(1), watching).await.expect("within a second").unwrap().unwrap();
 }
+
+/// A page that is left open shows nothing more once its person is signed out.
+#[tokio::test]
+async fn what_a_page_follows_ends_with_its_session() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let web = Web::new(None).await;
+    let begun = web.signin.begin(person("anna", &["sre"]), "oidc", SessionPurpose::Browser, None, now()).await.unwrap();
+    let mut page = tokio::net::TcpStream::connect(web.address).await.unwrap();
+    let cookie = begun.secret.expose();
+    let head = format!(
+        "GET /approvals/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: __Host-doorward={cookie}\r\n\r\n"
+    );
+    page.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    page.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    web.signin.end(&begun.session.id).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(2), page.read_to_end(&mut rest)).await;
+    ended.expect("within two seconds").unwrap();
+}

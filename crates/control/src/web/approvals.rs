@@ -28,7 +28,7 @@ use doorward_ui::{
 };
 use futures_util::stream;
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, future::Future, pin::Pin, time::Duration};
 use tokio::sync::{broadcast, watch};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -197,7 +197,7 @@ async fn decide(state: &ApiState, asker: &Asker, id: &str, yes: bool, form: Deci
     }
 }
 
-/// What a page hears of: an event stream until the token expires or the gateway stops.
+/// What a page hears of: an event stream until the session ends or the gateway stops.
 struct Watch {
     state: ApiState,
     asker: Asker,
@@ -207,6 +207,8 @@ struct Watch {
     ready: VecDeque<Event>,
     ended: bool,
     shutdown: watch::Receiver<bool>,
+    /// The person has signed out, or was signed out.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 pub(crate) async fn inbox_events(
@@ -230,7 +232,8 @@ pub(crate) async fn events(
 async fn watch(state: ApiState, asker: Asker, id: Option<ApprovalId>, shutdown: watch::Receiver<bool>) -> Response {
     // Subscribed before anything is read: a change may show twice, but never not at all.
     let changes = state.desk.subscribe();
-    let mut watch = Watch { state, asker, id, changes, ready: VecDeque::new(), ended: false, shutdown };
+    let gone = Box::pin(state.signin.until_ended(asker.shown()));
+    let mut watch = Watch { state, asker, id, changes, ready: VecDeque::new(), ended: false, shutdown, gone };
     // What changed between the page and this stream.
     watch.look(None).await;
     let events = stream::unfold(watch, |mut w| async move {
@@ -251,6 +254,7 @@ impl Watch {
             }
             let change = tokio::select! {
                 () = stopped(&mut self.shutdown) => return None,
+                () = &mut self.gone => return None,
                 () = tokio::time::sleep(self.asker.who.expires_at.since(now())) => return None,
                 change = self.changes.recv() => change,
             };

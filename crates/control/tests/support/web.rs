@@ -2,9 +2,9 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 use crate::support::{self, Office, person};
 use doorward_control::{
-    ApiState, Client, CredentialAccess, CredentialView, KnownConnection, LiveSession, LiveSessions, Metrics,
+    ApiState, Client, CredentialAccess, CredentialView, Evidence, KnownConnection, LiveSession, LiveSessions, Metrics,
     NoCredential, PolicyBook, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView,
-    SshCertificate, TokenAnswer, TokenCheck, Vitals, serve,
+    SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, Secret, SessionId, Timestamp};
@@ -227,7 +227,7 @@ impl Web {
             metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
-            web: None,
+            web: Some(Arc::new(WebParts::new(Evidence::of(office.dir.path()), Vec::new(), "https://doors.example"))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
