@@ -197,7 +197,12 @@ impl Secrets {
 fn read_bounded(path: &Path) -> std::io::Result<Secret<String>> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(MOST).read_to_string(&mut text)?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let text = text.trim_end_matches(['\r', '\n']);
+    // As it is between being cut and being written: without a credential some servers take a caller for anybody.
+    if text.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty"));
+    }
+    Ok(Secret::new(text.to_owned()))
 }
 
 fn now() -> Timestamp {

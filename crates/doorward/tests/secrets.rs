@@ -109,6 +109,10 @@ fn a_file_that_changes_is_taken_at_the_next_log_in() {
     let w = World::over(postgres, POLICY, &format!("credential = {{ file = \"{}\" }}", file.path().display()));
     let agent = w.token("ci-bot", &["agents"], &[]);
     assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    // One that is being written is empty for a moment: what is known goes on.
+    std::fs::write(file.path(), "\n").unwrap();
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
     password(&w, "of-the-file");
     assert!(w.psql(&agent, &["-c", "select 1"]).contains("could not log in"));
     std::fs::write(file.path(), "of-the-file\n").unwrap();
