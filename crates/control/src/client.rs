@@ -1,6 +1,7 @@
 //! A client of the interface, for the command line.
 use crate::types::{
-    ApprovalList, ApprovalView, Comment, CredentialRequest, CredentialView, LiveSession, NewSecret, ProblemDetails,
+    ApprovalList, ApprovalView, Comment, ConnectionList, ConnectionSpec, ConnectionTest, ConnectionView,
+    CredentialRequest, CredentialView, LiveSession, NewConnection, NewConnectionTest, NewSecret, ProblemDetails,
     SecretList, SecretView, SessionList, SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
@@ -236,6 +237,63 @@ impl Client {
     /// A request outside the API, without the token.
     pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// The connections that the caller may see.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn connections(&self) -> Result<Vec<ConnectionView>, ClientError> {
+        Ok(self.json::<ConnectionList>(self.request(Method::GET, "connections")).await?.connections)
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn connection(&self, name: &str) -> Result<ConnectionView, ClientError> {
+        self.json(self.request(Method::GET, &format!("connections/{}", in_path(name)))).await
+    }
+
+    /// Registers a connection.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_connection(&self, new: &NewConnection) -> Result<ConnectionView, ClientError> {
+        self.json(self.request(Method::POST, "connections").json(new)).await
+    }
+
+    /// Changes a connection.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn change_connection(&self, name: &str, spec: &ConnectionSpec) -> Result<ConnectionView, ClientError> {
+        self.json(self.request(Method::PUT, &format!("connections/{}", in_path(name))).json(spec)).await
+    }
+
+    /// Removes a connection.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_connection(&self, name: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &format!("connections/{}", in_path(name)));
+        self.send(request.timeout(DEADLINE)).await.map(drop)
+    }
+
+    /// Tries a connection that is registered.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; one that cannot be used is a result.
+    pub async fn test_connection(&self, name: &str) -> Result<ConnectionTest, ClientError> {
+        self.json(self.request(Method::POST, &format!("connections/{}/test", in_path(name)))).await
+    }
+
+    /// Tries one that is not.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; one that cannot be used is a result.
+    pub async fn try_connection(&self, new: &NewConnectionTest) -> Result<ConnectionTest, ClientError> {
+        self.json(self.request(Method::POST, "connection-tests").json(new)).await
     }
 
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

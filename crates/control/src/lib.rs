@@ -36,7 +36,10 @@ mod ssh;
 mod types;
 mod web;
 
-pub use api::{ApiState, LiveSessions, SecretAccess, SecretFailure, TokenAnswer, TokenCheck, Vitals, openapi};
+pub use api::{
+    ApiState, ConnectionAccess, ConnectionFailure, Expected, LiveSessions, SecretAccess, SecretFailure, TokenAnswer,
+    TokenCheck, Vitals, openapi,
+};
 pub use client::{Client, ClientError};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
@@ -48,8 +51,9 @@ pub use serve::serve;
 pub use signin::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 pub use ssh::SshAccess;
 pub use types::{
-    Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, CredentialView,
-    LiveSession, NewPolicyVersion, OutcomeView, PoliciesView, PolicyActivationView, PolicyCheck, PolicyDiff,
+    Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, ConnectionList,
+    ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, CredentialView, LiveSession, NewConnection,
+    NewConnectionTest, NewPolicyVersion, OutcomeView, PoliciesView, PolicyActivationView, PolicyCheck, PolicyDiff,
     PolicyProblem, PolicySource, PolicyText, PolicyVersionList, PolicyVersionView, PolicyView, ProblemDetails,
     RequirementView, SecretList, SecretView, SessionList, SshAccessView, SshCertificate, VerdictView,
 };

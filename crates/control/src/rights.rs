@@ -12,10 +12,10 @@ use doorward_signin::Caller;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-/// A connection as the configuration has it.
+/// A connection that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownConnection {
     /// What policies see of it.
@@ -30,23 +30,29 @@ pub struct KnownConnection {
 #[derive(Debug)]
 pub struct Rights {
     policies: Arc<Engine>,
-    connections: Vec<KnownConnection>,
+    connections: RwLock<Arc<[KnownConnection]>>,
 }
 
 impl Rights {
     /// Rights by these policies, on these connections.
     pub fn new(policies: Arc<Engine>, connections: Vec<KnownConnection>) -> Self {
-        Self { policies, connections }
+        Self { policies, connections: RwLock::new(connections.into()) }
     }
 
-    /// The connections of the configuration.
-    pub(crate) fn connections(&self) -> &[KnownConnection] {
-        &self.connections
+    /// Puts other connections in their place.
+    pub fn know(&self, connections: Vec<KnownConnection>) {
+        *self.connections.write().unwrap_or_else(PoisonError::into_inner) = connections.into();
     }
 
-    /// What policies see of a connection. One that is not configured any more has nothing but its name.
+    /// The connections there are.
+    pub(crate) fn connections(&self) -> Arc<[KnownConnection]> {
+        Arc::clone(&self.connections.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What policies see of a connection. One that there is no more has nothing but its name.
     pub(crate) fn info(&self, name: &str) -> ConnectionInfo {
-        let known = self.connections.iter().find(|c| c.info.name.as_str() == name);
+        let connections = self.connections();
+        let known = connections.iter().find(|c| c.info.name.as_str() == name);
         known.map(|c| c.info.clone()).unwrap_or_else(|| ConnectionInfo {
             name: ConnectionName::new(name),
             kind: "unknown".into(),
@@ -89,9 +95,9 @@ impl Asker {
         self.shown.is_whole()
     }
 
-    /// The names of the connections of the configuration.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = &str> {
-        self.rights.connections().iter().map(|c| c.info.name.as_str())
+    /// The names of the connections there are.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        self.rights.connections().iter().map(|c| c.info.name.to_string()).collect()
     }
 
     /// # Errors
@@ -106,6 +112,12 @@ impl Asker {
         self.asked(right, connection).map_err(Problem::forbidden)
     }
 
+    /// # Errors
+    /// 403 with the policies that forbid it, where the caller may not do this with a connection that is to be.
+    pub(crate) fn may_on_new(&self, right: Administration, connection: &ConnectionInfo) -> Result<(), Problem> {
+        self.decide(right, connection.name.as_str(), connection.clone()).map_err(Problem::forbidden)
+    }
+
     /// Whether the caller may do this with the connection.
     pub(crate) fn sees(&self, right: Administration, connection: &str) -> bool {
         self.asked(right, connection).is_ok()
@@ -114,7 +126,8 @@ impl Asker {
     /// # Errors
     /// 403 where the caller may do this with no connection at all.
     pub(crate) fn may_on_any(&self, right: Administration) -> Result<(), Problem> {
-        let names = self.rights.connections().iter().map(|c| c.info.name.as_str());
+        let connections = self.rights.connections();
+        let names = connections.iter().map(|c| c.info.name.as_str());
         let mut refused = None;
         // One that is not configured stands for all that are not: a right on every connection is one on it.
         for name in names.chain(["?"]) {
@@ -128,10 +141,13 @@ impl Asker {
 
     fn asked(&self, right: Administration, connection: &str) -> Result<(), String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry((right, connection.to_owned())).or_insert_with(|| self.decide(right, connection)).clone()
+        known
+            .entry((right, connection.to_owned()))
+            .or_insert_with(|| self.decide(right, connection, self.rights.info(connection)))
+            .clone()
     }
 
-    fn decide(&self, right: Administration, connection: &str) -> Result<(), String> {
+    fn decide(&self, right: Administration, connection: &str, info: ConnectionInfo) -> Result<(), String> {
         let name = match right.scope() {
             AdministrationScope::Connection => Some(connection),
             AdministrationScope::Gateway => None,
@@ -142,7 +158,7 @@ impl Asker {
         let subject = Subject {
             session: SessionId::from_uuid(Default::default()),
             principal: (*self.who).clone(),
-            connection: self.rights.info(connection),
+            connection: info,
             client_ip: self.from.ip,
             tls: self.from.tls,
         };

@@ -62,6 +62,13 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("post", "/sessions/{id}/kill", [401, 401, 403, 403, 403, 204, 204, 403]),
     ("get", "/ready", [200, 200, 200, 200, 200, 200, 200, 200]),
     ("get", "/metrics", [401, 401, 403, 403, 403, 403, 200, 200]),
+    ("get", "/connections", [401, 401, 403, 403, 403, 403, 200, 200]),
+    ("post", "/connections", [401, 401, 415, 415, 415, 415, 415, 415]),
+    ("get", "/connections/{name}", [401, 401, 403, 403, 403, 403, 404, 404]),
+    ("put", "/connections/{name}", [401, 401, 403, 403, 403, 403, 415, 403]),
+    ("delete", "/connections/{name}", [401, 401, 403, 403, 403, 403, 404, 403]),
+    ("post", "/connections/{name}/test", [401, 401, 403, 403, 403, 403, 404, 403]),
+    ("post", "/connection-tests", [401, 401, 415, 415, 415, 415, 415, 415]),
     ("get", "/secrets", [401, 401, 403, 403, 403, 403, 200, 200]),
     ("put", "/secrets/{name}", [401, 401, 403, 403, 403, 403, 415, 403]),
     ("delete", "/secrets/{name}", [401, 401, 403, 403, 403, 403, 404, 403]),
@@ -281,6 +288,36 @@ async fn what_is_malformed_is_refused_by_its_name() {
         assert_eq!(got.status, status, "{path}: {}", got.body);
     }
     assert!(answers.try_recv().is_err(), "none of them counted");
+}
+
+#[tokio::test]
+async fn a_connection_is_changed_in_the_version_that_was_read_alone() {
+    let web = Web::new(None).await;
+    let spec = r#"{"kind":"postgres","listen":"127.0.0.1:7001","upstream":"db:5432","secret":"s"}"#;
+    let new = format!(r#"{{"name":"billing","spec":{spec}}}"#);
+    let made = web.post("/connections", Some("admin"), &new).await;
+    assert!(made.status == 201 && made.head.contains("etag: \"1\""), "{} {}", made.head, made.body);
+    assert_eq!(web.post("/connections", Some("admin"), &new).await.status, 409);
+    let put = async |tag: &str| {
+        let headers = format!("Content-Type: application/json\r\nIf-Match: {tag}\r\n");
+        web.send("PUT", "/connections/billing", Some("admin"), &headers, spec).await.status
+    };
+    assert_eq!(put("\"2\"").await, 412);
+    assert_eq!(put("W/\"1\"").await, 412, "a weak tag is not one to change by");
+    assert_eq!(put("\"1\"").await, 200);
+    assert_eq!(put("*").await, 200);
+    let odd = spec.replace("127.0.0.1:7001", "here");
+    assert_eq!(web.post("/connections", Some("admin"), &format!(r#"{{"name":"x","spec":{odd}}}"#)).await.status, 400);
+    assert_eq!(web.post("/connections", Some("admin"), r#"{"name":"x","spec":{"colour":"red"}}"#).await.status, 400);
+    assert_eq!(web.send("DELETE", "/connections/orders", Some("admin"), "", "").await.status, 409, "of the file");
+    assert_eq!(web.send("DELETE", "/connections/billing", Some("admin"), "", "").await.status, 204);
+    let told: Vec<_> =
+        web.office.audit.kinds().iter().filter(|k| matches!(k, AuditKind::Administration { .. })).cloned().collect();
+    assert!(!format!("{told:?}").contains("orders"), "what was refused was not done: {told:?}");
+    assert_eq!(web.post("/connections/orders/test", Some("admin"), "").await.status, 200);
+    let body = format!(r#"{{"spec":{spec},"credential":"hunter2"}}"#);
+    let tried = web.post("/connection-tests", Some("admin"), &body).await;
+    assert!(tried.status == 200 && !tried.body.contains("hunter2"), "{}", tried.body);
 }
 
 /// Watches in a task; the views come through the channel, the end through the handle.

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Policies: check, test, explain, schema.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// The connections of a configuration.
+    /// Connections: list, register, change, try, remove.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
     /// Requests that wait for a human.
@@ -150,13 +150,48 @@ pub(crate) enum SecretsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionsCommand {
-    /// List them.
+    /// List them: those of a running gateway, or with --config those of a file.
     List {
+        /// A configuration file to read, in place of asking a gateway.
+        #[arg(long, short, env = "DOORWARD_CONFIG")]
+        config: Option<PathBuf>,
         #[command(flatten)]
-        config: ConfigArg,
-        /// How to print them.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        api: ApiArgs,
+    },
+    /// Show one, with what it is made of.
+    Show {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Register one, or change one that was registered. It is tried first, and served at once.
+    Set {
+        /// What it is called.
+        name: String,
+        /// The keys of a `[[connections]]` table without its name, as TOML or JSON (- for standard input). The credential is
+        /// `secret = "NAME"` (`doorward secrets set NAME`).
+        #[arg(long, short)]
+        file: PathBuf,
+        /// Also where the upstream cannot be used now.
+        #[arg(long)]
+        no_test: bool,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Try whether its upstream can be reached and lets the gateway in. Exit status 1 where not.
+    Test {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Remove one that was registered, and end its sessions.
+    Delete {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        api: ApiArgs,
     },
 }
 

@@ -6,14 +6,16 @@ use crate::{
     secrets::{Origin, SecretsSection, Slots},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_control::ConnectionSpec;
 use doorward_gateway::{
-    ClientAuth, Connection, Rotating, Upstream, UpstreamTls, WhenHeld,
+    Authorities, ClientAuth, Connection, Rotating, Upstream, UpstreamTls, WhenHeld,
     kubernetes::{Fields, KubernetesConnection, Naming},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, private_key},
 };
 use doorward_identity::IssuerConfig;
 use doorward_model::{ConnectionInfo, ConnectionName, Secret};
 use serde::Deserialize;
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -114,6 +116,9 @@ pub(crate) struct ConnectionConfig {
     credential: Option<Credential>,
     tls: Option<String>,
     tls_ca: Option<PathBuf>,
+    /// The authorities themselves, in PEM: of a connection in the store.
+    #[serde(skip)]
+    ca_pem: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     auth: Option<Auth>,
@@ -213,6 +218,7 @@ impl std::fmt::Debug for Credential {
 }
 
 /// A connection, ready to be served.
+#[derive(Clone)]
 pub(crate) enum Backend {
     Postgres(Box<Connection>),
     MySql(Box<Connection>, WhenHeld),
@@ -221,6 +227,30 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// What policies know of it.
+    pub(crate) const fn info(&self) -> &Arc<ConnectionInfo> {
+        match self {
+            Self::Postgres(c) | Self::MySql(c, _) => &c.info,
+            Self::Ssh(c) => &c.info,
+            Self::Kubernetes(c) => &c.info,
+        }
+    }
+
+    /// The same, with another credential.
+    pub(crate) fn with_credential(mut self, credential: Rotating) -> Result<Self> {
+        match &mut self {
+            Self::Postgres(c) | Self::MySql(c, _) => c.upstream.password = Some(credential),
+            Self::Kubernetes(c) => c.upstream.password = Some(credential),
+            Self::Ssh(c) => {
+                if let Ok(text) = credential.current() {
+                    private_key(&text).map_err(|e| anyhow!("the credential is {e}"))?;
+                }
+                c.credential = Some(SshCredential::Secret(credential));
+            }
+        }
+        Ok(self)
+    }
+
     /// Its name, and where it listens.
     pub(crate) fn place(&self) -> (ConnectionName, SocketAddr) {
         match self {
@@ -293,7 +323,7 @@ impl ConnectionConfig {
         self.without(&[
             ("database", self.database.is_some()),
             ("tls", self.tls.is_some()),
-            ("tls_ca", self.tls_ca.is_some()),
+            ("tls_ca", self.tls_ca.is_some() || self.ca_pem.is_some()),
             ("tls_cert", self.tls_cert.is_some()),
             ("tls_key", self.tls_key.is_some()),
             ("auth", self.auth.is_some()),
@@ -352,6 +382,49 @@ impl Config {
         Ok(config)
     }
 
+    /// A connection of the store, as a table of the file would be.
+    pub(crate) fn stored(&self, name: &str, spec: &ConnectionSpec) -> Result<ConnectionConfig> {
+        let ConnectionSpec { secret, authority, tls_ca, .. } = spec;
+        let mut table = serde_json::to_value(spec)?;
+        if let Some(table) = table.as_object_mut() {
+            // What the file has as paths or in a table of its own.
+            table.retain(|key, _| !matches!(key.as_str(), "secret" | "authority" | "tls_ca"));
+            table.insert("name".into(), name.into());
+            match (secret, authority) {
+                (Some(secret), false) => drop(table.insert("credential".into(), json!({ "secret": secret }))),
+                (None, true) => drop(table.insert("credential".into(), json!({ "authority": true }))),
+                (Some(_), true) => bail!("`secret` and `authority`: one of them"),
+                (None, false) => {}
+            }
+        }
+        let mut c: ConnectionConfig = serde_json::from_value(table)?;
+        c.ca_pem.clone_from(tls_ca);
+        self.check_place(&c)?;
+        if c.listen.port() == 0 {
+            bail!("`listen`: callers have to know the port, so it may not be 0");
+        }
+        if c.listen == self.server.api_listen {
+            bail!("`listen`: {} is the address of the API and the pages", c.listen);
+        }
+        if !(1..=1_000_000).contains(&c.max_sessions) {
+            bail!("`max_sessions` has to be from 1 to 1,000,000");
+        }
+        Ok(c)
+    }
+
+    /// Tokens travel encrypted, or not further than this machine.
+    fn check_place(&self, c: &ConnectionConfig) -> Result<()> {
+        // SSH brings encryption of its own.
+        if self.server.tls.is_none() && !c.listen.ip().is_loopback() && c.kind != "ssh" {
+            bail!(
+                "connection `{}` listens on {}, which is not loopback, and [server] has no tls: tokens would travel in clear",
+                c.name,
+                c.listen
+            );
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         let mut names = BTreeSet::new();
         // Machines behind SSH may share an address; callers name them.
@@ -370,14 +443,7 @@ impl Config {
             if c.listen.port() != 0 && before.is_some_and(|kind| kind != "ssh" || c.kind != "ssh") {
                 bail!("connection `{}`: {} is already in use in this file", c.name, c.listen);
             }
-            // SSH brings encryption of its own.
-            if self.server.tls.is_none() && !c.listen.ip().is_loopback() && c.kind != "ssh" {
-                bail!(
-                    "connection `{}` listens on {}, which is not loopback, and [server] has no tls: tokens would travel in clear",
-                    c.name,
-                    c.listen
-                );
-            }
+            self.check_place(c)?;
         }
         if self.server.tls.is_none() && !self.server.api_listen.ip().is_loopback() {
             bail!("api_listen {} is not loopback, and [server] has no tls", self.server.api_listen);
@@ -450,7 +516,10 @@ impl Config {
             user: c.user.clone(),
             password: self.secret(c)?,
             tls,
-            tls_ca: c.tls_ca.as_ref().map(|p| self.path(p)),
+            tls_ca: match &c.ca_pem {
+                Some(pem) => Some(Authorities::Pem(pem.clone())),
+                None => c.tls_ca.as_ref().map(|p| Authorities::File(self.path(p))),
+            },
             tls_client,
         })
     }
@@ -535,20 +604,26 @@ impl Config {
             Credential { env: None, file: None, secret: None, value: None, authority: true } => Ok(None),
             // Those that may change while the gateway runs are shared by all that is made of the configuration.
             Credential { env: None, file: Some(path), secret: None, value: None, authority: false } => {
-                let path = self.path(path);
                 let text = self.resolved(credential)?;
-                let slot = self.slots.slot(Origin::File(path), &c.name);
+                let slot = self.slots.slot(Origin::File(self.path(path)));
                 slot.set(Some(text));
                 Ok(Some(slot))
             }
             Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
-                Ok(Some(self.slots.slot(Origin::Stored(name.clone()), &c.name)))
+                Ok(Some(self.slots.slot(Origin::Stored(name.clone()))))
             }
             Credential { .. } => {
                 let text = self.resolved(credential)?;
                 Ok(Some(Rotating::new(&format!("of {}", c.name), text)))
             }
         }
+    }
+
+    /// Where the credential of a connection comes from, if it may change.
+    pub(crate) fn origin(&self, c: &ConnectionConfig) -> Option<Origin> {
+        let credential = c.credential.as_ref()?;
+        let file = credential.file.as_ref().map(|path| Origin::File(self.path(path)));
+        file.or_else(|| credential.secret.clone().map(Origin::Stored))
     }
 
     /// A secret, from where it is.

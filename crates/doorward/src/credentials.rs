@@ -1,7 +1,7 @@
 //! What the API needs to know of short-lived credentials: for which connections there are some, and who may connect.
-use crate::ssh_access::may_connect;
+use crate::{directory::Directory, ssh_access::may_connect};
 use doorward_control::{CredentialAccess, CredentialView, NoCredential};
-use doorward_gateway::{Connection, Credentials};
+use doorward_gateway::Credentials;
 use doorward_model::{Principal, Timestamp};
 use doorward_policy::Engine;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 pub(crate) struct Lending {
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) connections: Vec<Connection>,
+    pub(crate) directory: Directory,
 }
 
 impl CredentialAccess for Lending {
@@ -26,7 +26,7 @@ impl CredentialAccess for Lending {
         from: IpAddr,
         longest: Duration,
     ) -> Result<CredentialView, NoCredential> {
-        let found = self.connections.iter().find(|c| c.info.name.as_str() == connection);
+        let found = self.directory.mysql(connection);
         let c =
             found.filter(|c| may_connect(&self.engine, who, &c.info, from)).ok_or(NoCredential::NoSuchConnection)?;
         let now = Timestamp::from(SystemTime::now());

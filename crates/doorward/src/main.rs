@@ -3,8 +3,12 @@ mod approvals;
 mod audit;
 mod cli;
 mod config;
+mod connection_commands;
+mod connections;
 mod credentials;
 mod dev;
+mod directory;
+mod doors;
 mod exports;
 mod kube_token;
 mod kubeconfig;
@@ -30,7 +34,7 @@ mod token;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use cli::{Cli, Command, ConnectionsCommand, Output};
+use cli::{Cli, Command};
 use config::Config;
 use std::process::ExitCode;
 
@@ -100,9 +104,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             println!("ok: {} connections, {n} policies (version {})", config.connections.len(), loaded.version);
         }
         Command::Policy(command) => return policy::run(command),
-        Command::Connections(ConnectionsCommand::List { config, output }) => {
-            connections(&Config::load(&config.config).context(BadConfiguration)?, output)?;
-        }
+        Command::Connections(command) => return connection_commands::run(command),
         Command::Approvals(command) => approvals::run(command)?,
         Command::Secrets(command) => return secrets::run(command),
         Command::Sessions(command) => return sessions::run(command),
@@ -118,21 +120,6 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Dev(command) => dev::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn connections(config: &Config, output: Output) -> Result<()> {
-    for c in &config.connections {
-        let backend = config.backend(c)?;
-        let (name, listen) = backend.place();
-        let (info, upstream) = (config.info(c), backend.upstream());
-        match output {
-            Output::Text => println!("{name:<16} {:<9} {listen:<22} -> {upstream}", info.kind),
-            Output::Json => {
-                println!("{}", serde_json::json!({ "connection": &*info, "listen": listen, "upstream": upstream }));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The async runtime of commands that talk to a network.

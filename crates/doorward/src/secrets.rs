@@ -2,7 +2,8 @@
 use crate::{
     BadConfiguration,
     cli::{Output, SecretsCommand},
-    config::{Config, Rotation},
+    config::Config,
+    directory::{Directory, Served},
     state,
 };
 use anyhow::{Context as _, Result, bail};
@@ -34,35 +35,26 @@ pub(crate) enum Origin {
     Stored(String),
 }
 
-#[derive(Debug)]
-struct Slot {
-    credential: Rotating,
-    used_by: BTreeSet<String>,
-}
-
 /// Credentials that may change, by where they come from: one for all connections that share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slots(Arc<Mutex<BTreeMap<Origin, Slot>>>);
+pub(crate) struct Slots(Arc<Mutex<BTreeMap<Origin, Rotating>>>);
 
 impl Slots {
-    pub(crate) fn slot(&self, origin: Origin, connection: &str) -> Rotating {
+    pub(crate) fn slot(&self, origin: Origin) -> Rotating {
         let name = match &origin {
             Origin::File(path) => path.display().to_string(),
             Origin::Stored(name) => name.clone(),
         };
-        let mut slots = self.0.lock();
-        let new = || Slot { credential: Rotating::missing(&name), used_by: BTreeSet::new() };
-        let slot = slots.entry(origin).or_insert_with(new);
-        slot.used_by.insert(connection.to_owned());
-        slot.credential.clone()
+        self.0.lock().entry(origin).or_insert_with(|| Rotating::missing(&name)).clone()
     }
 
-    fn stored(&self) -> Vec<String> {
-        let of = |origin: &Origin| match origin {
-            Origin::Stored(name) => Some(name.clone()),
-            Origin::File(_) => None,
+    /// Stored secrets that connections ask for and that are not known.
+    fn unknown(&self) -> Vec<String> {
+        let of = |(origin, credential): (&Origin, &Rotating)| match origin {
+            Origin::Stored(name) if credential.current().is_err() => Some(name.clone()),
+            Origin::Stored(_) | Origin::File(_) => None,
         };
-        self.0.lock().keys().filter_map(of).collect()
+        self.0.lock().iter().filter_map(of).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -73,14 +65,15 @@ impl Slots {
         self.0.lock().keys().filter_map(of).collect()
     }
 
-    fn used_by(&self, origin: &Origin) -> BTreeSet<String> {
-        self.0.lock().get(origin).map(|s| s.used_by.clone()).unwrap_or_default()
+    fn set(&self, origin: &Origin, secret: Option<Secret<String>>) {
+        if let Some(credential) = self.0.lock().get(origin) {
+            credential.set(secret);
+        }
     }
 
-    fn set(&self, origin: &Origin, secret: Option<Secret<String>>) {
-        if let Some(slot) = self.0.lock().get(origin) {
-            slot.credential.set(secret);
-        }
+    /// Keeps these alone.
+    fn retain(&self, used: &BTreeSet<Origin>) {
+        self.0.lock().retain(|origin, _| used.contains(origin));
     }
 }
 
@@ -128,30 +121,58 @@ pub(crate) struct Secrets {
     keeper: Keeper,
     slots: Slots,
     registry: Arc<Registry>,
-    /// Connections whose sessions end when their credential is replaced.
-    ends: BTreeSet<String>,
+    /// Who uses them.
+    directory: Directory,
 }
 
 impl Secrets {
     /// Fills what connections use, and follows files that change.
-    pub(crate) async fn start(config: &Config, store: Store, registry: Arc<Registry>) -> Result<Arc<Self>> {
-        // Every connection has been looked at once: what they use is known.
-        for c in &config.connections {
-            config.backend(c).context(BadConfiguration)?;
-        }
+    pub(crate) async fn start(
+        config: &Config,
+        store: Store,
+        registry: Arc<Registry>,
+        directory: Directory,
+    ) -> Result<Arc<Self>> {
         let keeper = Keeper::new(store, master_key(config).context(BadConfiguration)?);
-        let ends = config.connections.iter().filter(|c| c.rotation == Rotation::End).map(|c| c.name.clone());
-        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, ends: ends.collect() });
-        for name in new.slots.stored() {
-            match new.keeper.open(&name).await {
-                Ok(Some(secret)) => new.slots.set(&Origin::Stored(name), Some(secret)),
+        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, directory });
+        new.fill().await;
+        tokio::spawn(Arc::clone(&new).follow_files());
+        Ok(new)
+    }
+
+    /// Fetches what connections ask for and is not known yet.
+    pub(crate) async fn fill(&self) {
+        for name in self.slots.unknown() {
+            match self.keeper.open(&name).await {
+                Ok(Some(secret)) => self.slots.set(&Origin::Stored(name), Some(secret)),
                 Ok(None) => tracing::warn!("secret `{name}` is not in the store yet: `doorward secrets set {name}`"),
                 // Its connections refuse until it is there; others are not held up.
                 Err(e) => tracing::error!("{e}"),
             }
         }
-        tokio::spawn(Arc::clone(&new).follow_files());
-        Ok(new)
+    }
+
+    /// Forgets what no connection asks for any more.
+    pub(crate) fn prune(&self) {
+        let used = self.directory.served().into_iter().filter_map(|s| s.origin).collect();
+        self.slots.retain(&used);
+    }
+
+    /// Whether there is a secret of that name.
+    pub(crate) async fn has(&self, name: &str) -> Result<bool, String> {
+        let known = self.keeper.list().await.map_err(|e| e.to_string())?;
+        Ok(known.iter().any(|k| k.name == name))
+    }
+
+    /// A secret of the store, to log in with.
+    pub(crate) async fn open(&self, name: &str) -> Result<Option<Secret<String>>, String> {
+        self.keeper.open(name).await.map_err(|e| e.to_string())
+    }
+
+    /// The connections whose credential it is.
+    fn users(&self, origin: &Origin) -> impl Iterator<Item = Served> {
+        let origin = origin.clone();
+        self.directory.served().into_iter().filter(move |s| s.origin.as_ref() == Some(&origin))
     }
 
     async fn follow_files(self: Arc<Self>) {
@@ -181,14 +202,17 @@ impl Secrets {
     /// New log-ins take it from now on.
     fn replaced(&self, origin: &Origin, secret: Option<Secret<String>>) {
         self.slots.set(origin, secret);
-        let ends: BTreeSet<String> = self.slots.used_by(origin).intersection(&self.ends).cloned().collect();
+        let ends: BTreeSet<String> =
+            self.users(origin).filter(|s| s.ends_on_rotation).map(|s| s.name().to_owned()).collect();
         for session in self.registry.list().iter().filter(|s| ends.contains(&s.connection)) {
             self.registry.kill(session.id, "the session was ended: the credential of its connection was replaced");
         }
     }
 
     fn view(&self, known: Known) -> SecretView {
-        let used_by = self.slots.used_by(&Origin::Stored(known.name.clone())).into_iter().collect();
+        let mut used_by: Vec<_> =
+            self.users(&Origin::Stored(known.name.clone())).map(|s| s.name().to_owned()).collect();
+        used_by.sort();
         let Known { name, version, updated, updated_by } = known;
         SecretView { name, version, updated, updated_by, used_by }
     }
@@ -233,8 +257,8 @@ impl SecretAccess for Secrets {
 
     async fn forget(&self, name: &str) -> Result<bool, SecretFailure> {
         let origin = Origin::Stored(name.to_owned());
-        if let Some(connection) = self.slots.used_by(&origin).first() {
-            return Err(SecretFailure::InUse(connection.clone()));
+        if let Some(connection) = self.users(&origin).next() {
+            return Err(SecretFailure::InUse(connection.name().to_owned()));
         }
         self.keeper.forget(name).await.map_err(failure)
     }

@@ -1,8 +1,11 @@
 //! `doorward serve`: the parts, wired together.
 use crate::{
     BadConfiguration,
-    config::{Backend, Config},
+    config::Config,
+    connections::{self, Connections},
     credentials::Lending,
+    directory::Directory,
+    doors::Maker,
     exports, notify, policy,
     retention::Keeper,
     secrets::Secrets,
@@ -10,23 +13,19 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{
-    ApiState, Desk, Evidence, IssuerView, KnownConnection, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError,
-    Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
+    ApiState, Desk, Evidence, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError, Rights,
+    TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
-use doorward_gateway::{
-    AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, kubernetes, mysql, postgres, ssh, tls,
-};
+use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, tls};
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
 use doorward_policy::Engine;
 use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
 use doorward_store::Store;
 use std::{
-    collections::BTreeMap,
     fs,
-    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -110,8 +109,22 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
         memory: Arc::default(),
     };
-    let secrets = Secrets::start(&running.config, store.clone(), Arc::clone(&running.registry)).await?;
-    let issuing = Arc::new(running.issuing(&state)?);
+    let directory = Directory::of(connections::of_the_file(&running.config).context(BadConfiguration)?);
+    let secrets =
+        Secrets::start(&running.config, store.clone(), Arc::clone(&running.registry), directory.clone()).await?;
+    let keys = state.join("keys");
+    let issuing = Arc::new(Issuing::new(&keys, Arc::clone(&running.engine), directory.clone())?);
+    let rights = Arc::new(Rights::new(Arc::clone(&running.engine), directory.known()));
+    let connections = Arc::new(Connections {
+        config: Arc::clone(&running.config),
+        store: store.clone(),
+        secrets: Arc::clone(&secrets),
+        registry: Arc::clone(&running.registry),
+        rights: Arc::clone(&rights),
+        directory: directory.clone(),
+        maker: running.maker(&services, &state, &issuing)?,
+        doors: Default::default(),
+    });
     let (stop, stopped) = watch::channel(false);
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
@@ -121,8 +134,13 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         audit: Arc::clone(&sink),
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
         ssh: Arc::clone(&issuing) as _,
-        credentials: Arc::new(running.lending(&services)?),
-        rights: Arc::new(running.rights()?),
+        credentials: Arc::new(Lending {
+            credentials: Arc::clone(&services.credentials),
+            engine: Arc::clone(&running.engine),
+            directory: directory.clone(),
+        }),
+        rights,
+        connections: Arc::clone(&connections) as _,
         book: running.book.clone(),
         audit_dir: state.join("audit"),
         secrets,
@@ -153,7 +171,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     };
     tokio::spawn(keeper.run(stopped.clone()));
     let api_done = running.start_api(api, stopped.clone()).await?;
-    running.start_endpoints(&services, &state, &issuing, &stopped).await?;
+    connections.start().await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;
     // The issuers' keys are fetched before the first caller needs them.
     for status in issuers.verifier.warm_up().await {
@@ -161,9 +179,10 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
             tracing::warn!("issuer `{}` cannot be reached yet: {failure}", status.name);
         }
     }
-    tracing::info!(connections = running.config.connections.len(), "ready");
+    tracing::info!(connections = directory.served().len(), "ready");
     running.until_told_to_stop().await?;
     stop.send_replace(true);
+    connections.close().await;
     running.drain().await;
     let _ended = tokio::time::timeout(Duration::from_secs(5), api_done).await;
     running.note(AuditKind::GatewayStopped {})?;
@@ -230,102 +249,13 @@ impl Running {
         }))
     }
 
-    /// Who may administer what: the policies, and the connections as they see them.
-    fn rights(&self) -> Result<Rights> {
-        let known = |c| {
-            let backend = self.config.backend(c)?;
-            Ok(KnownConnection {
-                info: (*self.config.info(c)).clone(),
-                listen: backend.place().1,
-                upstream: backend.upstream(),
-            })
-        };
-        let connections = self.config.connections.iter().map(known).collect::<Result<_>>()?;
-        Ok(Rights::new(Arc::clone(&self.engine), connections))
-    }
-
-    fn issuing(&self, state: &Path) -> Result<Issuing> {
-        let mut connections = Vec::new();
-        for c in &self.config.connections {
-            if let Backend::Ssh(connection) = self.config.backend(c)? {
-                connections.push(*connection);
-            }
-        }
-        Issuing::new(&state.join("keys"), Arc::clone(&self.engine), connections)
-    }
-
-    /// Short-lived credentials, for the connections of kinds whose endpoints verify them.
-    fn lending(&self, services: &Services) -> Result<Lending> {
-        let mut connections = Vec::new();
-        for c in &self.config.connections {
-            if let Backend::MySql(connection, _) = self.config.backend(c)? {
-                connections.push(*connection);
-            }
-        }
-        let (credentials, engine) = (Arc::clone(&services.credentials), Arc::clone(&self.engine));
-        Ok(Lending { credentials, engine, connections })
-    }
-
-    async fn start_endpoints(
-        &self,
-        services: &Services,
-        state: &Path,
-        issuing: &Issuing,
-        stopped: &watch::Receiver<bool>,
-    ) -> Result<()> {
+    fn maker(&self, services: &Services, state: &Path, issuing: &Issuing) -> Result<Maker> {
         let server = match &self.config.server.tls {
             Some(files) => tls::server(&self.config.path(&files.cert), &self.config.path(&files.key)),
             None => tls::self_signed(state),
         }
         .context(BadConfiguration)?;
-        let mut shared: BTreeMap<SocketAddr, Vec<ssh::Endpoint>> = BTreeMap::new();
-        for c in &self.config.connections {
-            let backend = self.config.backend(c)?;
-            let (name, address) = backend.place();
-            let context = || format!("connection `{name}`");
-            if let Backend::Ssh(connection) = backend {
-                let ca = Arc::clone(&issuing.ca);
-                let endpoint = ssh::Endpoint::new(*connection, services.clone(), &state.join("keys"), ca)
-                    .with_context(context)
-                    .context(BadConfiguration)?;
-                shared.entry(address).or_default().push(endpoint);
-                tracing::info!("connection `{name}` on {address}");
-                continue;
-            }
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("connection `{name}`: cannot listen on {address}"))?;
-            match backend {
-                Backend::Postgres(connection) => {
-                    let endpoint = postgres::Endpoint::new(*connection, services.clone(), Some(Arc::clone(&server)))
-                        .with_context(context)
-                        .context(BadConfiguration)?;
-                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
-                }
-                Backend::MySql(connection, held) => {
-                    let endpoint = mysql::Endpoint::new(*connection, held, services.clone(), Some(Arc::clone(&server)))
-                        .with_context(context)
-                        .context(BadConfiguration)?;
-                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
-                }
-                Backend::Kubernetes(connection) => {
-                    let endpoint = kubernetes::Endpoint::new(*connection, services.clone(), &server)
-                        .with_context(context)
-                        .context(BadConfiguration)?;
-                    tokio::spawn(Arc::new(endpoint).serve(listener, stopped.clone()));
-                }
-                Backend::Ssh(_) => {}
-            }
-            tracing::info!("connection `{name}` on {address}");
-        }
-        for (address, endpoints) in shared {
-            let listener =
-                TcpListener::bind(address).await.with_context(|| format!("SSH: cannot listen on {address}"))?;
-            if let Some(door) = ssh::Listener::new(endpoints) {
-                tokio::spawn(Arc::new(door).serve(listener, stopped.clone()));
-            }
-        }
-        Ok(())
+        Ok(Maker { services: services.clone(), server, keys: state.join("keys"), ca: Arc::clone(&issuing.ca) })
     }
 
     async fn until_told_to_stop(&self) -> Result<()> {

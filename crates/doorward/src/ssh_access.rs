@@ -1,4 +1,5 @@
 //! What the API needs to know of SSH: whom it may give certificates, and where they are good.
+use crate::directory::Directory;
 use anyhow::{Context as _, Result};
 use doorward_control::{SshAccess, SshAccessView, SshCertificate};
 use doorward_enforce::{Circumstances, DecisionPoint as _, Subject};
@@ -16,7 +17,7 @@ use std::{
 pub(crate) struct Issuing {
     pub(crate) ca: Arc<UserCa>,
     engine: Arc<Engine>,
-    connections: Vec<SshConnection>,
+    directory: Directory,
     keys: PathBuf,
 }
 
@@ -25,14 +26,14 @@ fn now() -> Timestamp {
 }
 
 impl Issuing {
-    pub(crate) fn new(keys: &Path, engine: Arc<Engine>, connections: Vec<SshConnection>) -> Result<Self> {
+    pub(crate) fn new(keys: &Path, engine: Arc<Engine>, directory: Directory) -> Result<Self> {
         let ca = Arc::new(UserCa::open(keys).context("the authority for SSH certificates")?);
-        Ok(Self { ca, engine, connections, keys: keys.to_path_buf() })
+        Ok(Self { ca, engine, directory, keys: keys.to_path_buf() })
     }
 
     /// How a machine is named where it shares its address: in place of the user name, or behind it.
-    fn user_at(&self, c: &SshConnection) -> Option<String> {
-        let shared = self.connections.iter().filter(|o| o.listen == c.listen).count() > 1;
+    fn user_at(all: &[SshConnection], c: &SshConnection) -> Option<String> {
+        let shared = all.iter().filter(|o| o.listen == c.listen).count() > 1;
         let name = &c.info.name;
         shared.then(|| if c.user.is_some() { name.to_string() } else { format!("+{name}") })
     }
@@ -67,14 +68,15 @@ impl SshAccess for Issuing {
 
     fn endpoints(&self, who: &Principal) -> Result<Vec<SshAccessView>, String> {
         let host_keys = ssh::public_host_keys(&self.keys).map_err(|e| e.to_string())?;
+        let all = self.directory.ssh();
         let view = |c: &SshConnection| SshAccessView {
             name: c.info.name.to_string(),
             host: (!c.listen.ip().is_unspecified()).then(|| c.listen.ip().to_string()),
             port: c.listen.port(),
             host_keys: host_keys.clone(),
-            user: self.user_at(c),
+            user: Self::user_at(&all, c),
         };
         let may = |c: &&SshConnection| may_connect(&self.engine, who, &c.info, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(self.connections.iter().filter(may).map(view).collect())
+        Ok(all.iter().filter(may).map(view).collect())
     }
 }

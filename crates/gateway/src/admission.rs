@@ -171,7 +171,7 @@ impl Admission {
             client: self.peer.to_string(),
             started: now(),
         };
-        self.services.registry.add(summary, to_self.clone());
+        self.services.registry.add(summary, &self.connection, to_self.clone());
         Registered { to_self, control }
     }
 

@@ -54,6 +54,15 @@ pub enum WhenHeld {
     Retry,
 }
 
+/// Certificate authorities, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorities {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Pem(String),
+}
+
 /// Where the upstream is and how to log in there.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -67,8 +76,8 @@ pub struct Upstream {
     pub password: Option<Rotating>,
     /// TLS towards it.
     pub tls: UpstreamTls,
-    /// Certificate authorities to trust, in PEM, instead of the system's.
-    pub tls_ca: Option<PathBuf>,
+    /// Certificate authorities to trust instead of the system's.
+    pub tls_ca: Option<Authorities>,
     /// A client certificate and its key, in PEM.
     pub tls_client: Option<(PathBuf, PathBuf)>,
 }

@@ -1,8 +1,11 @@
 //! The live sessions: who they are, how to reach them, and the keys that cancel them.
 use doorward_enforce::ApprovalVerdict;
-use doorward_model::{ApprovalId, SessionId, Timestamp};
+use doorward_model::{ApprovalId, ConnectionInfo, SessionId, Timestamp};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::mpsc;
 
@@ -36,6 +39,7 @@ pub struct SessionSummary {
 #[derive(Debug)]
 struct Entry {
     summary: SessionSummary,
+    connection: Arc<ConnectionInfo>,
     control: mpsc::UnboundedSender<Control>,
 }
 
@@ -51,6 +55,8 @@ pub struct Registry {
     sessions: Mutex<HashMap<SessionId, Entry>>,
     /// By process id: the number that clients send back in a CancelRequest.
     keys: Mutex<HashMap<u32, CancelKey>>,
+    /// Connections that are served no more, while somebody may still be on the way in.
+    retired: Mutex<Vec<(Weak<ConnectionInfo>, String)>>,
 }
 
 impl Registry {
@@ -86,6 +92,19 @@ impl Registry {
         }
     }
 
+    /// Ends every session on a connection with a message, and each that is on its way in as soon as it is there. Another
+    /// connection may have the same name: it is this very one that is meant.
+    pub fn retire(&self, connection: &Arc<ConnectionInfo>, message: &str) {
+        {
+            let mut retired = self.retired.lock();
+            retired.retain(|(of, _)| of.strong_count() > 0);
+            retired.push((Arc::downgrade(connection), message.to_owned()));
+        }
+        for entry in self.sessions.lock().values().filter(|e| Arc::ptr_eq(&e.connection, connection)) {
+            let _gone = entry.control.send(Control::Shut(message.to_owned()));
+        }
+    }
+
     /// Ends every session with a message.
     pub fn shut_all(&self, message: &str) {
         for entry in self.sessions.lock().values() {
@@ -93,8 +112,20 @@ impl Registry {
         }
     }
 
-    pub(crate) fn add(&self, summary: SessionSummary, control: mpsc::UnboundedSender<Control>) {
-        self.sessions.lock().insert(summary.id, Entry { summary, control });
+    pub(crate) fn add(
+        &self,
+        summary: SessionSummary,
+        connection: &Arc<ConnectionInfo>,
+        control: mpsc::UnboundedSender<Control>,
+    ) {
+        let entry = Entry { summary, connection: Arc::clone(connection), control: control.clone() };
+        self.sessions.lock().insert(entry.summary.id, entry);
+        // INVARIANT: looked at after it was added. `retire` does it the other way round, so one of the two sees the other.
+        let retired = self.retired.lock();
+        let message = retired.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(connection)));
+        if let Some((_, message)) = message {
+            let _gone = control.send(Control::Shut(message.clone()));
+        }
     }
 
     /// Draws a process id that no live session has.
@@ -152,19 +183,49 @@ impl Registry {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_key_reaches_its_own_session_only() {
-        let registry = Registry::new();
-        let id = SessionId::from_uuid(uuid::Uuid::from_u128(1));
-        let (tx, mut rx) = mpsc::unbounded_channel();
-        let summary = SessionSummary {
+    fn connection() -> Arc<ConnectionInfo> {
+        Arc::new(ConnectionInfo {
+            name: doorward_model::ConnectionName::new("orders"),
+            kind: "postgres".into(),
+            database: None,
+            labels: [].into(),
+            tags: [].into(),
+        })
+    }
+
+    fn summary(id: SessionId) -> SessionSummary {
+        SessionSummary {
             id,
             connection: "orders".into(),
             principal: "ci/bot".into(),
             client: "127.0.0.1".into(),
             started: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn who_comes_to_a_retired_connection_goes_and_others_of_its_name_stay() {
+        let registry = Registry::new();
+        let (old, new) = (connection(), connection());
+        let come = |n, to| {
+            let (tx, rx) = mpsc::unbounded_channel();
+            registry.add(summary(SessionId::from_uuid(uuid::Uuid::from_u128(n))), to, tx);
+            rx
         };
-        registry.add(summary, tx);
+        let (mut before, mut other) = (come(1, &old), come(2, &new));
+        registry.retire(&old, "gone");
+        let mut after = come(3, &old);
+        assert!(matches!(before.try_recv(), Ok(Control::Shut(why)) if why == "gone"));
+        assert!(matches!(after.try_recv(), Ok(Control::Shut(why)) if why == "gone"));
+        assert!(other.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_key_reaches_its_own_session_only() {
+        let registry = Registry::new();
+        let id = SessionId::from_uuid(uuid::Uuid::from_u128(1));
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        registry.add(summary(id), &connection(), tx);
         let pid = registry.add_key(id, b"1234");
         assert_eq!(registry.cancel(pid, b"1235"), None);
         assert_eq!(registry.cancel(pid, b""), None);

@@ -1,5 +1,5 @@
 //! TLS on both sides.
-use crate::connection::{Upstream, UpstreamTls};
+use crate::connection::{Authorities, Upstream, UpstreamTls};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -42,6 +42,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(file("holds no certificate".into()));
     }
     Ok(found)
+}
+
+fn authorities(from: &Authorities) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = match from {
+        Authorities::File(path) => return certificates(path),
+        Authorities::Pem(pem) => pem,
+    };
+    let wrong = |what: String| setup(format!("the certificate authorities: {what}"));
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|e: rustls::pki_types::pem::Error| wrong(e.to_string()))?;
+    if found.is_empty() { Err(wrong("there is no certificate in PEM".into())) } else { Ok(found) }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -139,8 +151,8 @@ pub fn client(upstream: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
 fn roots(upstream: &Upstream) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match &upstream.tls_ca {
-        Some(path) => {
-            for cert in certificates(path)? {
+        Some(from) => {
+            for cert in authorities(from)? {
                 roots.add(cert).map_err(setup)?;
             }
         }

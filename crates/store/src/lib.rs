@@ -14,6 +14,7 @@
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
 mod api_keys;
 mod approvals;
+mod connections;
 mod exports;
 mod holds;
 mod policies;
@@ -22,6 +23,7 @@ mod web_sessions;
 
 pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
+pub use connections::StoredConnection;
 pub use exports::StoredCursor;
 pub use holds::LegalHold;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};

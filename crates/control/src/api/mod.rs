@@ -1,5 +1,6 @@
 //! The REST interface under `/api/v1`.
 pub(crate) mod approvals;
+pub(crate) mod connections;
 mod describe;
 pub(crate) mod guard;
 mod operation;
@@ -37,9 +38,12 @@ pub(crate) const BASE: &str = "/api/v1";
 const MAX_BODY: usize = 16 * 1024;
 /// A secret in JSON, in which a character may take six.
 const MAX_SECRET: usize = 512 * 1024;
+/// A connection in JSON, with certificates and tags.
+pub(crate) const MAX_SPEC: usize = 1 << 20;
 /// A text of policies in JSON, in which a character may take six.
 pub(crate) const MAX_POLICIES: usize = 6 * (1 << 20);
 
+pub use connections::{ConnectionAccess, ConnectionFailure, Expected};
 pub use doorward_signin::{TokenAnswer, TokenCheck};
 pub use secrets::{SecretAccess, SecretFailure};
 
@@ -82,6 +86,8 @@ pub struct ApiState {
     pub book: PolicyBook,
     /// The folder of the audit log.
     pub audit_dir: PathBuf,
+    /// Connections, and what serves them.
+    pub connections: Arc<dyn ConnectionAccess>,
     /// Secrets: written, never read.
     pub secrets: Arc<dyn SecretAccess>,
     /// What is counted.
@@ -152,6 +158,12 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(policies::diff))
         .routes(routes!(policies::back_test))
         .routes(routes!(policies::activate))
+        .routes(routes!(connections::list, connections::create).layer(DefaultBodyLimit::max(MAX_SPEC)))
+        .routes(
+            routes!(connections::show, connections::change, connections::remove).layer(DefaultBodyLimit::max(MAX_SPEC)),
+        )
+        .routes(routes!(connections::test))
+        .routes(routes!(connections::try_out).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(operation::metrics))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET)))

@@ -42,7 +42,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     responses((status = 200, description = "the numbers", content_type = "application/openmetrics-text", body = String), Problems))]
 pub(super) async fn metrics(State(state): State<ApiState>, asker: Asker) -> Result<Response, Problem> {
     asker.may(Administration::ViewMetrics)?;
-    let names = asker.connections().map(|c| (c.to_owned(), 0));
+    let names = asker.connections().into_iter().map(|c| (c, 0));
     let mut live: std::collections::BTreeMap<String, u64> = names.collect();
     for session in state.sessions.list() {
         *live.entry(session.connection).or_default() += 1;

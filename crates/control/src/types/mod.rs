@@ -1,6 +1,10 @@
 //! What the interface says, in the words of its JSON: shared by the server and the client.
+mod connections;
 mod policies;
 
+pub use connections::{
+    ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection, NewConnectionTest,
+};
 pub use policies::{
     Activate, BackTestExample, BackTestGroup, BackTestReport, NewPolicyVersion, OutcomeView, PoliciesView,
     PolicyActivationView, PolicyCheck, PolicyDiff, PolicyProblem, PolicySource, PolicyText, PolicyVersionList,

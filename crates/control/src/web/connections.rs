@@ -27,7 +27,8 @@ pub struct IssuerView {
 pub(crate) async fn list(State(state): State<ApiState>, asker: Asker, Extension(parts): Parts) -> Answer {
     asker.may_on_any(Administration::ViewConnections)?;
     let live = state.sessions.list();
-    let seen = state.rights.connections().iter().filter(|c| {
+    let known = state.rights.connections();
+    let seen = known.iter().filter(|c| {
         let name = c.info.name.as_str();
         asker.sees(Administration::ViewConnections, name)
     });

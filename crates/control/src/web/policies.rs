@@ -47,7 +47,7 @@ async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
     let view = api::in_force(state, asker).await?;
     let versions = api::list_versions(state, asker, None, VERSIONS).await?.versions;
     let draft = view.sources.iter().find(|s| !s.read_only).map(|s| s.text.clone());
-    let may_be_tried = |name: &&str| state.rights.info(name).kind == "postgres";
+    let may_be_tried = |name: &String| state.rights.info(name).kind == "postgres";
     let question = asked.question.unwrap_or_else(|| Question {
         principal: asker.who.id(),
         groups: asker.who.groups.iter().cloned().collect::<Vec<_>>().join(", "),
@@ -76,7 +76,7 @@ async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
         sources: view.sources.into_iter().map(source).collect(),
         draft: asked.draft.or(draft).unwrap_or_default(),
         checked: asked.checked.map(checked),
-        connections: asker.connections().filter(may_be_tried).map(str::to_owned).collect(),
+        connections: asker.connections().into_iter().filter(may_be_tried).collect(),
         question,
         answer: asked.answer,
     };

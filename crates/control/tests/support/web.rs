@@ -2,8 +2,9 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 use crate::support::{self, Office, person};
 use doorward_control::{
-    ApiState, Client, CredentialAccess, CredentialView, Evidence, KnownConnection, LiveSession, LiveSessions, Metrics,
-    NoCredential, PolicyBook, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView,
+    ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
+    ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, KnownConnection, LiveSession, LiveSessions,
+    Metrics, NoCredential, PolicyBook, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView,
     SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
@@ -60,6 +61,87 @@ impl SecretAccess for Hidden {
 fn seen(name: &str) -> SecretView {
     let (updated, updated_by) = (support::now(), "corp/ada".into());
     SecretView { name: name.into(), version: 1, updated, updated_by, used_by: Vec::new() }
+}
+
+/// Connections by name; `orders` is of the file.
+#[derive(Default)]
+struct Registered(Mutex<std::collections::BTreeMap<String, ConnectionView>>);
+
+fn shown(name: &str, spec: Option<ConnectionSpec>, version: i64) -> ConnectionView {
+    let source = if spec.is_some() { ConnectionSource::Store } else { ConnectionSource::File };
+    ConnectionView {
+        name: name.into(),
+        kind: spec.as_ref().map_or_else(|| "postgres".into(), |s| s.kind.clone()),
+        listen: "127.0.0.1:6432".into(),
+        upstream: "db:5432".into(),
+        database: None,
+        labels: [].into(),
+        tags: [].into(),
+        source,
+        failure: None,
+        version: spec.as_ref().map(|_| version),
+        updated: None,
+        updated_by: None,
+        spec,
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionAccess for Registered {
+    fn list(&self) -> Vec<ConnectionView> {
+        let mut all = vec![shown("orders", None, 0)];
+        all.extend(self.0.lock().unwrap().values().cloned());
+        all
+    }
+    fn check(&self, name: &str, spec: &ConnectionSpec) -> Result<KnownConnection, ConnectionFailure> {
+        let listen = spec.listen.parse().map_err(|e| ConnectionFailure::Wrong(format!("`listen`: {e}")))?;
+        let info = ConnectionInfo {
+            name: ConnectionName::new(name),
+            kind: spec.kind.clone(),
+            database: None,
+            labels: spec.labels.clone(),
+            tags: spec.tags.clone(),
+        };
+        Ok(KnownConnection { info, listen, upstream: spec.upstream.clone() })
+    }
+    async fn put(
+        &self,
+        name: &str,
+        spec: ConnectionSpec,
+        expected: Expected,
+        _: &str,
+    ) -> Result<ConnectionView, ConnectionFailure> {
+        let mut all = self.0.lock().unwrap();
+        let version = all.get(name).and_then(|c| c.version);
+        match (expected, version) {
+            (Expected::Nothing, Some(_)) => return Err(ConnectionFailure::Taken("there is one".into())),
+            (Expected::Any | Expected::Version(_), None) => return Err(ConnectionFailure::Missing),
+            (Expected::Version(e), Some(v)) if e != v => return Err(ConnectionFailure::Changed(name.into())),
+            _ => {}
+        }
+        let view = shown(name, Some(spec), version.unwrap_or(0) + 1);
+        all.insert(name.into(), view.clone());
+        Ok(view)
+    }
+    async fn remove(&self, name: &str, _: Expected) -> Result<(), ConnectionFailure> {
+        self.0.lock().unwrap().remove(name).map(drop).ok_or(ConnectionFailure::Missing)
+    }
+    async fn test(&self, name: &str) -> Result<ConnectionTest, ConnectionFailure> {
+        if name == "orders" { Ok(tried()) } else { Err(ConnectionFailure::Missing) }
+    }
+    async fn try_out(
+        &self,
+        _: &ConnectionSpec,
+        _: Option<Secret<String>>,
+    ) -> Result<ConnectionTest, ConnectionFailure> {
+        Ok(tried())
+    }
+}
+
+fn tried() -> ConnectionTest {
+    let failure = Some("connection refused".to_owned());
+    let (server, host_key) = (None, None);
+    ConnectionTest { ok: false, failure, server, encrypted: false, logged_in: false, host_key, milliseconds: 1 }
 }
 
 /// Nothing fails.
@@ -223,6 +305,7 @@ impl Web {
             rights: Arc::clone(&rights),
             book,
             audit_dir: office.dir.path().join("audit"),
+            connections: Arc::new(Registered::default()),
             secrets: Arc::new(Hidden::default()),
             metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
             vitals: Arc::new(Well),

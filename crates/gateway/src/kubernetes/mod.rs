@@ -41,10 +41,11 @@ mod upgrade;
 mod view;
 
 use crate::{
-    Arrivals, Services,
+    Arrivals, ProbeError, Probed, Services,
     accept::{self, Door, Full},
     arrivals::Waiting,
     connection::{Upstream, WhenHeld},
+    probe,
     tls::{self, TlsError},
 };
 use cluster::Cluster;
@@ -141,6 +142,28 @@ impl Endpoint {
     /// Accepts callers until told to stop. Sessions that live go on.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
         accept::serve(self, listener, stop).await;
+    }
+
+    /// Asks the API server for its version, with the gateway's credential.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, or does not take the credential.
+    pub async fn probe(&self) -> Result<Probed, ProbeError> {
+        let places = Arc::new(Semaphore::new(1));
+        let room = self.services.memory.request(&places).await.map_err(|e| ProbeError::new(&e))?;
+        let answer = self.cluster.get("/version", &room).await.map_err(|e| ProbeError::new(&e))?;
+        if !answer.status.is_success() {
+            let why = answer.body.get("message").and_then(serde_json::Value::as_str).unwrap_or("no reason given");
+            return Err(ProbeError::text(&format!("the API server answers {}: {why}", answer.status)));
+        }
+        let version = answer.body.get("gitVersion").and_then(serde_json::Value::as_str);
+        let upstream = &self.connection.upstream;
+        Ok(Probed {
+            server: version.and_then(|v| probe::version(&format!("Kubernetes {v}"))),
+            encrypted: upstream.tls != crate::UpstreamTls::Disable,
+            logged_in: upstream.password.is_some() || upstream.tls_client.is_some(),
+            host_key: None,
+        })
     }
 }
 

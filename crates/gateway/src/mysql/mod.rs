@@ -11,7 +11,7 @@ mod upstream;
 pub(crate) use compressed::Compressed;
 
 use crate::{
-    Arrivals, Connection, Services, WhenHeld,
+    Arrivals, Connection, ProbeError, Probed, Services, WhenHeld,
     accept::{Door, Full},
     arrivals::Waiting,
     snapshots::Snapshots,
@@ -77,6 +77,14 @@ impl Endpoint {
     /// Accepts callers until told to stop. Sessions that live go on.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
         crate::accept::serve(self, listener, stop).await;
+    }
+
+    /// Tries to log in at the upstream.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, or does not let the gateway in.
+    pub async fn probe(&self) -> Result<Probed, ProbeError> {
+        upstream::probe(self).await.map_err(|e| ProbeError::new(&e))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Endpoint, packets::Packets};
 use crate::{
     connection::UpstreamTls,
+    probe::{self, Probed},
     secret::{MissingSecret, Rotating},
     stream::Stream,
 };
@@ -146,6 +147,16 @@ pub(super) fn refused(packet: &[u8], agreed: Capabilities) -> UpstreamError {
         Ok(Err(_)) => odd("a report of progress in place of an answer"),
         Err(e) => odd(e),
     }
+}
+
+/// Logs in and leaves.
+pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> {
+    let Connected { mut packets, greeting, .. } = connect(endpoint, Capabilities::default()).await?;
+    packets.next = 0;
+    // COM_QUIT.
+    let _gone = timeout(PATIENCE, packets.write(b"\x01")).await;
+    let server = probe::version(&greeting.version);
+    Ok(Probed { server, encrypted: packets.stream.is_tls(), logged_in: true, host_key: None })
 }
 
 /// Ends what a session of the gateway's runs, by the upstream's number for it.

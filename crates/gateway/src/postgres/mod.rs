@@ -5,7 +5,7 @@ mod handshake;
 mod upstream;
 
 use crate::{
-    Arrivals, Connection, Services,
+    Arrivals, Connection, ProbeError, Probed, Services,
     accept::{Door, Full},
     arrivals::Waiting,
     snapshots::Snapshots,
@@ -58,6 +58,14 @@ impl Endpoint {
     /// Accepts callers until told to stop. Sessions that live go on.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
         crate::accept::serve(self, listener, stop).await;
+    }
+
+    /// Tries to log in at the upstream.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, or does not let the gateway in.
+    pub async fn probe(&self) -> Result<Probed, ProbeError> {
+        upstream::probe(self).await.map_err(|e| ProbeError::new(&e))
     }
 }
 

@@ -5,6 +5,7 @@
 use super::Endpoint;
 use crate::{
     connection::UpstreamTls,
+    probe::{self, Probed},
     secret::{MissingSecret, Rotating},
     stream::Stream,
     tls,
@@ -113,6 +114,37 @@ pub(crate) async fn connect(endpoint: &Endpoint, login: &Login<'_>) -> Result<Gr
     })
     .await
     .map_err(|_| UpstreamError::Slow)?
+}
+
+/// Logs in and leaves. Without a user of the gateway's own there is nobody to log in as.
+pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> {
+    let Some(user) = &endpoint.connection.upstream.user else {
+        let stream = timeout(PATIENCE, dial(endpoint)).await.map_err(|_| UpstreamError::Slow)??;
+        return Ok(Probed { server: None, encrypted: stream.is_tls(), logged_in: false, host_key: None });
+    };
+    let database = endpoint.connection.database.as_deref().unwrap_or(user);
+    let parameters = [("application_name".to_owned(), "doorward".to_owned())];
+    let login = Login { user, database, parameters: &parameters, version: (3, 0) };
+    let Greeted { mut stream, greeting, .. } = connect(endpoint, &login).await?;
+    let mut goodbye = BytesMut::new();
+    render::terminate(&mut goodbye);
+    let _gone = timeout(PATIENCE, send(&mut stream, &goodbye)).await;
+    let server = server_version(&greeting).and_then(|v| probe::version(&format!("PostgreSQL {v}")));
+    Ok(Probed { server, encrypted: stream.is_tls(), logged_in: true, host_key: None })
+}
+
+fn server_version(mut greeting: &[u8]) -> Option<String> {
+    while let Some((head, _)) = greeting.split_first_chunk::<5>() {
+        let length = usize::try_from(u32::from_be_bytes([head[1], head[2], head[3], head[4]])).ok()?;
+        let (frame, rest) = greeting.split_at_checked(length.checked_add(1)?)?;
+        if let Ok(UpstreamMessage::ParameterStatus { name, value }) = codec::upstream_message(frame)
+            && name == "server_version"
+        {
+            return Some(value.to_owned());
+        }
+        greeting = rest;
+    }
+    None
 }
 
 /// Sends a CancelRequest over a connection of its own, encrypted like the session's.

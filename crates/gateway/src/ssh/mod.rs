@@ -40,7 +40,7 @@ mod sftp;
 mod upstream;
 mod upstream_ca;
 
-use crate::{Services, secret::Rotating};
+use crate::{ProbeError, Probed, Services, secret::Rotating};
 use doorward_model::{AuditEvent, AuditKind, ConnectionInfo};
 use russh::{MethodKind, MethodSet, SshId, cipher, compression, kex, keys::PrivateKey, mac, server};
 use std::{borrow::Cow, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
@@ -131,6 +131,14 @@ impl Endpoint {
             ca,
             upstream_ca,
         })
+    }
+
+    /// Tries to log in at the upstream. A host key that is to be kept when it is first seen is not kept by this.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, shows another host key, or does not let the gateway in.
+    pub async fn probe(&self) -> Result<Probed, ProbeError> {
+        upstream::probe(self).await.map_err(|e| ProbeError::new(&e))
     }
 
     fn note_fault(&self, session: Option<doorward_model::SessionId>, at_fault: &str, what: &str) {

@@ -4,8 +4,8 @@ use super::{
     Endpoint, HostKeys, SshCredential, WINDOW,
     inbox::{Inbox, Item},
 };
-use crate::{secret::MissingSecret, services::now};
-use doorward_model::{Principal, SessionId};
+use crate::{probe::Probed, secret::MissingSecret, services::now};
+use doorward_model::{Principal, PrincipalKind, SessionId, Timestamp};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
 use russh::{
@@ -132,11 +132,59 @@ pub(crate) async fn connect(
     tokio::time::timeout(HANDSHAKE, login(endpoint, entry, incoming)).await.map_err(|_| UpstreamError::Stalled)?
 }
 
+/// Logs in and leaves. Without a user of the gateway's own there is nobody to log in as.
+pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> {
+    let tried = async {
+        // Nobody forwards anything to a trial.
+        let (incoming, _unused) = mpsc::channel(1);
+        let (mut connected, shown) = reach(endpoint, incoming, FirstKey::Shown).await?;
+        let logged_in = match &endpoint.connection.user {
+            Some(user) => {
+                let principal = probing();
+                let session = SessionId::from_uuid(Default::default());
+                let entry = Entry { user, principal: &principal, session };
+                authenticate(endpoint, entry, &mut connected.handle).await?;
+                true
+            }
+            None => false,
+        };
+        connected.disconnect().await;
+        connected.close();
+        let host_key = shown.lock().take();
+        Ok(Probed { server: None, encrypted: true, logged_in, host_key })
+    };
+    tokio::time::timeout(HANDSHAKE, tried).await.map_err(|_| UpstreamError::Stalled)?
+}
+
+/// For whom a certificate of a trial is.
+fn probing() -> Principal {
+    Principal {
+        kind: PrincipalKind::Agent,
+        issuer: "doorward".to_owned(),
+        subject: "connection-test".to_owned(),
+        groups: Default::default(),
+        tags: Default::default(),
+        token_id: None,
+        expires_at: Timestamp::from_micros(now().as_micros() + 60_000_000),
+    }
+}
+
 async fn login(
     endpoint: &Endpoint,
     entry: Entry<'_>,
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<Connected, UpstreamError> {
+    let (mut connected, _shown) = reach(endpoint, incoming, FirstKey::Kept).await?;
+    authenticate(endpoint, entry, &mut connected.handle).await?;
+    Ok(connected)
+}
+
+/// Connects, and looks at the host key, which is put where the second of the results is.
+async fn reach(
+    endpoint: &Endpoint,
+    incoming: mpsc::Sender<Incoming>,
+    first_key: FirstKey,
+) -> Result<(Connected, Arc<Mutex<Option<String>>>), UpstreamError> {
     let connection = &endpoint.connection;
     let address = (connection.host.as_str(), connection.port);
     let socket = TcpStream::connect(address).await.map_err(UpstreamError::Unreachable)?;
@@ -145,20 +193,21 @@ async fn login(
     let second = socket.try_clone().map_err(UpstreamError::Unreachable)?;
     let socket = TcpStream::from_std(socket).map_err(UpstreamError::Unreachable)?;
     let inboxes = Inboxes::default();
-    let wrong_key = Arc::new(Mutex::new(None));
+    let (wrong_key, shown) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
     let (leave, gone) = watch::channel(false);
     let handler = Upstream {
         leave,
         host_keys: connection.host_keys.clone(),
         wrong_key: Arc::clone(&wrong_key),
+        shown: Arc::clone(&shown),
+        first_key,
         inboxes: Arc::clone(&inboxes),
         incoming,
     };
-    let mut handle = client::connect_stream(Arc::new(config()), socket, handler)
+    let handle = client::connect_stream(Arc::new(config()), socket, handler)
         .await
         .map_err(|e| wrong_key.lock().take().map_or(UpstreamError::Misbehaved(e), UpstreamError::HostKey))?;
-    authenticate(endpoint, entry, &mut handle).await?;
-    Ok(Connected { handle, inboxes, gone, socket: second })
+    Ok((Connected { handle, inboxes, gone, socket: second }, shown))
 }
 
 async fn authenticate(
@@ -210,6 +259,9 @@ fn config() -> client::Config {
 pub(crate) struct Upstream {
     host_keys: HostKeys,
     wrong_key: Arc<Mutex<Option<String>>>,
+    /// The host key that was shown.
+    shown: Arc<Mutex<Option<String>>>,
+    first_key: FirstKey,
     inboxes: Inboxes,
     incoming: mpsc::Sender<Incoming>,
     leave: watch::Sender<bool>,
@@ -221,12 +273,22 @@ impl Upstream {
     }
 }
 
-fn is_known(keys: &HostKeys, shown: &PublicKey) -> Result<(), String> {
+/// What becomes of a host key that is the first to be seen, where the first one is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstKey {
+    /// It is the one from then on.
+    Kept,
+    /// It is shown to somebody, and not kept.
+    Shown,
+}
+
+fn is_known(keys: &HostKeys, shown: &PublicKey, first: FirstKey) -> Result<(), String> {
     let fingerprint = shown.fingerprint(russh::keys::HashAlg::Sha256);
     let same = |k: &PublicKey| k.key_data() == shown.key_data();
     match keys {
         HostKeys::Known(keys) if keys.iter().any(same) => Ok(()),
         HostKeys::Known(_) => Err(format!("it shows {fingerprint}")),
+        HostKeys::FirstUse(path) if first == FirstKey::Shown && !path.exists() => Ok(()),
         HostKeys::FirstUse(path) => first_use(path, shown)
             .map_err(|e| format!("`{}` cannot be used: {e}", path.display()))?
             .then_some(())
@@ -257,7 +319,10 @@ impl client::Handler for Upstream {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let known = match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => is_known(&self.host_keys, key),
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                *self.shown.lock() = key.to_openssh().ok();
+                is_known(&self.host_keys, key, self.first_key)
+            }
             // Not asked for.
             PublicKeyOrCertificate::Certificate(_) => Err("it shows a certificate".into()),
         };

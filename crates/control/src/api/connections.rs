@@ -1,0 +1,291 @@
+//! Connections: listed, registered, changed, tried and removed while the gateway runs.
+use super::{ApiState, administered, guard::json_body};
+use crate::{
+    problem::{Problem, Problems},
+    rights::{Asker, KnownConnection},
+    types::{
+        ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection,
+        NewConnectionTest,
+    },
+};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use doorward_model::{Administration, Secret};
+
+/// Why a connection was not registered, changed, removed or tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionFailure {
+    /// It is not one.
+    #[error("{0}")]
+    Wrong(String),
+    /// There is one of that name, or something else listens there.
+    #[error("{0}")]
+    Taken(String),
+    /// The configuration file defines it.
+    #[error("`{0}` is defined in the configuration file: change it there")]
+    ReadOnly(String),
+    /// It was changed since it was read.
+    #[error("`{0}` was changed since you read it: read it again")]
+    Changed(String),
+    /// There is none.
+    #[error("there is no such connection")]
+    Missing,
+    /// The store, the audit log or the system fails.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<ConnectionFailure> for Problem {
+    fn from(e: ConnectionFailure) -> Self {
+        match e {
+            ConnectionFailure::Wrong(why) => Self::new(StatusCode::BAD_REQUEST, why),
+            ConnectionFailure::Taken(_) | ConnectionFailure::ReadOnly(_) => {
+                Self::new(StatusCode::CONFLICT, e.to_string())
+            }
+            ConnectionFailure::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, e.to_string()),
+            ConnectionFailure::Missing => Self::not_found("connection"),
+            ConnectionFailure::Unavailable(why) => Self::unavailable(&why),
+        }
+    }
+}
+
+/// What is expected to be there before something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: it is a new one.
+    Nothing,
+    /// One, in whatever version.
+    Any,
+    /// This version of it.
+    Version(i64),
+}
+
+/// Connections, and what serves them.
+#[async_trait::async_trait]
+pub trait ConnectionAccess: Send + Sync {
+    /// All of them, by name.
+    fn list(&self) -> Vec<ConnectionView>;
+    /// What a connection would be, where it could be one.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`].
+    fn check(&self, name: &str, spec: &ConnectionSpec) -> Result<KnownConnection, ConnectionFailure>;
+    /// Registers a connection or changes it, and serves it from then on. Sessions on one that was changed end.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`]; nothing was changed then.
+    async fn put(
+        &self,
+        name: &str,
+        spec: ConnectionSpec,
+        expected: Expected,
+        by: &str,
+    ) -> Result<ConnectionView, ConnectionFailure>;
+    /// Removes a connection, and ends its sessions.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`].
+    async fn remove(&self, name: &str, expected: Expected) -> Result<(), ConnectionFailure>;
+    /// Tries a connection that is registered.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`] where there is none. One that cannot be used is a result.
+    async fn test(&self, name: &str) -> Result<ConnectionTest, ConnectionFailure>;
+    /// Tries one that is not, with a credential or with the secret that it names.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`] where it could not be one.
+    async fn try_out(
+        &self,
+        spec: &ConnectionSpec,
+        credential: Option<Secret<String>>,
+    ) -> Result<ConnectionTest, ConnectionFailure>;
+}
+
+/// The connections that the caller may see.
+#[utoipa::path(get, path = "/connections", tag = "connections",
+    responses((status = 200, description = "by name", body = ConnectionList), Problems))]
+pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<Json<ConnectionList>, Problem> {
+    asker.may_on_any(Administration::ViewConnections)?;
+    Ok(Json(ConnectionList { connections: seen(&state, &asker) }))
+}
+
+/// Those that somebody may see.
+pub(crate) fn seen(state: &ApiState, asker: &Asker) -> Vec<ConnectionView> {
+    let mut all = state.connections.list();
+    all.retain(|c| asker.sees(Administration::ViewConnections, &c.name));
+    all
+}
+
+/// One connection.
+#[utoipa::path(get, path = "/connections/{name}", tag = "connections",
+    params(("name" = String, Path, description = "which")),
+    responses((status = 200, description = "the connection; the `ETag` is its version", body = ConnectionView), Problems))]
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let view = one(&state, &asker, &name)?;
+    Ok((tagged(&view), Json(view)).into_response())
+}
+
+/// One that somebody may see; what they may not see is not there.
+pub(crate) fn one(state: &ApiState, asker: &Asker, name: &str) -> Result<ConnectionView, Problem> {
+    asker.may_on(Administration::ViewConnections, name)?;
+    let found = state.connections.list().into_iter().find(|c| c.name == name);
+    found.ok_or_else(|| Problem::not_found("connection"))
+}
+
+fn tagged(view: &ConnectionView) -> HeaderMap {
+    let value = view.version.and_then(|v| HeaderValue::from_str(&format!("\"{v}\"")).ok());
+    value.map(|v| (header::ETAG, v)).into_iter().collect()
+}
+
+/// Registers a connection. It is served from then on.
+#[utoipa::path(post, path = "/connections", tag = "connections", request_body = NewConnection,
+    responses((status = 201, description = "it is served", body = ConnectionView), Problems))]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let NewConnection { name, spec } = json_body(&headers, body)?;
+    let view = written(&state, &asker, &name, spec, Expected::Nothing).await?;
+    Ok((StatusCode::CREATED, tagged(&view), Json(view)).into_response())
+}
+
+/// Changes a connection that was registered here. Sessions on it end; `If-Match` keeps changes of others.
+#[utoipa::path(put, path = "/connections/{name}", tag = "connections",
+    params(("name" = String, Path, description = "which"),
+           ("If-Match" = Option<String>, Header, description = "the version that is to be replaced")),
+    request_body = ConnectionSpec,
+    responses((status = 200, description = "it is served so", body = ConnectionView), Problems))]
+pub(super) async fn change(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    asker.may_on(Administration::EditConnections, &name)?;
+    let expected = expected(&headers)?;
+    let view = written(&state, &asker, &name, json_body(&headers, body)?, expected).await?;
+    Ok((tagged(&view), Json(view)).into_response())
+}
+
+fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(Expected::Any) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(Expected::Any);
+    }
+    let version = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
+    // A tag that none has ever had is no mistake: it is of another version.
+    Ok(Expected::Version(version.unwrap_or(-1)))
+}
+
+/// Writes a connection for somebody who may do so with it as it was and as it is to be.
+pub(crate) async fn written(
+    state: &ApiState,
+    asker: &Asker,
+    name: &str,
+    spec: ConnectionSpec,
+    expected: Expected,
+) -> Result<ConnectionView, Problem> {
+    let new = state.connections.check(name, &spec)?;
+    asker.may_on_new(Administration::EditConnections, &new.info)?;
+    if spec.secret.is_some() {
+        // Whoever says where a secret is sent to has it.
+        asker.may(Administration::EditSecrets)?;
+    }
+    let verb = if expected == Expected::Nothing { "register" } else { "change" };
+    let what = format!("{verb} connection {name}: {} on {} to {}", spec.kind, spec.listen, spec.upstream);
+    administered(state, &asker.who, None, what.chars().take(1_000).collect()).await?;
+    // In a task of its own: a caller who hangs up must not leave a connection written and not served.
+    let (access, by, name) = (state.connections.clone(), asker.who.id(), name.to_owned());
+    let task = tokio::spawn(async move { access.put(&name, spec, expected, &by).await });
+    Ok(task.await.map_err(|e| Problem::unavailable(&e))??)
+}
+
+/// Removes a connection that was registered here, and ends its sessions.
+#[utoipa::path(delete, path = "/connections/{name}", tag = "connections",
+    params(("name" = String, Path, description = "which"),
+           ("If-Match" = Option<String>, Header, description = "the version that is to be removed")),
+    responses((status = 204, description = "it is gone"), Problems))]
+pub(super) async fn remove(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    removed(&state, &asker, &name, expected(&headers)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn removed(state: &ApiState, asker: &Asker, name: &str, expected: Expected) -> Result<(), Problem> {
+    asker.may_on(Administration::EditConnections, name)?;
+    let found = state.connections.list().into_iter().find(|c| c.name == name);
+    match found.ok_or(ConnectionFailure::Missing)?.source {
+        ConnectionSource::Store => {}
+        ConnectionSource::File => return Err(ConnectionFailure::ReadOnly(name.to_owned()).into()),
+    }
+    administered(state, &asker.who, None, format!("remove connection {name}")).await?;
+    let (access, name) = (state.connections.clone(), name.to_owned());
+    let task = tokio::spawn(async move { access.remove(&name, expected).await });
+    Ok(task.await.map_err(|e| Problem::unavailable(&e))??)
+}
+
+/// Tries whether a connection's upstream can be reached, and lets the gateway in.
+#[utoipa::path(post, path = "/connections/{name}/test", tag = "connections",
+    params(("name" = String, Path, description = "which")),
+    responses((status = 200, description = "what came of it", body = ConnectionTest), Problems))]
+pub(super) async fn test(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(name): Path<String>,
+) -> Result<Json<ConnectionTest>, Problem> {
+    Ok(Json(tested(&state, &asker, &name).await?))
+}
+
+pub(crate) async fn tested(state: &ApiState, asker: &Asker, name: &str) -> Result<ConnectionTest, Problem> {
+    asker.may_on(Administration::TestConnection, name)?;
+    Ok(state.connections.test(name).await?)
+}
+
+/// Tries a connection before it is registered. Nothing of it is kept.
+#[utoipa::path(post, path = "/connection-tests", tag = "connections", request_body = NewConnectionTest,
+    responses((status = 200, description = "what came of it", body = ConnectionTest), Problems))]
+pub(super) async fn try_out(
+    State(state): State<ApiState>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ConnectionTest>, Problem> {
+    let NewConnectionTest { name, spec, credential } = json_body(&headers, body)?;
+    Ok(Json(tried(&state, &asker, name.as_deref(), &spec, credential.map(Secret::new)).await?))
+}
+
+/// Tries what somebody might register: it sends a secret to an address of theirs.
+pub(crate) async fn tried(
+    state: &ApiState,
+    asker: &Asker,
+    name: Option<&str>,
+    spec: &ConnectionSpec,
+    credential: Option<Secret<String>>,
+) -> Result<ConnectionTest, Problem> {
+    let new = state.connections.check(name.unwrap_or("connection-test"), spec)?;
+    asker.may_on_new(Administration::EditConnections, &new.info)?;
+    if spec.secret.is_some() && credential.is_none() {
+        asker.may(Administration::EditSecrets)?;
+    }
+    let what = format!("try {} at {}", spec.kind, spec.upstream);
+    administered(state, &asker.who, None, what.chars().take(1_000).collect()).await?;
+    Ok(state.connections.try_out(spec, credential).await?)
+}
