@@ -1,8 +1,8 @@
 //! Connections that are registered, changed, tried and removed while the gateway runs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 mod common;
-use common::{World, mysql::MySqlWorld, ssh::SshWorld};
-use doorward_testkit::{MySql, OpenSsh, free_port};
+use common::{World, browser::Visit, mysql::MySqlWorld, ssh::SshWorld};
+use doorward_testkit::{MySql, OpenSsh, Screen, free_port};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
@@ -227,4 +227,78 @@ fn a_mysql_server_is_tried() {
     assert!(ok && text.contains("logged in (") && text.contains("MariaDB"), "{text}");
     let (ok, text) = w.doorward(&keeper, &["connections", "list"]);
     assert!(ok && text.contains("orders") && text.contains("file"), "{text}");
+}
+
+#[test]
+fn a_connection_is_registered_tried_changed_and_removed_on_pages() {
+    let settings = "@id(\"see\") permit (principal in Group::\"keepers\", action in Action::\"observe\", resource);";
+    let w = World::with(&format!("{KEEP}{USE}{settings}"), "");
+    let (agent, keeper) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["keepers"], &[]));
+    let port = free_port().unwrap();
+    let visit = Visit::new(w.api, Screen::Desktop);
+    visit.sign_in(&keeper, "/connections");
+    visit.browser.click("a[href='/new-connection']").unwrap();
+    visit.browser.wait_for("Callers connect to").unwrap();
+    let fill = |id: &str, value: &str| {
+        let script = "document.getElementById(arguments[0]).value = arguments[1];";
+        visit.browser.script(script, &[id.into(), value.into()]).unwrap();
+    };
+    fill("name", "shop");
+    fill("listen", &format!("127.0.0.1:{port}"));
+    fill("upstream", &w.postgres.address().to_string());
+    fill("user", w.postgres.user());
+    fill("database", "orders");
+    fill("tls", "disable");
+    fill("listen", "nowhere");
+    visit.browser.click("button[value=test]").unwrap();
+    visit.browser.wait_in("#tried", "socket address").unwrap();
+    fill("listen", &format!("127.0.0.1:{port}"));
+    fill("credential", "not it");
+    visit.browser.click("button[value=test]").unwrap();
+    visit.browser.wait_in("#tried", "password authentication failed").unwrap();
+    // What was typed is still there: the trial has changed a part of the page alone.
+    fill("credential", w.postgres.password());
+    visit.browser.click("button[value=test]").unwrap();
+    visit.browser.wait_in("#tried", "Logged in (PostgreSQL 15").unwrap();
+    visit.picture("connection-new");
+    assert!(!visit.browser.overflows().unwrap());
+    visit.browser.click("summary").unwrap();
+    fill("labels", "environment prod");
+    visit.browser.click("button[value=save]").unwrap();
+    visit.browser.wait_in("#tried", "labels, line 1").unwrap();
+    fill("labels", "environment = prod");
+    fill("tags", "public.<b>customers</b>.ssn = pii");
+    fill("credential", w.postgres.password());
+    visit.browser.click("button[value=save]").unwrap();
+    visit.browser.wait_for("It is served so from now on").unwrap();
+    visit.picture("connection");
+    assert_eq!(said(psql(&w, port, &agent).args(["-c", "select 4"])).trim(), "4");
+
+    let page = visit.browser.text("main").unwrap();
+    assert!(
+        page.contains("environment=prod") && page.contains("1 tagged name") && page.contains("secret shop"),
+        "{page}"
+    );
+    assert!(!page.contains(w.postgres.password()));
+    visit.browser.click("form[action$='/test'] button").unwrap();
+    visit.browser.wait_in("#tried", "Logged in").unwrap();
+
+    // Its password is replaced on both sides.
+    w.postgres.exec(&format!("alter role {} password 'another'", w.postgres.user())).unwrap();
+    visit.browser.type_into("#credential", "another").unwrap();
+    visit.browser.click("form[action$='/credential'] button").unwrap();
+    visit.browser.wait_for("The credential was replaced").unwrap();
+    assert_eq!(said(psql(&w, port, &agent).args(["-c", "select 5"])).trim(), "5");
+
+    visit.browser.click("a[href$='/edit']").unwrap();
+    visit.browser.wait_for("Live sessions on it end").unwrap();
+    fill("labels", "environment = dev");
+    visit.browser.click("button[value=save]").unwrap();
+    visit.browser.wait_for("environment=dev").unwrap();
+    visit.browser.click("button[data-dialog=remove]").unwrap();
+    visit.browser.click("#remove .deny").unwrap();
+    visit.browser.wait_for("It was removed").unwrap();
+    assert!(said(psql(&w, port, &agent).args(["-c", "select 1"])).contains("Connection refused"));
+    // One answer was that a label is none.
+    assert_eq!(visit.browser.complaints().unwrap().iter().filter(|c| !c.contains("400")).count(), 0);
 }

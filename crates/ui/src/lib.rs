@@ -26,7 +26,10 @@ pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State
 pub use askama::Template;
 pub use assets::{Asset, asset, find};
 pub use audit::{AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
-pub use connections::{ClientLine, Connection, ConnectionsPage, Issuer, SettingsPage};
+pub use connections::{
+    ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Issuer, SettingsPage,
+    Trial,
+};
 pub use inert::Inert;
 pub use moment::Moment;
 pub use overview::{Chart, Overview, Refused};

@@ -4,6 +4,7 @@
 //! page; whatever changes something is a POST from a page of ours, and works without script.
 mod approvals;
 mod audit;
+mod connection_form;
 mod connections;
 mod overview;
 mod page;
@@ -14,17 +15,18 @@ mod sign_in;
 pub use connections::IssuerView;
 
 use crate::{
-    api::{ApiState, MAX_POLICIES, now},
+    api::{ApiState, MAX_POLICIES, MAX_SPEC, now},
     evidence::Evidence,
     problem::Problem,
 };
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, OriginalUri, Request, State},
+    handler::Handler,
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use doorward_signin::{By, Refused};
 use doorward_store::SessionPurpose;
@@ -78,6 +80,12 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/audit/verify", get(audit::verify))
         .route("/audit/{seq}", get(audit::entry))
         .route("/connections", get(connections::list))
+        .route("/connections/{name}", get(connections::show))
+        .route("/connections/{name}/test", post(connections::test))
+        .route("/connections/{name}/credential", post(connections::replace).layer(DefaultBodyLimit::max(MAX_SPEC)))
+        .route("/connections/{name}/remove", post(connections::remove))
+        .route("/connections/{name}/edit", form(connection_form::edit, connection_form::change))
+        .route("/new-connection", form(connection_form::new, connection_form::create))
         .route("/settings", get(connections::settings))
         .route("/policies", get(policies::show))
         .route("/policies/check", post(policies::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
@@ -94,6 +102,17 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/sign-out", post(sign_in::end))
         .route("/assets/{hash}/{name}", get(asset));
     closed.merge(open).layer(Extension(parts))
+}
+
+/// A form, and where it is sent to: with certificates and tags it may be long.
+fn form<G, P, A, B>(shown: G, sent: P) -> MethodRouter<ApiState>
+where
+    G: Handler<A, ApiState>,
+    P: Handler<B, ApiState>,
+    A: 'static,
+    B: 'static,
+{
+    get(shown).post(sent).layer(DefaultBodyLimit::max(MAX_SPEC))
 }
 
 /// What is nowhere else: of the API a problem, of the pages a page.
