@@ -44,6 +44,10 @@ pub(crate) enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write the state of a gateway into one archive (tar), while it runs.
+    Backup(BackupArgs),
+    /// Make a state folder of such an archive. The gateway goes on from it with a log of its own.
+    Restore(RestoreArgs),
     /// Sign in at a gateway, for the commands that use its API: by a code on any device, or by a browser on this machine.
     Login(LoginArgs),
     /// Sign out again.
@@ -146,6 +150,27 @@ pub(crate) enum SecretsCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// The archive; - for standard output.
+    #[arg(long)]
+    pub(crate) to: PathBuf,
+    /// Leave the keys out: keep a copy of STATE_DIR/keys elsewhere.
+    #[arg(long)]
+    pub(crate) without_keys: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// The archive; - for standard input.
+    #[arg(long)]
+    pub(crate) from: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

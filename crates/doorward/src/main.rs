@@ -1,6 +1,7 @@
 //! The `doorward` command.
 mod approvals;
 mod audit;
+mod backup;
 mod cli;
 mod config;
 mod connection_commands;
@@ -109,6 +110,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Secrets(command) => return secrets::run(command),
         Command::Sessions(command) => return sessions::run(command),
         Command::Audit(command) => return audit::run(command),
+        Command::Backup(args) => backup::back_up(&args)?,
+        Command::Restore(args) => backup::restore(&args)?,
         Command::Login(args) => login::login(&args)?,
         Command::Logout(args) => login::logout(&args)?,
         Command::Token(args) => return token::run(&args),

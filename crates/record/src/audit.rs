@@ -3,6 +3,7 @@ use crate::{
     audit_files::{self, LogFile, MAX_LINE, Scan},
     audit_writer,
     chain::{Checkpoint, FileLine, Head, line_len, push_line},
+    restored,
 };
 use doorward_enforce::{AuditSink, AuditUnavailable, Ticket};
 use doorward_model::{AuditEvent, AuditKind, Timestamp};
@@ -154,9 +155,9 @@ impl Queue {
         checkpoint
     }
 
-    pub(crate) fn push_file_line(&mut self, shared: &Shared, number: u64) {
+    pub(crate) fn push_file_line(&mut self, shared: &Shared, number: u64, after: Option<String>) {
         let key = hex::encode(shared.key.verifying_key().as_bytes());
-        let line = FileLine { number, log: shared.log.clone(), key, format: 1 };
+        let line = FileLine { number, log: shared.log.clone(), key, format: 1, after };
         self.push("file", &serde_json::to_vec(&line).unwrap_or_default());
     }
 }
@@ -192,11 +193,21 @@ impl AuditLog {
         fs::create_dir_all(dir).map_err(io_in)?;
         let lock = lock(dir)?;
         let numbers = audit_files::numbers(dir).map_err(io_in)?;
-        let (file, scan, notes) = match numbers.last() {
+        let (mut file, scan, mut notes) = match numbers.last() {
             Some(&last) => resume(dir, last, &key)?,
             None => begin(dir, &key)?,
         };
-        let log = scan.log.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+        let new_log = || hex::encode(rand::random::<[u8; 16]>());
+        let (log, after) = match (scan.log.clone(), restored::read(dir).map_err(io_in)?) {
+            (Some(before), Some(from)) => {
+                file.release();
+                file = LogFile::create(dir, file.number.saturating_add(1)).map_err(io_in)?;
+                notes.push(restored::note(&from, &before, scan.head));
+                (new_log(), Some(before))
+            }
+            (Some(log), None) => (log, None),
+            (None, _) => (new_log(), None),
+        };
         let queue = Queue {
             head: scan.head,
             buffer: Vec::new(),
@@ -218,7 +229,8 @@ impl AuditLog {
             work: Condvar::new(),
             waiters: Mutex::default(),
         });
-        let writer = audit_writer::start(Arc::clone(&shared), file, &notes).map_err(io_in)?;
+        let writer = audit_writer::start(Arc::clone(&shared), file, &notes, after).map_err(io_in)?;
+        restored::forget(dir).map_err(io_in)?;
         Ok(Arc::new(Self { shared, writer: Mutex::new(Some(writer)), _lock: lock }))
     }
 

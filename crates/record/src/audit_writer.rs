@@ -35,16 +35,21 @@ struct Batch {
 }
 
 /// Puts the opening lines into the file, durably, and starts the thread.
-pub(crate) fn start(shared: Arc<Shared>, file: LogFile, notes: &Notes) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    file: LogFile,
+    notes: &Notes,
+    after: Option<String>,
+) -> io::Result<JoinHandle<()>> {
     let now = Instant::now();
     let mut writer =
         Writer { shared, file, spare: Vec::new(), woken: Vec::new(), last_checkpoint: now, last_reserve: now };
-    writer.open(notes)?;
+    writer.open(notes, after)?;
     std::thread::Builder::new().name("audit-writer".to_owned()).spawn(move || writer.run())
 }
 
 impl Writer {
-    fn open(&mut self, notes: &Notes) -> io::Result<()> {
+    fn open(&mut self, notes: &Notes, after: Option<String>) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.queue.lock();
         if queue.head.seq > 0 {
@@ -53,7 +58,7 @@ impl Writer {
             write_head(&shared.dir, &open, &shared.key.verifying_key(), true)?;
         }
         if self.file.len == 0 {
-            queue.push_file_line(&shared, self.file.number);
+            queue.push_file_line(&shared, self.file.number, after);
         }
         for event in notes {
             queue.push("event", &serde_json::to_vec(event)?);
@@ -124,7 +129,7 @@ impl Writer {
         let bytes = std::mem::replace(&mut queue.buffer, std::mem::take(&mut self.spare));
         if let Some(next) = next_file.as_ref().filter(|_| !stop) {
             queue.room = next.reserved;
-            queue.push_file_line(&shared, next.number);
+            queue.push_file_line(&shared, next.number, None);
         }
         drop(queue);
         if let Some(unused) = next_file.as_ref().filter(|_| stop) {

@@ -14,7 +14,9 @@
 //!   the `,"hash":` that ends it. As the bytes on the disk are what is hashed, there is no second
 //!   serialisation that could differ; as sequence and previous hash are among them, a line fits in
 //!   one place only. Hashes are 64 lower-case hexadecimal digits.
-//! - Each file opens with a `file` line, which is chained to the last line of the file before.
+//! - Each file opens with a `file` line, which is chained to the last line of the file before. After a restore it has another
+//!   `log`, and the one before as `"after"`: numbers that the lost end of that log had are given a second time, and readers
+//!   who know an entry by log and number must not take one for the other.
 //! - A `checkpoint` signs the line right before it, by ed25519 over the text of [`Checkpoint::text`].
 //! - `head` holds the newest checkpoint as a C2SP signed note, so that cutting lines off the end
 //!   shows. `final` is true when the log was closed in an orderly way: nothing may follow.
@@ -94,6 +96,9 @@ pub(crate) struct FileLine {
     pub(crate) log: String,
     pub(crate) key: String,
     pub(crate) format: u32,
+    /// The log that this one goes on from: what came after this line's predecessor in that log is not in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<String>,
 }
 
 /// A signed statement that the log has this head.

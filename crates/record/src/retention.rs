@@ -150,13 +150,26 @@ pub fn prune(dir: &Path, key: &SigningKey, begin: &Beginning) -> Result<u64, Pru
     let io = |source| PruneError::Io { dir: dir.to_owned(), source };
     match read_begin(dir, &key.verifying_key()).map_err(io)? {
         BeginFile::Forged => return Err(PruneError::Forged { dir: dir.to_owned() }),
-        BeginFile::Signed(old) if old.file >= begin.file || old.log != begin.log => {
+        BeginFile::Signed(old) if old.file >= begin.file || !is_of_this_log(dir, &old.log, &begin.log)? => {
             return Err(PruneError::Forged { dir: dir.to_owned() });
         }
         BeginFile::Signed(_) | BeginFile::Absent => {}
     }
     write_durably(dir, &begin.to_note(key)).map_err(io)?;
     remove_before(dir, begin.file).map_err(io)
+}
+
+/// Whether a log is the one that begins now, or one that this went on from after a restore.
+fn is_of_this_log(dir: &Path, old: &str, new: &str) -> Result<bool, PruneError> {
+    if old == new {
+        return Ok(true);
+    }
+    for number in numbers(dir).map_err(|source| PruneError::Io { dir: dir.to_owned(), source })? {
+        if opening(dir, number)?.is_some_and(|(_, log)| log == old) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes what an earlier [`prune`] signed off and could not remove any more.

@@ -163,7 +163,11 @@ impl Tail {
                 let json = raw.get().to_owned();
                 TailLine::Entry(Box::new(Entry { seq: line.seq, hash: line.stated, event, json }))
             }
-            Body::Checkpoint(_) | Body::File(_) => TailLine::Own,
+            Body::Checkpoint(_) => TailLine::Own,
+            Body::File(f) => {
+                self.log = f.log;
+                TailLine::Own
+            }
         };
         self.at = Head { seq: line.seq, hash: line.stated };
         Ok(said)

@@ -255,9 +255,19 @@ impl Verifier<'_> {
             self.problem(seq, "the file was written under another key".to_owned());
         }
         let log = self.log.get_or_insert_with(|| f.log.clone());
-        if *log != f.log {
-            self.problem(seq, "the file belongs to another log".to_owned());
+        if *log == f.log {
+            return;
         }
+        if f.after.as_deref() != Some(log.as_str()) {
+            self.problem(seq, "the file belongs to another log".to_owned());
+            return;
+        }
+        let what = format!(
+            "log {log} was restored from a back-up here, and goes on as {}: what it had after is not in it",
+            f.log
+        );
+        self.log = Some(f.log.clone());
+        self.warn(seq, what);
     }
 
     fn checkpoint(&mut self, c: &Checkpoint, line: &Line<'_>) {

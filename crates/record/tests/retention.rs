@@ -3,8 +3,8 @@
 use doorward_enforce::AuditSink as _;
 use doorward_model::{AuditEvent, AuditKind, Timestamp};
 use doorward_record::{
-    AuditLog, AuditOptions, Entries, Filter, Head, Report, SigningKey, Tail, TailError, VerifyOptions, finish_pruning,
-    prunable, prune, prune_recordings, verify_log,
+    AuditLog, AuditOptions, Entries, Filter, Head, Report, SigningKey, Tail, TailError, VerifyOptions, copy_log,
+    finish_pruning, mark_restored, prunable, prune, prune_recordings, verify_log,
 };
 use std::{
     fs,
@@ -104,6 +104,53 @@ fn old_files_go_and_the_rest_is_intact() {
     assert_eq!(prunable(&path, &key().verifying_key(), LATER, u64::MAX).unwrap(), None);
     log.stop();
     assert!(verify(&path).is_intact());
+}
+
+/// A copy of an open log, as a back-up has it, is opened: it goes on under another name, and can be pruned across the seam.
+#[test]
+fn a_restored_log_goes_on_under_another_name_and_is_pruned_as_before() {
+    let (_dir, path, log) = log();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("audit");
+    fs::create_dir(&copy).unwrap();
+    let mut order = Vec::new();
+    copy_log(&path, |name, mut from, length| {
+        order.push(name.to_owned());
+        let mut to = fs::File::create(copy.join(name))?;
+        std::io::copy(&mut std::io::Read::take(&mut from, length), &mut to).map(drop)
+    })
+    .unwrap();
+    assert!(order.first().is_some_and(|n| n == "head") && order.len() > 4, "{order:?}");
+    drop(log);
+    let old = Tail::open(&path, None).unwrap().unwrap().log().to_owned();
+    mark_restored(&copy, "by a test").unwrap();
+    let options = || AuditOptions { file_bytes: 4 << 10, reserve_bytes: 8 << 20, ..AuditOptions::default() };
+    let log = AuditLog::open(&copy, key(), options()).unwrap();
+    let seam = log.head();
+    for n in 0..60 {
+        let kind = AuditKind::Administration { by: "test".into(), what: format!("new {n} {}", "y".repeat(200)) };
+        let event = AuditEvent { time: SystemTime::now().into(), session: None, kind };
+        log.wait(log.append(&event).unwrap()).unwrap();
+    }
+    log.stop();
+    drop(log);
+    assert!(!copy.join("restored").exists());
+    let report = verify(&copy);
+    assert!(report.is_intact(), "{:?}", report.problems);
+    assert!(report.warnings.iter().any(|w| w.what.contains(&format!("log {old} was restored"))), "{report:?}");
+    // A reader hears of the other name as it comes to it.
+    let mut tail = Tail::open(&copy, None).unwrap().unwrap();
+    assert_eq!(tail.log(), old);
+    while tail.next(report.head.seq).unwrap().is_some() {}
+    assert_ne!(tail.log(), old);
+    // It opens again under that name, and is pruned before, across and after the seam.
+    AuditLog::open(&copy, key(), options()).unwrap().stop();
+    for needed in [seam.seq - 20, seam.seq + 20, u64::MAX] {
+        let begin = prunable(&copy, &key().verifying_key(), LATER, needed).unwrap().unwrap();
+        prune(&copy, &key(), &begin).unwrap();
+        assert!(verify(&copy).is_intact(), "{:?}", verify(&copy).problems);
+    }
+    assert_eq!(verify(&copy).files, 1);
 }
 
 #[test]

@@ -98,6 +98,22 @@ impl Store {
     }
 }
 
+/// Copies the database of a state folder to a file that is not there yet, as it is at one moment, while others write to it.
+///
+/// # Errors
+/// Where one of the two cannot be opened, or the copy cannot be written.
+pub async fn copy_database(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let from = SqliteConnectOptions::new()
+        .filename(state_dir.join("doorward.db"))
+        .read_only(true)
+        .busy_timeout(Duration::from_secs(30));
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(from).await?;
+    let copied = sqlx::query("VACUUM INTO ?").bind(to.to_string_lossy().into_owned()).execute(&pool).await;
+    pool.close().await;
+    copied?;
+    Ok(())
+}
+
 /// SQLite gives its `-wal` and `-shm` files the mode of the database file.
 fn protect(path: &Path) -> std::io::Result<()> {
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
