@@ -22,6 +22,10 @@ pub struct Asciicast {
     /// Lines before the header; `None` once that was given out.
     waiting: Option<Vec<String>>,
     exited: bool,
+    /// Whether a terminal is at the other end, which sees to line ends itself.
+    terminal: bool,
+    /// Whether the last that was written is a carriage return.
+    returned: bool,
 }
 
 impl Asciicast {
@@ -35,6 +39,8 @@ impl Asciicast {
             command: None,
             waiting: Some(Vec::new()),
             exited: false,
+            terminal: false,
+            returned: false,
         }
     }
 
@@ -63,10 +69,34 @@ impl Asciicast {
         self.command = Some(command.to_owned());
     }
 
+    /// What is written comes from a terminal. What comes from none has line feeds alone, at which players do not go back
+    /// to the beginning of a line: they are written with a carriage return.
+    pub const fn terminal(&mut self) {
+        self.terminal = true;
+    }
+
+    fn with_returns(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            if c == '\n' && !self.returned {
+                out.push('\r');
+            }
+            self.returned = c == '\r';
+            out.push(c);
+        }
+        out
+    }
+
     /// Text that was read (`i`) or written (`o`); before the first of it stands the header.
     pub fn text(&mut self, time: Timestamp, code: &str, text: &str, out: &mut Vec<String>) {
-        if !text.is_empty() {
-            self.begin(out);
+        if text.is_empty() {
+            return;
+        }
+        self.begin(out);
+        if code == "o" && !self.terminal {
+            let text = self.with_returns(text);
+            self.line(time, code, &text, out);
+        } else {
             self.line(time, code, text, out);
         }
     }

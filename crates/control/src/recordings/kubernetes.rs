@@ -55,6 +55,9 @@ pub fn export(open: Open<'_>, request: Option<u32>, out: &mut impl Write) -> Res
     let summary = summary
         .ok_or_else(|| absent(format!("request {number} is neither `exec` nor `attach`: it has no terminal")))?;
     let mut cast = Cast::new(number, summary.time, &summary.statement);
+    if summary.kind == (Kind::Stream { terminal: true }) {
+        cast.terminal();
+    }
     for frame in open()? {
         let Frame { time, body, .. } = match (frame, &damage) {
             // What could be read is a cast; that it is not all is said at the end.

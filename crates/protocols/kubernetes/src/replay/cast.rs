@@ -36,6 +36,11 @@ impl Cast {
         Self { request, cast, output, errors, input: Utf8::new(), sized: false }
     }
 
+    /// The request has a terminal.
+    pub const fn terminal(&mut self) {
+        self.cast.terminal();
+    }
+
     /// A frame of bytes.
     pub fn feed(&mut self, time: Timestamp, side: Side, frame: &[u8]) -> Vec<String> {
         let mut out = Vec::new();

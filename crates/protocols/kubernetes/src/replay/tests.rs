@@ -106,6 +106,7 @@ fn one_request_is_shown_with_its_bodies() {
 #[test]
 fn a_terminal_is_a_cast() {
     let mut cast = Cast::new(1, time(3), "exec pods a/p -- sh");
+    cast.terminal();
     let mut lines = Vec::new();
     for (n, step) in (0..).zip(session()) {
         lines.extend(match step {
@@ -126,6 +127,18 @@ fn a_terminal_is_a_cast() {
     .assert_eq(&lines.join("\n"));
     assert_eq!(overview().requests[&1].kind, Kind::Stream { terminal: true });
     assert_eq!(overview().requests[&0].kind, Kind::Call);
+}
+
+#[test]
+fn lines_of_what_has_no_terminal_begin_at_their_beginning() {
+    let mut cast = Cast::new(1, time(0), "exec pods a/p -- ls");
+    let mut lines = Vec::new();
+    for text in [b"\x01a\nb\r".as_slice(), b"\x01\nc\n"] {
+        if let Step::Bytes(side, frame) = bytes(1, Part::Channel, Side::Upstream, text) {
+            lines.extend(cast.feed(time(0), side, &frame));
+        }
+    }
+    assert_eq!(lines[1..], [r#"[0.000000, "o", "a\r\nb\r"]"#, r#"[0.000000, "o", "\nc\r\n"]"#]);
 }
 
 #[test]

@@ -63,6 +63,7 @@ impl Cast {
             // The cast begins with the channel.
             Event::Opened { .. } if !self.cast.has_begun() => self.cast.starts(time),
             Event::Pty { term, columns, rows, .. } => {
+                self.cast.terminal();
                 self.cast.term(term);
                 self.cast.size(*columns, *rows);
             }

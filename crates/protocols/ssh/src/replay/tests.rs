@@ -171,7 +171,7 @@ fn a_command_is_a_cast() {
         [0.500000, "m", "forward"]
         [0.250000, "i", "no end"]
         [0.250000, "o", "127.0.0.1 local"]
-        [0.250000, "o", "host\nx\ny\nz\n"]
+        [0.250000, "o", "host\r\nx\r\ny\r\nz\r\n"]
         [0.250000, "o", "oops\r\n"]
         [0.250000, "x", "1"]"#]]
     .assert_eq(&cast(0, command()).join("\n"));
