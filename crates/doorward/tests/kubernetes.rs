@@ -1,8 +1,9 @@
 //! Kubernetes end to end: kubectl through the gateway to a real API server, whose node runs real commands.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+mod kubernetes_pages;
 
-use common::kubernetes::KubernetesWorld;
+use common::{browser::people, kubernetes::KubernetesWorld};
 use doorward_testkit::{Kubectl, KubernetesMatrix};
 use std::{
     io::Read as _,
@@ -49,8 +50,13 @@ fn text(out: &Output) -> String {
     format!("{}{}[{}]", said(&out.stdout), said(&out.stderr), out.status.code().unwrap_or(-1))
 }
 
+/// The policies, with people for the pages.
+fn policy() -> String {
+    format!("{POLICY}{}", people("sre"))
+}
+
 fn world() -> KubernetesWorld {
-    let w = KubernetesWorld::start(POLICY);
+    let w = KubernetesWorld::start(&policy());
     let admin = w.cluster.kubectl().unwrap();
     admin.apply(PODS).unwrap();
     admin.run(&["wait", "-n", "shop", "--for=condition=Ready", "pod", "--all", "--timeout=60s"]).unwrap();
@@ -331,9 +337,9 @@ fn streams(w: &KubernetesWorld) {
     }
     let mut shell = started(&agent, &["exec", "-i", "-n", "shop", "dev", "--", "sleep", "100"]);
     std::thread::sleep(Duration::from_millis(800));
-    let policy = w.gateway.directory().join("policy.cedar");
+    let file = w.gateway.directory().join("policy.cedar");
     let forbid = "@id(\"closed\") forbid (principal, action in [Action::\"exec\", Action::\"watch\"], resource);\n";
-    std::fs::write(&policy, format!("{POLICY}{forbid}")).unwrap();
+    std::fs::write(&file, format!("{}{forbid}", policy())).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while shell.try_wait().unwrap().is_none() {
         assert!(Instant::now() < end, "the command goes on");
@@ -342,21 +348,21 @@ fn streams(w: &KubernetesWorld) {
     assert_said(&text(&shell.wait_with_output().unwrap()), &["ended: ", "`closed`"]);
     watch.kill().unwrap();
     watch.wait().unwrap();
-    std::fs::write(&policy, POLICY).unwrap();
+    std::fs::write(&file, policy()).unwrap();
     std::thread::sleep(Duration::from_secs(2));
     // Nor does what was begun in clear go on in clear.
     let mut shell = started(&agent, &["exec", "-i", "-n", "shop", "dev", "--", "sleep", "100"]);
     std::thread::sleep(Duration::from_millis(1500));
     assert!(shell.try_wait().unwrap().is_none(), "it runs");
     let forbid = "@id(\"hidden\") forbid (principal, action == Action::\"reveal\", resource == DataType::\"email\");\n";
-    std::fs::write(&policy, format!("{POLICY}{forbid}")).unwrap();
+    std::fs::write(&file, format!("{}{forbid}", policy())).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while shell.try_wait().unwrap().is_none() {
         assert!(Instant::now() < end, "the command goes on in clear");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_said(&text(&shell.wait_with_output().unwrap()), &["what you may see has changed"]);
-    std::fs::write(&policy, POLICY).unwrap();
+    std::fs::write(&file, policy()).unwrap();
     std::thread::sleep(Duration::from_secs(2));
 }
 
@@ -451,6 +457,8 @@ fn agents_use_a_cluster_through_the_gateway() {
     exec(&w);
     roads_around(&w);
     held(&w);
+    kubernetes_pages::an_exec_is_decided_and_replayed(&w);
+    kubernetes_pages::requests_are_looked_at(&w);
     streams(&w);
     copied_and_replayed(&w);
     written_down(&w);

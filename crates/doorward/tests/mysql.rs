@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod common;
 
-use common::{DOORWARD, Issuer, doorward};
-use doorward_testkit::{Gateway, MySql, MySqlRelease, free_port};
+use common::{
+    DOORWARD, Issuer,
+    browser::{Verdict, Visit, people},
+    doorward,
+};
+use doorward_testkit::{Gateway, MySql, MySqlRelease, Screen, free_port};
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -67,7 +71,11 @@ files = ["policy.cedar"]
             server.user(),
             server.password(),
         );
-        let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", POLICY).start().unwrap();
+        let gateway = Gateway::options(&config)
+            .program(DOORWARD)
+            .file("policy.cedar", &format!("{POLICY}{}", people("dba")))
+            .start()
+            .unwrap();
         Self { server, gateway, issuer, port, api }
     }
 
@@ -195,6 +203,36 @@ fn is_replayed(w: &World) {
     assert!(approved.contains("< ERROR 1227") || approved.contains("< OK, 1 rows affected"), "{approved}");
 }
 
+/// What waits is decided on the web pages, and sessions are looked at there with their results.
+fn on_the_pages(w: &World) {
+    let visit = Visit::new(w.api, Screen::Desktop);
+    visit.sign_in(&w.token("dana", "dba"), "/approvals");
+    visit.browser.wait_for("Nothing waits for you").unwrap();
+    let statement = "update orders set status = '<b>sent</b>' where id = 2";
+    let mut update = w.client(&w.token("ci-bot", "agents"));
+    update.args(["-e", statement]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = update.spawn().unwrap();
+    let about = ["dev/ci-bot", "orders", "update on Table `public.orders`", "orders-update-approved", "1 of dba"];
+    visit.decide(Verdict::Approve, statement, &about, "seen");
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let seen = "select id, name as '<i>n</i>', email from customers order by id";
+    w.input(&w.token("ann", "analysts"), &format!("{seen};\ndrop table products;\n"));
+    visit.open("/sessions?principal=ann&text=drop+table");
+    visit.browser.click("section[aria-labelledby=past] tbody a").unwrap();
+    visit.browser.wait_in(".replay", seen).unwrap();
+    visit.until(
+        "return [...document.querySelectorAll('.replay table.result')].at(-1).innerText.split(/\\s+/).join(' ');",
+        "id <i>n</i> email 1 Name 1 [email] 2 Name 2 [email]",
+    );
+    visit.until(
+        "return [...document.querySelectorAll('.replay .failed')].at(-1).innerText.startsWith('ERROR 1142');",
+        true,
+    );
+    visit.picture("replay-mysql");
+    visit.is_sound();
+}
+
 /// A view that somebody else makes while a session lives shows it no more than what it is made of.
 fn views_of_others_are_not_trusted(w: &World) {
     let mut client = w.client(&w.token("ann", "analysts"));
@@ -271,6 +309,7 @@ fn agents_use_mysql_and_mariadb() {
         reads_and_refuses(&w);
         waits_for_people(&w);
         is_replayed(&w);
+        on_the_pages(&w);
         views_of_others_are_not_trusted(&w);
         odd_callers_are_in_nobodys_way(&w);
         control_c_ends_a_statement(&w);

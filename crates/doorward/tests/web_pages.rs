@@ -28,12 +28,7 @@ fn what_happened_is_on_the_overview_and_in_the_audit_log() {
     visit.browser.type_into("#f-text", "DROP TABLE orders").unwrap();
     visit.browser.click(".filters button").unwrap();
     // What is looked for was on the page before, too: that it is alone says that the search is over.
-    let rows = "return document.querySelectorAll('main tbody tr').length;";
-    let begun = std::time::Instant::now();
-    while visit.browser.script(rows, &[]).unwrap() != 1 {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "the search finds more than one");
-    }
-    visit.browser.wait_for("drop table orders").unwrap();
+    visit.until("return document.querySelectorAll('main tbody tr').length;", 1);
     visit.browser.click("main tbody a").unwrap();
     visit.browser.wait_for("\"outcome\": \"refuse\"").unwrap();
     visit.picture("audit-entry");
@@ -51,43 +46,224 @@ fn what_happened_is_on_the_overview_and_in_the_audit_log() {
     assert!(lines.len() >= 2 && lines.iter().all(|l| l["entry"]["outcome"] == "refuse"), "{text}");
 
     // Who may see none of it is told so.
-    visit.browser.click("form[action='/sign-out'] button").unwrap();
+    visit.sign_out();
     visit.sign_in(&bot, "/audit");
     visit.browser.wait_for("Not for you").unwrap();
 }
 
 #[test]
-fn policies_are_read_checked_and_tried() {
+fn policies_are_read_and_statements_tried() {
     let w = demo();
     let visit = Visit::new(w.api, Screen::Desktop);
     visit.sign_in(&w.token("dana", &["dba"], &[]), "/policies");
     visit.browser.wait_for("policy.cedar").unwrap();
+    visit.browser.wait_for("None yet").unwrap();
     visit.picture("policies");
-    let fill = "document.getElementById(arguments[0]).value = arguments[1];";
-    visit.browser.script(fill, &["draft".into(), "permit (principal,\n  acton, resource);".into()]).unwrap();
-    visit.browser.click("section[aria-labelledby=check] button").unwrap();
-    visit.browser.wait_for("text:2:3").unwrap();
-    visit.picture("policies-check");
-    let right = "@id(\"more\") forbid (principal in Group::\"guests\", action, resource);";
-    visit.browser.script(fill, &["draft".into(), right.into()]).unwrap();
-    visit.browser.click("section[aria-labelledby=check] button").unwrap();
-    visit.browser.wait_for("It is right").unwrap();
-
     for (statement, expected) in [
         ("drop table orders", "refuse"),
         ("select email from customers", "analysts-read"),
         ("update orders set total = 1 where id = 1", "needs an approval"),
-        ("selec 1", "syntax error"),
+        ("selec '<b>1</b>'", "syntax error"),
     ] {
-        visit.browser.script(fill, &["q-statement".into(), statement.into()]).unwrap();
-        visit.browser.script(fill, &["q-groups".into(), "agents, analysts, dba".into()]).unwrap();
+        visit.fill("q-statement", statement);
+        visit.fill("q-groups", "agents, analysts, dba");
         visit.browser.click("section[aria-labelledby=try] button").unwrap();
         visit.browser.wait_in("#answer", expected).unwrap();
         if statement.starts_with("select") {
             visit.picture("policies-try");
         }
+        visit.is_sound();
     }
-    visit.no_complaints();
+}
+
+const GUESTS: &str = "@id(\"guests\") forbid (principal in Group::\"guests\", action, resource);\n";
+const NO_PRODUCTS: &str = "@id(\"no-products\") @reason(\"<b>stock-taking</b>\")\n\
+    forbid (principal, action == Action::\"select\", resource == Table::\"orders/public.products\");\n";
+
+/// Everything from the first letter to the roll-back, the saving by keys alone.
+#[test]
+fn policies_are_written_checked_compared_tested_put_in_force_and_rolled_back() {
+    let w = demo();
+    let bot = w.token("ci-bot", &["agents"], &[]);
+    let reads = || w.psql(&bot, &["-c", "select name from products where id = 1"]);
+    assert!(reads().contains("thing 1"));
+    let visit = Visit::new(w.api, Screen::Desktop);
+    visit.sign_in(&w.token("dana", &["dba"], &[]), "/policies");
+    visit.browser.click("a[href='/policies/edit']").unwrap();
+    visit.browser.text("#draft").unwrap();
+
+    // What is wrong is said with its place, which is one click away.
+    visit.fill("draft", "permit (principal,\n  acton, resource); // <b>");
+    visit.browser.click("[formaction='/policies/check']").unwrap();
+    visit.browser.wait_in("#checked", "line 2, column 3").unwrap();
+    visit.browser.click("#checked a").unwrap();
+    let at = "const e = document.activeElement; return e.id + ':' + e.value.slice(e.selectionStart, e.selectionEnd);";
+    assert_eq!(visit.browser.script(at, &[]).unwrap(), "draft:acton");
+    visit.picture("policy-check");
+    visit.is_sound();
+    visit.browser.click("form .primary").unwrap();
+    visit.browser.wait_for("Nothing was saved").unwrap();
+    assert!(visit.browser.complaints().unwrap().iter().all(|c| c.contains("422")));
+    visit.fill("draft", GUESTS);
+    visit.browser.click("[formaction='/policies/check']").unwrap();
+    visit.browser.wait_for("It is right").unwrap();
+
+    // Saved by keys: from the text to the reason, and Enter.
+    visit.browser.script("document.getElementById('draft').focus();", &[]).unwrap();
+    visit.browser.press("\u{e004}").unwrap();
+    visit.browser.press("no <b>guests</b>").unwrap();
+    visit.browser.enter().unwrap();
+    visit.browser.wait_for("Nothing is in force by that").unwrap();
+    visit.browser.wait_for("no <b>guests</b>").unwrap();
+    visit.browser.click("[value=enforce]").unwrap();
+    visit.browser.wait_in(".notice", "It is in force").unwrap();
+    assert!(reads().contains("thing 1"));
+
+    // A second one, made of the first: what it changes, what it would have done, watched, in force.
+    visit.browser.click("a[href='/policies/edit?from=1']").unwrap();
+    visit.browser.wait_for("from version 1").unwrap();
+    visit.fill("draft", &format!("{GUESTS}{NO_PRODUCTS}"));
+    visit.browser.click("form .primary").unwrap();
+    visit.browser.wait_in(".diff .added", "no-products").unwrap();
+    assert!(!visit.browser.text(".diff").unwrap().contains("+@id(\"guests\")"));
+    visit.browser.click("section[aria-labelledby=back-test] button").unwrap();
+    visit.browser.wait_in("#tested", "2 of ").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=back-test] table", "select name from products").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=back-test] table", "no-products").unwrap();
+    visit.picture("policy-version");
+    visit.theme("dark");
+    visit.picture("policy-version-dark");
+    visit.is_sound();
+    visit.browser.click("[value=monitor]").unwrap();
+    visit.browser.wait_in(".notice", "It is watched").unwrap();
+    assert!(reads().contains("thing 1"));
+    visit.browser.type_into("#why", "because").unwrap();
+    visit.browser.click("[value=enforce]").unwrap();
+    visit.browser.wait_in(".notice", "It is in force").unwrap();
+    let refused = reads();
+    assert!(refused.contains("no-products") && refused.contains("<b>stock-taking</b>"), "{refused}");
+
+    // Back to the first, then to the files alone.
+    visit.open("/policies");
+    visit.browser.wait_in("section[aria-labelledby=history]", "because").unwrap();
+    visit.picture("policies-versions");
+    visit.is_sound();
+    visit.browser.click("section[aria-labelledby=versions] a[href$='/1']").unwrap();
+    visit.browser.click("[value=enforce]").unwrap();
+    visit.browser.wait_in(".notice", "It is in force").unwrap();
+    assert!(reads().contains("thing 1"));
+    visit.browser.click("[value=files]").unwrap();
+    visit.browser.wait_for("the files of the configuration alone decide").unwrap();
+    let done: Vec<String> = w.audit("administration").iter().map(|e| e["what"].to_string()).collect();
+    assert!(done.iter().any(|d| d.contains("activate policies: version 2") && d.contains("because")), "{done:?}");
+    assert!(done.last().is_some_and(|d| d.contains("activate policies: none")), "{done:?}");
+
+    // Who may only look has no buttons, and no way around them.
+    let looker =
+        "@id(\"look\") permit (principal in Group::\"lookers\", action == Action::\"view_policies\", resource);\n";
+    let before = std::fs::read_to_string(w.gateway.directory().join("policy.cedar")).unwrap();
+    w.gateway.write("policy.cedar", &format!("{before}{looker}")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    visit.sign_out();
+    visit.sign_in(&w.token("lou", &["lookers"], &[]), "/policies/versions/2");
+    visit.browser.wait_for("no-products").unwrap();
+    assert_eq!(
+        visit
+            .browser
+            .script("return document.querySelectorAll('main .primary, main .deny, [name=what]').length;", &[])
+            .unwrap(),
+        0
+    );
+    let script = "return fetch('/policies/activate', { method: 'POST', body: new URLSearchParams({ what: 'enforce', page: '2' }) }).then((r) => r.status);";
+    assert_eq!(visit.browser.script(script, &[]).unwrap(), 403);
+    visit.open("/policies/edit");
+    visit.browser.wait_for("Not for you").unwrap();
+}
+
+const NASTY: &str = "<img src=x onerror=\"document.title='owned'\">'\u{202e}<script>document.title=1</script>";
+
+/// Whatever callers and people wrote is text on every page, in light and dark, on a desk and on a phone.
+#[test]
+fn stored_markup_is_inert_on_every_page() {
+    let w = demo();
+    let nasty = w.token(NASTY, &["agents", "analysts", NASTY], &[]);
+    let dana = w.token("dana", &["dba", NASTY], &[]);
+    let psql = |sql: &str| {
+        let mut command = w.psql_command(&nasty);
+        command.args(["-U", NASTY, "-c", sql]).env("PGAPPNAME", NASTY).output().unwrap();
+    };
+    let quoted = NASTY.replace('\'', "''").replace('\u{202e}', "\u{202e}");
+    psql(&format!("select '{quoted}' as \"{}\" from products", NASTY.replace('"', "\"\"")));
+    psql(&format!("drop table \"{}\"", NASTY.replace('"', "\"\"")));
+    let mut command = w.psql_command(&nasty);
+    let update = format!("update orders set status = '{quoted}' where id = 1");
+    command.args(["-c", &update]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut waiting = command.spawn().unwrap();
+
+    let visit = Visit::new(w.api, Screen::Desktop);
+    visit.sign_in(&dana, "/approvals");
+    visit.browser.wait_in(".inbox", "<script>").unwrap();
+    visit.is_sound();
+    visit.browser.click("[data-open]").unwrap();
+    visit.browser.wait_for("Exactly this would run").unwrap();
+    visit.browser.type_into("#comment", "<img src=x><script>document.title=1</script>").unwrap();
+    visit.browser.click("[data-deny]").unwrap();
+    visit.browser.wait_for("the caller has been told").unwrap();
+    waiting.wait().unwrap();
+    let approval =
+        visit.browser.url().unwrap().split('?').next().unwrap().strip_prefix(&visit.site).unwrap().to_owned();
+    visit.open("/policies/edit");
+    visit.fill("draft", &format!("// {NASTY}\n{GUESTS}"));
+    visit.fill("comment", NASTY);
+    visit.browser.click("form .primary").unwrap();
+    visit.browser.wait_for("Nothing is in force by that").unwrap();
+    visit.browser.click("[value=enforce]").unwrap();
+    visit.browser.wait_in(".notice", "It is in force").unwrap();
+    visit.open("/sessions?outcome=refuse");
+    let script = "return [...document.querySelectorAll('section[aria-labelledby=past] tbody a')].map((a) => a.getAttribute('href'));";
+    let session = visit.browser.script(script, &[]).unwrap()[0].as_str().unwrap().to_owned();
+    drop(visit);
+
+    let query = "%3Cimg%20src=x%20onerror=%22document.title=1%22%3E%27%22";
+    let pages = [
+        ("/", "<script>"),
+        ("/approvals", "<script>"),
+        (&approval, "<img src=x>"),
+        ("/sessions", "<img"),
+        (&session, "<script>"),
+        ("/audit", "<script>"),
+        ("/policies", "<script>"),
+        ("/policies/versions/1", "<script>"),
+        ("/policies/edit", "cannot be seen: U+202E"),
+        ("/connections", "Connect"),
+        ("/settings", "<script>"),
+        (&format!("/sessions?text={query}&principal={query}"), "Sessions"),
+        (&format!("/audit?text={query}&event={query}&since={query}"), "is no kind of entry"),
+        (&format!("/nowhere/{query}"), "There is nothing here"),
+    ];
+    for screen in [Screen::Desktop, Screen::Phone] {
+        let visit = Visit::new(w.api, screen);
+        visit.sign_in(&dana, "/settings");
+        visit.browser.wait_for("Signed in").unwrap();
+        for (page, expected) in &pages {
+            visit.open(page);
+            visit.browser.wait_for(expected).unwrap();
+            let name = page.split(['?', '%']).next().unwrap().replace('/', "-");
+            let name: String = name.chars().take(20).collect();
+            if page.starts_with("/nowhere") {
+                // The page that is not there is the browser's complaint.
+                assert!(!visit.browser.overflows().unwrap());
+                assert!(visit.browser.complaints().unwrap().iter().all(|c| c.contains("404")));
+                continue;
+            }
+            visit.is_sound();
+            for theme in ["light", "dark"] {
+                visit.theme(theme);
+                visit.is_readable();
+                visit.picture(&format!("nasty-{screen:?}-{theme}{name}"));
+            }
+        }
+    }
 }
 
 #[test]

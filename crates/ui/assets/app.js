@@ -48,6 +48,18 @@
   tick();
   setInterval(tick, 1000);
 
+  // On a phone the cells of a row stand below each other, so each says what it is.
+  const stack = () => {
+    for (const table of all('.scroll > table:not(.result):not(.stacked)')) {
+      const names = all('thead th', table).map((th) => th.textContent.trim());
+      for (const row of all('tbody tr', table)) [...row.cells].forEach((cell, i) => { cell.dataset.name = names[i] || ''; });
+      table.classList.add('stacked');
+    }
+  };
+  stack();
+  document.addEventListener('htmx:afterSettle', stack);
+  document.addEventListener('htmx:sseMessage', stack);
+
   // Copying.
   const say = (text) => { const said = document.getElementById('said'); if (said) said.textContent = text; };
   for (const b of all('[data-copy]')) {

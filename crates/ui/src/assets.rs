@@ -22,6 +22,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         Asset::new("app.css", STYLE, include_bytes!("../assets/app.css")),
         Asset::new("theme.js", SCRIPT, include_bytes!("../assets/theme.js")),
         Asset::new("app.js", SCRIPT, include_bytes!("../assets/app.js")),
+        Asset::new("editor.js", SCRIPT, include_bytes!("../assets/editor.js")),
         Asset::new("player.js", SCRIPT, include_bytes!("../assets/player.js")),
         Asset::new("icon.svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
         Asset::new("htmx.js", SCRIPT, include_bytes!("../assets/vendor/htmx.min.js")),

@@ -42,6 +42,12 @@ impl Inert {
         out
     }
 
+    /// Another line of the same text.
+    pub fn add_line(&mut self, line: &Self) {
+        self.0.push('\n');
+        self.0.push_str(&line.0);
+    }
+
     /// Whether it is too long to be read at a glance.
     pub fn is_long(&self) -> bool {
         self.0.len() > 600 || self.0.lines().count() > 8

@@ -14,6 +14,7 @@
 mod approvals;
 mod assets;
 mod audit;
+mod cedar;
 mod connections;
 mod inert;
 mod moment;
@@ -26,6 +27,7 @@ pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State
 pub use askama::Template;
 pub use assets::{Asset, asset, find};
 pub use audit::{AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
+pub use cedar::Cedar;
 pub use connections::{
     ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Issuer, SettingsPage,
     Trial,
@@ -34,11 +36,12 @@ pub use inert::Inert;
 pub use moment::Moment;
 pub use overview::{Chart, Overview, Refused};
 pub use policies::{
-    Cedar, Checked, Explained, Explanation, PoliciesPage, PolicyError, PolicySource, Question, Version,
+    Activation, BackTest, BackTestGroup, Checked, DiffLine, Explained, Explanation, PoliciesPage, PolicyEditPage,
+    PolicyError, PolicySource, PolicyVersionPage, Question, Version,
 };
 pub use sessions::{
-    Decision, LiveList, LiveSession, Recorded, RecordedRequest, Search, SessionPage, SessionSummary, SessionsPage,
-    Step, TerminalPage, Timed,
+    Decision, LiveList, LiveSession, Recorded, RecordedRequest, RequestPage, Search, SessionBody, SessionPage,
+    SessionSummary, SessionsPage, Step, TerminalPage, Timed,
 };
 pub use shell::{ErrorPage, Notice, Section, Shell, SignIn};
 

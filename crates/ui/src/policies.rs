@@ -1,97 +1,7 @@
-//! Policies: read, checked, tried.
-use crate::{Inert, Shell};
+//! Policies: read, written, checked, tried, compared, back-tested, put in force.
+use crate::{Cedar, Inert, Notice, Shell};
 use askama::Template;
 use doorward_model::Timestamp;
-use std::fmt;
-
-/// A text of policies, with its words in colour and its lines numbered.
-#[derive(Clone, Debug, Default)]
-pub struct Cedar(pub String);
-
-const WORDS: [&str; 17] = [
-    "permit",
-    "forbid",
-    "when",
-    "unless",
-    "principal",
-    "action",
-    "resource",
-    "context",
-    "in",
-    "is",
-    "has",
-    "like",
-    "if",
-    "then",
-    "else",
-    "true",
-    "false",
-];
-
-impl Cedar {
-    /// The pieces of a line, each with its style; strings and comments end with it.
-    fn pieces(line: &str) -> Vec<(&'static str, String)> {
-        let mut out: Vec<(&'static str, String)> = Vec::new();
-        let mut rest = line.chars().peekable();
-        while let Some(c) = rest.next() {
-            let mut piece = String::from(c);
-            let style = match c {
-                '/' if rest.peek() == Some(&'/') => {
-                    piece.extend(rest.by_ref());
-                    "comment"
-                }
-                '"' => {
-                    let mut escaped = false;
-                    for c in rest.by_ref() {
-                        piece.push(c);
-                        if c == '"' && !escaped {
-                            break;
-                        }
-                        escaped = c == '\\' && !escaped;
-                    }
-                    "string"
-                }
-                c if c == '@' || c == '_' || c.is_alphabetic() => {
-                    while let Some(c) = rest.next_if(|c| *c == '_' || c.is_alphanumeric()) {
-                        piece.push(c);
-                    }
-                    match piece.as_str() {
-                        "forbid" => "bad-word",
-                        word if WORDS.contains(&word) => "word",
-                        word if word.starts_with('@') => "note",
-                        _ => "",
-                    }
-                }
-                _ => "",
-            };
-            match out.last_mut() {
-                Some((last, text)) if last.is_empty() && style.is_empty() => text.push_str(&piece),
-                _ => out.push((style, piece)),
-            }
-        }
-        out
-    }
-}
-
-impl fmt::Display for Cedar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.0.lines() {
-            f.write_str("<span class=\"line\">")?;
-            for (style, text) in Self::pieces(line) {
-                let text = Inert::new(text);
-                if style.is_empty() {
-                    write!(f, "{text}")?
-                } else {
-                    write!(f, "<span class=\"{style}\">{text}</span>")?
-                }
-            }
-            f.write_str("\n</span>")?;
-        }
-        Ok(())
-    }
-}
-
-impl askama::filters::HtmlSafe for Cedar {}
 
 /// One text.
 #[derive(Clone, Debug)]
@@ -102,13 +12,17 @@ pub struct PolicySource {
     pub text: Cedar,
     /// How many policies or lines it has, in words.
     pub about: String,
+    /// Whether it is shown at once.
+    pub open: bool,
 }
 
 /// What is wrong, and where.
 #[derive(Clone, Debug)]
 pub struct PolicyError {
-    /// `text`, line and column.
+    /// The text, line and column.
     pub place: String,
+    /// Line and column, where it is in the text that is being written.
+    pub at: Option<(usize, usize)>,
     /// What.
     pub message: Inert,
     /// The line with a mark under it.
@@ -176,10 +90,27 @@ pub struct Version {
     pub comment: Inert,
     /// When.
     pub created: Timestamp,
+    /// The version it was made from.
+    pub parent: Option<i64>,
     /// Whether it is in force.
     pub active: bool,
     /// Whether it is only watched.
     pub monitored: bool,
+}
+
+/// What was put in force, when and by whom.
+#[derive(Clone, Debug)]
+pub struct Activation {
+    /// Which version; none: the files alone.
+    pub version: Option<i64>,
+    /// Whether it decides, or is only watched.
+    pub enforced: bool,
+    /// By whom.
+    pub by: Inert,
+    /// Why.
+    pub comment: Inert,
+    /// When.
+    pub time: Timestamp,
 }
 
 /// The policies.
@@ -196,16 +127,137 @@ pub struct PoliciesPage {
     pub sources: Vec<PolicySource>,
     /// Versions, newest first.
     pub versions: Vec<Version>,
-    /// The text that is edited.
-    pub draft: String,
-    /// What came of its check.
-    pub checked: Option<Checked>,
+    /// The `before` of older ones.
+    pub older: Option<i64>,
+    /// What was put in force, newest first.
+    pub activations: Vec<Activation>,
+    /// Whether the person may write versions.
+    pub may_edit: bool,
     /// Connections whose statements can be tried.
     pub connections: Vec<String>,
     /// What is tried.
     pub question: Question,
     /// How it comes out, or why that cannot be said.
     pub answer: Option<Result<Explanation, Inert>>,
+    /// About what was just done.
+    pub notice: Option<Notice>,
+}
+
+/// A version that is being written.
+#[derive(Debug, Template)]
+#[template(path = "policy_edit.html")]
+pub struct PolicyEditPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The text.
+    pub draft: String,
+    /// What is said about it.
+    pub comment: String,
+    /// The version it is made from.
+    pub parent: Option<i64>,
+    /// Files that it counts together with.
+    pub files: Vec<Inert>,
+    /// What came of its check.
+    pub checked: Option<Checked>,
+    /// About what was just done.
+    pub notice: Option<Notice>,
+}
+
+/// A line of a difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffLine {
+    /// Its style: `added`, `removed`, `place`, or nothing.
+    pub class: &'static str,
+    /// The line, with its sign.
+    pub text: Inert,
+}
+
+impl DiffLine {
+    /// The lines of a difference in the unified format, without the two that name its sides.
+    pub fn of(diff: &str) -> Vec<Self> {
+        let line = |text: &str| {
+            let class = match text.as_bytes().first() {
+                Some(b'+') => "added",
+                Some(b'-') => "removed",
+                Some(b'@') => "place",
+                _ => "",
+            };
+            Self { class, text: text.into() }
+        };
+        diff.lines().skip(2).map(line).collect()
+    }
+}
+
+/// What a version would have done otherwise, in groups.
+#[derive(Clone, Debug)]
+pub struct BackTest {
+    /// How far back.
+    pub days: u32,
+    /// Requests that were judged.
+    pub requests: u64,
+    /// Those that come out otherwise.
+    pub differences: u64,
+    /// What could not be judged, or is not shown, in words.
+    pub remarks: Vec<String>,
+    /// The differences.
+    pub groups: Vec<BackTestGroup>,
+}
+
+/// Differences that are alike.
+#[derive(Clone, Debug)]
+pub struct BackTestGroup {
+    /// On which connection.
+    pub connection: Inert,
+    /// Who asked.
+    pub principal: Inert,
+    /// The command.
+    pub command: Inert,
+    /// Under the policies in force, also a style.
+    pub before: &'static str,
+    /// The policies that decide so.
+    pub before_policies: Inert,
+    /// Under the version, also a style.
+    pub after: &'static str,
+    /// The policies that decide so.
+    pub after_policies: Inert,
+    /// How many.
+    pub count: u64,
+    /// Statements, each with its session.
+    pub examples: Vec<(Inert, String)>,
+}
+
+/// One version.
+#[derive(Debug, Template)]
+#[template(path = "policy_version.html")]
+pub struct PolicyVersionPage {
+    /// The frame.
+    pub shell: Shell,
+    /// It.
+    pub version: Version,
+    /// Its text.
+    pub text: Cedar,
+    /// With what it is compared; none: with nothing.
+    pub from: Option<i64>,
+    /// How it differs from that.
+    pub diff: Vec<DiffLine>,
+    /// Other versions, newest first.
+    pub others: Vec<i64>,
+    /// What it would have done.
+    pub back_test: Option<BackTest>,
+    /// How far back a test goes that is asked for.
+    pub days: u32,
+    /// Whether the person may write versions.
+    pub may_edit: bool,
+    /// Whether the person may put them in force.
+    pub may_activate: bool,
+    /// About what was just done.
+    pub notice: Option<Notice>,
+}
+
+impl PolicyVersionPage {
+    fn is_compared_with(&self, id: &i64) -> bool {
+        self.from == Some(*id)
+    }
 }
 
 #[cfg(test)]
@@ -213,17 +265,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_strings_and_comments_have_their_colours_and_nothing_is_markup() {
-        let shown = Cedar("@id(\"a<b\")\nforbid (principal) // <b>\nwhen { \"x\\\"y\" }".into()).to_string();
-        for part in [
-            "<span class=\"note\"><bdi>@id</bdi></span>",
-            "<span class=\"string\"><bdi>&quot;a&lt;b&quot;</bdi></span>",
-            "<span class=\"bad-word\"><bdi>forbid</bdi></span>",
-            "<span class=\"comment\"><bdi>// &lt;b&gt;</bdi></span>",
-            "<span class=\"string\"><bdi>&quot;x\\&quot;y&quot;</bdi></span>",
-        ] {
-            assert!(shown.contains(part), "{part} in {shown}");
-        }
-        assert_eq!(shown.matches("class=\"line\"").count(), 3);
+    fn lines_of_a_difference_have_their_style() {
+        let lines = DiffLine::of("--- nothing\n+++ version 1\n@@ -0,0 +1 @@\n+<b>\n-x\n y\n");
+        let of: Vec<(&str, String)> = lines.iter().map(|l| (l.class, l.text.plain())).collect();
+        let expected = [("place", "@@ -0,0 +1 @@"), ("added", "+<b>"), ("removed", "-x"), ("", " y")];
+        assert_eq!(of, expected.map(|(class, text)| (class, text.to_owned())));
     }
 }

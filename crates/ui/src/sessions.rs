@@ -172,18 +172,14 @@ pub struct Decision {
     pub approval: Option<String>,
 }
 
-/// One session.
-#[derive(Debug, Template)]
-#[template(path = "session.html")]
-pub struct SessionPage {
-    /// The frame.
-    pub shell: Shell,
-    /// It.
-    pub session: SessionSummary,
+/// What of a session changes while it is open; its page asks for it again and again then.
+#[derive(Clone, Debug, Template)]
+#[template(path = "parts/session_body.html")]
+pub struct SessionBody {
+    /// Which session.
+    pub id: String,
     /// Whether it is open now.
     pub live: bool,
-    /// Whether the person may end it.
-    pub may_kill: bool,
     /// Approvals it waits for.
     pub waits_for: Vec<String>,
     /// What was decided.
@@ -192,8 +188,56 @@ pub struct SessionPage {
     pub more_decisions: bool,
     /// What was recorded.
     pub recorded: Recorded,
+    /// Another one whenever there is something else to be seen.
+    pub mark: String,
+    /// When it was made.
+    pub now: Timestamp,
+}
+
+impl SessionBody {
+    pub(crate) const fn moment(&self, at: &Timestamp) -> Moment {
+        Moment { at: *at, now: self.now }
+    }
+}
+
+impl askama::filters::HtmlSafe for SessionBody {}
+
+/// One session.
+#[derive(Debug, Template)]
+#[template(path = "session.html")]
+pub struct SessionPage {
+    /// The frame.
+    pub shell: Shell,
+    /// It.
+    pub session: SessionSummary,
+    /// What changes.
+    pub body: SessionBody,
+    /// Whether the person may end it.
+    pub may_kill: bool,
     /// About what was just done.
     pub notice: Option<Notice>,
+}
+
+/// One request of a Kubernetes session.
+#[derive(Debug, Template)]
+#[template(path = "request.html")]
+pub struct RequestPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The session.
+    pub session: String,
+    /// The request.
+    pub request: RecordedRequest,
+    /// What was sent and answered.
+    pub steps: Vec<Timed>,
+    /// Whether there is more than is shown.
+    pub cut: bool,
+}
+
+impl RequestPage {
+    pub(crate) const fn moment(&self, at: &Timestamp) -> Moment {
+        self.shell.moment(at)
+    }
 }
 
 /// A terminal, played.

@@ -24,8 +24,8 @@ use doorward_policy::{LoadError, Source};
 use doorward_store::{PolicyMode, PolicyVersion};
 use std::time::Duration;
 
-const DEFAULT_DAYS: u32 = 7;
-const MAX_DAYS: u32 = 366;
+pub(crate) const DEFAULT_DAYS: u32 = 7;
+pub(crate) const MAX_DAYS: u32 = 366;
 /// Characters in a comment.
 const MAX_COMMENT: usize = 1000;
 
@@ -58,7 +58,7 @@ fn bounded(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn version(state: &ApiState, id: i64) -> Result<PolicyVersion, Problem> {
+pub(crate) async fn version(state: &ApiState, id: i64) -> Result<PolicyVersion, Problem> {
     Ok(state.book.store().policies(id).await.map_err(PolicyError::from)?.ok_or(PolicyError::NoSuchVersion)?)
 }
 
@@ -169,11 +169,18 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<PolicyVersionView>), Problem> {
     asker.may(Administration::EditPolicies)?;
-    let new: NewPolicyVersion = json_body(&headers, body)?;
+    let new = json_body(&headers, body)?;
+    let id = write(&state, &asker, &new).await?;
+    Ok((StatusCode::CREATED, Json(version(&state, id).await?.into())))
+}
+
+/// Keeps a version that is right together with the files, for whom may write one. Its number.
+pub(crate) async fn write(state: &ApiState, asker: &Asker, new: &NewPolicyVersion) -> Result<i64, Problem> {
+    asker.may(Administration::EditPolicies)?;
     bounded(&new.text)?;
     short(&new.comment)?;
     if let Some(parent) = new.parent {
-        version(&state, parent).await?;
+        version(state, parent).await?;
     }
     let book = state.book.clone();
     let candidate = Source { name: "text".into(), text: new.text.clone() };
@@ -183,8 +190,8 @@ pub(super) async fn create(
     let kept = state.book.store().keep_policies(&new.text, &author, &new.comment, now(), new.parent).await;
     let id = kept.map_err(PolicyError::from)?;
     let what = format!("write policies: version {id}: {}", new.comment);
-    super::administered(&state, &asker.who, None, what).await?;
-    Ok((StatusCode::CREATED, Json(version(&state, id).await?.into())))
+    super::administered(state, &asker.who, None, what).await?;
+    Ok(id)
 }
 
 /// One version, with its text.
@@ -199,7 +206,7 @@ pub(super) async fn one(
     Ok(Json(version(&state, number(&id)?).await?.into()))
 }
 
-fn number(id: &str) -> Result<i64, Problem> {
+pub(crate) fn number(id: &str) -> Result<i64, Problem> {
     id.parse().map_err(|_| PolicyError::NoSuchVersion.into())
 }
 
@@ -216,14 +223,23 @@ pub(super) async fn diff(
     asker.may(Administration::ViewPolicies)?;
     let new = version(&state, number(&id)?).await?;
     let from = query(with)?.from.or(new.parent);
+    difference(&state, &new, from).await.map(Json)
+}
+
+/// How a version differs from an older one; none: from nothing.
+pub(crate) async fn difference(
+    state: &ApiState,
+    new: &PolicyVersion,
+    from: Option<i64>,
+) -> Result<PolicyDiff, Problem> {
     let old = match from {
-        Some(id) => version(&state, id).await?.text,
+        Some(id) => version(state, id).await?.text,
         None => String::new(),
     };
     let names = (from.map_or("nothing".to_owned(), |v| format!("version {v}")), format!("version {}", new.id));
     let texts = similar::TextDiff::configure().timeout(Duration::from_secs(2)).diff_lines(&old, &new.text);
     let diff = texts.unified_diff().header(&names.0, &names.1).to_string();
-    Ok(Json(PolicyDiff { from, to: new.id, diff }))
+    Ok(PolicyDiff { from, to: new.id, diff })
 }
 
 /// Judges the recorded requests of the last days by a version, beside the policies in force: lists every request whose
@@ -269,11 +285,17 @@ pub(super) async fn activate(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     asker.may(Administration::ActivatePolicies)?;
-    let Activate { version, mode, comment } = json_body(&headers, body)?;
+    put_in_force(&state, &asker, json_body(&headers, body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Puts a version in force or has it watched, for whom may.
+pub(crate) async fn put_in_force(state: &ApiState, asker: &Asker, what: Activate) -> Result<(), Problem> {
+    asker.may(Administration::ActivatePolicies)?;
+    let Activate { version, mode, comment } = what;
     short(&comment)?;
     // In a task of its own: a caller who hangs up must not leave a change audited and not made.
     let (book, by) = (state.book.clone(), asker.who.id());
     let task = tokio::spawn(async move { book.activate(version, mode, &by, &comment).await });
-    task.await.map_err(|e| Problem::unavailable(&e))??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(task.await.map_err(|e| Problem::unavailable(&e))??)
 }

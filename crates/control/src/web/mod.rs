@@ -9,6 +9,8 @@ mod connections;
 mod overview;
 mod page;
 mod policies;
+mod policy_versions;
+mod replay;
 mod sessions;
 mod sign_in;
 
@@ -88,14 +90,21 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/new-connection", form(connection_form::new, connection_form::create))
         .route("/settings", get(connections::settings))
         .route("/policies", get(policies::show))
-        .route("/policies/check", post(policies::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .route("/policies/edit", get(policy_versions::edit))
+        .route("/policies/check", post(policy_versions::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .route("/policies/versions", post(policy_versions::write).layer(DefaultBodyLimit::max(MAX_POLICIES)))
+        .route("/policies/versions/{id}", get(policy_versions::show))
+        .route("/policies/versions/{id}/back-test", post(policy_versions::back_test))
+        .route("/policies/activate", post(policy_versions::activate))
         .route("/policies/try", post(policies::try_out))
         .route("/sessions", get(sessions::list))
         .route("/sessions/live", get(sessions::live))
         .route("/sessions/{id}", get(sessions::show))
         .route("/sessions/{id}/kill", post(sessions::kill))
-        .route("/sessions/{id}/terminal", get(sessions::terminal))
-        .route("/sessions/{id}/cast", get(sessions::cast))
+        .route("/sessions/{id}/follow", get(sessions::follow))
+        .route("/sessions/{id}/requests/{number}", get(replay::request))
+        .route("/sessions/{id}/terminal", get(replay::terminal))
+        .route("/sessions/{id}/cast", get(replay::cast))
         .route_layer(middleware::from_fn_with_state(state.clone(), person));
     let open = Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::begin))
@@ -144,6 +153,10 @@ async fn person(State(state): State<ApiState>, mut request: Request, next: Next)
     }
     if request.uri().path().ends_with("/events") {
         return StatusCode::UNAUTHORIZED.into_response();
+    }
+    // A page that asks for a part of itself would show the sign-in page within it.
+    if request.headers().contains_key("hx-request") {
+        return page::reload();
     }
     let back = if *request.method() == Method::GET { request.uri().path_and_query().map(|p| p.as_str()) } else { None };
     page::see_other(&sign_in::address(back.unwrap_or("/")))

@@ -98,6 +98,11 @@ pub(crate) fn see_other(address: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
+/// Has a page that asked for a part of itself loaded anew, whole.
+pub(crate) fn reload() -> Response {
+    (StatusCode::NO_CONTENT, [("hx-refresh", "true")]).into_response()
+}
+
 /// The frame of a page for somebody.
 pub(crate) async fn shell(
     state: &ApiState,

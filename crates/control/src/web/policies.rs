@@ -1,22 +1,25 @@
-//! Policies: what is in force, a text checked, a request tried.
+//! Policies: what is in force, versions, a request tried.
 use super::page::{self, Answer};
 use crate::{
     api::{ApiState, now, policies as api},
     problem::Problem,
     rights::Asker,
-    types::{PolicyCheck, PolicyProblem},
 };
 use axum::{
     Form,
-    extract::{State, rejection::FormRejection},
+    extract::{
+        Query, State,
+        rejection::{FormRejection, QueryRejection},
+    },
     http::StatusCode,
 };
 use doorward_enforce::Subject;
 use doorward_model::{Action, Administration, AuditOutcome as Outcome, Principal, PrincipalKind, SessionId, Timestamp};
 use doorward_policy::{Engine, explain};
 use doorward_sql::postgres::{Environment, analyse};
+use doorward_store::PolicyMode;
 use doorward_ui::{
-    Cedar, Checked, Explained, Explanation, Inert, POLICY, PoliciesPage, PolicyError, PolicySource, Question, Section,
+    Activation, Cedar, Explained, Explanation, Inert, Notice, POLICY, PoliciesPage, PolicySource, Question, Section,
     Version,
 };
 use serde::Deserialize;
@@ -27,26 +30,39 @@ use std::{
 
 /// Versions that are listed.
 const VERSIONS: u32 = 20;
+/// Activations that are listed.
+const ACTIVATIONS: usize = 20;
 /// As the gateway's own threads for statements have.
 const STACK: usize = 64 << 20;
 
 /// What the page was asked.
 #[derive(Default)]
 struct Asked {
-    draft: Option<String>,
-    checked: Option<PolicyCheck>,
+    before: Option<i64>,
+    done: String,
     question: Option<Question>,
     answer: Option<Result<Explanation, Inert>>,
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, asker: Asker) -> Answer {
-    page_of(&state, &asker, Asked::default()).await
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Which {
+    before: Option<i64>,
+    done: String,
+}
+
+pub(crate) async fn show(
+    State(state): State<ApiState>,
+    asker: Asker,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Answer {
+    let Query(Which { before, done }) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    page_of(&state, &asker, Asked { before, done, ..Asked::default() }).await
 }
 
 async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
     let view = api::in_force(state, asker).await?;
-    let versions = api::list_versions(state, asker, None, VERSIONS).await?.versions;
-    let draft = view.sources.iter().find(|s| !s.read_only).map(|s| s.text.clone());
+    let listed = api::list_versions(state, asker, asked.before, VERSIONS).await?;
     let may_be_tried = |name: &String| state.rights.info(name).kind == "postgres";
     let question = asked.question.unwrap_or_else(|| Question {
         principal: asker.who.id(),
@@ -54,71 +70,64 @@ async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
         user: asker.who.kind == PrincipalKind::User,
         ..Question::default()
     });
-    let source = |s: crate::PolicySource| {
-        let lines = s.text.lines().count();
-        let about =
-            if s.read_only { format!("{lines} lines, from the configuration") } else { format!("{lines} lines") };
-        PolicySource { name: s.name.into(), text: Cedar(s.text), about }
-    };
-    let version = |v: crate::PolicyVersionView| Version {
-        id: v.id,
-        author: v.author.into(),
-        comment: v.comment.into(),
-        created: v.created,
-        active: view.active == Some(v.id),
-        monitored: view.monitored == Some(v.id),
-    };
+    let (active, monitored) = (view.active, view.monitored);
+    let version = |v: crate::PolicyVersionView| shown_version(v, active, monitored);
+    // What people wrote here before what the configuration names.
+    let written = view.sources.iter().position(|s| !s.read_only).unwrap_or(0);
+    let source = |(n, s)| PolicySource { open: n == written, ..source(s) };
     let page = PoliciesPage {
         shell: page::shell(state, asker, Section::Policies, "Policies").await?,
         count: view.policies.len(),
-        versions: versions.into_iter().map(version).collect(),
+        versions: listed.versions.into_iter().map(version).collect(),
+        older: listed.next,
+        activations: listed.activations.into_iter().take(ACTIVATIONS).map(activation).collect(),
         version: view.policy_version,
-        sources: view.sources.into_iter().map(source).collect(),
-        draft: asked.draft.or(draft).unwrap_or_default(),
-        checked: asked.checked.map(checked),
+        sources: view.sources.into_iter().enumerate().map(source).collect(),
+        may_edit: asker.may(Administration::EditPolicies).is_ok(),
         connections: asker.connections().into_iter().filter(may_be_tried).collect(),
         question,
         answer: asked.answer,
+        notice: done(&asked.done),
     };
     Ok(page::answer(StatusCode::OK, &page, POLICY))
 }
 
-fn checked(check: PolicyCheck) -> Checked {
-    let error = |e: PolicyProblem| {
-        let at = match (e.line, e.column) {
-            (Some(line), Some(column)) => format!(":{line}:{column}"),
-            (Some(line), None) => format!(":{line}"),
-            (None, _) => String::new(),
-        };
-        PolicyError {
-            place: format!("{}{at}", Inert::new(e.file).plain()),
-            message: e.message.into(),
-            snippet: e.snippet.map(Inert::from),
-        }
+fn done(what: &str) -> Option<Notice> {
+    let text = match what {
+        "files" => "No version is in force any more: the files of the configuration alone decide.",
+        "unwatch" => "No version is watched any more.",
+        _ => return None,
     };
-    Checked {
-        policies: check.ok.then_some(check.policies),
-        errors: check.errors.into_iter().map(error).collect(),
-        warnings: check.warnings.into_iter().map(error).collect(),
+    Some(Notice { bad: false, text: text.into() })
+}
+
+fn source(s: crate::PolicySource) -> PolicySource {
+    let lines = s.text.lines().count();
+    let about = if s.read_only { format!("{lines} lines, from the configuration") } else { format!("{lines} lines") };
+    PolicySource { name: s.name.into(), text: Cedar(s.text), about, open: false }
+}
+
+/// A version, and whether it is in force or watched.
+pub(super) fn shown_version(v: crate::PolicyVersionView, active: Option<i64>, monitored: Option<i64>) -> Version {
+    Version {
+        id: v.id,
+        author: v.author.into(),
+        comment: v.comment.into(),
+        created: v.created,
+        parent: v.parent,
+        active: active == Some(v.id),
+        monitored: monitored == Some(v.id),
     }
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Text {
-    text: String,
-}
-
-pub(crate) async fn check(
-    State(state): State<ApiState>,
-    asker: Asker,
-    form: Result<Form<Text>, FormRejection>,
-) -> Answer {
-    asker.may(Administration::ViewPolicies)?;
-    let Form(Text { text }) = form.map_err(|e| Problem::new(e.status(), e.body_text()))?;
-    // Browsers send line ends as two characters.
-    let text = text.replace("\r\n", "\n");
-    let check = api::checked(&state, text.clone()).await?;
-    page_of(&state, &asker, Asked { draft: Some(text), checked: Some(check), ..Asked::default() }).await
+fn activation(a: crate::PolicyActivationView) -> Activation {
+    Activation {
+        version: a.version,
+        enforced: a.mode == PolicyMode::Enforce,
+        by: a.by.into(),
+        comment: a.comment.into(),
+        time: a.time,
+    }
 }
 
 #[derive(Deserialize)]

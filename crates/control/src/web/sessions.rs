@@ -1,39 +1,34 @@
-//! Live sessions, past ones, and replay.
+//! Live sessions, past ones, and the page of one.
 use super::{
     Parts,
     page::{self, Answer, Failure},
+    replay::recorded,
 };
 use crate::{
     api::{ApiState, now, sessions as api},
     evidence::{Decided, Evidence, Found, Wanted},
     problem::Problem,
-    recordings::{self, ShowError, kubernetes, sql, ssh},
     rights::Asker,
 };
 use axum::{
     Extension,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::IntoResponse as _,
 };
-use doorward_kubernetes::replay::Kind;
 use doorward_model::{Administration, AuditOutcome as Outcome, SessionId};
-use doorward_sql_session::replay::{Options, Rows, Shown};
 use doorward_ui::{
-    Decision, Inert, LiveList, LiveSession, Notice, PLAYER_POLICY, Recorded, RecordedRequest, Search, Section,
-    SessionPage, SessionSummary, SessionsPage, Step, TerminalPage, Timed,
+    Decision, Inert, LiveList, LiveSession, Notice, Recorded, Search, Section, SessionBody, SessionPage,
+    SessionSummary, SessionsPage,
 };
 use serde::Deserialize;
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 /// Sessions on a page.
 const PAGE: usize = 50;
-/// Steps of a replay on a page.
-const MOST_STEPS: usize = 1000;
-/// Rows shown of each result.
-const ROWS: usize = 20;
-/// The longest asciicast that is given to a browser.
-const MOST_CAST: usize = 64 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -163,14 +158,7 @@ pub(crate) async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(read).await.map_err(|e| Problem::unavailable(&e))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Which {
-    channel: Option<u32>,
-    request: Option<u32>,
-}
-
-fn parsed(id: &str) -> Result<SessionId, Failure> {
+pub(super) fn parsed(id: &str) -> Result<SessionId, Failure> {
     id.parse().map_err(|_| Problem::not_found("session").into())
 }
 
@@ -183,14 +171,14 @@ pub(crate) async fn show(
     one(&state, &asker, parts.evidence.clone(), &id, StatusCode::OK, None).await
 }
 
-async fn one(
-    state: &ApiState,
-    asker: &Asker,
-    evidence: Evidence,
-    id: &str,
-    status: StatusCode,
-    notice: Option<Notice>,
-) -> Answer {
+/// What there is to be seen of a session.
+struct Seen {
+    session: SessionSummary,
+    body: SessionBody,
+    may_kill: bool,
+}
+
+async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> Result<Seen, Failure> {
     asker.may_on_any(Administration::ViewSessions)?;
     let id = parsed(id)?;
     let live = api::live(state, asker).await?.into_iter().find(|s| s.id == id);
@@ -200,23 +188,68 @@ async fn one(
     if !asker.sees(Administration::ViewSessions, &found.connection) {
         return Err(none().into());
     }
+    let is_live = live.is_some();
     let recorded = match asker.may_on(Administration::ReplaySession, &found.connection) {
-        Ok(()) => blocking(move || recorded(&evidence, id)).await?,
+        Ok(()) => blocking(move || recorded(&evidence, id, is_live)).await?,
         Err(why) => Recorded { problem: Some(why.detail().into()), ..Recorded::default() },
     };
-    let may_kill = live.is_some() && asker.sees(Administration::KillSession, &found.connection);
-    let page = SessionPage {
-        shell: page::shell(state, asker, Section::Sessions, "Session").await?,
-        session: summary(found),
-        live: live.is_some(),
-        may_kill,
+    let may_kill = is_live && asker.sees(Administration::KillSession, &found.connection);
+    let mut body = SessionBody {
+        id: id.to_string(),
+        live: is_live,
         waits_for: live.iter().flat_map(|s| &s.waits_for).map(ToString::to_string).collect(),
         decisions: decisions.into_iter().map(decision).collect(),
         more_decisions: more,
         recorded,
-        notice,
+        mark: String::new(),
+        now: now(),
     };
+    body.mark = mark(&body);
+    Ok(Seen { session: summary(found), body, may_kill })
+}
+
+/// Another one whenever there is something else to be seen.
+fn mark(body: &SessionBody) -> String {
+    let mut hasher = DefaultHasher::new();
+    let SessionBody { waits_for, decisions, recorded, .. } = body;
+    format!("{waits_for:?}{decisions:?}{recorded:?}").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+async fn one(
+    state: &ApiState,
+    asker: &Asker,
+    evidence: Evidence,
+    id: &str,
+    status: StatusCode,
+    notice: Option<Notice>,
+) -> Answer {
+    let Seen { session, body, may_kill } = seen(state, asker, evidence, id).await?;
+    let shell = page::shell(state, asker, Section::Sessions, "Session").await?;
+    let page = SessionPage { shell, session, body, may_kill, notice };
     Ok(page::answer(status, &page, doorward_ui::POLICY))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Mark {
+    mark: String,
+}
+
+/// What a page asks for again and again while the session is open: nothing where it is as it was.
+pub(crate) async fn follow(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Extension(parts): Parts,
+    Path(id): Path<String>,
+    query: Result<Query<Mark>, QueryRejection>,
+) -> Answer {
+    let Query(Mark { mark }) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let Seen { body, .. } = seen(&state, &asker, parts.evidence.clone(), &id).await?;
+    if !body.live {
+        return Ok(page::reload());
+    }
+    if body.mark == mark { Ok(StatusCode::NO_CONTENT.into_response()) } else { page::ok(&body) }
 }
 
 pub(crate) async fn kill(
@@ -232,182 +265,5 @@ pub(crate) async fn kill(
             one(&state, &asker, parts.evidence.clone(), &id, StatusCode::CONFLICT, Some(notice)).await
         }
         Err(problem) => Err(problem.into()),
-    }
-}
-
-/// What a recording has to show. What cannot be read is said, and hides nothing else.
-fn recorded(evidence: &Evidence, id: SessionId) -> Recorded {
-    let mut out = Recorded::default();
-    let protocol = match evidence.recording(id) {
-        Ok(Some(reader)) => reader.meta().protocol.clone(),
-        Ok(None) => return out,
-        Err(why) => return Recorded { problem: Some(format!("The recording cannot be read: {why}").into()), ..out },
-    };
-    let read = match protocol.as_str() {
-        "ssh" => ssh_recorded(evidence, id, &mut out),
-        "kubernetes" => kubernetes_recorded(evidence, id, &mut out),
-        _ => sql_recorded(evidence, id, &protocol, &mut out),
-    };
-    if let Err(why) = read {
-        out.problem = Some(format!("The recording cannot be read on: {why}").into());
-    }
-    out
-}
-
-fn open(evidence: &Evidence, id: SessionId) -> Result<doorward_record::Reader, ShowError> {
-    let reader = evidence.recording(id).map_err(ShowError::Absent)?;
-    reader.ok_or_else(|| ShowError::Absent("there is no recording of this session".into()))
-}
-
-fn sql_recorded(evidence: &Evidence, id: SessionId, protocol: &str, out: &mut Recorded) -> Result<(), ShowError> {
-    let Some(mut replayer) = sql::replayer(protocol, Options { rows: ROWS }) else { return Ok(()) };
-    sql::play(open(evidence, id)?, replayer.as_mut(), |time, shown| {
-        out.cut = out.steps.len() >= MOST_STEPS;
-        if !out.cut {
-            out.steps.push(Timed { time, step: step(shown) });
-        }
-        Ok(!out.cut)
-    })
-}
-
-fn step(shown: Shown) -> Step {
-    match shown {
-        Shown::Rows(Rows { names, rows, more }) => Step::Rows {
-            names: names.into_iter().map(Inert::from).collect(),
-            rows: rows.into_iter().map(|r| r.into_iter().map(Inert::from).collect()).collect(),
-            more,
-        },
-        Shown::Line(line) => match (line.strip_prefix("> "), line.strip_prefix("< ")) {
-            (Some(text), _) => Step::Sent(text.into()),
-            (_, Some(text)) if text.starts_with("ERROR") || text.starts_with("FATAL") => Step::Failed(text.into()),
-            (_, Some(text)) => Step::Answered(text.into()),
-            (None, None) => Step::Note(line.into()),
-        },
-    }
-}
-
-fn ssh_recorded(evidence: &Evidence, id: SessionId, out: &mut Recorded) -> Result<(), ShowError> {
-    let again = || open(evidence, id);
-    for channel in ssh::channels(&again)?.iter().filter(|c| c.terminal) {
-        let number = channel.number;
-        out.terminals.push((format!("Terminal {number}"), format!("/sessions/{id}/terminal?channel={number}")));
-    }
-    let mut lines = doorward_ssh::replay::Replayer::new(doorward_ssh::replay::Options { lines: 200 });
-    for frame in again()? {
-        use doorward_record::FrameBody;
-        let frame = frame?;
-        let shown = match &frame.body {
-            FrameBody::Bytes(direction, bytes) => lines.feed(ssh::side(*direction), bytes),
-            FrameBody::Meta(value) => lines.event(value),
-            FrameBody::Redacted { len, why, .. } => vec![format!("({len} bytes not recorded: {why})")],
-            FrameBody::Gap { client, upstream } => {
-                let mut shown = lines.gap();
-                shown.push(recordings::gap_line(*client, *upstream));
-                shown
-            }
-        };
-        for line in shown {
-            if out.steps.len() >= MOST_STEPS {
-                out.cut = true;
-                return Ok(());
-            }
-            out.steps.push(Timed { time: frame.time, step: Step::Answered(line.into()) });
-        }
-    }
-    Ok(())
-}
-
-fn kubernetes_recorded(evidence: &Evidence, id: SessionId, out: &mut Recorded) -> Result<(), ShowError> {
-    let (overview, damage) = kubernetes::overview(open(evidence, id)?);
-    out.cut = overview.requests.len() > MOST_STEPS;
-    for (number, request) in overview.requests.iter().take(MOST_STEPS) {
-        let stream = matches!(request.kind, Kind::Stream { .. });
-        out.requests.push(RecordedRequest {
-            number: *number,
-            time: request.time,
-            statement: request.statement.clone().into(),
-            result: request.result().into(),
-            terminal: stream.then(|| format!("/sessions/{id}/terminal?request={number}")),
-        });
-    }
-    damage.map_or(Ok(()), |e| Err(e.into()))
-}
-
-/// Whether the person may see what was recorded; what they may not even know of is not there.
-async fn may_replay(asker: &Asker, evidence: &Evidence, id: SessionId) -> Result<(), Problem> {
-    asker.may_on_any(Administration::ReplaySession)?;
-    let none = || Problem::not_found("recording");
-    let evidence = evidence.clone();
-    let reader = blocking(move || evidence.recording(id)).await?;
-    let connection = reader.map_err(|e| Problem::unavailable(&e))?.ok_or_else(none)?.meta().connection.clone();
-    if !asker.sees(Administration::ViewSessions, &connection) {
-        return Err(none());
-    }
-    asker.may_on(Administration::ReplaySession, &connection)
-}
-
-pub(crate) async fn terminal(
-    State(state): State<ApiState>,
-    asker: Asker,
-    Extension(parts): Parts,
-    Path(id): Path<String>,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Answer {
-    let id = parsed(&id)?;
-    may_replay(&asker, &parts.evidence, id).await?;
-    let Query(which) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let (title, part) = match (which.channel, which.request) {
-        (_, Some(n)) => (format!("Request {n}"), format!("?request={n}")),
-        (Some(n), None) => (format!("Terminal {n}"), format!("?channel={n}")),
-        (None, None) => ("Terminal".to_owned(), String::new()),
-    };
-    let shell = page::shell(&state, &asker, Section::Sessions, title).await?;
-    let page = TerminalPage { shell, session: id.to_string(), cast: format!("/sessions/{id}/cast{part}") };
-    Ok(page::answer(StatusCode::OK, &page, PLAYER_POLICY))
-}
-
-/// A terminal as an asciicast.
-pub(crate) async fn cast(
-    asker: Asker,
-    Extension(parts): Parts,
-    Path(id): Path<String>,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Answer {
-    let id = parsed(&id)?;
-    may_replay(&asker, &parts.evidence, id).await?;
-    let Query(which) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let made = blocking(move || made(&parts.evidence, id, &which)).await?;
-    let cast = made.map_err(|e| Problem::new(StatusCode::NOT_FOUND, e.to_string()))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-asciicast".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.cast\"")),
-    ];
-    Ok((headers, cast).into_response())
-}
-
-fn made(evidence: &Evidence, id: SessionId, which: &Which) -> Result<Vec<u8>, ShowError> {
-    let again = || open(evidence, id);
-    let mut out = Bounded(Vec::new());
-    match again()?.meta().protocol.as_str() {
-        "ssh" => ssh::export(&again, which.channel, &mut out)?,
-        "kubernetes" => kubernetes::export(&again, which.request, &mut out)?,
-        other => return Err(ShowError::Absent(format!("recordings of {other} have no terminals"))),
-    }
-    Ok(out.0)
-}
-
-/// A buffer that does not grow for ever.
-struct Bounded(Vec<u8>);
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len().saturating_add(bytes.len()) > MOST_CAST {
-            return Err(std::io::Error::other("it is too long for a browser: use `doorward sessions export`"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

@@ -3,19 +3,49 @@ use super::World;
 use doorward_testkit::{Chromium, Screen};
 
 /// What the people of these tests may see and do. The shipped roles are for people of an issuer of people.
-pub const PEOPLE: &str = r#"
-@id("people") permit (principal in Group::"dba", action in [Action::"view_connections", Action::"view_sessions",
-    Action::"replay_session", Action::"kill_session", Action::"view_audit", Action::"export_audit",
-    Action::"view_policies", Action::"view_settings"], resource);
-"#;
+pub fn people(group: &str) -> String {
+    format!("\n@id(\"people\") permit (principal in Group::\"{group}\", action in Action::\"administer\", resource);\n")
+}
 
 /// The demonstration's world, with people.
 pub fn demo() -> World {
     let world = World::demo();
     let policy = std::fs::read_to_string(world.gateway.directory().join("policy.cedar")).unwrap();
-    world.gateway.write("policy.cedar", &format!("{policy}\n{PEOPLE}")).unwrap();
+    world.gateway.write("policy.cedar", &format!("{policy}{}", people("dba"))).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     world
+}
+
+/// Finds texts that do not stand out from what is behind them.
+const FAINT: &str = r"
+const parts = (c) => (c.match(/[\d.]+/g) || []).map(Number);
+const channel = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const over = (top, below) => { const a = top[3] ?? 1; return [0, 1, 2].map((i) => top[i] * a + below[i] * (1 - a)); };
+const behind = (e) => {
+  if (!e) return [255, 255, 255];
+  const c = parts(getComputedStyle(e).backgroundColor);
+  return c.length === 4 && c[3] === 0 ? behind(e.parentElement) : over(c, behind(e.parentElement));
+};
+const out = [];
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const e = walker.currentNode.parentElement;
+  if (!walker.currentNode.data.trim() || !e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+  if (e.closest('script, .hear, [hidden], :disabled, .editor textarea, option')) continue;
+  const back = behind(e), front = over(parts(getComputedStyle(e).color), back);
+  const [a, b] = [light(back), light(front)].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5) out.push(`${ratio.toFixed(2)} ${e.tagName}.${e.className}: ${walker.currentNode.data.trim().slice(0, 40)}`);
+}
+return [...new Set(out)].slice(0, 10);
+";
+
+/// What somebody says to a request that waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Approve,
+    Deny,
 }
 
 /// A person's browser.
@@ -40,6 +70,90 @@ impl Visit {
         self.browser.text("#token").unwrap();
         self.browser.script(script, &[token.into()]).unwrap();
         self.browser.click("main button").unwrap();
+    }
+
+    /// The text of a field, at once: typing a long one key by key is slow.
+    pub fn fill(&self, id: &str, text: &str) {
+        let script = "const e = document.getElementById(arguments[0]); e.value = arguments[1]; \
+            e.dispatchEvent(new Event('input', { bubbles: true }));";
+        self.browser.script(script, &[id.into(), text.into()]).unwrap();
+    }
+
+    /// Waits until a script in the page says this.
+    pub fn until(&self, script: &str, wanted: impl Into<serde_json::Value>) {
+        let (wanted, end) = (wanted.into(), std::time::Instant::now() + std::time::Duration::from_secs(20));
+        loop {
+            let found = self.browser.script(script, &[]).unwrap_or_default();
+            if found == wanted {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < end,
+                "{script}: {found}, not {wanted}: {}",
+                self.browser.page().unwrap()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    pub fn sign_out(&self) {
+        self.browser.click("form[action='/sign-out'] button").unwrap();
+        self.browser.wait_for("Your identity token").unwrap();
+    }
+
+    /// Opens the one request that waits in the inbox, sees what it says, and decides it with a comment.
+    pub fn decide(&self, verdict: Verdict, statement: &str, about: &[&str], comment: &str) {
+        self.open("/approvals");
+        self.browser.wait_in(".inbox", "ci-bot").unwrap();
+        self.is_sound();
+        self.browser.click("[data-open]").unwrap();
+        self.browser.wait_for("Exactly this would run").unwrap();
+        assert_eq!(self.browser.text("#statement").unwrap(), statement);
+        let page = self.browser.page().unwrap();
+        for part in about {
+            assert!(page.contains(part), "no {part:?} in: {page}");
+        }
+        self.is_sound();
+        self.browser.type_into("#comment", comment).unwrap();
+        let (button, told) = match verdict {
+            Verdict::Approve => ("[data-approve]", "Your approval is recorded"),
+            Verdict::Deny => ("[data-deny]", "the caller has been told"),
+        };
+        self.browser.click(button).unwrap();
+        self.browser.wait_for(told).unwrap();
+        self.browser.wait_for(comment).unwrap();
+        self.is_sound();
+    }
+
+    /// Changes the speed of the player of a terminal, which shows `text` in the end, and seeks its beginning, where it does not.
+    pub fn plays(&self, text: &str) {
+        self.browser.text(".ap-player").unwrap();
+        let speed = "const e = document.getElementById('speed'); e.value = '8'; e.dispatchEvent(new Event('change'));";
+        self.browser.script(speed, &[]).unwrap();
+        self.browser.wait_in(".ap-term-text", text).unwrap();
+        self.until("return document.activeElement.className;", "ap-wrapper");
+        self.browser.press("0").unwrap();
+        let shown = "return document.querySelector('.ap-term-text').innerText;";
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while self.browser.script(shown, &[]).unwrap().as_str().unwrap().contains(text) {
+            assert!(std::time::Instant::now() < end, "it does not go back to its beginning");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        self.no_complaints();
+    }
+
+    /// The page has nothing in it that a caller's text made, fits its screen, and Chromium has nothing to complain about.
+    pub fn is_sound(&self) {
+        let made = "return document.querySelectorAll('main img, main script, main iframe, main b, main i, main svg:not(.chart)').length \
+            + (document.title.includes('Doorward') ? 0 : 1);";
+        assert_eq!(self.browser.script(made, &[]).unwrap(), 0, "{}", self.browser.url().unwrap());
+        assert!(!self.browser.overflows().unwrap(), "{} is wider than the screen", self.browser.url().unwrap());
+        self.no_complaints();
+    }
+
+    /// All text stands out from what is behind it as WCAG 2.2 (1.4.3) asks: 4.5 to 1.
+    pub fn is_readable(&self) {
+        assert_eq!(self.browser.script(FAINT, &[]).unwrap(), serde_json::json!([]), "{}", self.browser.url().unwrap());
     }
 
     pub fn picture(&self, name: &str) {
