@@ -101,4 +101,21 @@ fill_database() {
         say 'filling the sample database'
         { echo 'SET ROLE app;' && cat "$repo/demo/orders.sql"; } | owner_psql -d orders > /dev/null
     fi
+    fill_warehouse
+}
+
+# A second database, which no connection leads to: for whoever registers a backend on the pages
+# (docs/guide/first-ten-minutes.md). Its password is theirs to know.
+fill_warehouse() {
+    local password=$work/warehouse-password
+    [[ -s $password ]] || (umask 077 && openssl rand -hex 12 > "$password")
+    {
+        [[ -n $(owner_psql -d postgres -Atc "SELECT 1 FROM pg_roles WHERE rolname = 'clerk'") ]] || echo 'CREATE ROLE clerk LOGIN;'
+        printf "SET log_statement = 'none'; ALTER ROLE clerk PASSWORD '%s';\n" "$(cat "$password")"
+        [[ -n $(owner_psql -d warehouse -Atc "SELECT 1 FROM pg_class WHERE relname = 'suppliers'" 2> /dev/null) ]] ||
+            printf 'SET client_min_messages = warning;\nDROP DATABASE IF EXISTS warehouse;\nCREATE DATABASE warehouse OWNER clerk;\n'
+    } | owner_psql -d postgres
+    if [[ -z $(owner_psql -d warehouse -Atc "SELECT 1 FROM pg_class WHERE relname = 'suppliers'") ]]; then
+        { echo 'SET ROLE clerk;' && cat "$repo/demo/warehouse.sql"; } | owner_psql -d warehouse > /dev/null
+    fi
 }

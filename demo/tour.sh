@@ -323,6 +323,7 @@ tour() {
     tour_mysql
     tour_ssh
     tour_kubernetes
+    tour_web
     tour_secret_hidden
     tour_replayed
     tour_audit
