@@ -162,8 +162,11 @@ fn policies_are_written_checked_compared_tested_put_in_force_and_rolled_back() {
     let looker =
         "@id(\"look\") permit (principal in Group::\"lookers\", action == Action::\"view_policies\", resource);\n";
     let before = std::fs::read_to_string(w.gateway.directory().join("policy.cedar")).unwrap();
+    let changes = w.audit("policy_changed").len();
     w.gateway.write("policy.cedar", &format!("{before}{looker}")).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    while w.audit("policy_changed").len() == changes {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     visit.sign_out();
     visit.sign_in(&w.token("lou", &["lookers"], &[]), "/policies/versions/2");
     visit.browser.wait_for("no-products").unwrap();
@@ -236,6 +239,8 @@ fn stored_markup_is_inert_on_every_page() {
         ("/policies/versions/1", "<script>"),
         ("/policies/edit", "cannot be seen: U+202E"),
         ("/connections", "Connect"),
+        ("/connections/orders", "Connect"),
+        ("/new-connection", "Callers connect to"),
         ("/settings", "<script>"),
         (&format!("/sessions?text={query}&principal={query}"), "Sessions"),
         (&format!("/audit?text={query}&event={query}&since={query}"), "is no kind of entry"),
@@ -257,6 +262,9 @@ fn stored_markup_is_inert_on_every_page() {
                 continue;
             }
             visit.is_sound();
+            if screen == Screen::Desktop {
+                visit.is_used_by_keys();
+            }
             for theme in ["light", "dark"] {
                 visit.theme(theme);
                 visit.is_readable();

@@ -84,6 +84,13 @@ pub struct Overview {
     pub cut: bool,
 }
 
+impl Overview {
+    /// Whether there is nothing of the last day to be shown, to who would see it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.live.is_none_or(|n| n == 0) && !self.charts.is_empty() && self.charts.iter().all(|c| c.total() == 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 //! A person's browser on the pages of a gateway.
-use super::World;
+use super::{SCHEMA, World};
 use doorward_testkit::{Chromium, Screen};
 
 /// What the people of these tests may see and do. The shipped roles are for people of an issuer of people.
@@ -9,12 +9,16 @@ pub fn people(group: &str) -> String {
 
 /// The demonstration's world, with people.
 pub fn demo() -> World {
-    let world = World::demo();
-    let policy = std::fs::read_to_string(world.gateway.directory().join("policy.cedar")).unwrap();
-    world.gateway.write("policy.cedar", &format!("{policy}{}", people("dba"))).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/orders.cedar");
+    let policy = std::fs::read_to_string(policy).unwrap();
+    let world = World::with(&format!("{policy}{}", people("dba")), "");
+    world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
     world
 }
+
+/// Marks what can be used on a page.
+const REACHABLE: &str = "for (const e of document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, \
+    [tabindex=\"0\"]')) if (!e.disabled && e.checkVisibility()) e.dataset.reachable = '';";
 
 /// Finds texts that do not stand out from what is behind them.
 const FAINT: &str = r"
@@ -149,6 +153,26 @@ impl Visit {
         assert_eq!(self.browser.script(made, &[]).unwrap(), 0, "{}", self.browser.url().unwrap());
         assert!(!self.browser.overflows().unwrap(), "{} is wider than the screen", self.browser.url().unwrap());
         self.no_complaints();
+    }
+
+    /// Tab leads to everything that can be used, from the link past the navigation on, and shows where it is.
+    pub fn is_used_by_keys(&self) {
+        self.browser.script("document.activeElement.blur(); window.scrollTo(0, 0);", &[]).unwrap();
+        self.browser.script(REACHABLE, &[]).unwrap();
+        let here = "const e = document.activeElement; e.dataset.reached = getComputedStyle(e).outlineStyle === 'none' ? 'unseen' : 'seen'; \
+            return e.className + ':' + document.querySelectorAll('[data-reachable]:not([data-reached=seen])').length;";
+        let url = self.browser.url().unwrap();
+        self.browser.press("\u{e004}").unwrap();
+        let mut found = self.browser.script(here, &[]).unwrap().as_str().unwrap().to_owned();
+        for _ in 0..300 {
+            if found.ends_with(":0") {
+                return;
+            }
+            self.browser.press("\u{e004}").unwrap();
+            found = self.browser.script(here, &[]).unwrap().as_str().unwrap().to_owned();
+        }
+        let left = "return [...document.querySelectorAll('[data-reachable]:not([data-reached=seen])')].map((e) => e.outerHTML.slice(0, 90));";
+        panic!("{url}: Tab does not lead to, or does not show: {}", self.browser.script(left, &[]).unwrap());
     }
 
     /// All text stands out from what is behind it as WCAG 2.2 (1.4.3) asks: 4.5 to 1.
