@@ -4,7 +4,7 @@ use crate::{
     types::{BackTestExample, BackTestGroup, BackTestReport},
 };
 use doorward_enforce::Subject;
-use doorward_model::{AuditKind, AuditOutcome, Principal, SessionId, Timestamp};
+use doorward_model::{AuditOutcome, Facts, Principal, RequestId, SessionId, SessionPart, Timestamp};
 use doorward_policy::{Judge, Judged, Loaded};
 use doorward_record::{Entries, Entry, Filter};
 use std::{
@@ -49,7 +49,7 @@ pub(crate) fn run(
     };
     for entry in Entries::open(audit, Filter::default())? {
         match entry {
-            Ok(entry) => test.entry(entry),
+            Ok(entry) => test.entry(&entry),
             // An entry that cannot be read is no request that can be judged: it is counted.
             Err(e) if e.kind() == io::ErrorKind::InvalidData => test.report.unreadable += 1,
             Err(e) => return Err(e),
@@ -85,53 +85,40 @@ struct Key {
 }
 
 impl BackTest<'_> {
-    fn entry(&mut self, entry: Entry) {
+    fn entry(&mut self, entry: &Entry) {
         let Some(session) = entry.event.session else { return };
-        match entry.event.kind {
-            AuditKind::SessionOpened { connection, client } => {
+        match entry.event.kind.of_session() {
+            SessionPart::Opened { connection, client } => {
                 if self.sessions.len() < MAX_SESSIONS {
                     let from = client.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
                     let known = Known { connection: connection.to_string(), from, subject: None };
                     self.sessions.insert(session, known);
                 }
             }
-            AuditKind::Authenticated { principal, .. } => self.authenticated(session, principal),
-            AuditKind::SessionEnded { .. } => drop(self.sessions.remove(&session)),
-            AuditKind::Request { facts, statement, outcome, approval, request, .. }
-                if entry.event.time >= self.since =>
-            {
-                // The second entry of a request that was held.
-                if approval.is_some() && outcome != AuditOutcome::Hold {
-                    return;
-                }
-                let Some(subject) = self.sessions.get(&session).and_then(|k| k.subject.clone()) else {
-                    self.report.unknown += 1;
-                    return;
-                };
-                let time = entry.event.time;
-                self.report.requests += 1;
-                let before = self.before.judge(&subject, &facts, time);
-                let after = self.after.judge(&subject, &facts, time);
-                if before.outcome != after.outcome {
-                    let statement = statement.chars().take(STATEMENT).collect();
-                    let example = BackTestExample { session, request: request.0, time, statement };
-                    self.differs(&subject, facts.command.to_string(), before, after, example);
-                }
+            SessionPart::Caller(principal) => self.authenticated(session, principal.clone()),
+            SessionPart::Ended { .. } => drop(self.sessions.remove(&session)),
+            // The second entry of a request that was held.
+            SessionPart::Request { approval: Some(_), outcome, .. } if outcome != AuditOutcome::Hold => {}
+            SessionPart::Request { request, statement, facts, .. } if entry.event.time >= self.since => {
+                self.request(session, request, statement, facts, entry.event.time);
             }
-            // No request, and nothing that says who asks.
-            AuditKind::Request { .. }
-            | AuditKind::GatewayStarted { .. }
-            | AuditKind::GatewayStopped {}
-            | AuditKind::AuthenticationFailed { .. }
-            | AuditKind::Completed { .. }
-            | AuditKind::FileCopied { .. }
-            | AuditKind::ApprovalRequested { .. }
-            | AuditKind::ApprovalDecided { .. }
-            | AuditKind::ApprovalEnded { .. }
-            | AuditKind::Fault { .. }
-            | AuditKind::Cancel { .. }
-            | AuditKind::PolicyChanged { .. }
-            | AuditKind::Administration { .. } => {}
+            // Too old, or nothing that says who asks.
+            SessionPart::Request { .. } | SessionPart::Other => {}
+        }
+    }
+
+    fn request(&mut self, session: SessionId, request: RequestId, statement: &str, facts: &Facts, time: Timestamp) {
+        let Some(subject) = self.sessions.get(&session).and_then(|k| k.subject.clone()) else {
+            self.report.unknown += 1;
+            return;
+        };
+        self.report.requests += 1;
+        let before = self.before.judge(&subject, facts, time);
+        let after = self.after.judge(&subject, facts, time);
+        if before.outcome != after.outcome {
+            let statement = statement.chars().take(STATEMENT).collect();
+            let example = BackTestExample { session, request: request.0, time, statement };
+            self.differs(&subject, facts.command.to_string(), before, after, example);
         }
     }
 

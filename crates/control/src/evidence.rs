@@ -1,5 +1,7 @@
 //! What the audit log and the recordings say, for pages: newest first, and never more than a bounded part of the log at once.
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, AuditOutcome as Outcome, RequestId, SessionId, Timestamp};
+use doorward_model::{
+    ApprovalId, AuditEvent, AuditKind, AuditOutcome as Outcome, RequestId, SessionId, SessionPart, Timestamp,
+};
 use doorward_record::{Backwards, Entry, Reader, keys};
 use std::{
     collections::HashMap,
@@ -66,8 +68,8 @@ impl Wanted {
     }
 
     fn wants_request(&self, kind: &AuditKind) -> bool {
-        let AuditKind::Request { outcome, statement, facts, .. } = kind else { return false };
-        self.outcome.is_none_or(|o| o == *outcome)
+        let SessionPart::Request { outcome, statement, facts, .. } = kind.of_session() else { return false };
+        self.outcome.is_none_or(|o| o == outcome)
             && (has(statement, &self.text)
                 || has(&facts.command, &self.text)
                 || facts.accesses.iter().any(|a| has(&a.to_string(), &self.text)))
@@ -91,34 +93,21 @@ impl Found {
     }
 
     fn take(&mut self, event: &AuditEvent) {
-        match &event.kind {
-            AuditKind::SessionOpened { connection, client } => {
+        match event.kind.of_session() {
+            SessionPart::Opened { connection, client } => {
                 self.connection = connection.to_string();
-                self.client.clone_from(client);
+                self.client = client.to_owned();
                 self.started = event.time;
             }
-            AuditKind::Authenticated { principal, .. } => {
-                // The first: a session may change its user, and the log is read backwards.
-                self.principal = Some(principal.id());
-            }
-            AuditKind::SessionEnded { reason, .. } => self.ended = Some((event.time, reason.clone())),
-            AuditKind::Request { outcome, .. } => {
+            // The first: a session may change its user, and the log is read backwards.
+            SessionPart::Caller(principal) => self.principal = Some(principal.id()),
+            SessionPart::Ended { reason } => self.ended = Some((event.time, reason.to_owned())),
+            SessionPart::Request { outcome, .. } => {
                 self.requests += 1;
-                self.refused += u64::from(*outcome == Outcome::Refuse);
-                self.held += u64::from(*outcome == Outcome::Hold);
+                self.refused += u64::from(outcome == Outcome::Refuse);
+                self.held += u64::from(outcome == Outcome::Hold);
             }
-            AuditKind::GatewayStarted { .. }
-            | AuditKind::GatewayStopped {}
-            | AuditKind::AuthenticationFailed { .. }
-            | AuditKind::Completed { .. }
-            | AuditKind::FileCopied { .. }
-            | AuditKind::ApprovalRequested { .. }
-            | AuditKind::ApprovalDecided { .. }
-            | AuditKind::ApprovalEnded { .. }
-            | AuditKind::Fault { .. }
-            | AuditKind::Cancel { .. }
-            | AuditKind::PolicyChanged { .. }
-            | AuditKind::Administration { .. } => {}
+            SessionPart::Other => {}
         }
     }
 }
@@ -236,34 +225,20 @@ fn began(id: SessionId) -> Timestamp {
 }
 
 fn decided(event: AuditEvent, results: &mut HashMap<RequestId, String>) -> Option<Decided> {
-    match event.kind {
-        AuditKind::Completed { request, result, rows, masked } => {
-            let rows = if rows == 0 { String::new() } else { format!(", {rows} rows") };
-            let masked = if masked == 0 { String::new() } else { format!(", {masked} values masked") };
-            results.insert(request, format!("{result}{rows}{masked}"));
-            None
-        }
-        AuditKind::Request { request, outcome, statement, policies, reason, approval, .. } => Some(Decided {
-            time: event.time,
-            outcome,
-            statement: statement.to_string(),
-            why: reason.unwrap_or_else(|| policies.join(", ")),
-            approval,
-            result: (outcome == Outcome::Forward).then(|| results.remove(&request)).flatten(),
-        }),
-        AuditKind::GatewayStarted { .. }
-        | AuditKind::GatewayStopped {}
-        | AuditKind::SessionOpened { .. }
-        | AuditKind::Authenticated { .. }
-        | AuditKind::AuthenticationFailed { .. }
-        | AuditKind::SessionEnded { .. }
-        | AuditKind::FileCopied { .. }
-        | AuditKind::ApprovalRequested { .. }
-        | AuditKind::ApprovalDecided { .. }
-        | AuditKind::ApprovalEnded { .. }
-        | AuditKind::Fault { .. }
-        | AuditKind::Cancel { .. }
-        | AuditKind::PolicyChanged { .. }
-        | AuditKind::Administration { .. } => None,
+    if let AuditKind::Completed { request, result, rows, masked } = &event.kind {
+        let rows = if *rows == 0 { String::new() } else { format!(", {rows} rows") };
+        let masked = if *masked == 0 { String::new() } else { format!(", {masked} values masked") };
+        results.insert(*request, format!("{result}{rows}{masked}"));
     }
+    let AuditKind::Request { request, outcome, statement, policies, reason, approval, .. } = event.kind else {
+        return None;
+    };
+    Some(Decided {
+        time: event.time,
+        outcome,
+        statement: statement.to_string(),
+        why: reason.unwrap_or_else(|| policies.join(", ")),
+        approval,
+        result: (outcome == Outcome::Forward).then(|| results.remove(&request)).flatten(),
+    })
 }

@@ -1,7 +1,7 @@
 //! Numbers for Prometheus: counted as entries go into the audit log, and read where they are. docs/guide/metrics.md has
 //! their names, which are part of the interface.
 use doorward_enforce::{AuditSink, AuditUnavailable, Ticket};
-use doorward_model::{AuditEvent, AuditKind, AuditOutcome};
+use doorward_model::{AuditEvent, AuditKind};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -130,12 +130,7 @@ impl Metrics {
     fn count(&self, kind: &AuditKind) {
         match kind {
             AuditKind::Request { outcome, .. } => {
-                let outcome = match outcome {
-                    AuditOutcome::Forward => "forward",
-                    AuditOutcome::Hold => "hold",
-                    AuditOutcome::Refuse => "refuse",
-                };
-                self.requests.get_or_create(&ByOutcome { outcome: outcome.to_owned() }).inc();
+                self.requests.get_or_create(&ByOutcome { outcome: outcome.to_string() }).inc();
             }
             AuditKind::ApprovalDecided { approved, .. } => {
                 let verdict = if *approved { "approve" } else { "deny" };

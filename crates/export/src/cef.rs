@@ -12,7 +12,7 @@ const LONGEST: usize = 4000;
 /// `CEF:0|vendor|product|version|class|name|severity|key=value …` on one line.
 pub(crate) fn line(view: &View<'_>) -> String {
     let event = &view.entry.event;
-    let kind = describe::name(&event.kind);
+    let kind = event.kind.name();
     let mut out = format!(
         "CEF:0|Doorward|Doorward|{}|{kind}|{}|{}|",
         env!("CARGO_PKG_VERSION"),

@@ -56,28 +56,6 @@ impl Severity {
     }
 }
 
-/// The kind as the log names it.
-pub(crate) const fn name(kind: &AuditKind) -> &'static str {
-    match kind {
-        AuditKind::GatewayStarted { .. } => "gateway_started",
-        AuditKind::GatewayStopped {} => "gateway_stopped",
-        AuditKind::SessionOpened { .. } => "session_opened",
-        AuditKind::Authenticated { .. } => "authenticated",
-        AuditKind::AuthenticationFailed { .. } => "authentication_failed",
-        AuditKind::SessionEnded { .. } => "session_ended",
-        AuditKind::Request { .. } => "request",
-        AuditKind::Completed { .. } => "completed",
-        AuditKind::FileCopied { .. } => "file_copied",
-        AuditKind::ApprovalRequested { .. } => "approval_requested",
-        AuditKind::ApprovalDecided { .. } => "approval_decided",
-        AuditKind::ApprovalEnded { .. } => "approval_ended",
-        AuditKind::Fault { .. } => "fault",
-        AuditKind::Cancel { .. } => "cancel",
-        AuditKind::PolicyChanged { .. } => "policy_changed",
-        AuditKind::Administration { .. } => "administration",
-    }
-}
-
 pub(crate) fn severity(kind: &AuditKind) -> Severity {
     match kind {
         AuditKind::Request { outcome, .. } => match outcome {

@@ -58,7 +58,7 @@ impl Renderer {
         Item {
             seq: entry.seq,
             time: entry.event.time,
-            kind: describe::name(&entry.event.kind),
+            kind: entry.event.kind.name(),
             severity: describe::severity(&entry.event.kind),
             session: entry.event.session,
             text,

@@ -89,7 +89,7 @@ fn metadata(view: &View<'_>, class: u32) -> Value {
         "uid": format!("{}:{}", view.log, view.entry.seq),
         "sequence": view.entry.seq,
         "log_name": "audit",
-        "event_code": describe::name(&view.entry.event.kind),
+        "event_code": view.entry.event.kind.name(),
         "profiles": profiles,
     });
     if let (Some(session), Some(map)) = (view.entry.event.session, out.as_object_mut()) {

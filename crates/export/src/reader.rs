@@ -136,7 +136,7 @@ impl Reader {
     fn item(&mut self, line: TailLine) -> Option<Item> {
         let TailLine::Entry(entry) = line else { return None };
         self.sessions.learn(&entry.event);
-        let name = crate::describe::name(&entry.event.kind);
+        let name = entry.event.kind.name();
         if !self.events.is_empty() && !self.events.iter().any(|e| e == name) {
             return None;
         }

@@ -1,5 +1,5 @@
 //! Who a session belongs to: an entry must mean something by itself where it arrives.
-use doorward_model::{AuditEvent, AuditKind, ConnectionName, Principal, SessionId};
+use doorward_model::{AuditEvent, ConnectionName, Principal, SessionId, SessionPart};
 use std::collections::BTreeMap;
 
 /// So many sessions are known at most; the oldest are forgotten first.
@@ -29,30 +29,17 @@ impl Sessions {
 
     pub(crate) fn learn(&mut self, event: &AuditEvent) {
         let Some(session) = event.session else { return };
-        match &event.kind {
-            AuditKind::SessionOpened { connection, client } => {
+        match event.kind.of_session() {
+            SessionPart::Opened { connection, client } => {
                 let known = self.known.entry(session).or_default();
                 known.kind = self.kinds.get(connection.as_str()).cloned();
                 known.connection = Some(connection.clone());
-                known.client = Some(client.clone());
+                known.client = Some(client.to_owned());
             }
-            AuditKind::Authenticated { principal, .. } => {
+            SessionPart::Caller(principal) => {
                 self.known.entry(session).or_default().principal = Some(principal.clone());
             }
-            AuditKind::GatewayStarted { .. }
-            | AuditKind::GatewayStopped {}
-            | AuditKind::AuthenticationFailed { .. }
-            | AuditKind::SessionEnded { .. }
-            | AuditKind::Request { .. }
-            | AuditKind::Completed { .. }
-            | AuditKind::FileCopied { .. }
-            | AuditKind::ApprovalRequested { .. }
-            | AuditKind::ApprovalDecided { .. }
-            | AuditKind::ApprovalEnded { .. }
-            | AuditKind::Fault { .. }
-            | AuditKind::Cancel { .. }
-            | AuditKind::PolicyChanged { .. }
-            | AuditKind::Administration { .. } => return,
+            SessionPart::Request { .. } | SessionPart::Ended { .. } | SessionPart::Other => return,
         }
         while self.known.len() > MOST {
             self.known.pop_first();

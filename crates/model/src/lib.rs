@@ -11,6 +11,7 @@
 mod action;
 mod administration;
 mod audit;
+mod audit_parts;
 mod facts;
 mod ids;
 mod kubernetes;
@@ -23,6 +24,7 @@ mod time;
 pub use action::Action;
 pub use administration::{Administration, AdministrationScope};
 pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, Outcome as AuditOutcome};
+pub use audit_parts::{ApprovalPart, SessionPart};
 pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};
 pub use kubernetes::{ApiObject, Labels, Pod, PodSpec, SECRET_FIELDS};

@@ -5,7 +5,7 @@ use crate::{
     notice::{Event, Notice},
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{ApprovalId, AuditKind, Timestamp};
+use doorward_model::{ApprovalId, ApprovalPart, AuditKind, Timestamp};
 use doorward_record::{Head, Tail, TailError, TailLine};
 use doorward_store::{ApprovalState, Store, StoreError, StoredCursor};
 use std::{
@@ -265,7 +265,7 @@ fn read(dir: &Path, at: Head, committed: u64, open: Option<Tail>) -> Result<(Opt
             None => break,
             Some(TailLine::Entry(entry)) => {
                 let time = entry.event.time;
-                found.extend(event(entry.event.kind).map(|(id, event)| (tail.at(), time, id, event)));
+                found.extend(event(&entry.event.kind).map(|(id, event)| (tail.at(), time, id, event)));
             }
             Some(TailLine::Own) => {}
         }
@@ -273,25 +273,15 @@ fn read(dir: &Path, at: Head, committed: u64, open: Option<Tail>) -> Result<(Opt
     Ok((Some(tail), found))
 }
 
-fn event(kind: AuditKind) -> Option<(ApprovalId, Event)> {
-    match kind {
-        AuditKind::ApprovalRequested { approval, .. } => Some((approval, Event::Asked)),
-        AuditKind::ApprovalDecided { approval, approved, by, comment } => {
-            Some((approval, Event::Decided { by, approved, comment }))
+fn event(kind: &AuditKind) -> Option<(ApprovalId, Event)> {
+    let (id, part) = kind.of_approval()?;
+    let event = match part {
+        ApprovalPart::Asked { .. } => Event::Asked,
+        ApprovalPart::Decided { approved, by, comment } => {
+            Event::Decided { by: by.to_owned(), approved, comment: comment.to_owned() }
         }
-        AuditKind::ApprovalEnded { approval, reason } => Some((approval, Event::Ended { reason })),
-        AuditKind::GatewayStarted { .. }
-        | AuditKind::GatewayStopped {}
-        | AuditKind::SessionOpened { .. }
-        | AuditKind::Authenticated { .. }
-        | AuditKind::AuthenticationFailed { .. }
-        | AuditKind::SessionEnded { .. }
-        | AuditKind::Request { .. }
-        | AuditKind::Completed { .. }
-        | AuditKind::FileCopied { .. }
-        | AuditKind::Fault { .. }
-        | AuditKind::Cancel { .. }
-        | AuditKind::PolicyChanged { .. }
-        | AuditKind::Administration { .. } => None,
-    }
+        ApprovalPart::Ended { reason } => Event::Ended { reason: reason.to_owned() },
+        ApprovalPart::Request { .. } => return None,
+    };
+    Some((id, event))
 }

@@ -2,7 +2,7 @@
 use super::{
     Parts,
     page::{self, Answer},
-    sessions::{blocking, outcome, outcome_name},
+    sessions::blocking,
 };
 use crate::{
     api::ApiState,
@@ -74,7 +74,7 @@ impl Asked {
             principal: self.principal.trim().to_owned(),
             connection: self.connection.trim().to_owned(),
             event: event.to_owned(),
-            outcome: outcome(&self.outcome),
+            outcome: self.outcome.parse().ok(),
             text: self.text.trim().to_owned(),
             session: match session {
                 "" => None,
@@ -134,7 +134,7 @@ impl Wanted {
             && self.until.is_none_or(|t| event.time < t)
             && self.session.is_none_or(|s| event.session == Some(s))
             && self.outcome.is_none_or(is)
-            && (self.event.is_empty() || name(&entry.json) == self.event)
+            && (self.event.is_empty() || event.kind.name() == self.event)
             && has(&entry.json, &self.text)
             && self.wants_whose(entry)
     }
@@ -144,10 +144,8 @@ impl Wanted {
         if entry.event.session.is_some_and(|s| sessions.contains(&s)) {
             return true;
         }
-        let (AuditKind::ApprovalDecided { by, .. } | AuditKind::Administration { by, .. }) = &entry.event.kind else {
-            return false;
-        };
-        self.connection.is_empty() && has(by, &self.principal)
+        let by = entry.event.kind.done_by();
+        self.connection.is_empty() && by.is_some_and(|by| has(by, &self.principal))
     }
 
     /// Finds out which sessions are meant.
@@ -176,12 +174,6 @@ impl Wanted {
     }
 }
 
-/// The kind of an entry, as in the log.
-fn name(json: &str) -> String {
-    let value: Value = serde_json::from_str(json).unwrap_or_default();
-    value.get("event").and_then(Value::as_str).unwrap_or("?").to_owned()
-}
-
 fn line(entry: &Entry) -> AuditLine {
     let value: Value = serde_json::from_str(&entry.json).unwrap_or_default();
     let mut says = Vec::new();
@@ -197,11 +189,11 @@ fn line(entry: &Entry) -> AuditLine {
         says.push(format!("{key}={text}"));
     }
     let outcome =
-        if let AuditKind::Request { outcome, .. } = &entry.event.kind { Some(outcome_name(*outcome)) } else { None };
+        if let AuditKind::Request { outcome, .. } = &entry.event.kind { Some(outcome.as_str()) } else { None };
     AuditLine {
         seq: entry.seq,
         time: entry.event.time,
-        event: name(&entry.json),
+        event: entry.event.kind.name().to_owned(),
         session: entry.event.session.map(|s| s.to_string()),
         outcome,
         says: says.join("  ").into(),

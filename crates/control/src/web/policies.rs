@@ -208,7 +208,7 @@ fn explained(engine: &Engine, subject: &Arc<Subject>, statement: &str) -> Result
         let by = if by.is_empty() { "no policy allows it".to_owned() } else { by.join("; ") };
         Explained { access: s.access.to_string().into(), verdict, class, by: by.into() }
     };
-    let outcome = [Outcome::Forward, Outcome::Hold, Outcome::Refuse].map(super::sessions::outcome_name);
+    let outcome = [Outcome::Forward, Outcome::Hold, Outcome::Refuse].map(Outcome::as_str);
     Ok(Explanation {
         outcome: outcome.into_iter().find(|o| *o == found.outcome).unwrap_or("refuse"),
         command: found.command.into(),

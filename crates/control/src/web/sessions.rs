@@ -16,7 +16,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse as _,
 };
-use doorward_model::{Administration, AuditOutcome as Outcome, SessionId};
+use doorward_model::{Administration, SessionId};
 use doorward_ui::{
     Decision, Inert, LiveList, LiveSession, Notice, Recorded, Search, Section, SessionBody, SessionPage,
     SessionSummary, SessionsPage,
@@ -69,7 +69,7 @@ pub(crate) async fn list(
         principal: asked.principal.trim().to_owned(),
         connection: asked.connection.trim().to_owned(),
         text: asked.text.trim().to_owned(),
-        outcome: outcome(&asked.outcome),
+        outcome: asked.outcome.parse().ok(),
     };
     let before = asked.before;
     let (found, next) = {
@@ -109,23 +109,6 @@ fn older(asked: &Asked, before: u64) -> String {
     out
 }
 
-pub(crate) fn outcome(name: &str) -> Option<Outcome> {
-    match name {
-        "forward" => Some(Outcome::Forward),
-        "hold" => Some(Outcome::Hold),
-        "refuse" => Some(Outcome::Refuse),
-        _ => None,
-    }
-}
-
-pub(crate) const fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Forward => "forward",
-        Outcome::Hold => "hold",
-        Outcome::Refuse => "refuse",
-    }
-}
-
 fn summary(found: Found) -> SessionSummary {
     let (ended, reason) = found.ended.unzip();
     SessionSummary {
@@ -145,7 +128,7 @@ fn summary(found: Found) -> SessionSummary {
 fn decision(d: Decided) -> Decision {
     Decision {
         time: d.time,
-        outcome: outcome_name(d.outcome),
+        outcome: d.outcome.as_str(),
         statement: d.statement.into(),
         why: d.why.into(),
         result: d.result.map(Inert::from),
