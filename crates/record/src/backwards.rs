@@ -1,12 +1,13 @@
 //! Reading the audit log from its end: for pages that show the newest first.
 use crate::{
-    audit_files::{MAX_LINE, file_name, numbers, read_line},
+    audit_files::{MAX_LINE, file_name, numbers},
     chain::{Body, parse_line},
     entries::Entry,
+    lookup::{first_seq, offset},
 };
 use std::{
     fs::File,
-    io::{self, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -34,9 +35,9 @@ struct FromEnd {
 }
 
 impl FromEnd {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, end: SeekFrom) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let start = file.seek(SeekFrom::End(0))?;
+        let start = file.seek(end)?;
         let mut from = Self { file, start, buffer: Vec::new() };
         // What is behind the last line feed is being written, or torn.
         from.line()?;
@@ -87,7 +88,13 @@ impl Backwards {
                 files.pop();
             }
         }
-        Ok(Self { dir: dir.to_owned(), files, current: None, before: before.unwrap_or(u64::MAX) })
+        let mut current = None;
+        if let (Some(before), Some(number)) = (before, files.last()) {
+            let path = dir.join(file_name(*number));
+            current = Some(FromEnd::open(&path, SeekFrom::Start(offset(&path, before)?))?);
+            files.pop();
+        }
+        Ok(Self { dir: dir.to_owned(), files, current, before: before.unwrap_or(u64::MAX) })
     }
 
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
@@ -99,16 +106,9 @@ impl Backwards {
                 self.current = None;
             }
             let Some(number) = self.files.pop() else { return Ok(None) };
-            self.current = Some(FromEnd::open(&self.dir.join(file_name(number)))?);
+            self.current = Some(FromEnd::open(&self.dir.join(file_name(number)), SeekFrom::End(0))?);
         }
     }
-}
-
-/// The sequence number of the first line of a file.
-fn first_seq(path: &Path) -> io::Result<Option<u64>> {
-    let mut line = Vec::new();
-    read_line(&mut BufReader::new(File::open(path)?), &mut line)?;
-    Ok(line.strip_suffix(b"\n").and_then(|l| parse_line(l).ok()).map(|l| l.seq))
 }
 
 impl Iterator for Backwards {
