@@ -1,7 +1,7 @@
 //! How far each exporter of the audit log has come.
 use crate::{Store, StoreError, micros, timestamp};
 use doorward_model::Timestamp;
-use sqlx::Row as _;
+use sqlx::{Executor, Row as _, Sqlite};
 
 /// What a sink has acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,18 +22,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn export_acknowledged(&self, name: &str, c: &StoredCursor) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO exports (name, seq, hash, entries, updated) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (name) DO UPDATE SET seq = ?2, hash = ?3, entries = ?4, updated = ?5",
-        )
-        .bind(name)
-        .bind(i64::try_from(c.seq).unwrap_or(i64::MAX))
-        .bind(&c.hash)
-        .bind(i64::try_from(c.entries).unwrap_or(i64::MAX))
-        .bind(micros(c.updated))
-        .execute(&self.writer)
-        .await?;
-        Ok(())
+        keep_cursor(&self.writer, name, c).await
     }
 
     /// How far an exporter has come, if it ever sent something.
@@ -53,4 +42,23 @@ impl Store {
             updated: timestamp(r.try_get(3)?),
         }))
     }
+}
+
+pub(crate) async fn keep_cursor<'a>(
+    to: impl Executor<'a, Database = Sqlite>,
+    name: &str,
+    c: &StoredCursor,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO exports (name, seq, hash, entries, updated) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (name) DO UPDATE SET seq = ?2, hash = ?3, entries = ?4, updated = ?5",
+    )
+    .bind(name)
+    .bind(i64::try_from(c.seq).unwrap_or(i64::MAX))
+    .bind(&c.hash)
+    .bind(i64::try_from(c.entries).unwrap_or(i64::MAX))
+    .bind(micros(c.updated))
+    .execute(to)
+    .await?;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Stored state: approvals, verdicts, versions of policies, sign-ins and API keys, in an embedded SQLite database.
+//! Stored state: approvals, verdicts, versions of policies, sign-ins and API keys, and what the audit log says of sessions,
+//! in an embedded SQLite database.
 //!
 //! Purpose: what people list and look up later. The waiting itself happens in memory, in the desk.
 //!
@@ -19,6 +20,7 @@ mod exports;
 mod holds;
 mod policies;
 mod secrets;
+mod seen;
 mod web_sessions;
 
 pub use api_keys::{ApiKey, KeyScope, Limit};
@@ -28,6 +30,7 @@ pub use exports::StoredCursor;
 pub use holds::LegalHold;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use secrets::SealedSecret;
+pub use seen::{SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
 pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 
 use doorward_model::Timestamp;

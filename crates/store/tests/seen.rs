@@ -1,0 +1,93 @@
+//! What the log says, taken in line by line and searched.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+use doorward_model::{
+    Access, Action, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Facts, RequestId, Resource, SessionId,
+    Timestamp,
+};
+use doorward_store::{SessionFilter, Store, StoredCursor};
+use std::sync::Arc;
+use uuid::Uuid;
+
+fn session(n: u128) -> SessionId {
+    SessionId::from_uuid(Uuid::from_u128(n))
+}
+
+fn event(n: u128, kind: AuditKind) -> AuditEvent {
+    AuditEvent { time: Timestamp::from_secs(1_800_000_000), session: Some(session(n)), kind }
+}
+
+fn opened(n: u128) -> AuditEvent {
+    event(n, AuditKind::SessionOpened { connection: ConnectionName::new("orders"), client: "127.0.0.1:9".into() })
+}
+
+fn request(n: u128, table: &str) -> AuditEvent {
+    let table = Resource::Table { schema: "public".into(), name: table.into() };
+    event(
+        n,
+        AuditKind::Request {
+            request: RequestId(1),
+            outcome: AuditOutcome::Forward,
+            via: "query".into(),
+            statement: "SELECT".into(),
+            digest: String::new(),
+            facts: Arc::new(Facts::new("SELECT", 1, vec![Access::new(Action::Select, table)])),
+            policies: Arc::from([]),
+            policy_version: "v".into(),
+            reason: None,
+            approval: None,
+        },
+    )
+}
+
+fn cursor(seq: u64) -> StoredCursor {
+    StoredCursor { seq, hash: "ab".into(), entries: seq, updated: Timestamp::from_secs(1) }
+}
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Timestamp::from_secs(1)).await.unwrap();
+    (dir, store)
+}
+
+async fn by_table(store: &Store, table: &str) -> usize {
+    let filter = SessionFilter { resource: Some(table.to_owned()), ..SessionFilter::default() };
+    store.seen_sessions(&filter, None, 10).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_session_in_two_batches_is_one_session() {
+    let (_dir, store) = store().await;
+    store.saw(&[(1, opened(1)), (2, request(1, "a"))], &cursor(2)).await.unwrap();
+    let ended = AuditKind::SessionEnded { reason: "client left".into(), client_bytes: 0, upstream_bytes: 0 };
+    store.saw(&[(3, request(1, "a")), (4, request(1, "b")), (5, event(1, ended))], &cursor(5)).await.unwrap();
+    let seen = store.seen_session(session(1)).await.unwrap().unwrap();
+    assert_eq!((seen.requests, seen.connection.as_str(), seen.ended.unwrap().1.as_str()), (3, "orders", "client left"));
+    assert_eq!((by_table(&store, "public.a").await, by_table(&store, "public.c").await), (1, 0));
+    assert_eq!(store.seen_cursor().await.unwrap().unwrap().seq, 5);
+}
+
+#[tokio::test]
+async fn one_session_does_not_fill_the_disk() {
+    let (_dir, store) = store().await;
+    for batch in 0..3_u64 {
+        let mut entries = vec![(batch * 2_000, opened(1))];
+        entries.extend((0..1_500).map(|n| (batch * 2_000 + n, request(1, &format!("t{batch}x{n}")))));
+        store.saw(&entries, &cursor(batch * 2_000 + 1_500)).await.unwrap();
+    }
+    let seen = store.seen_session(session(1)).await.unwrap().unwrap();
+    assert!(seen.is_cut, "it says that not all of it is found");
+    assert_eq!(seen.requests, 4_500);
+    assert_eq!((by_table(&store, "t0x7").await, by_table(&store, "t2x1499").await), (1, 0));
+}
+
+#[tokio::test]
+async fn what_the_log_has_lost_is_forgotten() {
+    let (_dir, store) = store().await;
+    store.saw(&[(1, opened(1)), (2, request(1, "a")), (3, opened(2)), (9, request(2, "b"))], &cursor(9)).await.unwrap();
+    store.unsee_before(5).await.unwrap();
+    assert!(store.seen_session(session(1)).await.unwrap().is_none());
+    assert!(store.seen_session(session(2)).await.unwrap().is_some(), "it goes on behind");
+    assert_eq!(by_table(&store, "public.a").await, 0);
+    store.unsee_all().await.unwrap();
+    assert!(store.seen_cursor().await.unwrap().is_none());
+}
