@@ -1,12 +1,12 @@
 //! A client of the interface, for the command line.
 use crate::types::{
     ApprovalList, ApprovalView, Comment, ConnectionList, ConnectionSpec, ConnectionTest, ConnectionView,
-    CredentialRequest, CredentialView, LiveSession, NewConnection, NewConnectionTest, NewSecret, ProblemDetails,
-    SecretList, SecretView, SessionList, SshAccessView, SshCertificate, SshCertificateRequest,
+    CredentialRequest, CredentialView, NewConnection, NewConnectionTest, NewSecret, ProblemDetails, SecretList,
+    SecretView, SessionList, SessionView, SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as _, net::IpAddr, ops::ControlFlow, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -159,8 +159,85 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn sessions(&self) -> Result<Vec<LiveSession>, ClientError> {
-        Ok(self.json::<SessionList>(self.request(Method::GET, "sessions")).await?.sessions)
+    pub async fn sessions(&self) -> Result<Vec<SessionView>, ClientError> {
+        let mut sessions = self.all("sessions?state=live", |page: SessionList| (page.sessions, page.next)).await?;
+        sessions.reverse();
+        Ok(sessions)
+    }
+
+    /// Everything of a list, page by page. `path` is the path with its query.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn all<P: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        take: impl Fn(P) -> (Vec<T>, Option<String>),
+    ) -> Result<Vec<T>, ClientError> {
+        let (mut out, mut cursor) = (Vec::new(), None);
+        loop {
+            let (items, next) = take(self.page(path, cursor.as_deref()).await?);
+            out.extend(items);
+            match next {
+                // A server that gives the same again would keep us for ever.
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+                Some(_) | None => return Ok(out),
+            }
+        }
+    }
+
+    /// A page of a list. `path` is the path with its query.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn page<P: DeserializeOwned>(&self, path: &str, cursor: Option<&str>) -> Result<P, ClientError> {
+        let mut path = path.to_owned();
+        if let Some(cursor) = cursor {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str("cursor=");
+            path.push_str(&form_urlencoded(cursor));
+        }
+        self.read(&path).await
+    }
+
+    /// One thing. `path` is the path with its query.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    /// Sends something with POST, and reads the answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Deletes something.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, path).timeout(DEADLINE)).await.map(|_| ())
+    }
+
+    /// What is long: each piece of it as it comes.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`ClientError::Transport`] where it broke off, or `piece` fails.
+    pub async fn stream(
+        &self,
+        path: &str,
+        mut piece: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let mut response = self.send(self.request(Method::GET, path)).await?;
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(&e))? {
+            piece(&chunk).map_err(|e| self.odd(&e))?;
+        }
+        Ok(())
     }
 
     /// Ends a session.
@@ -177,7 +254,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn secrets(&self) -> Result<Vec<SecretView>, ClientError> {
-        Ok(self.json::<SecretList>(self.request(Method::GET, "secrets")).await?.secrets)
+        self.all("secrets", |page: SecretList| (page.secrets, page.next)).await
     }
 
     /// Keeps a secret, or replaces it.
@@ -350,7 +427,8 @@ fn approvals_in(state: &str) -> String {
     query
 }
 
-fn form_urlencoded(word: &str) -> String {
+/// A word within a query.
+pub fn form_urlencoded(word: &str) -> String {
     use std::fmt::Write as _;
     word.bytes().fold(String::new(), |mut out, b| {
         if b.is_ascii_alphanumeric() {

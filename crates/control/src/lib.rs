@@ -25,6 +25,7 @@ mod client;
 mod credentials;
 mod desk;
 mod evidence;
+mod index;
 mod metrics;
 mod policies;
 mod problem;
@@ -37,24 +38,19 @@ mod types;
 mod web;
 
 pub use api::{
-    ApiState, ConnectionAccess, ConnectionFailure, Expected, LiveSessions, SecretAccess, SecretFailure, TokenAnswer,
-    TokenCheck, Vitals, openapi,
+    ApiState, ConnectionAccess, ConnectionFailure, Expected, ExportAccess, LiveSessions, Records, SecretAccess,
+    SecretFailure, TokenAnswer, TokenCheck, Vitals, openapi,
 };
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, form_urlencoded};
 pub use credentials::{CredentialAccess, NoCredential};
 pub use desk::{Change, DecideError, Desk, MAX_COMMENT};
 pub use evidence::Evidence;
+pub use index::Index;
 pub use metrics::{Metrics, Readings};
 pub use policies::{PolicyBook, PolicyError};
 pub use rights::{KnownConnection, Rights};
 pub use serve::serve;
 pub use signin::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 pub use ssh::SshAccess;
-pub use types::{
-    Activate, ApprovalList, ApprovalView, BackTestExample, BackTestGroup, BackTestReport, Comment, ConnectionList,
-    ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, CredentialView, LiveSession, NewConnection,
-    NewConnectionTest, NewPolicyVersion, OutcomeView, PoliciesView, PolicyActivationView, PolicyCheck, PolicyDiff,
-    PolicyProblem, PolicySource, PolicyText, PolicyVersionList, PolicyVersionView, PolicyView, ProblemDetails,
-    RequirementView, SecretList, SecretView, SessionList, SshAccessView, SshCertificate, VerdictView,
-};
+pub use types::*;
 pub use web::{IssuerView, WebParts};

@@ -1,5 +1,6 @@
 //! Numbers for Prometheus: counted as entries go into the audit log, and read where they are. docs/guide/metrics.md has
 //! their names, which are part of the interface.
+use crate::types::ExportView;
 use doorward_enforce::{AuditSink, AuditUnavailable, Ticket};
 use doorward_model::{AuditEvent, AuditKind};
 use prometheus_client::{
@@ -27,6 +28,7 @@ label!(ByOutcome, outcome);
 label!(ByVerdict, verdict);
 label!(ByFault, at_fault);
 label!(ByConnection, connection);
+label!(ByExport, export);
 
 /// What is read where it is when somebody asks.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,8 @@ pub struct Readings {
     pub recording_is_healthy: bool,
     /// How often the policies in force were replaced.
     pub policy_generation: u64,
+    /// How each exporter stands.
+    pub exports: Vec<ExportView>,
 }
 
 /// An audit log that counts what goes into it.
@@ -58,6 +62,11 @@ pub struct Metrics {
     pending: Gauge,
     recording: Gauge,
     generation: Gauge,
+    export_lag: Family<ByExport, Gauge>,
+    export_failures: Family<ByExport, Gauge>,
+    export_running: Family<ByExport, Gauge>,
+    export_acknowledged: Family<ByExport, Counter>,
+    export_rejected: Family<ByExport, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -88,6 +97,11 @@ impl Metrics {
             pending: Gauge::default(),
             recording: Gauge::default(),
             generation: Gauge::default(),
+            export_lag: Family::default(),
+            export_failures: Family::default(),
+            export_running: Family::default(),
+            export_acknowledged: Family::default(),
+            export_rejected: Family::default(),
         };
         m.register();
         m
@@ -108,6 +122,12 @@ impl Metrics {
         r.register("pending_approvals", "Approvals that wait for people", self.pending.clone());
         r.register("recording_healthy", "1 while recordings reach the disk, else 0", self.recording.clone());
         r.register("policy_generation", "How often the policies in force were replaced", self.generation.clone());
+        r.register("export_lag_lines", "Lines of the audit log that an exporter has not sent", self.export_lag.clone());
+        r.register("export_failures", "Failures of an exporter since its last success", self.export_failures.clone());
+        r.register("export_running", "0 where an exporter needs somebody, else 1", self.export_running.clone());
+        let acknowledged = self.export_acknowledged.clone();
+        r.register("export_acknowledged", "Entries that a sink has acknowledged, over restarts", acknowledged);
+        r.register("export_rejected", "Entries that a sink took and will not keep", self.export_rejected.clone());
     }
 
     /// All numbers in OpenMetrics' text format.
@@ -122,6 +142,19 @@ impl Metrics {
         self.pending.set(gauge(now.pending));
         self.recording.set(i64::from(now.recording_is_healthy));
         self.generation.set(gauge(now.policy_generation));
+        for export in &now.exports {
+            let label = ByExport { export: export.name.clone() };
+            self.export_lag.get_or_create(&label).set(gauge(export.lag));
+            self.export_failures.get_or_create(&label).set(gauge(export.failures));
+            self.export_running.get_or_create(&label).set(i64::from(export.state != "halted"));
+            // Both are counted elsewhere, and never fall.
+            for (counter, value) in
+                [(&self.export_acknowledged, export.acknowledged), (&self.export_rejected, export.rejected)]
+            {
+                let counter = counter.get_or_create(&label);
+                counter.inc_by(value.saturating_sub(counter.get()));
+            }
+        }
         let mut out = String::new();
         encode(&mut out, &self.registry)?;
         Ok(out)

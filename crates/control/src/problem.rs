@@ -46,6 +46,10 @@ impl Problem {
     pub(crate) fn forbidden(why: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, why)
     }
+    /// Too much at once.
+    pub(crate) fn busy(why: &str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, why)
+    }
     /// The reason goes to the program's log: it may name files.
     pub(crate) fn unavailable(why: &dyn std::fmt::Display) -> Self {
         tracing::error!(%why, "the administration point cannot serve a request");
@@ -72,12 +76,24 @@ pub(crate) enum Problems {
     /// It is not in a state in which this can be done.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(#[to_schema] ProblemDetails),
+    /// The request took too long.
+    #[response(status = 408, content_type = "application/problem+json")]
+    Slow(#[to_schema] ProblemDetails),
+    /// It is not in the state that the request asks for.
+    #[response(status = 412, content_type = "application/problem+json")]
+    Precondition(#[to_schema] ProblemDetails),
+    /// The body is too long.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemDetails),
     /// The body is not of a type that is understood.
     #[response(status = 415, content_type = "application/problem+json")]
     MediaType(#[to_schema] ProblemDetails),
-    /// Policies that are not right: `errors` says where.
+    /// Policies that are not right: `errors` says where; or an `Idempotency-Key` that was used for another request.
     #[response(status = 422, content_type = "application/problem+json")]
     Wrong(#[to_schema] ProblemDetails),
+    /// Too much at once: try again in a moment.
+    #[response(status = 429, content_type = "application/problem+json")]
+    Busy(#[to_schema] ProblemDetails),
     /// The gateway cannot keep or read its records.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(#[to_schema] ProblemDetails),

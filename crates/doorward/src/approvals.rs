@@ -1,6 +1,6 @@
 //! `doorward approvals`: requests that wait for a human, through the gateway's API.
 use crate::{
-    cli::{ApiArgs, ApprovalsCommand, Output},
+    cli::{ApiArgs, ApprovalsCommand, Output, PlaceArgs},
     signed_in, state,
 };
 use anyhow::{Context as _, Result, bail};
@@ -26,6 +26,23 @@ pub(crate) fn client(api: &ApiArgs) -> Result<Client> {
         None => None,
     };
     Ok(Client::new(&api.url, token.trim(), ca)?)
+}
+
+/// The API to read from, if it is to be one: see [`PlaceArgs`].
+pub(crate) fn remote(place: &PlaceArgs) -> Result<Option<Client>> {
+    let url = match &place.url {
+        Some(url) => Some(url.clone()),
+        None if place.state.state_dir.is_some() || place.state.config.config.exists() => None,
+        None => signed_in::only(&signed_in::file()?)?,
+    };
+    let Some(url) = url.filter(|_| place.state.state_dir.is_none()) else { return Ok(None) };
+    client(&api_of(place, url)).map(Some)
+}
+
+/// The API whatever there is here.
+pub(crate) fn api_of(place: &PlaceArgs, url: String) -> ApiArgs {
+    let PlaceArgs { token, token_file, ca, output, .. } = place;
+    ApiArgs { url, token: token.clone(), token_file: token_file.clone(), ca: ca.clone(), output: *output }
 }
 
 pub(crate) fn run(command: ApprovalsCommand) -> Result<()> {

@@ -1,8 +1,8 @@
 //! `doorward audit`: list, verify, export.
 use crate::{
-    approvals::one_line,
+    approvals::{one_line, remote},
     cli::{AuditCommand, Output, StateArgs},
-    state,
+    remote_audit, state,
 };
 use anyhow::{Context as _, Result, anyhow};
 use doorward_model::{AUDIT_KINDS, Timestamp};
@@ -16,22 +16,35 @@ use std::{
 
 pub(crate) fn run(command: AuditCommand) -> Result<ExitCode> {
     match command {
-        AuditCommand::List { session, events, since, until, last, state, output } => {
+        AuditCommand::List { session, events, since, until, last, place } => {
             let filter = Filter {
                 since: since.as_deref().map(time).transpose()?,
                 until: until.as_deref().map(time).transpose()?,
                 session: session.map(|s| s.parse().with_context(|| format!("`{s}` is not a session"))).transpose()?,
                 kinds: events.into_iter().map(kind).collect::<Result<_>>()?,
             };
-            list(&state, filter, last, output)?;
+            match remote(&place)? {
+                Some(client) => {
+                    let asked = remote_audit::Asked { filter: &filter, since, until, last: last.unwrap_or(100) };
+                    remote_audit::list(&client, &asked, place.output)?;
+                }
+                None => list(&place.state, filter, last, place.output)?,
+            }
             Ok(ExitCode::SUCCESS)
         }
-        AuditCommand::Export { file, state } => {
-            export(&state, file.as_deref())?;
+        AuditCommand::Export { file, place } => {
+            match remote(&place)? {
+                Some(client) => remote_audit::export(&client, file.as_deref())?,
+                None => export(&place.state, file.as_deref())?,
+            }
             Ok(ExitCode::SUCCESS)
         }
-        AuditCommand::Verify { dir, key, at_least, state, output } => {
-            verify(dir, key, at_least.as_deref(), &state, output)
+        AuditCommand::Verify { dir, key, at_least, place } => {
+            let here = dir.is_some() || key.is_some();
+            match remote(&place)?.filter(|_| !here) {
+                Some(client) => remote_audit::verify(&client, at_least, place.output),
+                None => verify(dir, key, at_least.as_deref(), &place.state, place.output),
+            }
         }
     }
 }
@@ -77,7 +90,7 @@ fn list(state: &StateArgs, filter: Filter, last: Option<usize>, output: Output) 
     Ok(())
 }
 
-fn text_line(seq: u64, event: &doorward_model::AuditEvent, json: &str) -> String {
+pub(crate) fn text_line(seq: u64, event: &doorward_model::AuditEvent, json: &str) -> String {
     let when = state::time(event.time);
     let session = event.session.map_or_else(
         || "-".repeat(8),

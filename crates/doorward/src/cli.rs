@@ -48,6 +48,12 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a state folder of such an archive. The gateway goes on from it with a log of its own.
     Restore(RestoreArgs),
+    /// Where the gateway sends its audit log.
+    #[command(subcommand)]
+    Exports(ExportsCommand),
+    /// API keys, for machines without an identity provider.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Sign in at a gateway, for the commands that use its API: by a code on any device, or by a browser on this machine.
     Login(LoginArgs),
     /// Sign out again.
@@ -325,27 +331,114 @@ pub(crate) struct StateArgs {
     pub(crate) config: ConfigArg,
 }
 
+/// From where something is read: from a gateway's API where --url (or DOORWARD_URL) says so, or where there is no
+/// configuration here and you are signed in at one gateway; else from the state directory, offline.
+#[derive(Args, Debug)]
+pub(crate) struct PlaceArgs {
+    /// The API of the gateway, to read from it.
+    #[arg(long, env = "DOORWARD_URL", conflicts_with = "state_dir")]
+    pub(crate) url: Option<String>,
+    /// Your identity token, or an API key; what `doorward login` got where there is none.
+    #[arg(long, env = "DOORWARD_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// A file with your identity token.
+    #[arg(long, env = "DOORWARD_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A certificate authority to trust for the API, in PEM.
+    #[arg(long, env = "DOORWARD_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What sessions are looked for: of the API.
+#[derive(Args, Debug)]
+pub(crate) struct SessionSearch {
+    /// Of this caller: a part of ISSUER/SUBJECT.
+    #[arg(long)]
+    pub(crate) principal: Option<String>,
+    /// On this connection.
+    #[arg(long)]
+    pub(crate) connection: Option<String>,
+    /// That touched this: a part of a table, column, file, program, object.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// With this command: a part of it, as "DROP TABLE".
+    #[arg(long)]
+    pub(crate) command: Option<String>,
+    /// With a request that was handled so: forward, hold, refuse.
+    #[arg(long, value_parser = ["forward", "hold", "refuse"])]
+    pub(crate) outcome: Option<String>,
+    /// At most so many, of the API.
+    #[arg(long, short = 'n', default_value_t = 100)]
+    pub(crate) last: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportsCommand {
+    /// How each stands: how far it is, what is left, the last failure.
+    List {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List them: your own, or with --all everybody's.
+    List {
+        /// Everybody's.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Make a key that acts as you, within a scope. Its secret is printed this once, on standard output alone.
+    Create {
+        /// What it is called.
+        name: String,
+        /// An action that it is for, by its name in policies; may be given more than once. All where none is given.
+        #[arg(long = "action")]
+        actions: Vec<String>,
+        /// A connection that it is for; may be given more than once. All where none is given.
+        #[arg(long = "connection")]
+        connections: Vec<String>,
+        /// How many days it is good for: 1 to 366.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=366))]
+        days: u64,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Revoke a key, for good.
+    Revoke {
+        /// Which: its id.
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
-    /// List recorded sessions, newest first; with --live those that are open now, from the API.
+    /// List sessions, newest first: recorded ones; from the API past and open ones, with --live those that are open now.
     List {
-        /// Only those that are open now.
+        /// Only those that are open now: from the API.
         #[arg(long)]
         live: bool,
         #[command(flatten)]
-        state: StateArgs,
+        search: SessionSearch,
         #[command(flatten)]
-        api: ApiArgs,
+        place: PlaceArgs,
     },
     /// Show what is known of a recorded session, and whether its recording is whole.
     Show {
         /// Which.
         id: String,
         #[command(flatten)]
-        state: StateArgs,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        place: PlaceArgs,
     },
     /// Play a session at the pace it had: statements, outcomes and result tables; what commands wrote; requests. On a
     /// terminal, a terminal is played as it looked: space pauses, + and - change the speed, q ends.
@@ -365,7 +458,7 @@ pub(crate) enum SessionsCommand {
         #[arg(long)]
         request: Option<u32>,
         #[command(flatten)]
-        state: StateArgs,
+        place: PlaceArgs,
     },
     /// Write a recording as JSON lines, pcapng or asciicast.
     Export {
@@ -384,7 +477,7 @@ pub(crate) enum SessionsCommand {
         #[arg(long, short = 'f')]
         file: Option<PathBuf>,
         #[command(flatten)]
-        state: StateArgs,
+        place: PlaceArgs,
     },
     /// End a live session.
     Kill {
@@ -407,7 +500,7 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Print entries, oldest first.
+    /// Print entries, oldest first; from the API the last 100, where no -n says otherwise.
     List {
         /// Of this session only.
         #[arg(long)]
@@ -425,12 +518,10 @@ pub(crate) enum AuditCommand {
         #[arg(long, short = 'n')]
         last: Option<usize>,
         #[command(flatten)]
-        state: StateArgs,
-        /// How to print them.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        place: PlaceArgs,
     },
-    /// Check that no entry was changed, removed, reordered or cut off. Works offline.
+    /// Check that no entry was changed, removed, reordered or cut off. Offline this program does it; from the API, the
+    /// gateway.
     Verify {
         /// The folder of the log; that of the state directory where it is not given.
         #[arg(long)]
@@ -442,10 +533,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         at_least: Option<String>,
         #[command(flatten)]
-        state: StateArgs,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        place: PlaceArgs,
     },
     /// Write entries as JSON lines.
     Export {
@@ -453,7 +541,7 @@ pub(crate) enum AuditCommand {
         #[arg(long, short = 'f')]
         file: Option<PathBuf>,
         #[command(flatten)]
-        state: StateArgs,
+        place: PlaceArgs,
     },
 }
 
@@ -635,4 +723,15 @@ pub(crate) enum DevCommand {
         #[arg(long, env = "DOORWARD_DEV_DIR", default_value = ".doorward-dev")]
         dir: PathBuf,
     },
+}
+
+impl SessionSearch {
+    /// Whether anything is looked for.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.principal.is_some()
+            || self.connection.is_some()
+            || self.table.is_some()
+            || self.command.is_some()
+            || self.outcome.is_some()
+    }
 }

@@ -1,6 +1,7 @@
 //! `[[exports]]`: read, checked, started.
 use crate::{BadConfiguration, config::Config};
 use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_control::{ExportAccess, ExportFailure, ExportView};
 use doorward_enforce::{AuditSink as _, Ticket};
 use doorward_export::{ExportConfig, Exporters, Format, Pace, S3Target, Source, Target, TlsFiles};
 use doorward_model::{AUDIT_KINDS, Secret, Timestamp};
@@ -126,6 +127,29 @@ pub(crate) async fn start(config: &Config, audit: &Arc<AuditLog>, store: &Store)
         tracing::info!("audit log exported to `{}` ({})", c.name, c.target.kind());
     }
     Ok(Arc::new(Exporters::start(&source, configs, &Pace::default()).await?))
+}
+
+/// How they stand, for the API.
+#[derive(Debug)]
+pub(crate) struct Statuses(pub(crate) Arc<Exporters>);
+
+impl ExportAccess for Statuses {
+    fn list(&self) -> Vec<ExportView> {
+        let view = |s: doorward_export::Status| ExportView {
+            name: s.name,
+            kind: s.kind.to_owned(),
+            state: s.state.as_str().to_owned(),
+            position: s.position.map(|head| head.seq),
+            acknowledged: s.acknowledged,
+            rejected: s.rejected,
+            lag: s.lag,
+            oldest_unsent: s.oldest_unsent,
+            last_success: s.last_success,
+            last_error: s.last_error.map(|(time, what)| ExportFailure { time, what }),
+            failures: s.failures,
+        };
+        self.0.statuses().into_iter().map(view).collect()
+    }
 }
 
 /// Lets them send what there is, the last entry too.

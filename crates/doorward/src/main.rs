@@ -11,6 +11,7 @@ mod dev;
 mod directory;
 mod doors;
 mod exports;
+mod keys;
 mod kube_token;
 mod kubeconfig;
 mod login;
@@ -18,6 +19,8 @@ mod notify;
 mod playback;
 mod policy;
 mod policy_test;
+mod remote_audit;
+mod remote_sessions;
 mod retention;
 mod secrets;
 mod serve;
@@ -112,6 +115,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Audit(command) => return audit::run(command),
         Command::Backup(args) => backup::back_up(&args)?,
         Command::Restore(args) => backup::restore(&args)?,
+        Command::Exports(command) => keys::exports(&command)?,
+        Command::Keys(command) => keys::run(command)?,
         Command::Login(args) => login::login(&args)?,
         Command::Logout(args) => login::logout(&args)?,
         Command::Token(args) => return token::run(&args),

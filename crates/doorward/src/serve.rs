@@ -13,8 +13,8 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{
-    ApiState, Desk, Evidence, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook, PolicyError, Rights,
-    TokenAnswer, TokenCheck, Vitals, WebParts,
+    ApiState, Desk, Evidence, Index, IssuerEntry, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook,
+    PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{AuditSink, DecisionPoint as _};
@@ -126,6 +126,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         doors: Default::default(),
     });
     let (stop, stopped) = watch::channel(false);
+    let exporters = exports::start(&running.config, &running.audit, &store).await?;
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
         signin: Arc::clone(&sign_in),
@@ -151,6 +152,11 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
             stopped: stopped.clone(),
         }),
         back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
+        records: Arc::new(Records::new(
+            Evidence::of(&state),
+            running.issuers(),
+            Arc::new(exports::Statuses(Arc::clone(&exporters))),
+        )),
         web: Some(Arc::new(running.pages(&state))),
     };
     let issuers = verifier;
@@ -158,7 +164,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         policy_version: running.engine.loaded().version.to_string(),
     })?;
-    let exporters = exports::start(&running.config, &running.audit, &store).await?;
+    let index = Index::start(state.join("audit"), Arc::clone(&running.audit) as _, store.clone(), stopped.clone());
     let notifiers = notify::start(&running.config, &running.audit, &store)?;
     let keeper = Keeper {
         rules: running.config.retention,
@@ -188,6 +194,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     running.note(AuditKind::GatewayStopped {})?;
     exports::stop(&exporters, &running.audit).await;
     notifiers.stop().await;
+    let _ended = tokio::time::timeout(Duration::from_secs(2), index).await;
     store.close().await;
     let audit = Arc::clone(&running.audit);
     tokio::task::spawn_blocking(move || {
@@ -226,6 +233,16 @@ impl Running {
             kind: i.principal,
         });
         WebParts::new(Evidence::of(state), issuers.collect(), &self.config.public_url())
+    }
+
+    fn issuers(&self) -> Vec<IssuerEntry> {
+        let issuers = self.config.identity.issuers.iter().map(|i| IssuerEntry {
+            name: i.name.clone(),
+            issuer: i.issuer.clone(),
+            audience: i.audience.clone(),
+            principal: i.principal,
+        });
+        issuers.collect()
     }
 
     async fn start_api(&self, state: ApiState, stopped: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>> {

@@ -1,8 +1,8 @@
-//! `doorward sessions`: live ones through the API, recorded ones from the state directory.
+//! `doorward sessions`: through the API (`remote_sessions.rs`), or recorded ones from the state directory.
 use crate::{
-    approvals::{client, one_line, plain},
+    approvals::{api_of, client, one_line, plain, remote},
     cli::{ExportFormat, Output, SessionsCommand, StateArgs},
-    sessions_kubernetes, sessions_ssh, state,
+    remote_sessions, sessions_kubernetes, sessions_ssh, state,
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_control::recordings::{ShowError, kubernetes, sql, ssh};
@@ -17,27 +17,28 @@ use std::{
 
 pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
     match command {
-        SessionsCommand::List { live: true, api, .. } => crate::runtime()?.block_on(async {
-            let sessions = client(&api)?.sessions().await?;
-            for s in &sessions {
-                match api.output {
-                    Output::Text => println!(
-                        "{}  {:<12} {:<24} {:<22} {}{}",
-                        s.id,
-                        s.connection,
-                        one_line(&s.principal),
-                        s.client,
-                        state::time(s.started),
-                        s.waits_for.first().map(|id| format!("  waits for approval {id}")).unwrap_or_default()
-                    ),
-                    Output::Json => println!("{}", serde_json::json!(s)),
-                }
+        SessionsCommand::List { live, search, place } => match remote(&place)? {
+            Some(client) => remote_sessions::list(&client, live, &search, place.output)?,
+            None if live => {
+                let api = api_of(&place, "http://127.0.0.1:8443".to_owned());
+                remote_sessions::list(&client(&api)?, live, &search, place.output)?;
             }
-            Ok::<_, anyhow::Error>(())
-        })?,
-        SessionsCommand::List { state, api, .. } => list(&state, api.output)?,
-        SessionsCommand::Show { id, state, output } => return show(&id, &state, output),
-        SessionsCommand::Replay { id, speed, rows, channel, request, state } => {
+            None if search.is_any() => bail!("sessions are searched by the API: give --url"),
+            None => list(&place.state, place.output)?,
+        },
+        SessionsCommand::Show { id, place } => match remote(&place)? {
+            Some(client) => return remote_sessions::show(&client, &id, place.output),
+            None => return show(&id, &place.state, place.output),
+        },
+        SessionsCommand::Replay { id, speed, rows, channel, request, place } => {
+            if let Some(client) = remote(&place)? {
+                if channel.is_some() || request.is_some() {
+                    bail!("terminals of the API: `doorward sessions export {id} --format asciicast`, and play that");
+                }
+                remote_sessions::replay(&client, &id, rows, speed)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let state = place.state;
             let (path, key) = (path(&id, &state)?, public_key(&state)?);
             let again = || again(&path, &key);
             let reader = again()?;
@@ -50,7 +51,12 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
                 _ => replay(reader, rows, speed)?,
             }
         }
-        SessionsCommand::Export { id, format, channel, request, file, state } => {
+        SessionsCommand::Export { id, format, channel, request, file, place } => {
+            if let Some(client) = remote(&place)? {
+                remote_sessions::export(&client, &id, format, (channel, request), file.as_deref())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let state = place.state;
             let (path, key) = (path(&id, &state)?, public_key(&state)?);
             let again = || again(&path, &key);
             let mut reader = again()?;

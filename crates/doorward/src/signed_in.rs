@@ -60,6 +60,13 @@ pub(crate) fn find(path: &Path, url: &str) -> Result<Option<CliCredential>> {
     Ok(found.filter(|c| c.expires > Timestamp::from(SystemTime::now())))
 }
 
+/// The gateway where one is signed in, if it is one.
+pub(crate) fn only(path: &Path) -> Result<Option<String>> {
+    let now = Timestamp::from(SystemTime::now());
+    let mut good = read(path)?.gateways.into_iter().filter(|(_, c)| c.expires > now).map(|(url, _)| url);
+    Ok(good.next().filter(|_| good.next().is_none()))
+}
+
 pub(crate) fn keep(path: &Path, url: &str, credential: CliCredential) -> Result<()> {
     let mut kept = read(path)?;
     let now = Timestamp::from(SystemTime::now());

@@ -82,6 +82,10 @@ administration! {
     ViewExports = "view_exports" on Gateway,
     /// Change where audit entries are sent to. Resource: `Gateway`.
     EditExports = "edit_exports" on Gateway,
+    /// See which sessions are held for the law. Resource: `Gateway`.
+    ViewHolds = "view_holds" on Gateway,
+    /// Hold a session, so that nothing of it is removed, and release it. Resource: `Gateway`.
+    EditHolds = "edit_holds" on Gateway,
     /// See issuers, versions, settings. Resource: `Gateway`.
     ViewSettings = "view_settings" on Gateway,
     /// Read metrics. Resource: `Gateway`.

@@ -128,7 +128,7 @@ pub struct PoliciesPage {
     /// Versions, newest first.
     pub versions: Vec<Version>,
     /// The `before` of older ones.
-    pub older: Option<i64>,
+    pub older: Option<String>,
     /// What was put in force, newest first.
     pub activations: Vec<Activation>,
     /// Whether the person may write versions.

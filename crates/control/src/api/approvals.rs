@@ -1,5 +1,10 @@
 //! Approvals: what waits, and what people say of it.
-use super::{ApiState, guard::json_body, now};
+use super::{
+    ApiState,
+    guard::json_body,
+    now,
+    page::{MOST, Page, query},
+};
 use crate::{
     desk::is_approver,
     problem::{Problem, Problems},
@@ -14,7 +19,7 @@ use axum::{
         Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
 use doorward_model::{Administration, ApprovalId};
@@ -26,9 +31,8 @@ use tokio::sync::{broadcast, watch};
 use utoipa::IntoParams;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const MAX_PAGE: u32 = 100;
-/// Pages read to fill one answer for a person who may see few of the approvals.
-const MAX_SCAN: usize = 10;
+/// Approvals that are shown to somebody who begins to watch.
+const MOST_PENDING: u32 = 100;
 
 /// The view of an approval for this person; none where it is not their business.
 fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
@@ -54,10 +58,10 @@ pub(super) struct ListQuery {
     /// `pending`, `approved`, `denied`, `expired`, `withdrawn` or `all`.
     #[param(value_type = Option<String>)]
     state: Option<StateFilter>,
-    /// Older than this one: the `next` of the page before.
-    #[param(value_type = Option<String>)]
-    before: Option<ApprovalId>,
-    /// At most so many, from 1 to 100.
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// At most so many; 100 where it is not given.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
@@ -75,15 +79,20 @@ pub(super) enum StateFilter {
 pub(super) async fn list(
     State(state): State<ApiState>,
     asker: Asker,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    asked: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ApprovalList>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let filter = match query.state {
+    let asked = query(asked)?;
+    let filter = match asked.state {
         None | Some(StateFilter::All) => None,
         Some(StateFilter::Only(s)) => Some(s),
     };
-    let limit = query.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    visible(&state.store, &asker, filter, query.before, limit).await.map(Json)
+    let asked = page(asked.cursor.as_deref(), asked.limit.unwrap_or(MOST))?;
+    visible(&state.store, &asker, filter, &asked).await.map(Json)
+}
+
+/// A page of approvals.
+pub(crate) fn page(cursor: Option<&str>, limit: u32) -> Result<Page<ApprovalId>, Problem> {
+    Page::of("approvals", cursor, Some(limit))
 }
 
 /// A page of those approvals that the person may see.
@@ -91,26 +100,12 @@ pub(crate) async fn visible(
     store: &Store,
     asker: &Asker,
     filter: Option<ApprovalState>,
-    mut before: Option<ApprovalId>,
-    limit: u32,
+    page: &Page<ApprovalId>,
 ) -> Result<ApprovalList, Problem> {
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut approvals = Vec::new();
-    for _ in 0..MAX_SCAN {
-        let page = store.approvals(filter, before, MAX_PAGE).await.map_err(|e| Problem::unavailable(&e))?;
-        let last = page.len() < usize::try_from(MAX_PAGE).unwrap_or(usize::MAX);
-        for approval in page {
-            if approvals.len() == wanted {
-                return Ok(ApprovalList { approvals, next: before });
-            }
-            before = Some(approval.request.id);
-            approvals.extend(view(approval, asker));
-        }
-        if last {
-            return Ok(ApprovalList { approvals, next: None });
-        }
-    }
-    Ok(ApprovalList { approvals, next: before })
+    let fetch =
+        |before, most| async move { store.approvals(filter, before, most).await.map_err(|e| Problem::unavailable(&e)) };
+    let (approvals, next) = page.fill(fetch, |a| a.request.id, |a| view(a, asker)).await?;
+    Ok(ApprovalList { approvals, next })
 }
 
 pub(crate) async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<ApprovalView, Problem> {
@@ -216,7 +211,7 @@ pub(super) async fn watch(
 
 /// What waits and the person may see, oldest first.
 pub(crate) async fn pending(state: &ApiState, asker: &Asker) -> Result<VecDeque<ApprovalView>, Problem> {
-    let list = visible(&state.store, asker, Some(ApprovalState::Pending), None, MAX_PAGE).await?;
+    let list = visible(&state.store, asker, Some(ApprovalState::Pending), &page(None, MOST_PENDING)?).await?;
     Ok(list.approvals.into_iter().rev().collect())
 }
 

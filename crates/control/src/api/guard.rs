@@ -20,7 +20,7 @@ const LONG_DEADLINE: Duration = Duration::from_secs(600);
 /// Around every answer: a deadline (the events of a watch come after it) and the headers that keep
 /// browsers and caches from making something else of it, where a page or file has not its own.
 pub(crate) async fn frame(request: Request, next: Next) -> Response {
-    let is_long = request.uri().path().ends_with("/back-test");
+    let is_long = ["/back-test", "/recording/verify"].iter().any(|end| request.uri().path().ends_with(end));
     let deadline = if is_long { LONG_DEADLINE } else { REQUEST_DEADLINE };
     let answer = tokio::time::timeout(deadline, next.run(request)).await;
     let mut response = answer

@@ -1,12 +1,23 @@
 //! The REST interface under `/api/v1`.
+mod about;
 pub(crate) mod approvals;
+mod audit;
+mod condition;
 pub(crate) mod connections;
 mod describe;
 pub(crate) mod guard;
+mod holds;
+mod keys;
 mod operation;
+mod page;
 pub(crate) mod policies;
+mod recordings;
+mod records;
+mod repeat;
 mod secrets;
 pub(crate) mod sessions;
+pub(crate) mod time;
+mod verify;
 
 pub(crate) use guard::json_body;
 
@@ -45,6 +56,7 @@ pub(crate) const MAX_POLICIES: usize = 6 * (1 << 20);
 
 pub use connections::{ConnectionAccess, ConnectionFailure, Expected};
 pub use doorward_signin::{TokenAnswer, TokenCheck};
+pub use records::{ExportAccess, Records};
 pub use secrets::{SecretAccess, SecretFailure};
 
 /// The sessions that are open now.
@@ -96,6 +108,8 @@ pub struct ApiState {
     pub vitals: Arc<dyn Vitals>,
     /// How many back-tests may run at once.
     pub back_tests: Arc<Semaphore>,
+    /// The audit log, recordings, exporters, issuers.
+    pub records: Arc<Records>,
     /// The web pages; none: there are no pages.
     pub web: Option<Arc<WebParts>>,
 }
@@ -114,7 +128,9 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router {
     let (closed, _) = closed().split_for_parts();
     let (open, _) = open().split_for_parts();
-    let closed = closed.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
+    let closed = closed
+        .route_layer(middleware::from_fn_with_state(state.clone(), repeat::repeat))
+        .route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
     // Where probes and scrapers look for them.
     let metrics = Router::new().route("/metrics", get(operation::metrics));
     let metrics = metrics.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
@@ -149,7 +165,28 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(ssh::issue))
         .routes(routes!(ssh::endpoints))
         .routes(routes!(credentials::issue))
+        .routes(routes!(audit::trail))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::show))
+        .routes(routes!(verify::begin))
+        .routes(routes!(verify::show))
         .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
+        .routes(routes!(recordings::show))
+        .routes(routes!(recordings::content))
+        .routes(routes!(recordings::cast))
+        .routes(routes!(recordings::list_steps))
+        .routes(routes!(recordings::verify))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show, keys::revoke))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::show, holds::place, holds::release))
+        .routes(routes!(about::exports))
+        .routes(routes!(about::issuers))
+        .routes(routes!(about::principals))
+        .routes(routes!(about::groups))
+        .routes(routes!(about::tags))
         .routes(routes!(sessions::kill))
         .routes(routes!(policies::show))
         .routes(routes!(policies::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))
@@ -166,7 +203,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(connections::try_out).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(operation::metrics))
         .routes(routes!(secrets::list))
-        .routes(routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET)))
+        .routes(routes!(secrets::show, secrets::put, secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET)))
 }
 
 /// The description of the interface (OpenAPI 3.1), made from the endpoints themselves.

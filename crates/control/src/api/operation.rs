@@ -52,6 +52,7 @@ pub(super) async fn metrics(State(state): State<ApiState>, asker: Asker) -> Resu
         pending: state.desk.pending(),
         recording_is_healthy: !state.vitals.failing().contains(&"recording"),
         policy_generation: state.book.engine().generation(),
+        exports: state.records.exports.list(),
     };
     let text = state.metrics.text(&readings).map_err(|e| Problem::unavailable(&e))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())

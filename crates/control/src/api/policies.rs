@@ -1,5 +1,11 @@
 //! Policies: what is in force, versions, back-tests, activation.
-use super::{ApiState, guard::json_body, now};
+use super::{
+    ApiState,
+    condition::{if_match, tag, tagged},
+    guard::json_body,
+    now,
+    page::{Page, query},
+};
 use crate::{
     backtest,
     policies::{MAX_TEXT, PolicyError, source},
@@ -18,6 +24,7 @@ use axum::{
         rejection::{BytesRejection, QueryRejection},
     },
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use doorward_model::Administration;
 use doorward_policy::{LoadError, Source};
@@ -37,10 +44,6 @@ impl From<PolicyError> for Problem {
             PolicyError::Files(why) | PolicyError::Unavailable(why) => Self::unavailable(&why),
         }
     }
-}
-
-fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    query.map(|Query(q)| q).map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))
 }
 
 fn short(comment: &str) -> Result<(), Problem> {
@@ -64,9 +67,26 @@ pub(crate) async fn version(state: &ApiState, id: i64) -> Result<PolicyVersion, 
 
 /// What is in force.
 #[utoipa::path(get, path = "/policies", tag = "policies",
-    responses((status = 200, description = "texts and policies", body = PoliciesView), Problems))]
-pub(super) async fn show(State(state): State<ApiState>, asker: Asker) -> Result<Json<PoliciesView>, Problem> {
-    in_force(&state, &asker).await.map(Json)
+    responses((status = 200, description = "texts and policies", body = PoliciesView,
+        headers(("etag" = String, description = "what is in force"))), (status = 304, description = "it is as it was"),
+        Problems))]
+pub(super) async fn show(State(state): State<ApiState>, asker: Asker, headers: HeaderMap) -> Result<Response, Problem> {
+    let view = in_force(&state, &asker).await?;
+    Ok(tagged(&headers, &force_tag(&view.policy_version, view.active, view.monitored), &view))
+}
+
+/// The tag of what is in force.
+fn force_tag(policy_version: &str, active: Option<i64>, monitored: Option<i64>) -> String {
+    tag(&(policy_version, active, monitored))
+}
+
+/// Only if what is in force is what the caller has seen.
+async fn as_seen(state: &ApiState, headers: &HeaderMap) -> Result<(), Problem> {
+    let store = state.book.store();
+    let active = store.active_policies(PolicyMode::Enforce).await.map_err(PolicyError::from)?;
+    let monitored = store.active_policies(PolicyMode::Monitor).await.map_err(PolicyError::from)?;
+    let version = state.book.engine().loaded().version.to_string();
+    if_match(headers, Some(&force_tag(&version, active.map(|v| v.id), monitored.map(|v| v.id))))
 }
 
 /// What is in force, for whom may see it.
@@ -133,30 +153,31 @@ pub(crate) async fn checked(state: &ApiState, text: String) -> Result<PolicyChec
 pub(super) async fn versions(
     State(state): State<ApiState>,
     asker: Asker,
-    page: Result<Query<VersionsQuery>, QueryRejection>,
+    asked: Result<Query<VersionsQuery>, QueryRejection>,
 ) -> Result<Json<PolicyVersionList>, Problem> {
-    let page = query(page)?;
-    list_versions(&state, &asker, page.before, page.limit.unwrap_or(20)).await.map(Json)
+    asker.may(Administration::ViewPolicies)?;
+    let asked = query(asked)?;
+    let page = Page::of("policy versions", asked.cursor.as_deref(), asked.limit)?;
+    list_versions(&state, &asker, &page).await.map(Json)
+}
+
+/// A page of versions, the first one without a cursor.
+pub(crate) fn some_versions(cursor: Option<&str>, limit: u32) -> Result<Page<i64>, Problem> {
+    Page::of("policy versions", cursor, Some(limit))
 }
 
 /// A page of the versions, for whom may see them.
 pub(crate) async fn list_versions(
     state: &ApiState,
     asker: &Asker,
-    before: Option<i64>,
-    limit: u32,
+    page: &Page<i64>,
 ) -> Result<PolicyVersionList, Problem> {
     asker.may(Administration::ViewPolicies)?;
-    let limit = limit.clamp(1, 100);
     let store = state.book.store();
-    let found = store.policy_versions(before, limit).await.map_err(PolicyError::from)?;
+    let fetch = |before, most| async move { Ok(store.policy_versions(before, most).await.map_err(PolicyError::from)?) };
+    let (versions, next) = page.fill(fetch, |v| v.id, |v| Some(PolicyVersionView::from(v))).await?;
     let activations = store.policy_activations(100).await.map_err(PolicyError::from)?;
-    let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(PolicyVersionList {
-        next: found.last().map(|v| v.id).filter(|_| is_full),
-        versions: found.into_iter().map(PolicyVersionView::from).collect(),
-        activations: activations.into_iter().map(Into::into).collect(),
-    })
+    Ok(PolicyVersionList { versions, next, activations: activations.into_iter().map(Into::into).collect() })
 }
 
 /// Keeps a version. It has to be right together with the files; it is not in force by that.
@@ -277,6 +298,7 @@ pub(crate) async fn tested(state: &ApiState, text: Source, days: u32) -> Result<
 
 /// Puts a version in force, or has it watched; an older one: rolls back. It is in the audit log before it takes effect.
 #[utoipa::path(post, path = "/policies/activate", tag = "policies", request_body = Activate,
+    params(("if-match" = Option<String>, Header, description = "only if `GET /policies` has this tag still")),
     responses((status = 204, description = "it is in force"), Problems))]
 pub(super) async fn activate(
     State(state): State<ApiState>,
@@ -285,15 +307,22 @@ pub(super) async fn activate(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     asker.may(Administration::ActivatePolicies)?;
-    put_in_force(&state, &asker, json_body(&headers, body)?).await?;
+    put_in_force(&state, &asker, &headers, json_body(&headers, body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Puts a version in force or has it watched, for whom may.
-pub(crate) async fn put_in_force(state: &ApiState, asker: &Asker, what: Activate) -> Result<(), Problem> {
+pub(crate) async fn put_in_force(
+    state: &ApiState,
+    asker: &Asker,
+    headers: &HeaderMap,
+    what: Activate,
+) -> Result<(), Problem> {
     asker.may(Administration::ActivatePolicies)?;
     let Activate { version, mode, comment } = what;
     short(&comment)?;
+    let _turn = state.records.changes.lock().await;
+    as_seen(state, headers).await?;
     // In a task of its own: a caller who hangs up must not leave a change audited and not made.
     let (book, by) = (state.book.clone(), asker.who.id());
     let task = tokio::spawn(async move { book.activate(version, mode, &by, &comment).await });

@@ -1,15 +1,24 @@
 //! Secrets: written, never read.
-use super::{ApiState, administered, guard::json_body};
+use super::{
+    ApiState, administered,
+    condition::{if_match, if_none, tag, tagged},
+    guard::json_body,
+    page::{Page, query},
+};
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
-    types::{NewSecret, SecretList, SecretView},
+    types::{NewSecret, PageQuery, SecretList, SecretView},
 };
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use doorward_model::{Administration, Secret};
 
@@ -58,15 +67,48 @@ impl From<SecretFailure> for Problem {
 }
 
 /// Which secrets there are, and what uses them.
-#[utoipa::path(get, path = "/secrets", tag = "secrets",
-    responses((status = 200, description = "all of them", body = SecretList), Problems))]
-pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<Json<SecretList>, Problem> {
+#[utoipa::path(get, path = "/secrets", tag = "secrets", params(PageQuery),
+    responses((status = 200, description = "a page of them", body = SecretList), Problems))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    asker: Asker,
+    asked: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Json<SecretList>, Problem> {
     asker.may(Administration::ViewSecrets)?;
-    Ok(Json(SecretList { secrets: state.secrets.list().await? }))
+    let asked = query(asked)?;
+    let page = Page::<String>::of("secrets", asked.cursor.as_deref(), asked.limit)?;
+    let (secrets, next) = page.cut(state.secrets.list().await?, |s| s.name.clone());
+    Ok(Json(SecretList { secrets, next }))
+}
+
+async fn find(state: &ApiState, name: &str) -> Result<Option<SecretView>, Problem> {
+    Ok(state.secrets.list().await?.into_iter().find(|s| s.name == name))
+}
+
+/// What a secret's tag is of: what uses it is no change of it.
+fn secret_tag(s: &SecretView) -> String {
+    tag(&(&s.name, s.version, s.updated))
+}
+
+/// What is known of a secret: not what it is.
+#[utoipa::path(get, path = "/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "which")),
+    responses((status = 200, description = "what is known of it", body = SecretView,
+        headers(("etag" = String, description = "its state"))), (status = 304, description = "it is as it was"), Problems))]
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    asker.may(Administration::ViewSecrets)?;
+    let found = find(&state, &name).await?.ok_or_else(|| Problem::not_found("secret"))?;
+    Ok(tagged(&headers, &secret_tag(&found), &found))
 }
 
 /// Keeps a secret, or replaces it. It never comes back out. New log-ins at upstreams take it at once.
-#[utoipa::path(put, path = "/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "which")),
+#[utoipa::path(put, path = "/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "which"),
+        ("if-match" = Option<String>, Header, description = "only if it is in this state"),
+        ("if-none-match" = Option<String>, Header, description = "`*`: only if there is none yet")),
     request_body = NewSecret, responses((status = 200, description = "it is kept", body = SecretView), Problems))]
 pub(super) async fn put(
     State(state): State<ApiState>,
@@ -78,6 +120,11 @@ pub(super) async fn put(
     asker.may(Administration::EditSecrets)?;
     let new: NewSecret = json_body(&headers, body)?;
     let value = Secret::new(new.value);
+    let turn = std::sync::Arc::clone(&state.records);
+    let _turn = turn.changes.lock().await;
+    let known = find(&state, &name).await?.as_ref().map(secret_tag);
+    if_match(&headers, known.as_deref())?;
+    if_none(&headers, known.as_deref())?;
     administered(&state, &asker.who, None, format!("replace secret {}", shown(&name))).await?;
     // In a task of its own: a caller who hangs up must not leave a secret kept and not used.
     let by = asker.who.id();
@@ -86,14 +133,19 @@ pub(super) async fn put(
 }
 
 /// Forgets a secret that no connection uses.
-#[utoipa::path(delete, path = "/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "which")),
+#[utoipa::path(delete, path = "/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "which"),
+        ("if-match" = Option<String>, Header, description = "only if it is in this state")),
     responses((status = 204, description = "it is gone"), Problems))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     asker: Asker,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     asker.may(Administration::EditSecrets)?;
+    let _turn = state.records.changes.lock().await;
+    let known = find(&state, &name).await?.as_ref().map(secret_tag);
+    if_match(&headers, known.as_deref())?;
     administered(&state, &asker.who, None, format!("delete secret {}", shown(&name))).await?;
     if state.secrets.forget(&name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("secret")) }
 }

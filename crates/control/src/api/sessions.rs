@@ -1,27 +1,145 @@
-//! Live sessions: listed and ended.
-use super::ApiState;
+//! Sessions, live and past: searched, shown, ended.
+use super::{
+    ApiState,
+    page::{Page, query},
+    time,
+};
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
-    types::{LiveSession, SessionList},
+    types::{LiveSession, SessionList, SessionState, SessionView, SessionsQuery},
 };
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use doorward_model::{Administration, Principal, SessionId};
-use doorward_store::ApprovalState;
-use std::sync::Arc;
+use doorward_store::{ApprovalState, SeenSession, SessionFilter};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How many pending approvals are looked through for the list of sessions.
 const MAX_SHOWN: u32 = 500;
 
-/// Sessions that are open now, on connections that the caller may see: oldest first.
-#[utoipa::path(get, path = "/sessions", tag = "sessions",
-    responses((status = 200, description = "all of them", body = SessionList), Problems))]
-pub(super) async fn list(State(state): State<ApiState>, asker: Asker) -> Result<Json<SessionList>, Problem> {
-    live(&state, &asker).await.map(|sessions| Json(SessionList { sessions }))
+/// Sessions on connections that the caller may see, newest first: those that are open now, and past ones as far as the
+/// audit log goes back.
+#[utoipa::path(get, path = "/sessions", tag = "sessions", params(SessionsQuery),
+    responses((status = 200, description = "a page of them", body = SessionList), Problems))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    asker: Asker,
+    asked: Result<Query<SessionsQuery>, QueryRejection>,
+) -> Result<Json<SessionList>, Problem> {
+    let asked = query(asked)?;
+    let page = Page::<SessionId>::of("sessions", asked.cursor.as_deref(), asked.limit)?;
+    let live: BTreeMap<_, _> = live(&state, &asker).await?.into_iter().map(|s| (s.id, s)).collect();
+    let which = asked.state.unwrap_or_default();
+    let filter = filter(asked)?;
+    let mut shown = |seen: SeenSession| -> Option<SessionView> {
+        let now = live.get(&seen.id);
+        let wanted = match which {
+            SessionState::All => true,
+            SessionState::Live => now.is_some(),
+            SessionState::Past => now.is_none(),
+        };
+        (wanted && asker.sees(Administration::ViewSessions, &seen.connection)).then(|| merged(seen, now))
+    };
+    let (sessions, next) = match which {
+        SessionState::Live => {
+            // What is open is known before the log says so.
+            let mut found = Vec::new();
+            for (id, now) in &live {
+                match state.store.seen_session_under(&filter, *id).await.map_err(|e| Problem::unavailable(&e))? {
+                    Some(seen) => found.extend(shown(seen)),
+                    None if is_plain(&filter, now) && !is_seen(&state, *id).await? => found.push(now.clone().into()),
+                    None => {}
+                }
+            }
+            newest(&page, found)
+        }
+        SessionState::All | SessionState::Past => {
+            let fetch = |before: Option<SessionId>, most| {
+                let (store, filter) = (&state.store, &filter);
+                async move { store.seen_sessions(filter, before, most).await.map_err(|e| Problem::unavailable(&e)) }
+            };
+            page.fill(fetch, |s| s.id, &mut shown).await?
+        }
+    };
+    Ok(Json(SessionList { sessions, next }))
+}
+
+/// A page of what is all there, newest first.
+fn newest(page: &Page<SessionId>, mut all: Vec<SessionView>) -> (Vec<SessionView>, Option<String>) {
+    all.sort_by_key(|s| std::cmp::Reverse(s.id));
+    all.retain(|s| page.after.is_none_or(|after| s.id < after));
+    let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let more = all.len() > most;
+    all.truncate(most);
+    let next = all.last().filter(|_| more).map(|s| page.next(&s.id));
+    (all, next)
+}
+
+/// Whether the log has told of a session.
+async fn is_seen(state: &ApiState, id: SessionId) -> Result<bool, Problem> {
+    Ok(state.store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?.is_some())
+}
+
+/// Whether a session that the log has not told of yet is looked for.
+fn is_plain(filter: &SessionFilter, s: &LiveSession) -> bool {
+    let has = |text: &str, part: &str| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
+    filter.resource.is_none()
+        && filter.command.is_none()
+        && filter.outcome.is_none()
+        && filter.connection.as_ref().is_none_or(|c| *c == s.connection)
+        && filter.principal.as_ref().is_none_or(|p| has(&s.principal, p))
+        && filter.since.is_none_or(|t| s.started >= t)
+        && filter.until.is_none_or(|t| s.started < t)
+}
+
+fn merged(seen: SeenSession, now: Option<&LiveSession>) -> SessionView {
+    let mut view = SessionView::from(seen);
+    if let Some(now) = now {
+        view.live = true;
+        view.waits_for.clone_from(&now.waits_for);
+        // A session may change its user: who it is now counts.
+        view.principal = Some(now.principal.clone());
+    }
+    view
+}
+
+fn filter(asked: SessionsQuery) -> Result<SessionFilter, Problem> {
+    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+    Ok(SessionFilter {
+        principal: given(asked.principal),
+        connection: given(asked.connection),
+        resource: given(asked.table),
+        command: given(asked.command),
+        outcome: asked.outcome.map(Into::into),
+        since: time::asked(asked.since.as_deref())?,
+        until: time::asked(asked.until.as_deref())?,
+    })
+}
+
+/// One session.
+#[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "which")),
+    responses((status = 200, description = "the session", body = SessionView), Problems))]
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, Problem> {
+    let none = || Problem::not_found("session");
+    let live = live(&state, &asker).await?;
+    let id: SessionId = id.parse().map_err(|_| none())?;
+    let now = live.into_iter().find(|s| s.id == id);
+    let seen = state.store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
+    let seen = seen.filter(|s| asker.sees(Administration::ViewSessions, &s.connection));
+    let view = match (seen, now) {
+        (Some(seen), now) => merged(seen, now.as_ref()),
+        (None, Some(now)) => now.into(),
+        (None, None) => return Err(none()),
+    };
+    Ok(Json(view))
 }
 
 /// The open sessions that the caller may see, oldest first.

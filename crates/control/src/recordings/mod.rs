@@ -2,6 +2,7 @@
 pub mod kubernetes;
 pub mod sql;
 pub mod ssh;
+pub mod steps;
 
 use doorward_record::{Direction, ReadError, Reader};
 use std::io;

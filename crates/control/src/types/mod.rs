@@ -1,7 +1,20 @@
 //! What the interface says, in the words of its JSON: shared by the server and the client.
+mod administration;
+mod audit;
 mod connections;
 mod policies;
+mod sessions;
 
+pub use administration::{
+    ApiKeyList, ApiKeyMade, ApiKeyView, ExportFailure, ExportList, ExportView, GroupList, GroupView, HoldList,
+    HoldView, IssuerEntry, IssuerList, NewApiKey, PrincipalList, PrincipalView, ScopeView, TagList, TagView,
+};
+pub(crate) use administration::{KeyOwner, KeysQuery, NewHold};
+pub use audit::{
+    ApprovalTrail, AuditEntryView, AuditList, AuditProofView, CheckpointView, VerificationReport, VerificationState,
+    VerificationView,
+};
+pub(crate) use audit::{AuditQuery, NewVerification};
 pub use connections::{
     ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection, NewConnectionTest,
 };
@@ -11,6 +24,10 @@ pub use policies::{
     PolicyVersionView, PolicyView,
 };
 pub(crate) use policies::{BackTestQuery, DiffQuery, VersionsQuery};
+pub(crate) use sessions::{CastQuery, ContentQuery, PageQuery, RecordingFormat, SessionState, SessionsQuery};
+pub use sessions::{
+    LiveSession, RecordingCheck, RecordingView, SessionList, SessionView, StepKind, StepList, StepView,
+};
 
 use doorward_enforce::Requirement;
 use doorward_model::{ApprovalId, PrincipalKind, SessionId, Timestamp};
@@ -109,43 +126,13 @@ pub struct VerdictView {
     pub time: Timestamp,
 }
 
-/// A session that is open now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LiveSession {
-    /// Which.
-    #[schema(value_type = String)]
-    pub id: SessionId,
-    /// On which connection.
-    pub connection: String,
-    /// Who (`issuer/subject`).
-    pub principal: String,
-    /// From where.
-    pub client: String,
-    /// Since when (microseconds since 1970, UTC).
-    #[schema(value_type = u64)]
-    pub started: Timestamp,
-    /// The approvals that requests of it wait for, newest first.
-    #[schema(value_type = Vec<String>)]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waits_for: Vec<ApprovalId>,
-}
-
 /// `GET /approvals`, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalList {
     /// Those that the person may see.
     pub approvals: Vec<ApprovalView>,
-    /// Where there may be more: the `before` of the next page.
-    #[schema(value_type = Option<String>)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<ApprovalId>,
-}
-
-/// `GET /sessions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SessionList {
-    /// Oldest first.
-    pub sessions: Vec<LiveSession>,
+    /// Where there may be more: the `cursor` of the next page.
+    pub next: Option<String>,
 }
 
 /// The body of `approve` and `deny`.
@@ -318,6 +305,8 @@ pub struct SecretView {
 pub struct SecretList {
     /// By name.
     pub secrets: Vec<SecretView>,
+    /// Where there may be more: the `cursor` of the next page.
+    pub next: Option<String>,
 }
 
 /// `PUT /secrets/{name}`.

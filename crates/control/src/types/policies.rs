@@ -18,6 +18,16 @@ pub enum OutcomeView {
     Refuse,
 }
 
+impl From<OutcomeView> for AuditOutcome {
+    fn from(o: OutcomeView) -> Self {
+        match o {
+            OutcomeView::Forward => Self::Forward,
+            OutcomeView::Hold => Self::Hold,
+            OutcomeView::Refuse => Self::Refuse,
+        }
+    }
+}
+
 impl From<AuditOutcome> for OutcomeView {
     fn from(o: AuditOutcome) -> Self {
         match o {
@@ -173,9 +183,8 @@ impl From<PolicyVersion> for PolicyVersionView {
 pub struct PolicyVersionList {
     /// Newest first.
     pub versions: Vec<PolicyVersionView>,
-    /// Where there may be more: the `before` of the next page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<i64>,
+    /// Where there may be more: the `cursor` of the next page.
+    pub next: Option<String>,
     /// What was put in force, newest first.
     pub activations: Vec<PolicyActivationView>,
 }
@@ -228,9 +237,10 @@ const fn enforce() -> PolicyMode {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VersionsQuery {
-    /// Older than this one: the `next` of the page before.
-    pub(crate) before: Option<i64>,
-    /// At most so many, from 1 to 100.
+    /// The `next` of the page before.
+    pub(crate) cursor: Option<String>,
+    /// At most so many; 100 where it is not given.
+    #[param(minimum = 1, maximum = 100)]
     pub(crate) limit: Option<u32>,
 }
 
@@ -260,6 +270,7 @@ pub struct PolicyDiff {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BackTestQuery {
     /// Days, from 1 to 366; 7 where it is not given.
+    #[param(minimum = 1, maximum = 366)]
     pub(crate) days: Option<u32>,
 }
 

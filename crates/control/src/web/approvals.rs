@@ -82,7 +82,7 @@ fn verdict(v: crate::VerdictView) -> Verdict {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct InboxQuery {
-    before: Option<ApprovalId>,
+    before: Option<String>,
     #[serde(default)]
     done: String,
 }
@@ -99,13 +99,14 @@ pub(crate) async fn inbox(
 ) -> Answer {
     let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let list = waiting(&state, &asker).await?;
-    let found = api::visible(&state.store, &asker, None, query.before, ENDED.saturating_mul(2)).await?;
+    let asked = api::page(query.before.as_deref(), ENDED.saturating_mul(2))?;
+    let found = api::visible(&state.store, &asker, None, &asked).await?;
     let mut ended: Vec<ApprovalView> =
         found.approvals.into_iter().filter(|a| a.state != ApprovalState::Pending).collect();
     let most = usize::try_from(ENDED).unwrap_or(usize::MAX);
     let cut = ended.len() > most;
     ended.truncate(most);
-    let older = if cut { ended.last().map(|a| a.id) } else { found.next };
+    let older = if cut { ended.last().map(|a| asked.next(&a.id)) } else { found.next };
     let notice = match query.done.as_str() {
         "approved" => Some(Notice { bad: false, text: "Your approval is recorded.".into() }),
         "denied" => Some(Notice { bad: false, text: "Denied: the caller has been told.".into() }),
@@ -115,7 +116,7 @@ pub(crate) async fn inbox(
         shell: page::shell(&state, &asker, Section::Approvals, "Approvals").await?,
         list,
         ended: ended.into_iter().map(Approval::from).collect(),
-        older: older.map(|id| id.to_string()),
+        older,
         notice,
     })
 }

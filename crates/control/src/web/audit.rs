@@ -5,7 +5,7 @@ use super::{
     sessions::blocking,
 };
 use crate::{
-    api::ApiState,
+    api::{ApiState, time},
     evidence::{Evidence, MOST_ENTRIES, has},
     problem::Problem,
     rights::Asker,
@@ -80,8 +80,8 @@ impl Asked {
                 "" => None,
                 text => Some(text.parse().map_err(|_| format!("`{text}` is not a session"))?),
             },
-            since: time(&self.since)?,
-            until: time(&self.until)?,
+            since: time::read(&self.since)?,
+            until: time::read(&self.until)?,
             sessions: None,
         })
     }
@@ -108,22 +108,6 @@ impl Asked {
         out.pop();
         out
     }
-}
-
-/// A time as people type it: RFC 3339, without seconds, or a date; in UTC.
-fn time(text: &str) -> Result<Option<Timestamp>, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let wrong = || format!("`{text}` is not a time: use 2026-01-31 or 2026-01-31T12:00Z");
-    let read = text.parse::<jiff::Timestamp>().or_else(|_| {
-        let plain = text.trim_end_matches('Z');
-        let date = plain.parse::<jiff::civil::DateTime>();
-        date.and_then(|d| d.to_zoned(jiff::tz::TimeZone::UTC)).map(|z| z.timestamp())
-    });
-    let micros = read.map_err(|_| wrong())?.as_microsecond();
-    Ok(Some(Timestamp::from_micros(u64::try_from(micros).map_err(|_| wrong())?)))
 }
 
 impl Wanted {
@@ -351,22 +335,4 @@ pub(crate) async fn download(
 
 fn json_line(entry: &Entry) -> String {
     format!("{{\"seq\":{},\"hash\":\"{}\",\"entry\":{}}}\n", entry.seq, entry.hash, entry.json)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_people_type_them() {
-        let secs = |text: &str| time(text).unwrap().map(Timestamp::as_secs);
-        assert_eq!(secs(""), None);
-        assert_eq!(secs("1970-01-02"), Some(86_400));
-        assert_eq!(secs("1970-01-01T01:00Z"), Some(3600));
-        assert_eq!(secs("1970-01-01T01:00:01.5Z"), Some(3601));
-        assert_eq!(secs("1970-01-01T01:00:00+01:00"), Some(0));
-        for bad in ["yesterday", "1969-12-31", "1970-13-01"] {
-            assert!(time(bad).is_err(), "{bad}");
-        }
-    }
 }

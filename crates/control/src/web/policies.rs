@@ -38,7 +38,7 @@ const STACK: usize = 64 << 20;
 /// What the page was asked.
 #[derive(Default)]
 struct Asked {
-    before: Option<i64>,
+    before: Option<String>,
     done: String,
     question: Option<Question>,
     answer: Option<Result<Explanation, Inert>>,
@@ -47,7 +47,7 @@ struct Asked {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Which {
-    before: Option<i64>,
+    before: Option<String>,
     done: String,
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn show(
 
 async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
     let view = api::in_force(state, asker).await?;
-    let listed = api::list_versions(state, asker, asked.before, VERSIONS).await?;
+    let listed = api::list_versions(state, asker, &api::some_versions(asked.before.as_deref(), VERSIONS)?).await?;
     let may_be_tried = |name: &String| state.rights.info(name).kind == "postgres";
     let question = asked.question.unwrap_or_else(|| Question {
         principal: asker.who.id(),

@@ -19,7 +19,7 @@ use axum::{
         Path, Query, State,
         rejection::{FormRejection, QueryRejection},
     },
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use doorward_model::Administration;
 use doorward_store::PolicyMode;
@@ -208,7 +208,7 @@ async fn one(state: &ApiState, asker: &Asker, id: i64, status: StatusCode, more:
     let version = api::version(state, id).await?;
     let from = more.from.or(version.parent);
     let difference = api::difference(state, &version, from).await?;
-    let others = api::list_versions(state, asker, None, OTHERS).await?.versions;
+    let others = api::list_versions(state, asker, &api::some_versions(None, OTHERS)?).await?.versions;
     let page = PolicyVersionPage {
         shell: page::shell(state, asker, Section::Policies, format!("Version {id}")).await?,
         text: Cedar(version.text.clone()),
@@ -319,7 +319,7 @@ pub(crate) async fn activate(
         _ => return Err(Problem::new(StatusCode::BAD_REQUEST, "there is no such button").into()),
     };
     let activate = Activate { version, mode, comment: comment.trim().to_owned() };
-    match api::put_in_force(&state, &asker, activate).await {
+    match api::put_in_force(&state, &asker, &HeaderMap::new(), activate).await {
         Ok(()) if version.is_some() => Ok(page::see_other(&format!("/policies/versions/{id}?done={what}"))),
         Ok(()) => Ok(page::see_other(&format!("/policies?done={what}"))),
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {

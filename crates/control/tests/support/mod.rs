@@ -1,5 +1,7 @@
 //! People, requests and an audit log to test with.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by tests that use parts of it")]
+pub mod evidence;
+
 use doorward_control::Desk;
 use doorward_enforce::{
     ApprovalDesk as _, ApprovalRequest, ApprovalVerdict, AuditSink, AuditUnavailable, Requirement, Ticket,

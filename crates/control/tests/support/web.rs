@@ -1,14 +1,15 @@
 //! The interface on a loopback port, and a bare HTTP client that shows what really comes back.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
-use crate::support::{self, Office, person};
+use crate::support::{self, Office, evidence, person};
 use doorward_control::{
     ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
-    ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, KnownConnection, LiveSession, LiveSessions,
-    Metrics, NoCredential, PolicyBook, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView,
-    SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
+    ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
+    Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook, Records, Rights,
+    SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, Vitals,
+    WebParts, serve,
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{ConnectionInfo, ConnectionName, Principal, Secret, SessionId, Timestamp};
+use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
 use std::{
@@ -36,19 +37,21 @@ impl TokenCheck for Names {
 
 /// Secrets by name; `used` is used.
 #[derive(Default)]
-struct Hidden(Mutex<std::collections::BTreeMap<String, String>>);
+struct Hidden(Mutex<std::collections::BTreeMap<String, SecretView>>);
 
 #[async_trait::async_trait]
 impl SecretAccess for Hidden {
     async fn list(&self) -> Result<Vec<SecretView>, SecretFailure> {
-        Ok(self.0.lock().unwrap().keys().map(|name| seen(name)).collect())
+        Ok(self.0.lock().unwrap().values().cloned().collect())
     }
     async fn put(&self, name: &str, value: Secret<String>, _: &str) -> Result<SecretView, SecretFailure> {
         if value.expose().is_empty() {
             return Err(SecretFailure::Wrong("empty".into()));
         }
-        self.0.lock().unwrap().insert(name.to_owned(), value.expose().clone());
-        Ok(seen(name))
+        let mut kept = self.0.lock().unwrap();
+        let version = kept.get(name).map_or(1, |s| s.version + 1);
+        kept.insert(name.to_owned(), SecretView { version, ..seen(name) });
+        Ok(kept[name].clone())
     }
     async fn forget(&self, name: &str) -> Result<bool, SecretFailure> {
         if name == "used" {
@@ -144,6 +147,38 @@ fn tried() -> ConnectionTest {
     ConnectionTest { ok: false, failure, server, encrypted: false, logged_in: false, host_key, milliseconds: 1 }
 }
 
+/// One exporter, that stands well.
+struct NoExports;
+
+impl ExportAccess for NoExports {
+    fn list(&self) -> Vec<ExportView> {
+        vec![ExportView {
+            name: "siem".into(),
+            kind: "syslog".into(),
+            state: "idle".into(),
+            position: Some(7),
+            acknowledged: 5,
+            rejected: 0,
+            lag: 3,
+            oldest_unsent: None,
+            last_success: Some(support::now()),
+            last_error: Some(ExportFailure { time: support::now(), what: "refused".into() }),
+            failures: 1,
+        }]
+    }
+}
+
+fn issuers() -> Vec<IssuerEntry> {
+    let names = ["corp", "ci"];
+    let entry = |name: &str| IssuerEntry {
+        name: name.into(),
+        issuer: format!("https://{name}.example"),
+        audience: vec!["doorward".into()],
+        principal: PrincipalKind::User,
+    };
+    names.map(entry).into()
+}
+
 /// Nothing fails.
 struct Well;
 
@@ -213,7 +248,7 @@ fn rights() -> (Arc<Engine>, Rights) {
         kind: "postgres".into(),
         database: Some("shop".into()),
         labels: [("environment".to_owned(), "prod".to_owned())].into(),
-        tags: [].into(),
+        tags: [("public.customers.ssn".to_owned(), ["pii".to_owned()].into())].into(),
     };
     let listen = "127.0.0.1:6432".parse().unwrap();
     let known = vec![KnownConnection { info, listen, upstream: "db:5432".into() }];
@@ -264,6 +299,8 @@ pub struct Web {
     pub address: SocketAddr,
     pub stop: watch::Sender<bool>,
     pub served: JoinHandle<std::io::Result<()>>,
+    /// On the disk: what the interface reads. What it writes goes into `office.audit`.
+    pub log: evidence::Log,
 }
 
 #[derive(Debug)]
@@ -273,9 +310,22 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// The lines of a body that came in chunks.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        // Sizes of chunks stand on lines of their own.
+        self.body.split("\r\n").flat_map(str::lines).filter(|l| l.starts_with('{'))
+    }
+
+    pub fn chunked(&self) -> &str {
+        &self.body
+    }
+}
+
 impl Web {
     pub async fn new(tls: Option<TlsAcceptor>) -> Self {
         let office = Office::new().await;
+        let log = evidence::write(office.dir.path(), SESSION);
         let sessions = Arc::new(Sessions::default());
         sessions.live.lock().unwrap().push(LiveSession {
             id: SESSION,
@@ -310,13 +360,37 @@ impl Web {
             metrics: Arc::new(Metrics::new(Arc::clone(&audit), "1")),
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
+            records: Arc::new(Records::new(Evidence::of(office.dir.path()), issuers(), Arc::new(NoExports))),
             web: Some(Arc::new(WebParts::new(Evidence::of(office.dir.path()), Vec::new(), "https://doors.example"))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
+        let on_disk: Arc<dyn AuditSink> = log.0.clone();
+        let folder = office.dir.path().join("audit");
+        Index::start(folder, on_disk, office.store.clone(), stopped.clone());
         let served = tokio::spawn(serve(listener, tls, state, stopped));
-        Self { office, sessions, signin, address, stop, served }
+        let web = Self { office, sessions, signin, address, stop, served, log };
+        web.indexed().await;
+        web
+    }
+
+    /// The number of the oldest entry of the log.
+    pub fn first_entry(&self) -> u64 {
+        let dir = self.office.dir.path().join("audit");
+        doorward_record::Entries::open(&dir, Default::default()).unwrap().next().unwrap().unwrap().seq
+    }
+
+    /// Waits until what the log says is known.
+    pub async fn indexed(&self) {
+        let head = self.log.0.head().seq;
+        for _ in 0..500 {
+            if self.office.store.seen_cursor().await.unwrap().is_some_and(|c| c.seq >= head) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the log is not taken in");
     }
 
     pub fn client(&self, token: &str) -> Client {
@@ -352,7 +426,10 @@ pub async fn answer(tcp: &mut TcpStream) -> Answer {
         if let Some((head, body)) = whole.split_once("\r\n\r\n") {
             let head = head.to_ascii_lowercase();
             let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            if body.len() >= length.unwrap_or(0) {
+            let ended = !head.contains("transfer-encoding: chunked")
+                || head.contains("text/event-stream")
+                || body.ends_with("0\r\n\r\n");
+            if ended && body.len() >= length.unwrap_or(0) {
                 let status = head.get(9..12).and_then(|s| s.parse().ok()).expect("a status");
                 return Answer { status, body: body.to_owned(), head };
             }

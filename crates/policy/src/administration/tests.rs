@@ -72,6 +72,8 @@ fn roles() {
         edit_keys          yes    .         .         .        .
         view_exports       yes    yes       .         yes      .
         edit_exports       yes    .         .         .        .
+        view_holds         yes    .         .         yes      .
+        edit_holds         yes    .         .         .        .
         view_settings      yes    yes       .         yes      .
         view_metrics       yes    yes       .         yes      .
     "#]]

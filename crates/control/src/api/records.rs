@@ -1,0 +1,144 @@
+//! What the interface reads besides the store, and what it keeps in memory: verifications, answers that may be repeated.
+use super::{repeat::Repeats, verify::Verifications};
+use crate::{
+    evidence::Evidence,
+    problem::Problem,
+    types::{ExportView, IssuerEntry},
+};
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use std::{
+    fmt::Debug,
+    io::{self, Write},
+    sync::Arc,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Long readings of logs and recordings at once: each has a thread.
+const READINGS: usize = 8;
+/// Bytes that are handed on at once.
+const CHUNK: usize = 64 << 10;
+
+/// The exporters of the audit log.
+pub trait ExportAccess: Send + Sync {
+    /// How each stands.
+    fn list(&self) -> Vec<ExportView>;
+}
+
+/// What the interface reads besides the store.
+pub struct Records {
+    pub(crate) evidence: Evidence,
+    pub(crate) issuers: Vec<IssuerEntry>,
+    pub(crate) exports: Arc<dyn ExportAccess>,
+    pub(crate) verifications: Verifications,
+    pub(crate) repeats: Repeats,
+    /// Changes that depend on what is there come one after the other.
+    pub(crate) changes: tokio::sync::Mutex<()>,
+    readings: Arc<Semaphore>,
+}
+
+impl Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Records({:?})", self.evidence)
+    }
+}
+
+impl Records {
+    /// Reads this evidence; `issuers` are those of the configuration.
+    pub fn new(evidence: Evidence, issuers: Vec<IssuerEntry>, exports: Arc<dyn ExportAccess>) -> Self {
+        Self {
+            evidence,
+            issuers,
+            exports,
+            verifications: Verifications::default(),
+            repeats: Repeats::default(),
+            changes: tokio::sync::Mutex::default(),
+            readings: Arc::new(Semaphore::new(READINGS)),
+        }
+    }
+
+    fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.readings).try_acquire_owned();
+        turn.map_err(|_| Problem::busy("too many logs and recordings are being read: try again in a moment"))
+    }
+
+    /// Reads files elsewhere than where connections are served.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Evidence) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (turn, evidence) = (self.turn()?, self.evidence.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read(&evidence)
+        });
+        reading.await.map_err(|e| Problem::unavailable(&e))
+    }
+
+    /// A body that is written elsewhere while it is sent. Nothing is held for a reader who does not read; what fails once it
+    /// has begun breaks the connection off, so that nobody takes a part for the whole.
+    pub(crate) async fn stream<E>(
+        &self,
+        write: impl FnOnce(&Evidence, &mut Chunks) -> Result<(), E> + Send + 'static,
+        problem: impl FnOnce(E) -> Problem,
+    ) -> Result<Body, Problem>
+    where
+        E: std::fmt::Display + Send + 'static,
+    {
+        let (turn, evidence) = (self.turn()?, self.evidence.clone());
+        let (to, mut chunks) = mpsc::channel::<io::Result<Bytes>>(4);
+        let mut out = Chunks { to: to.clone(), buffer: Vec::new() };
+        let writing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let written = write(&evidence, &mut out);
+            if written.is_ok() {
+                let _gone = out.flush();
+            } else if let Err(e) = &written {
+                let _gone = out.to.blocking_send(Err(io::Error::other(e.to_string())));
+            }
+            written
+        });
+        drop(to);
+        let first = match chunks.recv().await {
+            // It failed before there was anything to send, or there is nothing.
+            None | Some(Err(_)) => match writing.await.map_err(|e| Problem::unavailable(&e))? {
+                Ok(()) => return Ok(Body::empty()),
+                Err(e) => return Err(problem(e)),
+            },
+            Some(first) => first,
+        };
+        let rest = stream::unfold((Some(first), chunks), |(first, mut chunks)| async move {
+            let next = match first {
+                Some(first) => Some(first),
+                None => chunks.recv().await,
+            };
+            next.map(|chunk| (chunk, (None, chunks)))
+        });
+        Ok(Body::from_stream(rest))
+    }
+}
+
+/// What is written goes on in chunks.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let chunk = Bytes::from(std::mem::take(&mut self.buffer));
+        self.to.blocking_send(Ok(chunk)).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody reads on"))
+    }
+}

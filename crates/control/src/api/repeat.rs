@@ -1,0 +1,223 @@
+//! Requests that a caller sends again because the answer was lost: `Idempotency-Key`, for every POST of the interface.
+//!
+//! The first answer is kept, if the request succeeded, and given again for the same key of the same caller. It is kept in
+//! memory: answers hold secrets that must not be written down. A restart forgets them.
+use super::{ApiState, MAX_BODY, MAX_POLICIES, now};
+use crate::problem::Problem;
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use doorward_model::Timestamp;
+use doorward_signin::{By, Caller};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Answers that are kept of one caller; the oldest goes first.
+const MOST_OF_ONE: usize = 100;
+/// Answers that are kept in all.
+const MOST: usize = 5_000;
+/// The longest key, in bytes.
+const LONGEST: usize = 128;
+/// The longest answer that is kept, in bytes. What is longer is given once.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Whose key, and which.
+type Name = (String, String);
+
+struct Kept {
+    request: [u8; 32],
+    since: Timestamp,
+    /// None while the first one is under way.
+    answer: Option<Answer>,
+}
+
+#[derive(Clone)]
+struct Answer {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+/// Answers that may be given again.
+#[derive(Default)]
+pub(crate) struct Repeats(Mutex<HashMap<Name, Kept>>);
+
+/// What there is for a key.
+enum Found {
+    Nothing,
+    UnderWay,
+    Other,
+    Answer(Answer),
+}
+
+impl Repeats {
+    /// Takes a key for a request, unless there is something for it.
+    fn begin(&self, name: &Name, request: [u8; 32], now: Timestamp) -> Result<Found, Problem> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, k| now.since(k.since) < KEPT);
+        if let Some(known) = kept.get(name) {
+            return Ok(match &known.answer {
+                _ if known.request != request => Found::Other,
+                None => Found::UnderWay,
+                Some(answer) => Found::Answer(answer.clone()),
+            });
+        }
+        let of_one = |name: &Name| kept.keys().filter(|k| k.0 == name.0).count();
+        if of_one(name) >= MOST_OF_ONE {
+            let done = kept.iter().filter(|(k, v)| k.0 == name.0 && v.answer.is_some());
+            let Some(oldest) = done.min_by_key(|(_, v)| v.since).map(|(k, _)| k.clone()) else {
+                return Err(Problem::busy("too many of your requests with an `Idempotency-Key` are under way"));
+            };
+            kept.remove(&oldest);
+        }
+        if kept.len() >= MOST {
+            return Err(Problem::busy("too many answers are kept for `Idempotency-Key`: send it without one"));
+        }
+        kept.insert(name.clone(), Kept { request, since: now, answer: None });
+        Ok(Found::Nothing)
+    }
+
+    fn end(&self, name: &Name, answer: Option<Answer>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (answer, kept.get_mut(name)) {
+            (Some(answer), Some(known)) => known.answer = Some(answer),
+            // What failed may be tried again with the same key.
+            (None, _) => drop(kept.remove(name)),
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// Gives a key back where the request comes to no end: its caller has hung up.
+struct Begun {
+    state: ApiState,
+    name: Name,
+    answer: Option<Answer>,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.state.records.repeats.end(&self.name, self.answer.take());
+    }
+}
+
+/// The key that a request has.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let wrong = || {
+        let why = "`Idempotency-Key` has to be one word of 1 to 128 visible ASCII characters";
+        Problem::new(StatusCode::BAD_REQUEST, why)
+    };
+    let text = value.to_str().map_err(|_| wrong())?;
+    let good = (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if values.next().is_some() || !good { Err(wrong()) } else { Ok(Some(text.to_owned())) }
+}
+
+/// Before every endpoint that is asked with POST, once it is known who asks.
+pub(crate) async fn repeat(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    match key(request.headers()) {
+        Ok(None) => next.run(request).await,
+        Ok(Some(key)) => {
+            once(state, key, request, next).await.unwrap_or_else(axum::response::IntoResponse::into_response)
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn once(state: ApiState, key: String, request: Request, next: Next) -> Result<Response, Problem> {
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
+    let whose = match &caller.by {
+        By::Key { id, .. } => format!("key {id}"),
+        By::Token | By::Session { .. } => caller.principal.id(),
+    };
+    let (head, body) = request.into_parts();
+    let most = if head.uri.path().contains("/policies/") { MAX_POLICIES } else { MAX_BODY };
+    let body = to_bytes(body, most).await;
+    let body = body.map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off"))?;
+    let mut digest = Sha256::new();
+    let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    for part in [head.uri.to_string().as_bytes(), kind, &body] {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(part);
+    }
+    let name = (whose, key);
+    match state.records.repeats.begin(&name, digest.finalize().into(), now())? {
+        Found::Nothing => {}
+        Found::UnderWay => {
+            let why = "the first request with this `Idempotency-Key` is still under way";
+            return Err(Problem::new(StatusCode::CONFLICT, why));
+        }
+        Found::Other => {
+            let why = "this `Idempotency-Key` was used for another request: take another for this one";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why));
+        }
+        Found::Answer(answer) => {
+            let mut response = (answer.status, answer.body).into_response();
+            response.headers_mut().extend(answer.headers);
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            return Ok(response);
+        }
+    }
+    let mut begun = Begun { state, name, answer: None };
+    let response = next.run(Request::from_parts(head, Body::from(body))).await;
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.map_err(|e| Problem::unavailable(&e))?;
+    if body.len() <= LONGEST_ANSWER {
+        let kept = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+        let headers = kept.into_iter().filter_map(|n| head.headers.get(&n).map(|v| (n, v.clone()))).collect();
+        begun.answer = Some(Answer { status: head.status, headers, body: body.clone() });
+    }
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> Answer {
+        Answer { status: StatusCode::CREATED, headers: Vec::new(), body: Bytes::from_static(b"x") }
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_a_day_and_bounded() {
+        let repeats = Repeats::default();
+        let at = Timestamp::from_secs;
+        let name = |n: usize| ("corp/ada".to_owned(), n.to_string());
+        assert!(matches!(repeats.begin(&name(0), [0; 32], at(0)), Ok(Found::Nothing)));
+        assert!(matches!(repeats.begin(&name(0), [0; 32], at(1)), Ok(Found::UnderWay)));
+        assert!(matches!(repeats.begin(&name(0), [1; 32], at(1)), Ok(Found::Other)));
+        repeats.end(&name(0), Some(answer()));
+        assert!(matches!(repeats.begin(&name(0), [0; 32], at(86_399)), Ok(Found::Answer(_))));
+        assert!(matches!(repeats.begin(&name(0), [0; 32], at(86_400)), Ok(Found::Nothing)), "forgotten after a day");
+        repeats.end(&name(0), None);
+        for n in 0..MOST_OF_ONE * 2 {
+            assert!(matches!(repeats.begin(&name(n), [0; 32], at(90_000 + n as u64)), Ok(Found::Nothing)));
+            repeats.end(&name(n), Some(answer()));
+        }
+        assert_eq!(repeats.0.lock().unwrap().len(), MOST_OF_ONE);
+        for n in 1_000..1_000 + MOST_OF_ONE {
+            assert!(repeats.begin(&name(n), [0; 32], at(91_000)).is_ok());
+        }
+        assert!(repeats.begin(&name(5_000), [0; 32], at(91_000)).is_err(), "all of them are under way");
+        assert!(repeats.begin(&("corp/bob".into(), "1".into()), [0; 32], at(91_000)).is_ok(), "others go on");
+    }
+}
