@@ -3,7 +3,7 @@
 //! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
 //! here is a mock: PostgreSQL is PostgreSQL, MySQL and MariaDB are themselves, sshd is OpenSSH's, a Kubernetes cluster is etcd, the API server, its
 //! controllers, the scheduler and a kubelet whose containers are processes of this machine, the OIDC provider is the OpenID-certified
-//! `oidc-provider` of npm, and the gateway is the `doorward` binary.
+//! `oidc-provider` of npm, the SAML provider is Keycloak, and the gateway is the `doorward` binary.
 //!
 //! Invariants
 //! - Servers listen on 127.0.0.1 and on a Unix socket in their own directory, nowhere else.
@@ -24,6 +24,7 @@ mod client_matrix;
 mod dev_token;
 mod gateway;
 mod http;
+mod keycloak;
 mod kubernetes;
 mod kubernetes_matrix;
 mod mysql;
@@ -34,6 +35,7 @@ mod paths;
 mod ports;
 mod postgres;
 mod process;
+mod saml_attacks;
 mod ssh_matrix;
 mod tls;
 
@@ -43,6 +45,7 @@ pub use client_matrix::{ClientMatrix, MatrixReport};
 pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpReply, http_get, http_post_form};
+pub use keycloak::{Keycloak, KeycloakOptions, SamlSigned};
 pub use kubernetes::{Cluster, ClusterOptions, Kubectl, KubectlRelease};
 pub use kubernetes_matrix::KubernetesMatrix;
 pub use mysql::{MySql, MySqlAuth, MySqlOptions, MySqlRelease};
@@ -53,5 +56,6 @@ pub use paths::{Unavailable, cache_dir, repo_root};
 pub use ports::{free_port, wait_for_port};
 pub use postgres::{Auth, Postgres, PostgresOptions, PostgresRelease};
 pub use process::{Process, ProcessSpec};
+pub use saml_attacks::SamlAnswer;
 pub use ssh_matrix::SshMatrix;
 pub use tls::{Authority, Identity};

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("doorward-store", 2),
     ("doorward-identity", 2),
     ("doorward-sql-session", 2),
+    ("doorward-saml", 2),
     ("doorward-signin", 3),
     ("doorward-postgres", 3),
     ("doorward-mysql", 3),
