@@ -1,4 +1,6 @@
 //! Signing in, as `doorward.toml` has it, and the first administrator.
+mod saml;
+
 use crate::{
     config::{Config, Credential},
     dev::duration,
@@ -41,23 +43,35 @@ pub(crate) struct Provider {
     name: String,
     #[serde(default)]
     kind: Kind,
+    #[serde(default)]
     issuer: String,
-    client_id: String,
+    /// Our name there.
+    client_id: Option<String>,
     client_secret: Option<Credential>,
-    #[serde(default = "default_scopes")]
-    scopes: Vec<String>,
+    scopes: Option<Vec<String>>,
     #[serde(default = "default_groups_claim")]
     groups_claim: String,
     #[serde(default)]
     tags: BTreeMap<String, String>,
     tls_ca: Option<PathBuf>,
+    // For SAML alone.
+    /// A file, or the document itself.
+    metadata: Option<String>,
+    sso_url: Option<String>,
+    /// Files, or PEM.
+    #[serde(default)]
+    certificates: Vec<String>,
+    subject_claim: Option<String>,
+    signing_key: Option<Credential>,
+    signing_certificate: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     #[default]
     Oidc,
+    Saml,
 }
 
 fn default_scopes() -> Vec<String> {
@@ -82,28 +96,32 @@ impl Config {
 
     fn providers(&self) -> Result<Vec<ProviderConfig>> {
         let build = |p: &Provider| {
-            let Kind::Oidc = p.kind;
+            p.has_only_what_oidc_has()?;
+            let client_id = p.client_id.clone();
             let secret = p.client_secret.as_ref().map(|c| self.resolved(c)).transpose();
             Ok(ProviderConfig {
                 name: p.name.clone(),
                 issuer: p.issuer.clone(),
-                client_id: p.client_id.clone(),
+                client_id: client_id.ok_or_else(|| anyhow!("provider `{}`: `client_id` is missing", p.name))?,
                 client_secret: secret.map_err(|e| anyhow!("provider `{}`: client_secret: {e:#}", p.name))?,
-                scopes: p.scopes.clone(),
+                scopes: p.scopes.clone().unwrap_or_else(default_scopes),
                 groups_claim: p.groups_claim.clone(),
                 tags: p.tags.clone(),
                 tls_ca: p.tls_ca.as_ref().map(|path| self.path(path)),
             })
         };
-        self.identity.providers.iter().map(build).collect()
+        self.identity.providers.iter().filter(|p| p.kind == Kind::Oidc).map(build).collect()
     }
 
     /// What does not need a running gateway.
     pub(crate) fn check_sign_in(&self) -> Result<()> {
         self.sign_in_settings()?;
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+        let saml = self.saml_providers()?;
         let issuers = self.identity.issuers.iter().map(|i| (i.name.as_str(), i.issuer.as_str()));
-        let providers = self.identity.providers.iter().map(|p| (p.name.as_str(), p.issuer.as_str()));
+        let oidc = self.identity.providers.iter().filter(|p| p.kind == Kind::Oidc);
+        let providers = oidc.map(|p| (p.name.as_str(), p.issuer.as_str()));
+        let providers = providers.chain(saml.iter().map(|p| (p.name.as_str(), p.provider.entity_id.as_str())));
         for (name, url) in issuers.clone().chain(providers) {
             if name == LOCAL {
                 bail!("issuer name `{LOCAL}` is the gateway's own");
@@ -119,17 +137,30 @@ impl Config {
             known.insert(name, url);
         }
         let mut names = BTreeSet::new();
-        for provider in self.providers()? {
-            provider.validate()?;
-            if !names.insert(provider.name.clone()) {
+        for provider in &self.identity.providers {
+            if !names.insert(&provider.name) {
                 bail!("provider name `{}` is used twice", provider.name);
+            }
+        }
+        self.providers()?.iter().try_for_each(ProviderConfig::validate)?;
+        for provider in &saml {
+            provider.validate()?;
+            // A NameID is rarely what tokens of the same provider call somebody.
+            if provider.subject_claim.is_none() && issuers.clone().any(|(name, _)| name == provider.name) {
+                bail!(
+                    "`{0}` is a SAML provider and an issuer: set `subject_claim` to the attribute that has what tokens of \
+                     `{0}` have in `sub`, so that a person is the same by token and by browser",
+                    provider.name
+                );
             }
         }
         Ok(())
     }
 
     pub(crate) fn sign_in(&self, store: Store) -> Result<SignIn> {
-        Ok(SignIn::new(store, self.sign_in_settings()?).with_providers(self.providers()?)?)
+        Ok(SignIn::new(store, self.sign_in_settings()?)
+            .with_providers(self.providers()?)?
+            .with_saml(self.saml_providers()?)?)
     }
 }
 
@@ -151,7 +182,7 @@ pub(crate) async fn show_bootstrap(sign_in: &SignIn, now: Timestamp) -> Result<(
 mod tests {
     use super::*;
 
-    fn load(more: &str) -> Result<Config> {
+    pub(super) fn load(more: &str) -> Result<Config> {
         // Whoever comes first.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
@@ -183,6 +214,8 @@ mod tests {
         for (text, want) in [
             (CORP.replace("https://", "http://"), "plain http is for loopback only"),
             (CORP.replace("\"doorward\"", "\"\""), "`client_id` must not be empty"),
+            (CORP.replace("client_id = \"doorward\"\n", ""), "`client_id` is missing"),
+            (format!("{CORP}subject_claim = \"uid\"\n"), "`subject_claim` is for kind \"saml\""),
             (CORP.replace("\"corp\"", "\"local\""), "the gateway's own"),
             (format!("{CORP}kind = \"ldap\"\n"), "unknown variant `ldap`"),
             (format!("{CORP}scopes = [\"a b\"]\n"), "`scopes` must be words"),

@@ -102,6 +102,9 @@ impl SignIn {
     /// # Errors
     /// Where it has none, or cannot be reached.
     pub async fn begin_device(&self, provider: &str, now: Timestamp) -> Result<DeviceBegun, SignInError> {
+        if self.is_saml(provider) {
+            return Err(SignInError::NoDeviceFlow);
+        }
         let provider = self.provider(provider)?;
         let endpoints = provider.endpoints().await?;
         let url = endpoints.device.as_ref().ok_or(SignInError::NoDeviceFlow)?;
@@ -172,6 +175,7 @@ impl SignIn {
         // Of two who ask at once, one.
         self.devices.take(handle, now).ok_or(SignInError::NotBegun("the device was used"))?;
         let who = provider.identity(&endpoints, &tokens, None, now).await?;
-        Ok(Some(SignedIn { principal: who.principal, provider_session: who.session, return_to: "/".into() }))
+        let (principal, provider_session) = (who.principal, who.session);
+        Ok(Some(SignedIn { principal, provider_session, return_to: "/".into(), ends: None }))
     }
 }

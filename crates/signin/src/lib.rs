@@ -24,6 +24,7 @@ mod keys;
 mod oidc;
 mod origin;
 mod provider;
+mod saml;
 mod secret;
 mod sessions;
 mod settings;
@@ -36,6 +37,7 @@ pub use cookie::{Cookie, CookieTwice};
 pub use keys::{DEFAULT_KEY_TTL, KeyError, LONGEST_KEY_TTL, NewKey};
 pub use oidc::{Away, SIGN_IN_TTL, SignInError, SignedIn};
 pub use provider::ProviderConfig;
+pub use saml::SamlConfig;
 pub use sessions::{Begun, Ended};
 pub use settings::{SessionLimits, Settings, SettingsError};
 
@@ -43,6 +45,7 @@ use cli::{Device, Vouched};
 use doorward_store::Store;
 use oidc::Pending;
 use provider::Provider;
+use saml::{SamlDone, SamlPending, Used};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::broadcast;
 use waiting::Waiting;
@@ -60,7 +63,11 @@ pub struct SignIn {
     settings: Settings,
     ended: broadcast::Sender<Ended>,
     providers: BTreeMap<String, Arc<Provider>>,
+    saml: BTreeMap<String, Arc<SamlConfig>>,
     pending: Waiting<Pending>,
+    saml_pending: Waiting<SamlPending>,
+    saml_done: Waiting<SamlDone>,
+    saml_used: Used,
     vouched: Waiting<Vouched>,
     devices: Waiting<Device>,
 }
@@ -73,7 +80,11 @@ impl SignIn {
             settings,
             ended: broadcast::channel(256).0,
             providers: BTreeMap::new(),
+            saml: BTreeMap::new(),
             pending: Waiting::new(MOST_PENDING),
+            saml_pending: Waiting::new(MOST_PENDING),
+            saml_done: Waiting::new(1024),
+            saml_used: Used::default(),
             vouched: Waiting::new(1024),
             devices: Waiting::new(1024),
         }

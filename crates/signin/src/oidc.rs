@@ -12,9 +12,14 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use doorward_identity::{ConfigError, IdentityError};
 use doorward_model::{Principal, Secret, Timestamp};
+use doorward_saml::ResponseError;
 use doorward_store::SecretHash;
 use reqwest::Url;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How long somebody may take at the provider.
 pub const SIGN_IN_TTL: Duration = Duration::from_secs(600);
@@ -49,6 +54,8 @@ pub struct SignedIn {
     pub provider_session: Option<String>,
     /// Where to go from here.
     pub return_to: String,
+    /// When the provider wants the session to be over, where it says so.
+    pub ends: Option<Timestamp>,
 }
 
 /// Why nobody signed in. The text is for the audit log; [`SignInError::to_visitor`] is for the visitor.
@@ -75,6 +82,9 @@ pub enum SignInError {
     /// The identity token is not good.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The SAML answer is not good.
+    #[error(transparent)]
+    Saml(#[from] ResponseError),
 }
 
 impl SignInError {
@@ -85,7 +95,14 @@ impl SignInError {
             Self::NoDeviceFlow => "This provider has no sign-in by code on another device.",
             Self::Provider(_) => "The identity provider cannot be reached, or does not answer as it should.",
             Self::NotBegun(_) => "This sign-in was not begun in this browser, was used before, or took too long.",
-            Self::Malformed(_) | Self::Identity(_) => "The identity provider's answer was not accepted.",
+            Self::Saml(ResponseError::Status(_)) => "The identity provider refused the sign-in.",
+            Self::Saml(ResponseError::Encrypted) => {
+                "The identity provider encrypts its answers, which is not supported."
+            }
+            Self::Saml(ResponseError::Time(_)) => "The identity provider's answer is too old, or its clock is wrong.",
+            Self::Malformed(_) | Self::Identity(_) | Self::Saml(_) => {
+                "The identity provider's answer was not accepted."
+            }
             Self::Denied(_) => "The identity provider refused the sign-in.",
         }
     }
@@ -111,9 +128,15 @@ impl SignIn {
         Ok(self)
     }
 
-    /// The names of the providers.
+    /// The names of the providers, of all kinds, in their order.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
-        self.providers.keys().map(String::as_str)
+        let names: BTreeSet<&str> = self.providers.keys().chain(self.saml.keys()).map(String::as_str).collect();
+        names.into_iter()
+    }
+
+    /// Whether a provider speaks SAML.
+    pub fn is_saml(&self, provider: &str) -> bool {
+        self.saml.contains_key(provider)
     }
 
     pub(crate) fn provider(&self, name: &str) -> Result<&Arc<Provider>, SignInError> {
@@ -134,6 +157,9 @@ impl SignIn {
         return_to: Option<&str>,
         now: Timestamp,
     ) -> Result<Away, SignInError> {
+        if let Some(config) = self.saml.get(provider) {
+            return self.begin_saml(config, return_to, now);
+        }
         let provider = self.provider(provider)?;
         let endpoints = provider.endpoints().await?;
         let [state, nonce, verifier, cookie] = [(); 4].map(|()| secret::fresh(""));
@@ -205,7 +231,8 @@ impl SignIn {
             return Err(SignInError::Denied(error_word(error)));
         }
         let who = provider.identity(&endpoints, &tokens, Some(pending.nonce.expose()), now).await?;
-        Ok(SignedIn { principal: who.principal, provider_session: who.session, return_to: pending.return_to })
+        let (principal, provider_session) = (who.principal, who.session);
+        Ok(SignedIn { principal, provider_session, return_to: pending.return_to, ends: None })
     }
 }
 

@@ -1,5 +1,5 @@
 //! Sessions of people: begun at sign-in, used by cookie or by `doorward login`'s file, ended.
-use crate::{SignIn, secret};
+use crate::{SignIn, SignedIn, secret};
 use doorward_model::{Principal, Secret, Timestamp};
 use doorward_store::{SessionPurpose, StoreError, WebSession};
 use std::time::Duration;
@@ -64,6 +64,17 @@ impl SignIn {
         // The identity token proved who signed in; how long that is believed is for the session to say.
         let who = Principal { expires_at: now.after(length), ..who };
         self.keep(who, auth, purpose, provider_session, now).await
+    }
+
+    /// Begins a session of a browser, as [`SignIn::begin`] does, that is over no later than the provider wants it to be.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn begin_at_provider(&self, who: SignedIn, auth: &str, now: Timestamp) -> Result<Begun, StoreError> {
+        let longest = now.after(self.settings.limits.absolute);
+        let expires_at = who.ends.map_or(longest, |ends| ends.min(longest));
+        let principal = Principal { expires_at, ..who.principal };
+        self.keep(principal, auth, SessionPurpose::Browser, who.provider_session, now).await
     }
 
     /// Begins a session of a browser for the holder of a token: it ends with the token, if not before.

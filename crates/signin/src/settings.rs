@@ -97,9 +97,12 @@ impl Settings {
     /// Where to go after signing in: a place of this gateway's, or its front page. Whoever makes the link to the sign-in
     /// chooses it, so it is never another site (CWE-601).
     pub fn return_to(&self, wanted: Option<&str>) -> String {
+        // What takes answers of providers is no place to go to.
+        let answers = ["/auth/callback", "/auth/saml"];
         let ours = |path: &&str| {
             let printable = path.len() <= 1024 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-            let inside = path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/auth/callback");
+            let inside =
+                path.starts_with('/') && !path.starts_with("//") && !answers.iter().any(|a| path.starts_with(a));
             let joined = self.public_url.join(path).ok();
             printable && inside && joined.is_some_and(|u| u.origin() == self.public_url.origin())
         };
@@ -141,6 +144,7 @@ mod tests {
             "/a\r\nSet-Cookie: x=y",
             "/\u{e9}",
             "/auth/callback/corp?code=1",
+            "/auth/saml/corp/continue?ticket=1",
             &format!("/{}", "a".repeat(1024)),
         ] {
             assert_eq!(s.return_to(Some(bad)), "/", "{bad:?}");

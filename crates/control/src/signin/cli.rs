@@ -107,9 +107,11 @@ fn problem(state: &ApiState, e: &SignInError) -> Problem {
     let status = match e {
         SignInError::NoSuchProvider | SignInError::NoDeviceFlow => StatusCode::NOT_FOUND,
         SignInError::Provider(_) => StatusCode::BAD_GATEWAY,
-        SignInError::NotBegun(_) | SignInError::Malformed(_) | SignInError::Denied(_) | SignInError::Identity(_) => {
-            StatusCode::FORBIDDEN
-        }
+        SignInError::NotBegun(_)
+        | SignInError::Malformed(_)
+        | SignInError::Denied(_)
+        | SignInError::Identity(_)
+        | SignInError::Saml(_) => StatusCode::FORBIDDEN,
     };
     Problem::new(status, e.to_visitor())
 }

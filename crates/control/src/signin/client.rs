@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct ProviderView {
     /// Its name.
     pub name: String,
-    /// `oidc`.
+    /// `oidc` or `saml`.
     pub kind: String,
 }
 

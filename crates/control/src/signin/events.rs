@@ -44,6 +44,7 @@ fn word(error: &SignInError) -> &'static str {
         | SignInError::Provider(_)
         | SignInError::NotBegun(_)
         | SignInError::Malformed(_)
+        | SignInError::Saml(_)
         | SignInError::Denied(_) => "invalid_request",
     }
 }

@@ -1,12 +1,13 @@
 //! Signing in and out: the routes under `/auth`, for browsers and for `doorward login`.
 //!
 //! What changes something takes POST, and proof that a page of ours sent it. The one exception is the provider's answer
-//! (`/auth/callback`), which is bound to the browser by a cookie of its own.
+//! (`/auth/callback`, `/auth/saml`), which is bound to the browser by a cookie of its own.
 mod cli;
 mod client;
 mod events;
 mod form;
 mod pages;
+mod saml;
 
 pub use client::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 
@@ -23,7 +24,7 @@ use axum::{
     routing::{get, post},
 };
 use doorward_model::{AuditEvent, AuditKind, Principal, Timestamp};
-use doorward_signin::{By, Caller, Cookie, Refused, SIGN_IN_TTL, SignInError};
+use doorward_signin::{By, Caller, Cookie, Refused, SIGN_IN_TTL, SignInError, SignedIn};
 use doorward_store::SessionPurpose;
 use form::Fields;
 use serde::Serialize;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/auth/login", get(choose))
         .route("/auth/login/{provider}", get(leave))
         .route("/auth/callback/{provider}", get(callback))
+        .merge(saml::routes())
         .route("/auth/bootstrap", get(bootstrap_page).post(bootstrap))
         .route("/auth/me", get(me))
         .route("/auth/logout", post(sign_out))
@@ -83,7 +85,8 @@ pub(crate) fn see_other(location: &str, cookies: impl IntoIterator<Item = Option
 }
 
 async fn providers(State(state): State<ApiState>) -> Json<ProviderList> {
-    let view = |name: &str| ProviderView { name: name.to_owned(), kind: "oidc".into() };
+    let kind = |name: &str| if state.signin.is_saml(name) { "saml" } else { "oidc" };
+    let view = |name: &str| ProviderView { name: name.to_owned(), kind: kind(name).into() };
     Json(ProviderList { providers: state.signin.providers().map(view).collect() })
 }
 
@@ -110,8 +113,17 @@ async fn leave(State(state): State<ApiState>, Path(provider): Path<String>, uri:
     }
 }
 
-/// The page for a sign-in that came to nothing.
+/// The page for a sign-in of this browser's that came to nothing, and is forgotten.
 fn failed(state: &ApiState, error: &SignInError) -> Response {
+    let mut response = refused(state, error);
+    if let Some(gone) = Cookie::SignIn.clear(state.signin.settings()) {
+        response.headers_mut().append(header::SET_COOKIE, gone);
+    }
+    response
+}
+
+/// The page for a sign-in that came to nothing.
+fn refused(state: &ApiState, error: &SignInError) -> Response {
     let status = match error {
         SignInError::NoSuchProvider | SignInError::NoDeviceFlow => StatusCode::NOT_FOUND,
         SignInError::Provider(_) => {
@@ -119,14 +131,10 @@ fn failed(state: &ApiState, error: &SignInError) -> Response {
             StatusCode::BAD_GATEWAY
         }
         SignInError::NotBegun(_) | SignInError::Malformed(_) => StatusCode::BAD_REQUEST,
-        SignInError::Denied(_) | SignInError::Identity(_) => StatusCode::FORBIDDEN,
+        SignInError::Denied(_) | SignInError::Identity(_) | SignInError::Saml(_) => StatusCode::FORBIDDEN,
     };
     note_failure(state, "web", &error.to_string());
-    let mut response = pages::failed(status, error.to_visitor());
-    if let Some(gone) = Cookie::SignIn.clear(state.signin.settings()) {
-        response.headers_mut().append(header::SET_COOKIE, gone);
-    }
-    response
+    pages::failed(status, error.to_visitor())
 }
 
 async fn callback(
@@ -140,7 +148,7 @@ async fn callback(
     match state.signin.finish_sign_in(&provider, answer, cookie, now()).await {
         Ok(who) => {
             let door = Door { auth: "oidc", how: format!("sign-in at `{provider}`") };
-            enter(&state, &headers, who.principal, door, who.provider_session, &who.return_to).await
+            enter(&state, &headers, who, door).await
         }
         Err(e) => Ok(failed(&state, &e)),
     }
@@ -154,16 +162,9 @@ struct Door {
 }
 
 /// A session for somebody who has just signed in; the one that the browser had before is over.
-async fn enter(
-    state: &ApiState,
-    headers: &HeaderMap,
-    who: Principal,
-    door: Door,
-    provider_session: Option<String>,
-    return_to: &str,
-) -> Result<Response, Problem> {
+async fn enter(state: &ApiState, headers: &HeaderMap, who: SignedIn, door: Door) -> Result<Response, Problem> {
     let settings = state.signin.settings();
-    let kind = AuditKind::Authenticated { principal: who.clone(), user: "web".into(), by: Some(door.how) };
+    let kind = AuditKind::Authenticated { principal: who.principal.clone(), user: "web".into(), by: Some(door.how) };
     note(state, kind).await?;
     if let Ok(Some(secret)) = Cookie::Session.find(settings, headers) {
         let before = state.signin.session(secret, SessionPurpose::Browser, now()).await;
@@ -171,13 +172,14 @@ async fn enter(
             state.signin.end(&before.id).await.map_err(|e| Problem::unavailable(&e))?;
         }
     }
-    let begun = state.signin.begin(who, door.auth, SessionPurpose::Browser, provider_session, now()).await;
+    let return_to = who.return_to.clone();
+    let begun = state.signin.begin_at_provider(who, door.auth, now()).await;
     let begun = begun.map_err(|e| Problem::unavailable(&e))?;
     let cookies = [
         Cookie::Session.set(settings, begun.secret.expose(), Some(settings.limits().absolute)),
         Cookie::SignIn.clear(settings),
     ];
-    Ok(see_other(return_to, cookies))
+    Ok(see_other(&return_to, cookies))
 }
 
 async fn bootstrap_page(uri: Uri) -> Result<Response, Problem> {
@@ -193,7 +195,8 @@ async fn bootstrap(State(state): State<ApiState>, headers: HeaderMap, body: Byte
         return Ok(pages::failed(StatusCode::FORBIDDEN, "This code is wrong, was used before, or is too old."));
     };
     let door = Door { auth: "bootstrap", how: "code of the first administrator".into() };
-    enter(&state, &headers, who, door, None, "/").await
+    let who = SignedIn { principal: who, provider_session: None, return_to: "/".into(), ends: None };
+    enter(&state, &headers, who, door).await
 }
 
 /// The fields of a form that a page of ours sent.
