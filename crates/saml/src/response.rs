@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How far the clocks of a provider and ours may be apart.
 pub const SKEW: Duration = Duration::from_secs(60);
-/// The longest value of an attribute, or name of a subject, in bytes.
+/// The longest value of an attribute, name of a subject or of an assertion, in bytes.
 const MAX_VALUE: usize = 4096;
 
 /// What an answer has to fit.
@@ -185,7 +185,8 @@ impl Expected<'_> {
         if !node.has_tag_name((SAML, "Assertion")) || node.attribute("Version") != Some("2.0") {
             return Err(form("no Assertion of version 2.0"));
         }
-        let id = node.attribute("ID").filter(|id| !id.is_empty()).ok_or(form("an Assertion without ID"))?;
+        let id = node.attribute("ID").filter(|id| !id.is_empty() && id.len() <= MAX_VALUE);
+        let id = id.ok_or(form("an Assertion without ID"))?;
         self.issuer(node)?;
         let conditions_end = self.conditions(node)?;
         let subject = xml::only(node, SAML, "Subject").ok_or(form("not exactly one Subject"))?;

@@ -283,3 +283,149 @@ fn principal(
         expires_at: now.after(length),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SessionLimits, Settings};
+    use doorward_model::PrincipalKind;
+    use doorward_store::{SessionPurpose, Store};
+
+    const METADATA: &str = include_str!("../../saml/testdata/keycloak-metadata.xml");
+    const ANSWER: &str = include_str!("../../saml/testdata/keycloak-both.xml");
+    /// 2026-11-27T00:00:17Z, when the answer is good.
+    const NOW: Timestamp = Timestamp::from_secs(1_795_737_617);
+
+    struct World {
+        signin: SignIn,
+        _dir: tempfile::TempDir,
+    }
+
+    fn config() -> SamlConfig {
+        SamlConfig {
+            name: "corp".into(),
+            provider: IdentityProvider::of_metadata(METADATA).unwrap(),
+            entity_id: Some("http://127.0.0.1:9999/auth/saml/corp".into()),
+            subject_claim: None,
+            groups_claim: "groups".into(),
+            tags: [("team".to_owned(), "groups".to_owned()), ("no".to_owned(), "nosuch".to_owned())].into(),
+            signing: None,
+        }
+    }
+
+    async fn world(config: SamlConfig) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), NOW).await.unwrap();
+        let settings = Settings::new("http://127.0.0.1:9999", SessionLimits::default()).unwrap();
+        let signin = SignIn::new(store, settings).with_saml(vec![config]).unwrap();
+        World { signin, _dir: dir }
+    }
+
+    impl World {
+        /// A sign-in whose request has the name that the answer has.
+        fn waits(&self, state: &str) {
+            let pending = SamlPending {
+                provider: "corp".into(),
+                browser: secret::hash("cookie"),
+                request: "_golden".into(),
+                return_to: "/approvals".into(),
+            };
+            self.signin.saml_pending.put(state, NOW.after(SIGN_IN_TTL), pending);
+        }
+
+        fn take(&self, state: &str) -> Result<Secret<String>, SignInError> {
+            use base64::{Engine as _, engine::general_purpose::STANDARD};
+            self.signin.take_saml_answer("corp", &STANDARD.encode(ANSWER), Some(state), NOW)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_becomes_a_person_once_and_in_one_browser() {
+        let world = world(config()).await;
+        world.waits("a");
+        let ticket = world.take("a").unwrap();
+        let who = world.signin.finish_saml("corp", ticket.expose(), Some("cookie"), NOW).unwrap();
+        let p = &who.principal;
+        assert_eq!(
+            (p.id().as_str(), p.kind, who.return_to.as_str()),
+            ("corp/alice", PrincipalKind::User, "/approvals")
+        );
+        assert!(p.groups.contains("sre") && p.groups.len() == 1);
+        assert_eq!(p.tags, [("team".to_owned(), "sre".to_owned())].into());
+        // The provider's session ends before ours would.
+        let begun = world.signin.begin_at_provider(who.clone(), "saml", NOW).await.unwrap();
+        assert_eq!(Some(begun.session.principal.expires_at), who.ends);
+        assert!(who.ends.unwrap() < NOW.after(SessionLimits::default().absolute));
+        assert_eq!(
+            (begun.session.purpose, begun.session.provider_session),
+            (SessionPurpose::Browser, who.provider_session)
+        );
+        // The ticket, the request and the assertion were used.
+        let again = world.signin.finish_saml("corp", ticket.expose(), Some("cookie"), NOW);
+        assert_eq!(again.unwrap_err(), SignInError::NotBegun("unknown, used or old ticket"));
+        assert_eq!(world.take("a").unwrap_err(), SignInError::NotBegun("unknown, used or old RelayState"));
+        world.waits("b");
+        assert_eq!(world.take("b").unwrap_err(), SignInError::NotBegun("the assertion was used before"));
+    }
+
+    #[tokio::test]
+    async fn tickets_are_for_the_browser_that_began_and_for_a_minute() {
+        for (cookie, late, want) in [
+            (Some("another"), 0, "in another browser"),
+            (None, 0, "in another browser"),
+            (Some("cookie"), 60, "unknown, used or old ticket"),
+        ] {
+            let world = world(config()).await;
+            world.waits("a");
+            let ticket = world.take("a").unwrap();
+            let at = NOW.after(Duration::from_secs(late));
+            let found = world.signin.finish_saml("corp", ticket.expose(), cookie, at);
+            assert_eq!(found.unwrap_err(), SignInError::NotBegun(want));
+            // Whoever tried has used it up.
+            assert!(world.signin.finish_saml("corp", ticket.expose(), Some("cookie"), NOW).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn people_are_named_by_one_attribute_where_it_is_wanted() {
+        let world = world(SamlConfig { subject_claim: Some("groups".into()), ..config() }).await;
+        world.waits("a");
+        let ticket = world.take("a").unwrap();
+        let who = world.signin.finish_saml("corp", ticket.expose(), Some("cookie"), NOW).unwrap();
+        assert_eq!(who.principal.id(), "corp/sre");
+        let world = self::world(SamlConfig { subject_claim: Some("nosuch".into()), ..config() }).await;
+        world.waits("a");
+        let want = SignInError::Malformed("the attribute of `subject_claim` is not there exactly once");
+        assert_eq!(world.take("a").unwrap_err(), want);
+        let other = SamlConfig { entity_id: None, ..config() };
+        let world = self::world(other).await;
+        world.waits("a");
+        assert_eq!(world.take("a").unwrap_err().to_string(), "Audience is not what was expected");
+    }
+
+    #[test]
+    fn no_assertion_is_forgotten_before_its_time() {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let service = ServiceProvider {
+            entity_id: "http://127.0.0.1:9999/auth/saml/corp".into(),
+            acs_url: "http://127.0.0.1:9999/auth/saml/corp/acs".into(),
+        };
+        let config = config();
+        let expected = Expected { provider: &config.provider, service: &service, request: "_golden", now: NOW };
+        let mut said = expected.read(&STANDARD.encode(ANSWER)).unwrap();
+        let used = Used::default();
+        for n in 0..MOST_REMEMBERED {
+            said.id = n.to_string();
+            assert!(used.first("corp", &said, NOW));
+        }
+        // Full: nobody more, but nobody twice either; and once they are old there is room.
+        said.id = "new".into();
+        assert!(!used.first("corp", &said, NOW));
+        said.id = "7".into();
+        assert!(!used.first("corp", &said, NOW));
+        let later = said.remember_until;
+        said.remember_until = later.after(Duration::from_secs(60));
+        assert!(used.first("corp", &said, later));
+        assert_eq!(used.0.lock().len(), 1);
+    }
+}

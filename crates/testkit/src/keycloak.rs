@@ -72,6 +72,8 @@ impl KeycloakOptions {
             "protocolMappers": [
                 { "name": "groups", "protocol": "saml", "protocolMapper": "saml-group-membership-mapper",
                   "config": { "attribute.name": "groups", "attribute.nameformat": "Basic", "single": "false", "full.path": "false" } },
+                { "name": "uid", "protocol": "saml", "protocolMapper": "saml-user-property-mapper",
+                  "config": { "attribute.name": "uid", "attribute.nameformat": "Basic", "user.attribute": "id" } },
                 { "name": "mail", "protocol": "saml", "protocolMapper": "saml-user-property-mapper",
                   "config": { "attribute.name": "mail", "attribute.nameformat": "Basic", "user.attribute": "email" } },
             ],

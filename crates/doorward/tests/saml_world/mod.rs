@@ -14,7 +14,8 @@ const POLICY: &str = "@id(\"nothing\")\nforbid (principal, action == Action::\"c
 
 pub struct World {
     pub keycloak: Keycloak,
-    /// Both signatures, that of the assertion, that of the answer (and our requests are signed).
+    /// Both signatures, people called by their NameID; that of the assertion, by their address; that of the answer, by what
+    /// tokens have in `sub` (and our requests are signed).
     pub doors: [Door; 3],
 }
 
@@ -78,12 +79,12 @@ impl World {
         let mut number = 0;
         let doors = ports.map(|api| {
             number += 1;
-            let signing = if number == 3 {
-                "signing_key = { file = \"sp.key\" }\nsigning_certificate = \"sp.crt\"\n"
-            } else {
-                ""
+            let more = match number {
+                2 => "subject_claim = \"mail\"\n",
+                3 => "signing_key = { file = \"sp.key\" }\nsigning_certificate = \"sp.crt\"\nsubject_claim = \"uid\"\n",
+                _ => "",
             };
-            Door::start(api, &metadata, signing, (&key, &certificate))
+            Door::start(api, &metadata, more, (&key, &certificate))
         });
         Self { keycloak, doors }
     }
@@ -98,7 +99,7 @@ impl World {
 }
 
 impl Door {
-    fn start(api: u16, metadata: &str, signing: &str, pair: (&str, &str)) -> Self {
+    fn start(api: u16, metadata: &str, more: &str, pair: (&str, &str)) -> Self {
         // `localhost`, as Keycloak is at 127.0.0.1: for a browser they are two sites.
         let config = format!(
             r#"
@@ -111,7 +112,7 @@ name = "corp"
 kind = "saml"
 metadata = "corp.xml"
 tags = {{ mail = "mail" }}
-{signing}
+{more}
 [[identity.providers]]
 name = "other"
 issuer = "http://127.0.0.1:1"
