@@ -208,6 +208,16 @@ impl Signer {
     }
 
     fn answer_with(&self, change: &dyn Fn(String) -> String, parameters: &str) -> String {
+        self.answer_about(change, parameters, |id| format!("#{id}"))
+    }
+
+    /// With what the signature says that it is about, by the name of what it really is of.
+    fn answer_about(
+        &self,
+        change: &dyn Fn(String) -> String,
+        parameters: &str,
+        reference: impl Fn(&str) -> String,
+    ) -> String {
         let bare = SamlAnswer::of(ASSERTION).unwrap().unsigned();
         let bare = change(bare);
         let tree = xml::parse(&bare).unwrap();
@@ -220,11 +230,11 @@ impl Signer {
         let info = format!(
             "<ds:SignedInfo xmlns:ds=\"{DS}\"><ds:CanonicalizationMethod Algorithm=\"{exclusive}\"></ds:CanonicalizationMethod>\
              <ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256\"></ds:SignatureMethod>\
-             <ds:Reference URI=\"#{}\"><ds:Transforms><ds:Transform Algorithm=\"{DS}enveloped-signature\"></ds:Transform>\
+             <ds:Reference URI=\"{}\"><ds:Transforms><ds:Transform Algorithm=\"{DS}enveloped-signature\"></ds:Transform>\
              <ds:Transform Algorithm=\"{exclusive}\">{parameters}</ds:Transform></ds:Transforms>\
              <ds:DigestMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"></ds:DigestMethod>\
              <ds:DigestValue>{hash}</ds:DigestValue></ds:Reference></ds:SignedInfo>",
-            assertion.attribute("ID").unwrap()
+            reference(assertion.attribute("ID").unwrap())
         );
         let tree = xml::parse(&info).unwrap();
         let said = Canonical { without: None, inclusive: &[] }.of(tree.root_element());
@@ -290,6 +300,19 @@ fn signed_assertions_have_to_say_what_the_profile_wants() {
     assert_eq!(who.attribute("groups"), Err(ResponseError::Attribute("groups".into())));
     let transient = signer.answer(&|a| a.replacen("1.1:nameid-format:unspecified", "2.0:nameid-format:transient", 1));
     assert!(signer.asked.read(&transient).unwrap().is_transient);
+}
+
+#[test]
+fn a_signature_is_about_the_element_that_it_is_in() {
+    let signer = Signer::new();
+    // The digest is right, and the name says something else: another reader might have gone there.
+    let references: [&dyn Fn(&str) -> String; 4] =
+        [&|_| String::new(), &|_| "#".into(), &|id| format!("#{id}2"), &|id| format!("http://evil.example/#{id}")];
+    for reference in references {
+        let why = signer.asked.why(&signer.answer_about(&|a| a, "", reference));
+        assert_eq!(why, "the signature is not about the element that it is in");
+    }
+    signer.asked.read(&signer.answer_about(&|a| a, "", |id| format!("#{id}"))).unwrap();
 }
 
 #[test]
