@@ -53,6 +53,10 @@ pub(crate) fn principal(
     let validity = Validity::of(claims)?;
     validity.check(now)?;
     check_audience(claims, config, audience)?;
+    // To decide for the person alone would give the agent that acts for them all that the person may.
+    if claims.get("act").is_some_and(|act| !act.is_null()) {
+        return Err(IdentityError::Delegated);
+    }
     let longest = if config.spiffe_trust_domain.is_some() { spiffe::LONGEST } else { MAX_SUBJECT_BYTES };
     let subject = text(claims, "sub", longest, "claim `sub`")?.ok_or(IdentityError::MissingClaim { claim: "sub" })?;
     let principal = Principal {

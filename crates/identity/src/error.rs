@@ -60,6 +60,9 @@ pub enum IdentityError {
     /// The identity token answers another question than ours (`nonce`).
     #[error("the token was not made for this sign-in")]
     WrongNonce,
+    /// Somebody acts for the subject (RFC 8693, section 4.1): whoever holds the token is not the person that it names.
+    #[error("the token says that somebody acts for its subject (`act`), which is not supported: ask for one without")]
+    Delegated,
     /// A claim that must be there is not.
     #[error("the token has no claim `{claim}`")]
     MissingClaim {
@@ -89,6 +92,7 @@ impl IdentityError {
             Self::WrongParty => "wrong_party",
             Self::Unbound => "unbound",
             Self::WrongNonce => "wrong_nonce",
+            Self::Delegated => "delegated",
             Self::MissingClaim { .. } => "missing_claim",
         }
     }

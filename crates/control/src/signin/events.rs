@@ -37,6 +37,7 @@ fn word(error: &SignInError) -> &'static str {
             | IdentityError::WrongParty
             | IdentityError::Unbound
             | IdentityError::WrongNonce
+            | IdentityError::Delegated
             | IdentityError::MissingClaim { .. } => "invalid_request",
         },
         SignInError::NoSuchProvider

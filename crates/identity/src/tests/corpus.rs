@@ -70,6 +70,9 @@ async fn wrong_claims_are_refused_with_their_reason() {
         (json!({"groups": {"a": 1}}), "malformed"),
         (json!({"ref": ["a"]}), "malformed"),
         (json!({"jti": 7}), "malformed"),
+        (json!({"act": {"sub": "an-agent"}}), "delegated"),
+        (json!({"act": "an-agent"}), "delegated"),
+        (json!({"act": null}), "ok ci/ci-bot"),
     ] {
         let token = KEYS.p256.token("ES256", "k1", &host.claims(changes.clone()));
         assert_eq!(code(&verifier, &token).await, want, "{changes}");
