@@ -302,6 +302,14 @@ impl Client {
         self.json(self.request(Method::POST, "credentials").json(&body)).await
     }
 
+    /// Lets one through alone, in an emergency; gives how the approval stands then.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn break_glass(&self, id: ApprovalId, reason: &str) -> Result<ApprovalView, ClientError> {
+        self.decide(id, "break-glass", reason).await
+    }
+
     async fn decide(&self, id: ApprovalId, what: &str, comment: &str) -> Result<ApprovalView, ClientError> {
         let body = Comment { comment: comment.to_owned() };
         self.json(self.request(Method::POST, &format!("approvals/{id}/{what}")).json(&body)).await

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -47,6 +47,12 @@ pub enum DecideError {
     /// A comment of at most [`MAX_COMMENT`] characters.
     #[error("the comment is longer than {MAX_COMMENT} characters")]
     CommentTooLong,
+    /// Nobody may let this one through alone, or not this person.
+    #[error("no policy that holds it lets you break the glass")]
+    NoGlass,
+    /// It says why, or it is not done.
+    #[error("say why: breaking the glass needs a reason")]
+    NoReason,
     /// The audit log or the store cannot keep the verdict, so it does not count.
     #[error("the verdict cannot be recorded: {0}")]
     Unavailable(String),
@@ -124,19 +130,36 @@ impl Desk {
     /// # Errors
     /// Where the verdict does not count; see [`DecideError`].
     pub async fn decide(&self, id: ApprovalId, by: &Principal, yes: bool, comment: &str) -> Result<(), DecideError> {
+        self.say(id, by, if yes { Say::Yes } else { Say::No }, comment).await
+    }
+
+    /// Lets a request through alone, in an emergency: for who is in the `@break_glass` of a policy that holds it, with a
+    /// reason. What other policies ask for is still to be met.
+    ///
+    /// # Errors
+    /// Where it does not count; see [`DecideError`].
+    pub async fn break_glass(&self, id: ApprovalId, by: &Principal, reason: &str) -> Result<(), DecideError> {
+        if reason.trim().is_empty() {
+            return Err(DecideError::NoReason);
+        }
+        self.say(id, by, Say::BreakGlass, reason).await
+    }
+
+    async fn say(&self, id: ApprovalId, by: &Principal, say: Say, comment: &str) -> Result<(), DecideError> {
         if comment.chars().count() > MAX_COMMENT {
             return Err(DecideError::CommentTooLong);
         }
         // In a task of its own: a caller who hangs up must not leave a verdict audited but not counted.
         let (desk, by, comment) = (self.clone(), by.clone(), comment.to_owned());
-        let task = self.0.runtime.spawn(async move { desk.decide_whole(id, &by, yes, &comment).await });
+        let task = self.0.runtime.spawn(async move { desk.decide_whole(id, &by, say, &comment).await });
         task.await.unwrap_or_else(|e| Err(DecideError::Unavailable(e.to_string())))
     }
 
-    async fn decide_whole(&self, id: ApprovalId, by: &Principal, yes: bool, comment: &str) -> Result<(), DecideError> {
-        let Some(slot) = self.slot(id) else { return Err(self.no_longer(id, by).await) };
+    async fn decide_whole(&self, id: ApprovalId, by: &Principal, say: Say, comment: &str) -> Result<(), DecideError> {
+        let Some(slot) = self.slot(id) else { return Err(self.no_longer(id, by, say).await) };
         let mut e = slot.entry.lock().await;
-        entitled(&e.request, by)?;
+        let waited = now().since(e.request.asked);
+        entitled(&e.request, by, say, waited)?;
         if !e.stored && e.answer.is_some() {
             return Err(DecideError::NotFound);
         }
@@ -146,13 +169,17 @@ impl Desk {
         if e.yes.iter().any(|a| a.id == by.id()) {
             return Err(DecideError::Twice);
         }
-        let who = Approver { id: by.id(), groups: by.groups.iter().cloned().collect() };
-        self.keep(&e.request, &who, yes, comment).await?;
+        let groups = by.groups.iter().cloned().collect();
+        let who = Approver { id: by.id(), groups, after: waited, broke_glass: say == Say::BreakGlass };
+        self.keep(&e.request, &who, say, comment).await?;
+        if who.broke_glass {
+            tracing::warn!(approval = %id, by = %who.id, "the glass was broken");
+        }
         // The wait for the disk may have outlasted the approval.
         if now() >= e.request.expires {
             return Err(DecideError::Ended);
         }
-        if !yes {
+        if say == Say::No {
             let verdict = ApprovalVerdict::Denied { by: who.id, comment: comment.to_owned() };
             self.end(&slot, &mut e, verdict, "denied").await;
             return Ok(());
@@ -168,9 +195,11 @@ impl Desk {
     }
 
     /// What to say of an approval that does not wait: that it ended, to those whose business it is.
-    async fn no_longer(&self, id: ApprovalId, by: &Principal) -> DecideError {
+    async fn no_longer(&self, id: ApprovalId, by: &Principal, say: Say) -> DecideError {
         match self.0.store.approval(id).await {
-            Ok(Some(a)) => entitled(&a.request, by).err().unwrap_or(DecideError::Ended),
+            Ok(Some(a)) => {
+                entitled(&a.request, by, say, now().since(a.request.asked)).err().unwrap_or(DecideError::Ended)
+            }
             Ok(None) => DecideError::NotFound,
             Err(e) => DecideError::Unavailable(e.to_string()),
         }
@@ -180,20 +209,22 @@ impl Desk {
         let _nobody_listens = self.0.changes.send(Change { id, state });
     }
 
-    async fn keep(&self, r: &ApprovalRequest, who: &Approver, yes: bool, comment: &str) -> Result<(), DecideError> {
+    async fn keep(&self, r: &ApprovalRequest, who: &Approver, say: Say, comment: &str) -> Result<(), DecideError> {
         let kind = AuditKind::ApprovalDecided {
             approval: r.id,
-            approved: yes,
+            approved: say != Say::No,
             by: who.id.clone(),
             comment: comment.to_owned(),
+            break_glass: who.broke_glass,
         };
         self.record(r, kind).await.map_err(DecideError::Unavailable)?;
         let verdict = StoredVerdict {
             by: who.id.clone(),
             groups: who.groups.clone(),
-            yes,
+            yes: say != Say::No,
             comment: comment.to_owned(),
             time: now(),
+            break_glass: who.broke_glass,
         };
         self.0.store.verdict(r.id, &verdict).await.map_err(|e| DecideError::Unavailable(e.to_string()))
     }
@@ -239,7 +270,7 @@ impl Desk {
     }
 
     async fn wait(self, slot: Arc<Slot>) {
-        let expires = {
+        let (expires, escalations) = {
             let mut e = slot.entry.lock().await;
             if e.answer.is_none() {
                 return;
@@ -251,13 +282,33 @@ impl Desk {
             }
             e.stored = true;
             self.tell(e.request.id, ApprovalState::Pending);
-            e.request.expires
+            (e.request.expires, escalations(&e.request))
+        };
+        let timer = async {
+            for (at, groups) in escalations {
+                tokio::time::sleep(at.since(now())).await;
+                self.escalate(&slot, groups).await;
+            }
+            tokio::time::sleep(expires.since(now())).await;
         };
         tokio::select! {
-            () = tokio::time::sleep(expires.since(now())) => {}
+            () = timer => {}
             () = slot.ended.notified() => return,
         }
         self.end(&slot, &mut *slot.entry.lock().await, ApprovalVerdict::Expired, "expired").await;
+    }
+
+    /// Says that others are asked from now on. They may decide whether or not this can be written down.
+    async fn escalate(&self, slot: &Slot, groups: Vec<String>) {
+        let e = slot.entry.lock().await;
+        if e.answer.is_none() {
+            return;
+        }
+        let id = e.request.id;
+        if let Err(why) = self.record(&e.request, AuditKind::ApprovalEscalated { approval: id, groups }).await {
+            tracing::error!(%id, why, "the escalation of an approval is not in the audit log");
+        }
+        self.tell(id, ApprovalState::Pending);
     }
 
     /// Takes a place for the approval; gives the answer back where there is none.
@@ -274,20 +325,43 @@ impl Desk {
     }
 }
 
+/// What somebody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Say {
+    Yes,
+    No,
+    /// Yes, alone.
+    BreakGlass,
+}
+
+/// When others are asked, and who, in order.
+fn escalations(request: &ApprovalRequest) -> Vec<(Timestamp, Vec<String>)> {
+    let of = request.requirements.iter().filter_map(|r| r.escalation.as_ref());
+    let mut all: Vec<_> = of.map(|e| (request.asked.after(e.after), e.groups.clone())).collect();
+    all.sort();
+    all
+}
+
 /// Whether this person is asked at all, and is not the one who asks.
-fn entitled(request: &ApprovalRequest, by: &Principal) -> Result<(), DecideError> {
+fn entitled(request: &ApprovalRequest, by: &Principal, say: Say, waited: Duration) -> Result<(), DecideError> {
     if request.principal.is_same_caller(by) {
         return Err(DecideError::OwnRequest);
     }
-    if !is_approver(request, by) {
-        return Err(DecideError::NotFound);
+    match (say, is_approver(request, by, waited), may_break_glass(request, by)) {
+        (Say::Yes | Say::No, true, _) | (Say::BreakGlass, _, true) => Ok(()),
+        (Say::BreakGlass, true, false) => Err(DecideError::NoGlass),
+        (Say::Yes | Say::No, false, _) | (Say::BreakGlass, false, false) => Err(DecideError::NotFound),
     }
-    Ok(())
 }
 
-/// Whether this person is in a group of any requirement.
-pub(crate) fn is_approver(request: &ApprovalRequest, who: &Principal) -> bool {
-    request.requirements.iter().any(|r| r.groups.iter().any(|g| who.groups.contains(g)))
+/// Whether this person is in a group of any requirement, of those that are asked after so long.
+pub(crate) fn is_approver(request: &ApprovalRequest, who: &Principal, waited: Duration) -> bool {
+    request.requirements.iter().any(|r| r.asks(&who.groups, waited))
+}
+
+/// Whether a policy that holds the request lets this person through alone in an emergency.
+pub(crate) fn may_break_glass(request: &ApprovalRequest, who: &Principal) -> bool {
+    request.requirements.iter().any(|r| r.break_glass.iter().any(|g| who.groups.contains(g)))
 }
 
 impl ApprovalDesk for Desk {
@@ -322,10 +396,7 @@ mod tests {
     use super::*;
     use doorward_enforce::{AuditUnavailable, Requirement, Ticket};
     use doorward_model::{ConnectionName, Facts, PrincipalKind, RequestId, SessionId};
-    use std::{
-        task::{Context, Poll},
-        time::Duration,
-    };
+    use std::task::{Context, Poll};
     use tokio::sync::oneshot;
 
     #[derive(Debug)]
@@ -362,7 +433,14 @@ mod tests {
             parameters: vec![],
             facts: Arc::new(Facts::new("SELECT", 1, vec![])),
             digest: String::new(),
-            requirements: vec![Requirement { policy: "p".into(), reason: None, groups: vec![], quorum: 1 }],
+            requirements: vec![Requirement {
+                policy: "p".into(),
+                reason: None,
+                groups: vec![],
+                quorum: 1,
+                escalation: None,
+                break_glass: vec![],
+            }],
             asked: now(),
             expires: now().after(Duration::from_secs(600)),
         }

@@ -184,6 +184,7 @@ impl Metrics {
             | AuditKind::SessionEnded { .. }
             | AuditKind::FileCopied { .. }
             | AuditKind::ApprovalRequested { .. }
+            | AuditKind::ApprovalEscalated { .. }
             | AuditKind::ApprovalEnded { .. }
             | AuditKind::Cancel { .. }
             | AuditKind::PolicyChanged { .. }

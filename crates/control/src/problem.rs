@@ -103,9 +103,9 @@ impl From<DecideError> for Problem {
     fn from(e: DecideError) -> Self {
         let status = match &e {
             DecideError::NotFound => StatusCode::NOT_FOUND,
-            DecideError::OwnRequest => StatusCode::FORBIDDEN,
+            DecideError::OwnRequest | DecideError::NoGlass => StatusCode::FORBIDDEN,
             DecideError::Ended | DecideError::Twice => StatusCode::CONFLICT,
-            DecideError::CommentTooLong => StatusCode::BAD_REQUEST,
+            DecideError::CommentTooLong | DecideError::NoReason => StatusCode::BAD_REQUEST,
             DecideError::Unavailable(why) => return Self::unavailable(why),
         };
         Self::new(status, e.to_string())

@@ -9,7 +9,7 @@
 mod support;
 
 use doorward_control::{Change, DecideError, Desk, MAX_COMMENT};
-use doorward_enforce::{ApprovalDesk as _, ApprovalVerdict, AuditSink};
+use doorward_enforce::{ApprovalDesk as _, ApprovalVerdict, AuditSink, Escalation, Requirement};
 use doorward_model::AuditKind;
 use doorward_store::{ApprovalState, Store};
 use std::{
@@ -31,8 +31,13 @@ async fn a_yes_is_audited_stored_told_and_answered() {
     assert_eq!((by.len(), by[0].id.as_str(), &by[0].groups[..]), (1, "corp/anna", &["sre".to_owned()][..]));
     let kept = office.store.approval(id).await.unwrap().unwrap();
     assert_eq!((kept.state, kept.verdicts[0].comment.as_str()), (ApprovalState::Approved, "go on"));
-    let decided =
-        AuditKind::ApprovalDecided { approval: id, approved: true, by: "corp/anna".into(), comment: "go on".into() };
+    let decided = AuditKind::ApprovalDecided {
+        approval: id,
+        approved: true,
+        by: "corp/anna".into(),
+        comment: "go on".into(),
+        break_glass: false,
+    };
     assert_eq!(office.audit.kinds(), [decided]);
     assert_eq!(changes.recv().await.unwrap(), Change { id, state: ApprovalState::Pending });
     assert_eq!(changes.recv().await.unwrap(), Change { id, state: ApprovalState::Approved });
@@ -270,4 +275,58 @@ async fn after_a_restart_what_was_pending_has_ended() {
     assert_eq!(desk.decide(id, &person("anna", &["sre"]), true, "").await, Err(DecideError::Ended));
     assert_eq!(desk.decide(id, &person("eve", &[]), true, "").await, Err(DecideError::NotFound));
     assert_eq!(store.approval(id).await.unwrap().unwrap().state, ApprovalState::Withdrawn);
+}
+
+#[tokio::test]
+async fn others_are_asked_after_a_while_and_told_of_it() {
+    let office = Office::new().await;
+    let escalation = Some(Escalation { groups: vec!["leads".into()], after: Duration::from_millis(400) });
+    let requirement = Requirement { escalation, ..need(&["sre"], 1) };
+    let (id, mut answers) = office.ask(vec![requirement], LONG).await;
+    let mut changes = office.desk.subscribe();
+    let lead = person("lea", &["leads"]);
+    assert_eq!(office.desk.decide(id, &lead, true, "").await, Err(DecideError::NotFound), "not yet");
+    while changes.recv().await.unwrap().id != id {}
+    let escalated = AuditKind::ApprovalEscalated { approval: id, groups: vec!["leads".into()] };
+    assert!(office.audit.kinds().contains(&escalated), "{:?}", office.audit.kinds());
+    assert!(answers.try_recv().is_err());
+    office.desk.decide(id, &lead, true, "").await.unwrap();
+    assert!(
+        matches!(only(answers).await, ApprovalVerdict::Approved { by } if by[0].after >= Duration::from_millis(400))
+    );
+}
+
+#[tokio::test]
+async fn the_glass_is_broken_with_a_reason_by_who_may_and_is_not_the_requester() {
+    let office = Office::new().await;
+    let glass = |groups: &[&str]| Requirement {
+        break_glass: groups.iter().map(|g| (*g).into()).collect(),
+        ..need(&["sre"], 2)
+    };
+    let (id, answers) = office.ask(vec![glass(&["oncall", "agents"])], LONG).await;
+    let oncall = person("ona", &["oncall"]);
+    assert_eq!(
+        office.desk.decide(id, &oncall, true, "").await,
+        Err(DecideError::NotFound),
+        "she is asked for nothing else"
+    );
+    assert_eq!(office.desk.break_glass(id, &oncall, " ").await, Err(DecideError::NoReason));
+    assert_eq!(office.desk.break_glass(id, &person("anna", &["sre"]), "now").await, Err(DecideError::NoGlass));
+    assert_eq!(office.desk.break_glass(id, &person("eve", &["x"]), "now").await, Err(DecideError::NotFound));
+    // The requester is in that group, too.
+    assert_eq!(office.desk.break_glass(id, &person("bot", &["agents"]), "now").await, Err(DecideError::OwnRequest));
+    office.desk.break_glass(id, &oncall, "the site is down").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by[0].broke_glass));
+    let comment = "the site is down".to_owned();
+    let told =
+        AuditKind::ApprovalDecided { approval: id, approved: true, by: "corp/ona".into(), comment, break_glass: true };
+    assert!(office.audit.kinds().contains(&told), "{:?}", office.audit.kinds());
+    assert!(office.store.approval(id).await.unwrap().unwrap().verdicts[0].break_glass);
+
+    // Another policy that holds it has no glass: it is still to be met.
+    let (id, mut answers) = office.ask(vec![glass(&["oncall"]), need(&["dba"], 1)], LONG).await;
+    office.desk.break_glass(id, &oncall, "still down").await.unwrap();
+    assert!(answers.try_recv().is_err());
+    office.desk.decide(id, &person("dora", &["dba"]), true, "").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by.len() == 2));
 }

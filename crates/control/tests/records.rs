@@ -226,7 +226,10 @@ async fn who_approved_what_and_what_came_of_it_is_one_question() {
     web.client("approver").approve(id, "window open").await.unwrap();
     support::only(answers).await;
     let (by, comment) = ("corp/anna".to_owned(), "window open".to_owned());
-    web.log.note(Some(SESSION), AuditKind::ApprovalDecided { approval: id, approved: true, by, comment });
+    web.log.note(
+        Some(SESSION),
+        AuditKind::ApprovalDecided { approval: id, approved: true, by, comment, break_glass: false },
+    );
     web.log.request(SESSION, 3, AuditOutcome::Forward, "DROP TABLE", "t", Some(id));
     web.log.completed(SESSION, 3);
     web.log.completed(SESSION, 4);

@@ -75,6 +75,10 @@ pub(crate) fn run(command: ApprovalsCommand) -> Result<()> {
                 let a = client(&api)?.deny(id.parse().context("not an approval's id")?, &comment).await?;
                 show_verdict(&a, api.output)
             }
+            ApprovalsCommand::BreakGlass { id, reason, api } => {
+                let a = client(&api)?.break_glass(id.parse().context("not an approval's id")?, &reason).await?;
+                show_verdict(&a, api.output)
+            }
             ApprovalsCommand::Watch { api } => {
                 let client = client(&api)?;
                 let output = api.output;

@@ -314,6 +314,16 @@ pub(crate) enum ApprovalsCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+    /// Let one through alone, in an emergency, where a policy lets you. It is written down as that, and others are told.
+    BreakGlass {
+        /// Which.
+        id: String,
+        /// Why. It may not be empty.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
     /// Print changes as they come, until Ctrl-C.
     Watch {
         #[command(flatten)]
@@ -335,8 +345,8 @@ pub(crate) struct StateArgs {
 /// configuration here and you are signed in at one gateway; else from the state directory, offline.
 #[derive(Args, Debug)]
 pub(crate) struct PlaceArgs {
-    /// The API of the gateway, to read from it.
-    #[arg(long, env = "DOORWARD_URL", conflicts_with = "state_dir")]
+    /// The API of the gateway, to read from it. A state directory that is named goes before it.
+    #[arg(long, env = "DOORWARD_URL")]
     pub(crate) url: Option<String>,
     /// Your identity token, or an API key; what `doorward login` got where there is none.
     #[arg(long, env = "DOORWARD_TOKEN", hide_env_values = true)]

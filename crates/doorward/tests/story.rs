@@ -214,6 +214,41 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "11");
 }
 
+#[test]
+fn a_held_statement_is_let_through_by_who_breaks_the_glass() {
+    let policy = "@id(\"all\") permit (principal, action, resource in Connection::\"orders\");\n\
+         @id(\"decide\") permit (principal, action == Action::\"decide_approval\", resource);\n\
+         @id(\"two\") @approvers(\"sre\") @quorum(\"2\") @escalate(\"leads after 1s\") @break_glass(\"oncall\")\n\
+         forbid (principal, action == Action::\"create\", resource) unless { context.approved };";
+    let w = World::with(policy, "");
+    let agent = w.token("ci-bot", &["agents", "oncall"], &[]);
+    let ona = w.token("ona", &["oncall"], &[]);
+    let child = w.psql_command(&agent).args(["-c", "create table t(i int)"]).stderr(Stdio::piped()).spawn().unwrap();
+    let id = wait_for("the approval", || {
+        let (ok, text) = w.doorward(&ona, &["approvals", "list", "--output", "json"]);
+        assert!(ok, "{text}");
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        found.get(0).map(|a| a["id"].as_str().unwrap().to_owned())
+    });
+    let (ok, text) = w.doorward(&ona, &["approvals", "approve", &id]);
+    assert!(!ok && text.contains("no such approval"), "one of her would not be enough, and she is not asked: {text}");
+    let (ok, text) = w.doorward(&agent, &["approvals", "break-glass", &id, "--reason", "me"]);
+    assert!(!ok && text.contains("nobody decides their own request"), "{text}");
+    wait_for("the escalation", || (!w.audit("approval_escalated").is_empty()).then_some(()));
+    let (ok, text) = w.doorward(&ona, &["approvals", "break-glass", &id, "--reason", ""]);
+    assert!(!ok && text.contains("needs a reason"), "{text}");
+    let (ok, text) = w.doorward(&ona, &["approvals", "break-glass", &id, "--reason", "INC-4711"]);
+    assert!(ok, "{text}");
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(w.postgres.query("select count(*) from t").unwrap().trim(), "0");
+    let decided = w.audit("approval_decided");
+    assert!(
+        decided[0].to_string().contains("INC-4711") && decided[0].to_string().contains("\"break_glass\":true"),
+        "{decided:?}"
+    );
+}
+
 /// A view that somebody else makes while a session lives, and one that is made anew, show it no more than what they are made of.
 #[test]
 fn views_of_others_are_not_trusted() {

@@ -1,6 +1,6 @@
 //! Held requests: what is asked of humans, and when it is enough.
 use doorward_model::{ApprovalId, ConnectionName, Facts, Principal, RequestId, SessionId, Timestamp};
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 /// Somebody who said yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,30 @@ pub struct Approver {
     pub id: String,
     /// The groups they are in.
     pub groups: Vec<String>,
+    /// How long it had waited when they said so.
+    pub after: Duration,
+    /// Whether they broke the glass: alone, in an emergency.
+    pub broke_glass: bool,
+}
+
+impl Approver {
+    /// Somebody who says yes at once, in the ordinary way.
+    pub fn new(id: &str, groups: Vec<String>) -> Self {
+        Self { id: id.to_owned(), groups, after: Duration::ZERO, broke_glass: false }
+    }
+
+    fn is_in(&self, groups: &[String]) -> bool {
+        self.groups.iter().any(|g| groups.contains(g))
+    }
+}
+
+/// Who else may decide where nobody has for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// A member of any of these, too.
+    pub groups: Vec<String>,
+    /// Once it has waited for so long.
+    pub after: Duration,
 }
 
 /// What one policy asks for before it lets a request through.
@@ -22,6 +46,27 @@ pub struct Requirement {
     pub groups: Vec<String>,
     /// How many different people.
     pub quorum: u32,
+    /// Who else, later.
+    pub escalation: Option<Escalation>,
+    /// A member of any of these may let it through alone, in an emergency. Empty: nobody can.
+    pub break_glass: Vec<String>,
+}
+
+impl Requirement {
+    /// Whether this person may decide once it has waited for so long.
+    pub fn asks(&self, groups: &std::collections::BTreeSet<String>, waited: Duration) -> bool {
+        let is_in = |of: &[String]| of.iter().any(|g| groups.contains(g));
+        is_in(&self.groups) || self.escalation.as_ref().is_some_and(|e| e.after <= waited && is_in(&e.groups))
+    }
+
+    fn counts(&self, person: &Approver) -> bool {
+        let escalated = |e: &Escalation| e.after <= person.after && person.is_in(&e.groups);
+        person.is_in(&self.groups) || self.escalation.as_ref().is_some_and(escalated)
+    }
+
+    fn is_broken_by(&self, person: &Approver) -> bool {
+        person.broke_glass && person.is_in(&self.break_glass)
+    }
 }
 
 /// Everything an approver sees, and what an approval is bound to.
@@ -92,11 +137,13 @@ pub trait ApprovalDesk: Send + Sync + Debug {
 /// The first requirement that these approvers do not meet.
 ///
 /// Each approver counts for one requirement only, so that one person in two groups does not
-/// satisfy both; the assignment that serves most is searched for (bipartite matching).
+/// satisfy both; the assignment that serves most is searched for (bipartite matching). Who breaks the glass meets alone whatever
+/// lets their group do so.
 pub fn unmet_requirement<'a>(requirements: &'a [Requirement], approvers: &[Approver]) -> Option<&'a Requirement> {
     // One seat per needed approver; `taken[a]` is the seat that approver `a` fills.
     let seats: Vec<&Requirement> = requirements
         .iter()
+        .filter(|r| !approvers.iter().any(|a| r.is_broken_by(a)))
         .flat_map(|r| std::iter::repeat_n(r, usize::try_from(r.quorum.clamp(1, 64)).unwrap_or(1)))
         .collect();
     let mut people: Vec<&Approver> = Vec::new();
@@ -124,7 +171,7 @@ fn fill(
 ) -> bool {
     let Some(requirement) = seats.get(seat) else { return false };
     for (i, person) in people.iter().enumerate() {
-        let may = person.groups.iter().any(|g| requirement.groups.contains(g));
+        let may = requirement.counts(person);
         let Some(s) = seen.get_mut(i) else { continue };
         if !may || *s {
             continue;
@@ -151,10 +198,12 @@ mod tests {
             reason: None,
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             quorum,
+            escalation: None,
+            break_glass: Vec::new(),
         }
     }
     fn who(id: &str, groups: &[&str]) -> Approver {
-        Approver { id: id.into(), groups: groups.iter().map(|g| (*g).to_owned()).collect() }
+        Approver::new(id, groups.iter().map(|g| (*g).to_owned()).collect())
     }
 
     #[test]
@@ -167,6 +216,33 @@ mod tests {
             unmet_requirement(&both, &[anna, who("ben", &["sre"])]).is_none(),
             "anna moves to the seat ben cannot fill"
         );
+    }
+
+    #[test]
+    fn who_is_asked_later_counts_from_then_on() {
+        let escalation = Some(Escalation { groups: vec!["leads".into()], after: Duration::from_secs(60) });
+        let one = [Requirement { escalation, ..need("a", &["sre"], 1) }];
+        let lead = |seconds| Approver { after: Duration::from_secs(seconds), ..who("lea", &["leads"]) };
+        assert!(unmet_requirement(&one, &[lead(59)]).is_some());
+        assert!(unmet_requirement(&one, &[lead(60)]).is_none());
+        let groups = ["leads".to_owned()].into();
+        assert!(!one[0].asks(&groups, Duration::from_secs(59)) && one[0].asks(&groups, Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn who_breaks_the_glass_meets_what_lets_them_and_no_more() {
+        let glass = |policy: &str, groups: &[&str]| Requirement {
+            break_glass: groups.iter().map(|g| (*g).to_owned()).collect(),
+            ..need(policy, &["sre"], 2)
+        };
+        let anna = Approver { broke_glass: true, ..who("anna", &["oncall"]) };
+        assert!(unmet_requirement(&[glass("a", &["oncall"])], std::slice::from_ref(&anna)).is_none());
+        assert!(
+            unmet_requirement(&[glass("a", &["oncall"])], &[who("anna", &["oncall"])]).is_some(),
+            "she has to say so"
+        );
+        let both = [glass("a", &["oncall"]), glass("b", &[])];
+        assert_eq!(unmet_requirement(&both, &[anna]).unwrap().policy, "b");
     }
 
     #[test]

@@ -759,6 +759,8 @@ fn hold_for(flipped: &[Arc<PolicyInfo>]) -> Judgement {
                 reason: p.reason.clone(),
                 groups: p.approvers.clone(),
                 quorum: p.quorum.max(1),
+                escalation: p.escalation.clone(),
+                break_glass: p.break_glass.clone(),
             });
         }
     }

@@ -26,7 +26,9 @@ mod queue;
 mod refusals;
 mod session;
 
-pub use approval::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Requirement, unmet_requirement};
+pub use approval::{
+    ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Escalation, Requirement, unmet_requirement,
+};
 pub use audit::{AuditSink, AuditUnavailable, Ticket};
 pub use enforcer::{AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
 pub use parked::{Parked, Waiting};

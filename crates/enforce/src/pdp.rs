@@ -1,5 +1,5 @@
 //! What the enforcement point asks of a decision point.
-use crate::Approver;
+use crate::{Approver, Escalation};
 use doorward_model::{Access, ConnectionInfo, Name, Operator, Principal, SessionId, Timestamp};
 use std::{fmt::Debug, net::IpAddr, sync::Arc, time::Duration};
 
@@ -46,6 +46,10 @@ pub struct PolicyInfo {
     pub quorum: u32,
     /// Its `@expires`: how long a held request waits.
     pub expires: Duration,
+    /// Its `@escalate`: who else may decide after a while.
+    pub escalation: Option<Escalation>,
+    /// Its `@break_glass`: who may let it through alone in an emergency.
+    pub break_glass: Vec<String>,
     /// Its `@mask`: what replaces a value it hides.
     pub mask: Option<Operator>,
 }

@@ -95,11 +95,18 @@ fn of_kind(ext: &mut Extension<'_>, kind: &AuditKind) {
             ext.custom(2, "approvers", &approvers.join(" and "));
             ext.put("end", &rfc3339(*expires));
         }
-        AuditKind::ApprovalDecided { approval, approved, by, comment } => {
+        AuditKind::ApprovalDecided { approval, approved, by, comment, break_glass } => {
+            if *break_glass {
+                ext.put("reason", "glass broken");
+            }
             ext.custom(5, "approval", &approval.to_string());
             ext.put("outcome", if *approved { "approved" } else { "denied" });
             ext.put("suser", by);
             ext.custom(2, "comment", comment);
+        }
+        AuditKind::ApprovalEscalated { approval, groups } => {
+            ext.custom(5, "approval", &approval.to_string());
+            ext.put("reason", &groups.join(", "));
         }
         AuditKind::ApprovalEnded { approval, reason } => {
             ext.custom(5, "approval", &approval.to_string());

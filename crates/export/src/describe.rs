@@ -63,7 +63,10 @@ pub(crate) fn severity(kind: &AuditKind) -> Severity {
             Outcome::Hold => Severity::Notice,
             Outcome::Refuse => Severity::Warning,
         },
-        AuditKind::AuthenticationFailed { .. } | AuditKind::ApprovalEnded { .. } => Severity::Warning,
+        AuditKind::AuthenticationFailed { .. }
+        | AuditKind::ApprovalEnded { .. }
+        | AuditKind::ApprovalEscalated { .. } => Severity::Warning,
+        AuditKind::ApprovalDecided { break_glass: true, .. } => Severity::Error,
         AuditKind::Fault { at_fault, .. } if at_fault == "gateway" => Severity::Error,
         AuditKind::Fault { .. } => Severity::Warning,
         AuditKind::PolicyChanged { refused: Some(_), .. } => Severity::Error,
@@ -106,6 +109,8 @@ pub(crate) fn message(kind: &AuditKind) -> String {
         }
         AuditKind::FileCopied { direction, bytes, .. } => format!("file {direction}, {bytes} bytes"),
         AuditKind::ApprovalRequested { .. } => "approval requested".to_owned(),
+        AuditKind::ApprovalDecided { break_glass: true, by, comment, .. } => format!("GLASS BROKEN by {by}: {comment}"),
+        AuditKind::ApprovalEscalated { groups, .. } => format!("approval escalated to {}", groups.join(", ")),
         AuditKind::ApprovalDecided { approved: true, by, .. } => format!("approved by {by}"),
         AuditKind::ApprovalDecided { approved: false, by, .. } => format!("denied by {by}"),
         AuditKind::ApprovalEnded { reason, .. } => format!("approval ended: {reason}"),

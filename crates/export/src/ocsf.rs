@@ -144,6 +144,7 @@ fn of_kind(view: &View<'_>, kind: &AuditKind, out: &mut Attributes) -> Class {
         AuditKind::Fault { .. } => class(6008, "Application Error", 1, "General Error"),
         AuditKind::ApprovalRequested { .. }
         | AuditKind::ApprovalDecided { .. }
+        | AuditKind::ApprovalEscalated { .. }
         | AuditKind::ApprovalEnded { .. }
         | AuditKind::PolicyChanged { .. }
         | AuditKind::Administration { .. } => managed(view, kind, out),
@@ -159,12 +160,16 @@ fn managed(view: &View<'_>, kind: &AuditKind, out: &mut Attributes) -> Class {
             out.insert("actor".into(), actor(view));
             (approval(id), class(3004, NAME, 1, "Create"))
         }
-        AuditKind::ApprovalDecided { approval: id, approved, by, comment } => {
+        AuditKind::ApprovalDecided { approval: id, approved, by, comment, .. } => {
             out.insert("actor".into(), json!({ "user": { "uid": by, "type": "User", "type_id": 1 } }));
             out.insert("comment".into(), json!(comment));
             // What the person did succeeded, also where it was to say no.
             success(out, true);
             control(out, if *approved { (1, "Allowed", 8, "Approved") } else { (2, "Denied", 25, "Rejected") });
+            (approval(id), class(3004, NAME, 3, "Update"))
+        }
+        AuditKind::ApprovalEscalated { approval: id, groups } => {
+            out.insert("comment".into(), json!(format!("escalated to {}", groups.join(", "))));
             (approval(id), class(3004, NAME, 3, "Update"))
         }
         AuditKind::ApprovalEnded { approval: id, reason } => {

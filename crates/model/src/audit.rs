@@ -29,7 +29,7 @@ pub struct AuditEvent {
 }
 
 /// The names of all kinds of entries, as in the log.
-pub const AUDIT_KINDS: [&str; 16] = [
+pub const AUDIT_KINDS: [&str; 17] = [
     "gateway_started",
     "gateway_stopped",
     "session_opened",
@@ -41,6 +41,7 @@ pub const AUDIT_KINDS: [&str; 16] = [
     "file_copied",
     "approval_requested",
     "approval_decided",
+    "approval_escalated",
     "approval_ended",
     "fault",
     "cancel",
@@ -163,6 +164,16 @@ pub enum AuditKind {
         by: String,
         /// What they said.
         comment: String,
+        /// Whether they broke the glass: let it through alone, in an emergency.
+        #[serde(default, skip_serializing_if = "is_false")]
+        break_glass: bool,
+    },
+    /// Nobody decided for a while: others are asked, too.
+    ApprovalEscalated {
+        /// Which.
+        approval: ApprovalId,
+        /// Who is asked from now on.
+        groups: Vec<String>,
     },
     /// An approval ended without a use: `expired`, `withdrawn`.
     ApprovalEnded {
@@ -198,6 +209,11 @@ pub enum AuditKind {
         /// What they did.
         what: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 #[cfg(test)]

@@ -70,6 +70,11 @@ pub enum ApprovalPart<'a> {
         /// Until when.
         expires: Timestamp,
     },
+    /// Others are asked, too.
+    Escalated {
+        /// Who.
+        groups: &'a [String],
+    },
     /// Somebody gave a verdict.
     Decided {
         /// Yes or no.
@@ -78,6 +83,8 @@ pub enum ApprovalPart<'a> {
         by: &'a str,
         /// What they said.
         comment: &'a str,
+        /// Whether they broke the glass.
+        break_glass: bool,
     },
     /// It ended without a use.
     Ended {
@@ -108,6 +115,7 @@ impl AuditKind {
             Self::FileCopied { .. } => "file_copied",
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::ApprovalDecided { .. } => "approval_decided",
+            Self::ApprovalEscalated { .. } => "approval_escalated",
             Self::ApprovalEnded { .. } => "approval_ended",
             Self::Fault { .. } => "fault",
             Self::Cancel { .. } => "cancel",
@@ -133,6 +141,7 @@ impl AuditKind {
             | Self::FileCopied { .. }
             | Self::ApprovalRequested { .. }
             | Self::ApprovalDecided { .. }
+            | Self::ApprovalEscalated { .. }
             | Self::ApprovalEnded { .. }
             | Self::Fault { .. }
             | Self::Cancel { .. }
@@ -147,9 +156,11 @@ impl AuditKind {
             Self::ApprovalRequested { approval, request, expires, .. } => {
                 Some((*approval, ApprovalPart::Asked { request: *request, expires: *expires }))
             }
-            Self::ApprovalDecided { approval, approved, by, comment } => {
-                Some((*approval, ApprovalPart::Decided { approved: *approved, by, comment }))
+            Self::ApprovalDecided { approval, approved, by, comment, break_glass } => {
+                let break_glass = *break_glass;
+                Some((*approval, ApprovalPart::Decided { approved: *approved, by, comment, break_glass }))
             }
+            Self::ApprovalEscalated { approval, groups } => Some((*approval, ApprovalPart::Escalated { groups })),
             Self::ApprovalEnded { approval, reason } => Some((*approval, ApprovalPart::Ended { reason })),
             Self::Request { approval, request, outcome, .. } => {
                 approval.map(|id| (id, ApprovalPart::Request { request: *request, outcome: *outcome }))
@@ -183,6 +194,7 @@ impl AuditKind {
             | Self::Completed { .. }
             | Self::FileCopied { .. }
             | Self::ApprovalRequested { .. }
+            | Self::ApprovalEscalated { .. }
             | Self::ApprovalEnded { .. }
             | Self::Fault { .. }
             | Self::Cancel { .. }

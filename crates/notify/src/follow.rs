@@ -242,9 +242,18 @@ impl Follower {
         }
         let Some(approval) = found else { return Ok(None) };
         let r = &approval.request;
-        let theirs = r.requirements.iter().flat_map(|q| &q.groups).any(|g| self.config.groups.contains(g));
+        let ours = |groups: &[String]| groups.iter().any(|g| self.config.groups.contains(g));
+        let theirs = match event {
+            Event::Escalated { groups } => ours(groups),
+            // Loud: whoever is told of anything hears of it.
+            Event::GlassBroken { .. } => true,
+            Event::Asked | Event::Decided { .. } | Event::Ended { .. } => {
+                r.requirements.iter().any(|q| ours(&q.groups))
+            }
+        };
         let here = self.config.connections.iter().any(|c| c == r.connection.as_str());
-        let is_over = *event == Event::Asked && approval.state != ApprovalState::Pending;
+        let is_over =
+            matches!(event, Event::Asked | Event::Escalated { .. }) && approval.state != ApprovalState::Pending;
         if is_over || !(theirs || self.config.groups.is_empty()) || !(here || self.config.connections.is_empty()) {
             return Ok(None);
         }
@@ -277,7 +286,11 @@ fn event(kind: &AuditKind) -> Option<(ApprovalId, Event)> {
     let (id, part) = kind.of_approval()?;
     let event = match part {
         ApprovalPart::Asked { .. } => Event::Asked,
-        ApprovalPart::Decided { approved, by, comment } => {
+        ApprovalPart::Escalated { groups } => Event::Escalated { groups: groups.to_vec() },
+        ApprovalPart::Decided { break_glass: true, by, comment, .. } => {
+            Event::GlassBroken { by: by.to_owned(), reason: comment.to_owned() }
+        }
+        ApprovalPart::Decided { approved, by, comment, .. } => {
             Event::Decided { by: by.to_owned(), approved, comment: comment.to_owned() }
         }
         ApprovalPart::Ended { reason } => Event::Ended { reason: reason.to_owned() },

@@ -12,8 +12,12 @@ const STATEMENT: usize = 1000;
 pub(crate) enum Event {
     /// Somebody asks.
     Asked,
+    /// Nobody decided for a while: others are asked.
+    Escalated { groups: Vec<String> },
     /// Somebody said yes or no.
     Decided { by: String, approved: bool, comment: String },
+    /// Somebody let it through alone, in an emergency.
+    GlassBroken { by: String, reason: String },
     /// Nobody has to decide any more.
     Ended { reason: String },
 }
@@ -22,7 +26,9 @@ impl Event {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Asked => "approval.requested",
+            Self::Escalated { .. } => "approval.escalated",
             Self::Decided { .. } => "approval.decided",
+            Self::GlassBroken { .. } => "approval.glass_broken",
             Self::Ended { .. } => "approval.ended",
         }
     }
@@ -60,6 +66,8 @@ impl Notice {
             Event::Decided { by, approved, comment } => {
                 Event::Decided { by: printable(&by), approved, comment: printable(&comment) }
             }
+            Event::Escalated { groups } => Event::Escalated { groups: groups.iter().map(|g| printable(g)).collect() },
+            Event::GlassBroken { by, reason } => Event::GlassBroken { by: printable(&by), reason: printable(&reason) },
             Event::Ended { reason } => Event::Ended { reason: printable(&reason) },
         };
         Self {
@@ -85,6 +93,8 @@ impl Notice {
         let what = format!("{} on {} by {}", self.command, self.connection, self.principal);
         match &self.event {
             Event::Asked => format!("Approval wanted: {what}"),
+            Event::Escalated { .. } => format!("Still nobody decided: {what}"),
+            Event::GlassBroken { by, .. } => format!("GLASS BROKEN by {by}: {what}"),
             Event::Decided { by, approved: true, .. } => format!("Approved by {by}: {what}"),
             Event::Decided { by, approved: false, .. } => format!("Denied by {by}: {what}"),
             Event::Ended { reason } => format!("No longer waits ({reason}): {what}"),
@@ -101,6 +111,11 @@ impl Notice {
         ];
         match &self.event {
             Event::Asked => out.push(("Expires", when(self.expires))),
+            Event::Escalated { groups } => {
+                out.push(("Now asked, too", groups.join(", ")));
+                out.push(("Expires", when(self.expires)));
+            }
+            Event::GlassBroken { reason, .. } => out.push(("Reason", reason.clone())),
             Event::Decided { comment, .. } if !comment.is_empty() => out.push(("Comment", comment.clone())),
             Event::Decided { .. } | Event::Ended { .. } => {}
         }

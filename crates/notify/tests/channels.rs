@@ -88,7 +88,14 @@ impl World {
             parameters: vec!["4711".into()],
             facts: Arc::new(Facts::new("DROP TABLE", 1, vec![])),
             digest: "ab".into(),
-            requirements: vec![Requirement { policy: "no-drop".into(), reason: Some("why".into()), groups, quorum: 1 }],
+            requirements: vec![Requirement {
+                policy: "no-drop".into(),
+                reason: Some("why".into()),
+                groups,
+                quorum: 1,
+                escalation: None,
+                break_glass: vec![],
+            }],
             asked: now(),
             expires: now().after(Duration::from_secs(600)),
         };
@@ -109,8 +116,9 @@ impl World {
             approved: true,
             by: by.clone(),
             comment: comment.clone(),
+            break_glass: false,
         });
-        let verdict = StoredVerdict { by, groups: vec![], yes: true, comment, time: now() };
+        let verdict = StoredVerdict { by, groups: vec![], yes: true, comment, time: now(), break_glass: false };
         self.store.verdict(id, &verdict).await.unwrap();
         self.store.approval_ended(id, ApprovalState::Approved, "approved", now()).await.unwrap();
     }

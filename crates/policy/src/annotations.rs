@@ -1,6 +1,6 @@
 //! What the annotations of a policy say.
 use cedar_policy::{Effect, Policy};
-use doorward_enforce::PolicyInfo;
+use doorward_enforce::{Escalation, PolicyInfo};
 use std::time::Duration;
 
 /// How long a held request waits where the policy does not say.
@@ -13,26 +13,40 @@ const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// # Errors
 /// What is wrong with them, in words.
 pub(crate) fn understand(policy: &Policy, id: &str, asks: bool) -> Result<PolicyInfo, String> {
-    let mut info =
-        PolicyInfo { id: id.to_owned(), reason: None, approvers: Vec::new(), quorum: 1, expires: EXPIRES, mask: None };
+    let mut info = PolicyInfo {
+        id: id.to_owned(),
+        reason: None,
+        approvers: Vec::new(),
+        quorum: 1,
+        expires: EXPIRES,
+        escalation: None,
+        break_glass: Vec::new(),
+        mask: None,
+    };
     for (name, value) in policy.annotations() {
         match name {
             "id" => {}
             "reason" if !value.trim().is_empty() => info.reason = Some(value.to_owned()),
             "reason" => return Err("@reason is empty".into()),
-            "approvers" => info.approvers = groups(value)?,
+            "approvers" => info.approvers = groups(name, value)?,
+            "escalate" => info.escalation = Some(escalation(value)?),
+            "break_glass" => info.break_glass = groups(name, value)?,
             "quorum" => info.quorum = quorum(value)?,
             "expires" => info.expires = expires(value)?,
             "mask" => info.mask = Some(value.parse().map_err(|e| format!("@mask: {e}"))?),
             other => {
                 return Err(format!(
-                    "unknown annotation `@{other}`; known are @id, @reason, @approvers, @quorum, @expires, @mask"
+                    "unknown annotation `@{other}`; known are @id, @reason, @approvers, @quorum, @expires, @escalate, \
+                     @break_glass, @mask"
                 ));
             }
         }
     }
     if asks && info.approvers.is_empty() {
         return Err("it asks for an approval, but no @approvers annotation says who may give it".into());
+    }
+    if info.escalation.as_ref().is_some_and(|e| e.after >= info.expires) {
+        return Err("@escalate comes into force after @expires: nobody would be asked by it".into());
     }
     if policy.effect() == Effect::Permit && info.mask.is_some() {
         return Err("@mask belongs on a forbid: a permit reveals".into());
@@ -44,7 +58,8 @@ pub(crate) fn understand(policy: &Policy, id: &str, asks: bool) -> Result<Policy
 pub(crate) fn idle(policy: &Policy, asks: bool, may_be_reveal: bool) -> Vec<String> {
     let mut out = Vec::new();
     if !asks {
-        let about_approval = ["approvers", "quorum", "expires"].into_iter().filter(|n| policy.annotation(n).is_some());
+        let all = ["approvers", "quorum", "expires", "escalate", "break_glass"];
+        let about_approval = all.into_iter().filter(|n| policy.annotation(n).is_some());
         out.extend(about_approval.map(|n| format!("@{n} has no effect: the policy does not read `context.approved`")));
     }
     if policy.annotation("mask").is_some() && !may_be_reveal {
@@ -53,10 +68,18 @@ pub(crate) fn idle(policy: &Policy, asks: bool, may_be_reveal: bool) -> Vec<Stri
     out
 }
 
-fn groups(value: &str) -> Result<Vec<String>, String> {
+/// `sre-leads, managers after 10m`.
+fn escalation(value: &str) -> Result<Escalation, String> {
+    let wrong = || format!("@escalate(\"{value}\") is not groups and a duration, such as \"leads after 10m\"");
+    let (names, after) = value.rsplit_once(" after ").ok_or_else(wrong)?;
+    let after = duration(after.trim()).ok_or_else(wrong)?;
+    Ok(Escalation { groups: groups("escalate", names)?, after })
+}
+
+fn groups(name: &str, value: &str) -> Result<Vec<String>, String> {
     let groups: Vec<String> = value.split(',').map(|g| g.trim().to_owned()).collect();
     if groups.iter().any(String::is_empty) {
-        return Err(format!("@approvers(\"{value}\") must name groups, separated by commas"));
+        return Err(format!("@{name}(\"{value}\") must name groups, separated by commas"));
     }
     Ok(groups)
 }
@@ -105,5 +128,15 @@ mod tests {
             assert_eq!(duration(bad), None, "{bad}");
         }
         assert!(expires("8d").is_err());
+    }
+
+    #[test]
+    fn escalations() {
+        let e = escalation("leads, managers after 10m").unwrap();
+        assert_eq!((e.groups.len(), e.after), (2, Duration::from_secs(600)));
+        assert_eq!(escalation("ever after after 1h").unwrap().groups, ["ever after"]);
+        for bad in ["leads", "leads after", "leads after soon", "after 10m", " after 10m", "a,,b after 1m"] {
+            assert!(escalation(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -391,7 +391,7 @@ mod tests {
         let (schema, _) = Schema::from_cedarschema_str(crate::SCHEMA).unwrap();
         let text = "@id(\"a\") permit (principal, action, resource) when { {a: context}.a.tls };";
         let engine = Engine::load(&[Source { name: "p".into(), text: text.into() }]).unwrap();
-        let approvers = [Approver { id: "sso/anna".into(), groups: vec!["dba".into(), "dba".into()] }];
+        let approvers = [Approver::new("sso/anna", vec!["dba".into(), "dba".into()])];
         let command: Name = "SELECT".into();
         let now = Timestamp::from_secs(1_772_445_900);
         let mut checked = 0;

@@ -205,7 +205,7 @@ fn an_update_of_orders_is_held_and_goes_on_with_the_right_approver() {
         let Outcome::Hold(held) = decide(&mut enforcer, &update()) else { panic!("not held") };
         assert_eq!(held.approval().requirements[0].groups, ["dba"]);
         assert_eq!(held.approval().expires.since(NOW).as_secs(), 900);
-        let by = vec![Approver { id: "sso/anna".into(), groups: vec![approver.into()] }];
+        let by = vec![Approver::new("sso/anna", vec![approver.into()])];
         let outcome = enforcer.settle(*held, ApprovalVerdict::Approved { by }, NOW);
         assert_eq!(matches!(outcome, Outcome::Forward(_)), goes, "{approver}: {outcome:?}");
     }
@@ -227,7 +227,7 @@ fn waits(outcome: AtOnce) -> ApprovalId {
 }
 
 fn yes(who: &str) -> ApprovalVerdict {
-    ApprovalVerdict::Approved { by: vec![Approver { id: who.into(), groups: vec!["dba".into()] }] }
+    ApprovalVerdict::Approved { by: vec![Approver::new(who, vec!["dba".into()])] }
 }
 
 #[test]

@@ -288,7 +288,7 @@ proptest! {
         let engine = Engine::load(&[Source { name: "chosen".into(), text }]).unwrap();
         let s = subject(user, groups.iter().map(|g| (*g).to_owned()).collect(), prod, ip);
         let mut session = engine.open(&s);
-        let approver = [Approver { id: "ci/anna".into(), groups: vec!["dba".into()] }];
+        let approver = [Approver::new("ci/anna", vec!["dba".into()])];
         let command: Name = command.into();
         let now = if monday { MONDAY } else { SATURDAY_NIGHT };
         let approvers: &[Approver] = if with_approver { &approver } else { &[] };

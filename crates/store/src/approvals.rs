@@ -1,10 +1,10 @@
 //! Approvals and the verdicts on them.
 use crate::{Store, StoreError, json, micros, parse, timestamp};
-use doorward_enforce::{ApprovalRequest, Requirement};
+use doorward_enforce::{ApprovalRequest, Escalation, Requirement};
 use doorward_model::{ApprovalId, ConnectionName, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, sqlite::SqliteRow};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Where an approval stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct StoredVerdict {
     pub comment: String,
     /// When.
     pub time: Timestamp,
+    /// Whether they broke the glass.
+    pub break_glass: bool,
 }
 
 /// An approval with everything known of it.
@@ -78,6 +80,32 @@ struct RequirementRow {
     reason: Option<String>,
     groups: Vec<String>,
     quorum: u32,
+    /// Groups, and after how many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    escalation: Option<(Vec<String>, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    break_glass: Vec<String>,
+}
+
+impl From<&Requirement> for RequirementRow {
+    fn from(q: &Requirement) -> Self {
+        Self {
+            policy: q.policy.clone(),
+            reason: q.reason.clone(),
+            groups: q.groups.clone(),
+            quorum: q.quorum,
+            escalation: q.escalation.as_ref().map(|e| (e.groups.clone(), e.after.as_secs())),
+            break_glass: q.break_glass.clone(),
+        }
+    }
+}
+
+impl From<RequirementRow> for Requirement {
+    fn from(q: RequirementRow) -> Self {
+        let escalation = q.escalation.map(|(groups, after)| Escalation { groups, after: Duration::from_secs(after) });
+        let RequirementRow { policy, reason, groups, quorum, break_glass, .. } = q;
+        Self { policy, reason, groups, quorum, escalation, break_glass }
+    }
 }
 
 const SELECT: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
@@ -102,16 +130,7 @@ impl Store {
     /// # Errors
     /// Where the database fails, or the identifier is taken.
     pub async fn approval_asked(&self, r: &ApprovalRequest) -> Result<(), StoreError> {
-        let requirements: Vec<RequirementRow> = r
-            .requirements
-            .iter()
-            .map(|q| RequirementRow {
-                policy: q.policy.clone(),
-                reason: q.reason.clone(),
-                groups: q.groups.clone(),
-                quorum: q.quorum,
-            })
-            .collect();
+        let requirements: Vec<RequirementRow> = r.requirements.iter().map(RequirementRow::from).collect();
         sqlx::query(
             "INSERT INTO approvals (id, session, request, principal, connection, statement, parameters, facts, \
              digest, requirements, asked, expires, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
@@ -138,15 +157,18 @@ impl Store {
     /// # Errors
     /// Where the database fails, or the person has decided before.
     pub async fn verdict(&self, id: ApprovalId, v: &StoredVerdict) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO verdicts (approval, by, groups, yes, comment, time) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(id.to_string())
-            .bind(&v.by)
-            .bind(json(&v.groups)?)
-            .bind(v.yes)
-            .bind(&v.comment)
-            .bind(micros(v.time))
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "INSERT INTO verdicts (approval, by, groups, yes, comment, time, break_glass) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.to_string())
+        .bind(&v.by)
+        .bind(json(&v.groups)?)
+        .bind(v.yes)
+        .bind(&v.comment)
+        .bind(micros(v.time))
+        .bind(v.break_glass)
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 
@@ -207,10 +229,12 @@ impl Store {
     }
 
     async fn with_verdicts(&self, mut a: StoredApproval) -> Result<StoredApproval, StoreError> {
-        let rows = sqlx::query("SELECT by, groups, yes, comment, time FROM verdicts WHERE approval = ? ORDER BY time")
-            .bind(a.request.id.to_string())
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT by, groups, yes, comment, time, break_glass FROM verdicts WHERE approval = ? ORDER BY time",
+        )
+        .bind(a.request.id.to_string())
+        .fetch_all(&self.readers)
+        .await?;
         for r in rows {
             a.verdicts.push(StoredVerdict {
                 by: r.try_get(0)?,
@@ -218,6 +242,7 @@ impl Store {
                 yes: r.try_get(2)?,
                 comment: r.try_get(3)?,
                 time: timestamp(r.try_get(4)?),
+                break_glass: r.try_get(5)?,
             });
         }
         Ok(a)
@@ -238,10 +263,7 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
             parameters: parse(r.try_get(6)?, "parameters")?,
             facts: Arc::new(parse(r.try_get(7)?, "facts")?),
             digest: r.try_get(8)?,
-            requirements: requirements
-                .into_iter()
-                .map(|q| Requirement { policy: q.policy, reason: q.reason, groups: q.groups, quorum: q.quorum })
-                .collect(),
+            requirements: requirements.into_iter().map(Requirement::from).collect(),
             asked: timestamp(r.try_get(10)?),
             expires: timestamp(r.try_get(11)?),
         },

@@ -39,6 +39,11 @@ fn request(n: u128) -> ApprovalRequest {
             reason: Some("why".into()),
             groups: vec!["sre".into(), "dba".into()],
             quorum: 2,
+            escalation: Some(doorward_enforce::Escalation {
+                groups: vec!["leads".into()],
+                after: std::time::Duration::from_secs(30),
+            }),
+            break_glass: vec!["oncall".into()],
         }],
         asked: at(1),
         expires: at(61),
@@ -51,6 +56,7 @@ fn verdict(by: &str, secs: u64) -> StoredVerdict {
         yes: true,
         comment: "fine; DROP TABLE verdicts".into(),
         time: at(secs),
+        break_glass: true,
     }
 }
 async fn open(dir: &Path) -> Store {

@@ -42,6 +42,10 @@ pub struct Requirement {
     pub groups: Vec<Inert>,
     /// How many different people.
     pub quorum: u32,
+    /// Who else may decide, and from when on.
+    pub later: Option<(Inert, Timestamp)>,
+    /// Who may let it through alone, in an emergency.
+    pub glass: Option<Inert>,
 }
 
 /// What one person said.
@@ -55,6 +59,8 @@ pub struct Verdict {
     pub comment: Inert,
     /// When.
     pub time: Timestamp,
+    /// Whether they broke the glass.
+    pub glass: bool,
 }
 
 /// A held request as people see it.
@@ -96,6 +102,8 @@ pub struct Approval {
     pub verdicts: Vec<Verdict>,
     /// Whether the person who looks may decide it now.
     pub may_decide: bool,
+    /// Whether the person who looks may let it through alone, in an emergency.
+    pub may_break_glass: bool,
 }
 
 impl Approval {

@@ -6,7 +6,7 @@ use super::{
     page::{MOST, Page, query},
 };
 use crate::{
-    desk::is_approver,
+    desk::{is_approver, may_break_glass},
     problem::{Problem, Problems},
     rights::Asker,
     serve::stopped,
@@ -39,16 +39,17 @@ fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let who = &asker.who;
     let connection = approval.request.connection.to_string();
     let requester = approval.request.principal.is_same_caller(who);
-    let approver = is_approver(&approval.request, who);
-    let decides = approver && asker.sees(Administration::DecideApproval, &connection);
+    let waited = now().since(approval.request.asked);
+    let approver = is_approver(&approval.request, who, waited);
+    let breaks = may_break_glass(&approval.request, who);
+    let may = asker.sees(Administration::DecideApproval, &connection);
+    let (decides, glass) = (approver && may, breaks && may);
+    let open = approval.state == ApprovalState::Pending && !requester;
     let id = who.id();
-    let may_decide = decides
-        && !requester
-        && approval.state == ApprovalState::Pending
-        && !approval.verdicts.iter().any(|v| v.by == id);
-    let is_own = asker.is_whole() && (requester || approver);
-    let is_theirs = is_own || decides || asker.sees(Administration::ViewApprovals, &connection);
-    is_theirs.then(|| ApprovalView::new(approval, may_decide))
+    let open = open && !approval.verdicts.iter().any(|v| v.by == id);
+    let is_own = asker.is_whole() && (requester || approver || breaks);
+    let is_theirs = is_own || decides || glass || asker.sees(Administration::ViewApprovals, &connection);
+    is_theirs.then(|| ApprovalView::new(approval, decides && open, glass && open))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -154,6 +155,34 @@ pub(super) async fn deny(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ApprovalView>, Problem> {
     decide(&state, &asker, &id, false, &comment(&headers, body)?).await
+}
+
+/// Lets it through alone, in an emergency, for who is in the `@break_glass` of a policy that holds it. The comment is the reason,
+/// and may not be empty. It is in the audit log as what it is, and everybody who is notified of approvals hears of it.
+#[utoipa::path(post, path = "/approvals/{id}/break-glass", tag = "approvals",
+    params(("id" = String, Path, description = "which")), request_body = Comment,
+    responses((status = 200, description = "the approval after it", body = ApprovalView), Problems))]
+pub(super) async fn break_glass(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ApprovalView>, Problem> {
+    glass_broken(&state, &asker, &id, &comment(&headers, body)?).await
+}
+
+pub(crate) async fn glass_broken(
+    state: &ApiState,
+    asker: &Asker,
+    id: &str,
+    reason: &str,
+) -> Result<Json<ApprovalView>, Problem> {
+    let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
+    let connection = find(state, asker, id).await?.connection;
+    asker.may_on(Administration::DecideApproval, &connection)?;
+    state.desk.break_glass(parsed, &asker.who, reason).await?;
+    find(state, asker, id).await.map(Json)
 }
 
 fn comment(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {

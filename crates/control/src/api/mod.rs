@@ -162,6 +162,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(approvals::show))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::break_glass))
         .routes(routes!(ssh::issue))
         .routes(routes!(ssh::endpoints))
         .routes(routes!(credentials::issue))

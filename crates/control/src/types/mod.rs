@@ -97,6 +97,8 @@ pub struct ApprovalView {
     pub verdicts: Vec<VerdictView>,
     /// Whether the person who looks may decide it now.
     pub may_decide: bool,
+    /// Whether the person who looks may let it through alone, in an emergency.
+    pub may_break_glass: bool,
 }
 
 /// What one policy asks for.
@@ -110,6 +112,22 @@ pub struct RequirementView {
     pub groups: Vec<String>,
     /// How many different people.
     pub quorum: u32,
+    /// Who else may decide once it has waited for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<EscalationView>,
+    /// A member of any of these groups may let it through alone, in an emergency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub break_glass: Vec<String>,
+}
+
+/// Who else may decide, later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EscalationView {
+    /// A member of any of these groups.
+    pub groups: Vec<String>,
+    /// From when on, in microseconds since 1970.
+    #[schema(value_type = u64)]
+    pub at: Timestamp,
 }
 
 /// What one person said.
@@ -124,6 +142,9 @@ pub struct VerdictView {
     /// When.
     #[schema(value_type = u64)]
     pub time: Timestamp,
+    /// Whether they broke the glass.
+    #[serde(default)]
+    pub break_glass: bool,
 }
 
 /// `GET /approvals`, newest first.
@@ -163,7 +184,7 @@ pub struct ProblemDetails {
 }
 
 impl ApprovalView {
-    pub(crate) fn new(a: StoredApproval, may_decide: bool) -> Self {
+    pub(crate) fn new(a: StoredApproval, may_decide: bool, may_break_glass: bool) -> Self {
         let r = a.request;
         Self {
             id: r.id,
@@ -177,13 +198,14 @@ impl ApprovalView {
             command: r.facts.command.to_string(),
             accesses: r.facts.accesses.iter().map(ToString::to_string).collect(),
             digest: r.digest,
-            requirements: r.requirements.into_iter().map(RequirementView::from).collect(),
+            requirements: r.requirements.into_iter().map(|q| RequirementView::new(q, r.asked)).collect(),
             asked: r.asked,
             expires: r.expires,
             ended: a.ended,
             reason: a.reason,
             verdicts: a.verdicts.into_iter().map(VerdictView::from).collect(),
             may_decide,
+            may_break_glass,
         }
     }
 }
@@ -272,15 +294,17 @@ impl std::fmt::Debug for CredentialView {
     }
 }
 
-impl From<Requirement> for RequirementView {
-    fn from(r: Requirement) -> Self {
-        Self { policy: r.policy, reason: r.reason, groups: r.groups, quorum: r.quorum }
+impl RequirementView {
+    fn new(r: Requirement, asked: Timestamp) -> Self {
+        let escalation = r.escalation.map(|e| EscalationView { groups: e.groups, at: asked.after(e.after) });
+        let Requirement { policy, reason, groups, quorum, break_glass, .. } = r;
+        Self { policy, reason, groups, quorum, escalation, break_glass }
     }
 }
 
 impl From<StoredVerdict> for VerdictView {
     fn from(v: StoredVerdict) -> Self {
-        Self { by: v.by, yes: v.yes, comment: v.comment, time: v.time }
+        Self { by: v.by, yes: v.yes, comment: v.comment, time: v.time, break_glass: v.break_glass }
     }
 }
 

@@ -67,17 +67,20 @@ impl From<ApprovalView> for Approval {
             reason: a.reason.map(Inert::from),
             verdicts: a.verdicts.into_iter().map(verdict).collect(),
             may_decide: a.may_decide,
+            may_break_glass: a.may_break_glass,
         }
     }
 }
 
 fn requirement(r: crate::RequirementView) -> Requirement {
     let groups = r.groups.into_iter().map(Inert::from).collect();
-    Requirement { policy: r.policy.into(), reason: r.reason.map(Inert::from), groups, quorum: r.quorum }
+    let later = r.escalation.map(|e| (e.groups.join(", ").into(), e.at));
+    let glass = (!r.break_glass.is_empty()).then(|| r.break_glass.join(", ").into());
+    Requirement { policy: r.policy.into(), reason: r.reason.map(Inert::from), groups, quorum: r.quorum, later, glass }
 }
 
 fn verdict(v: crate::VerdictView) -> Verdict {
-    Verdict { by: v.by.into(), yes: v.yes, comment: v.comment.into(), time: v.time }
+    Verdict { by: v.by.into(), yes: v.yes, comment: v.comment.into(), time: v.time, glass: v.break_glass }
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,6 +140,7 @@ pub(crate) async fn show(
     let text = match done.as_str() {
         "approved" => "Your approval is recorded.",
         "denied" => "Denied: the caller has been told.",
+        "broken" => "You broke the glass. It is written down as that, and others are told.",
         _ => "",
     };
     let notice = (!text.is_empty()).then(|| Notice { bad: false, text: text.into() });
@@ -173,20 +177,38 @@ pub(crate) async fn approve(
     Path(id): Path<String>,
     form: Decided,
 ) -> Answer {
-    decide(&state, &asker, &id, true, form).await
+    decide(&state, &asker, &id, Some(true), form).await
+}
+
+pub(crate) async fn break_glass(
+    State(state): State<ApiState>,
+    asker: Asker,
+    Path(id): Path<String>,
+    form: Decided,
+) -> Answer {
+    decide(&state, &asker, &id, None, form).await
 }
 
 pub(crate) async fn deny(State(state): State<ApiState>, asker: Asker, Path(id): Path<String>, form: Decided) -> Answer {
-    decide(&state, &asker, &id, false, form).await
+    decide(&state, &asker, &id, Some(false), form).await
 }
 
-async fn decide(state: &ApiState, asker: &Asker, id: &str, yes: bool, form: Decided) -> Answer {
+/// None: the glass is broken.
+async fn decide(state: &ApiState, asker: &Asker, id: &str, yes: Option<bool>, form: Decided) -> Answer {
     let Form(decision) = form.map_err(|e| Problem::new(e.status(), e.body_text()))?;
     // Browsers send line ends as two characters.
     let comment = decision.comment.replace("\r\n", "\n");
-    match api::decide(state, asker, id, yes, comment.trim()).await {
+    let said = match yes {
+        Some(yes) => api::decide(state, asker, id, yes, comment.trim()).await,
+        None => api::glass_broken(state, asker, id, comment.trim()).await,
+    };
+    match said {
         Ok(_) => {
-            let done = if yes { "approved" } else { "denied" };
+            let done = match yes {
+                Some(true) => "approved",
+                Some(false) => "denied",
+                None => "broken",
+            };
             let back = if decision.back == "inbox" { String::new() } else { format!("/{id}") };
             Ok(page::see_other(&format!("/approvals{back}?done={done}")))
         }

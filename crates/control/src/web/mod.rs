@@ -76,6 +76,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/approvals/{id}/events", get(approvals::events))
         .route("/approvals/{id}/approve", post(approvals::approve))
         .route("/approvals/{id}/deny", post(approvals::deny))
+        .route("/approvals/{id}/break-glass", post(approvals::break_glass))
         .route("/", get(overview::show))
         .route("/audit", get(audit::list))
         .route("/audit.jsonl", get(audit::download))

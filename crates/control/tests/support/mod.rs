@@ -40,7 +40,14 @@ pub fn person(subject: &str, groups: &[&str]) -> Principal {
 
 pub fn need(groups: &[&str], quorum: u32) -> Requirement {
     let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-    Requirement { policy: "p".into(), reason: Some("prod".into()), groups, quorum }
+    Requirement {
+        policy: "p".into(),
+        reason: Some("prod".into()),
+        groups,
+        quorum,
+        escalation: None,
+        break_glass: vec![],
+    }
 }
 
 /// An audit log in memory that can fail in every way.

@@ -204,10 +204,17 @@ pub fn every_kind() -> Vec<AuditEvent> {
                 expires: now(),
             },
         ));
-        for approved in [true, false] {
+        out.push(event(n, AuditKind::ApprovalEscalated { approval, groups: vec!["leads".into()] }));
+        for (approved, break_glass) in [(true, false), (false, false), (true, true)] {
             out.push(event(
                 n,
-                AuditKind::ApprovalDecided { approval, approved, by: "corp/ann".into(), comment: "x=y".into() },
+                AuditKind::ApprovalDecided {
+                    approval,
+                    approved,
+                    by: "corp/ann".into(),
+                    comment: "x=y".into(),
+                    break_glass,
+                },
             ));
         }
         out.push(event(n, AuditKind::ApprovalEnded { approval, reason: "expired".into() }));

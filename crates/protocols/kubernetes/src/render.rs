@@ -128,6 +128,8 @@ mod tests {
             reason: reason.map(str::to_owned),
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             quorum: 1,
+            escalation: None,
+            break_glass: vec![],
         };
         let approval = ApprovalRequest {
             id: id.parse().unwrap(),

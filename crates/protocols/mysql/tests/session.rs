@@ -115,7 +115,7 @@ fn in_retry_mode_the_identical_statement_passes_once() {
     let Some(Event::Ask(Question::Park(waiting))) = s.poll_event() else { panic!("not parked") };
     let said = s.to_client().split();
     assert!(!s.is_held() && String::from_utf8_lossy(&said).contains(&waiting.approval.id.to_string()));
-    let by = vec![Approver { id: "ada".into(), groups: vec!["sre".into()] }];
+    let by = vec![Approver::new("ada", vec!["sre".into()])];
     parked.ended(waiting.approval.id, ApprovalVerdict::Approved { by }, NOW);
     query(&mut s, "DELETE FROM other");
     assert!(upstream_bytes(&mut s).is_empty(), "another statement is another approval");

@@ -66,7 +66,7 @@ impl Folded {
         if let Some((approval, part)) = event.kind.of_approval() {
             let request = match part {
                 ApprovalPart::Request { request, .. } | ApprovalPart::Asked { request, .. } => request.0,
-                ApprovalPart::Decided { .. } | ApprovalPart::Ended { .. } => 0,
+                ApprovalPart::Decided { .. } | ApprovalPart::Escalated { .. } | ApprovalPart::Ended { .. } => 0,
             };
             self.approvals.push(ApprovalLine { approval, line, session: event.session, request });
         }

@@ -51,6 +51,8 @@ impl SessionDecisions for House {
             approvers: vec!["sre".into()],
             quorum: 1,
             expires: Duration::from_secs(60),
+            escalation: None,
+            break_glass: vec![],
             mask: None,
         };
         let (allowed, policies) = match (access.action, &access.resource) {
@@ -190,7 +192,7 @@ fn answered(s: &mut Session, upstream: &mut Vec<u8>) -> bool {
         let Some(event) = s.poll_event() else { return ended };
         match event {
             Event::Hold(approval) => {
-                let by = vec![Approver { id: "ada".into(), groups: vec!["sre".into()] }];
+                let by = vec![Approver::new("ada", vec!["sre".into()])];
                 s.handle_verdict(approval.id, ApprovalVerdict::Approved { by }, NOW);
             }
             Event::Ask(Question::Read(text, environment)) => {

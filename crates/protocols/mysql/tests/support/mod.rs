@@ -57,6 +57,8 @@ impl SessionDecisions for House {
             approvers: vec!["sre".into()],
             quorum: 1,
             expires: Duration::from_secs(60),
+            escalation: None,
+            break_glass: vec![],
             mask: None,
         };
         let (allowed, policies) = match (access.action, &access.resource) {
@@ -397,7 +399,7 @@ fn relay(head: &Head, mut client: Peer, mut server: Peer) {
 pub(crate) fn happened(session: &mut Session, event: Event, again: &mut Option<ClientLogin>) -> bool {
     let mut ask = match event {
         Event::Hold(approval) => {
-            let by = vec![Approver { id: "ada".into(), groups: vec!["sre".into()] }];
+            let by = vec![Approver::new("ada", vec!["sre".into()])];
             session.handle_verdict(approval.id, ApprovalVerdict::Approved { by }, NOW);
             return false;
         }
