@@ -17,7 +17,8 @@
 //!
 //! Known limits: HTTP/1.1 only. Bad tokens are audited at whatever rate they come. The 512 places for
 //! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
-//! that lags sees what is pending, not each change it missed. Pages look through the newest 100,000 audit entries. Texts of callers (statements, comments)
+//! that lags sees what is pending, not each change it missed. The pages of sessions and audit look through the newest 100,000
+//! entries; the interface does not have that limit. Answers for `Idempotency-Key` and verifications are in memory. Texts of callers (statements, comments)
 //! are passed on as they are: who prints them to a terminal has to escape control characters.
 mod api;
 mod backtest;

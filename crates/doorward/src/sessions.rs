@@ -20,7 +20,8 @@ pub(crate) fn run(command: SessionsCommand) -> Result<ExitCode> {
         SessionsCommand::List { live, search, place } => match remote(&place)? {
             Some(client) => remote_sessions::list(&client, live, &search, place.output)?,
             None if live => {
-                let api = api_of(&place, "http://127.0.0.1:8443".to_owned());
+                let url = place.url.clone().unwrap_or_else(|| "http://127.0.0.1:8443".to_owned());
+                let api = api_of(&place, url);
                 remote_sessions::list(&client(&api)?, live, &search, place.output)?;
             }
             None if search.is_any() => bail!("sessions are searched by the API: give --url"),

@@ -1,7 +1,7 @@
 //! The audit log: searched, one entry with its proof, given away as JSON lines; the trail of an approval.
 use super::{
     ApiState, approvals,
-    page::{Page, query},
+    page::{Page, query, text},
     time,
 };
 use crate::{
@@ -22,7 +22,7 @@ use doorward_model::{
 use doorward_record::{Entries, Entry, Filter, find_entry, keys, prove_entry};
 use doorward_store::Store;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry as Slot},
     io::{self, Write as _},
     ops::ControlFlow,
 };
@@ -56,20 +56,20 @@ struct Whose {
 
 impl Wanted {
     fn of(asked: &AuditQuery) -> Result<Self, Problem> {
-        let given = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
-        let kind = given(&asked.kind);
+        let given = |given: &Option<String>| text(given.clone());
+        let kind = given(&asked.kind)?;
         if let Some(kind) = kind.as_ref().filter(|k| !AUDIT_KINDS.contains(&k.as_str())) {
             let kind: String = kind.chars().take(40).collect();
             let why = format!("`{kind}` is no kind of entry: there are {}", AUDIT_KINDS.join(", "));
             return Err(Problem::new(StatusCode::BAD_REQUEST, why));
         }
         Ok(Self {
-            principal: given(&asked.principal).unwrap_or_default(),
-            connection: given(&asked.connection),
+            principal: given(&asked.principal)?.unwrap_or_default(),
+            connection: given(&asked.connection)?,
             session: asked.session,
             kind,
             outcome: asked.outcome.map(Into::into),
-            text: given(&asked.text).unwrap_or_default(),
+            text: given(&asked.text)?.unwrap_or_default(),
             since: time::asked(asked.since.as_deref())?,
             until: time::asked(asked.until.as_deref())?,
         })
@@ -177,12 +177,14 @@ async fn whose<'a>(
     known: &'a mut HashMap<SessionId, Whose>,
 ) -> Result<Option<&'a Whose>, Problem> {
     let Some(id) = event.session.filter(|_| wanted.asks_whose()) else { return Ok(None) };
-    if !known.contains_key(&id) {
-        let seen = store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
-        let whose = seen.map(|s| Whose { principal: s.principal, connection: s.connection });
-        known.insert(id, whose.unwrap_or_default());
-    }
-    Ok(known.get(&id))
+    Ok(Some(match known.entry(id) {
+        Slot::Occupied(known) => known.into_mut(),
+        Slot::Vacant(slot) => {
+            let seen = store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
+            let whose = seen.map(|s| Whose { principal: s.principal, connection: s.connection });
+            slot.insert(whose.unwrap_or_default())
+        }
+    }))
 }
 
 /// One entry, with what proves it.
@@ -195,7 +197,8 @@ pub(super) async fn show(
 ) -> Result<Json<AuditProofView>, Problem> {
     asker.may(Administration::ViewAudit)?;
     let none = || Problem::not_found("audit entry");
-    let seq: u64 = seq.parse().map_err(|_| none())?;
+    // A number has one way to be written.
+    let seq: u64 = seq.parse().ok().filter(|n: &u64| n.to_string() == seq).ok_or_else(none)?;
     let read = move |evidence: &Evidence| {
         let key = keys::load_public(&evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(io::Error::other)?;
         Ok::<_, io::Error>((prove_entry(&evidence.audit, seq)?, key))

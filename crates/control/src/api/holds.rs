@@ -88,8 +88,9 @@ pub(super) async fn place(
 ) -> Result<Response, Problem> {
     asker.may(Administration::EditHolds)?;
     let NewHold { reason } = json_body(&headers, body)?;
-    if reason.trim().is_empty() || reason.chars().count() > LONGEST_REASON {
-        let why = format!("a hold has a reason, of at most {LONGEST_REASON} characters");
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if reason.trim().is_empty() || reason.chars().count() > LONGEST_REASON || reason.contains(steers) {
+        let why = format!("a hold has a reason, of at most {LONGEST_REASON} characters, without control characters");
         return Err(Problem::new(StatusCode::BAD_REQUEST, why));
     }
     let session = parsed(&session)?;

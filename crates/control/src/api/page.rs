@@ -12,12 +12,28 @@ use std::future::Future;
 pub(crate) const MOST: u32 = 100;
 /// Times that the source is asked to fill one page of somebody who may see little of it.
 const MOST_LOOKS: usize = 10;
+/// The longest text that is looked for, in characters.
+const LONGEST_TEXT: usize = 300;
 /// The longest cursor, in characters.
 const LONGEST_CURSOR: usize = 2_048;
 
 /// What a query has to be.
 pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(q)| q).map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))
+}
+
+/// A text that is looked for; none where it is empty.
+///
+/// # Errors
+/// 400 where it is longer than [`LONGEST_TEXT`]: databases bound patterns, too.
+pub(crate) fn text(given: Option<String>) -> Result<Option<String>, Problem> {
+    match given.filter(|t| !t.is_empty()) {
+        Some(text) if text.chars().count() > LONGEST_TEXT => {
+            let why = format!("a text that is looked for has at most {LONGEST_TEXT} characters");
+            Err(Problem::new(StatusCode::BAD_REQUEST, why))
+        }
+        text => Ok(text),
+    }
 }
 
 /// Which page is asked for.

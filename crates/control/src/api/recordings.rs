@@ -203,7 +203,7 @@ fn view(number: u64, time: Timestamp, step: steps::Step) -> StepView {
         steps::Step::Note(text) => (StepKind::Note, text),
         steps::Step::Request(number, text) => (StepKind::Request, format!("{number}: {text}")),
         steps::Step::Rows(Rows { names, rows, more }) => {
-            (out.columns, out.rows, out.more) = (names, rows, u64::try_from(more).unwrap_or(u64::MAX));
+            (out.columns, out.rows, out.more) = (names, rows, more);
             (StepKind::Rows, String::new())
         }
     };

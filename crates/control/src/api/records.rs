@@ -11,11 +11,20 @@ use std::{
     fmt::Debug,
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 
 /// Long readings of logs and recordings at once: each has a thread.
 const READINGS: usize = 8;
+/// Logs and recordings that are given away at once: a slow reader holds one of these, and nothing of the others.
+const STREAMS: usize = 16;
+/// Who takes nothing of a stream for so long is cut off.
+const STALL: Duration = Duration::from_secs(30);
 /// Bytes that are handed on at once.
 const CHUNK: usize = 64 << 10;
 
@@ -35,6 +44,7 @@ pub struct Records {
     /// Changes that depend on what is there come one after the other.
     pub(crate) changes: tokio::sync::Mutex<()>,
     readings: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 impl Debug for Records {
@@ -54,11 +64,12 @@ impl Records {
             repeats: Repeats::default(),
             changes: tokio::sync::Mutex::default(),
             readings: Arc::new(Semaphore::new(READINGS)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }
 
-    fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let turn = Arc::clone(&self.readings).try_acquire_owned();
+    fn turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(of).try_acquire_owned();
         turn.map_err(|_| Problem::busy("too many logs and recordings are being read: try again in a moment"))
     }
 
@@ -67,7 +78,7 @@ impl Records {
         &self,
         read: impl FnOnce(&Evidence) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let (turn, evidence) = (self.turn()?, self.evidence.clone());
+        let (turn, evidence) = (Self::turn(&self.readings)?, self.evidence.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             read(&evidence)
@@ -85,16 +96,15 @@ impl Records {
     where
         E: std::fmt::Display + Send + 'static,
     {
-        let (turn, evidence) = (self.turn()?, self.evidence.clone());
+        let (turn, evidence) = (Self::turn(&self.streams)?, self.evidence.clone());
         let (to, mut chunks) = mpsc::channel::<io::Result<Bytes>>(4);
-        let mut out = Chunks { to: to.clone(), buffer: Vec::new() };
+        let mut out = Chunks { to: to.clone(), buffer: Vec::new(), runtime: Handle::current(), stall: STALL };
         let writing = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let written = write(&evidence, &mut out);
-            if written.is_ok() {
-                let _gone = out.flush();
-            } else if let Err(e) = &written {
-                let _gone = out.to.blocking_send(Err(io::Error::other(e.to_string())));
+            match &written {
+                Ok(()) => drop(out.flush()),
+                Err(e) => drop(out.send(Err(io::Error::other(e.to_string())))),
             }
             written
         });
@@ -123,6 +133,20 @@ impl Records {
 pub(crate) struct Chunks {
     to: mpsc::Sender<io::Result<Bytes>>,
     buffer: Vec<u8>,
+    runtime: Handle,
+    stall: Duration,
+}
+
+impl Chunks {
+    /// Waits for the reader, but not for ever.
+    fn send(&self, chunk: io::Result<Bytes>) -> io::Result<()> {
+        let sent = self.runtime.block_on(async { timeout(self.stall, self.to.send(chunk)).await });
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody reads on")),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the reader takes nothing")),
+        }
+    }
 }
 
 impl Write for Chunks {
@@ -139,6 +163,23 @@ impl Write for Chunks {
             return Ok(());
         }
         let chunk = Bytes::from(std::mem::take(&mut self.buffer));
-        self.to.blocking_send(Ok(chunk)).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody reads on"))
+        self.send(Ok(chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_nothing_holds_no_thread() {
+        let (to, chunks) = mpsc::channel(1);
+        let stall = Duration::from_millis(50);
+        let mut out = Chunks { to, buffer: Vec::new(), runtime: Handle::current(), stall };
+        let writing = tokio::task::spawn_blocking(move || {
+            (0..10).try_for_each(|_| out.write_all(&[0; CHUNK])).map_err(|e| e.kind())
+        });
+        assert_eq!(writing.await.unwrap(), Err(io::ErrorKind::TimedOut));
+        drop(chunks);
     }
 }

@@ -30,8 +30,11 @@ const MOST_OF_ONE: usize = 100;
 const MOST: usize = 5_000;
 /// The longest key, in bytes.
 const LONGEST: usize = 128;
-/// The longest answer that is kept, in bytes. What is longer is given once.
-const LONGEST_ANSWER: usize = 64 << 10;
+/// Bytes of answers that are kept of one caller; the oldest goes first. No answer to a POST is longer, but a back-test's,
+/// which makes nothing.
+const MOST_BYTES_OF_ONE: usize = 8 << 20;
+/// Bytes of answers that are kept in all: what comes then is given once.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Whose key, and which.
 type Name = (String, String);
@@ -91,6 +94,19 @@ impl Repeats {
 
     fn end(&self, name: &Name, answer: Option<Answer>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |k: &Kept| k.answer.as_ref().map_or(0, |a| a.body.len());
+        let answer = answer.filter(|a| a.body.len() <= MOST_BYTES_OF_ONE);
+        if let Some(answer) = &answer {
+            while kept.iter().filter(|(k, _)| k.0 == name.0).map(|(_, v)| bytes(v)).sum::<usize>() + answer.body.len()
+                > MOST_BYTES_OF_ONE
+            {
+                let theirs = kept.iter().filter(|(k, v)| k.0 == name.0 && bytes(v) > 0);
+                let Some(oldest) = theirs.min_by_key(|(_, v)| v.since).map(|(k, _)| k.clone()) else { break };
+                kept.remove(&oldest);
+            }
+        }
+        let all: usize = kept.values().map(bytes).sum();
+        let answer = answer.filter(|a| all + a.body.len() <= MOST_BYTES);
         match (answer, kept.get_mut(name)) {
             (Some(answer), Some(known)) => known.answer = Some(answer),
             // What failed may be tried again with the same key.
@@ -168,7 +184,8 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why));
         }
         Found::Answer(answer) => {
-            let mut response = (answer.status, answer.body).into_response();
+            let mut response = Response::new(Body::from(answer.body));
+            *response.status_mut() = answer.status;
             response.headers_mut().extend(answer.headers);
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             return Ok(response);
@@ -181,11 +198,9 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
     }
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|e| Problem::unavailable(&e))?;
-    if body.len() <= LONGEST_ANSWER {
-        let kept = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
-        let headers = kept.into_iter().filter_map(|n| head.headers.get(&n).map(|v| (n, v.clone()))).collect();
-        begun.answer = Some(Answer { status: head.status, headers, body: body.clone() });
-    }
+    let kept = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+    let headers = kept.into_iter().filter_map(|n| head.headers.get(&n).map(|v| (n, v.clone()))).collect();
+    begun.answer = Some(Answer { status: head.status, headers, body: body.clone() });
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
@@ -219,5 +234,22 @@ mod tests {
         }
         assert!(repeats.begin(&name(5_000), [0; 32], at(91_000)).is_err(), "all of them are under way");
         assert!(repeats.begin(&("corp/bob".into(), "1".into()), [0; 32], at(91_000)).is_ok(), "others go on");
+    }
+
+    #[test]
+    fn long_answers_push_out_their_callers_own_alone() {
+        let repeats = Repeats::default();
+        let long = || Answer { body: vec![0; 3 << 20].into(), ..answer() };
+        let name = |who: &str, n: u64| (who.to_owned(), n.to_string());
+        let begin = |name: &Name, secs: u64| repeats.begin(name, [0; 32], Timestamp::from_secs(secs)).unwrap();
+        assert!(matches!(begin(&name("bob", 0), 0), Found::Nothing));
+        repeats.end(&name("bob", 0), Some(long()));
+        for n in 1..=3 {
+            assert!(matches!(begin(&name("ada", n), n), Found::Nothing));
+            repeats.end(&name("ada", n), Some(long()));
+        }
+        assert!(matches!(begin(&name("ada", 1), 9), Found::Nothing), "the oldest was pushed out");
+        assert!(matches!(begin(&name("ada", 3), 9), Found::Answer(_)));
+        assert!(matches!(begin(&name("bob", 0), 9), Found::Answer(_)));
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions, live and past: searched, shown, ended.
 use super::{
     ApiState,
-    page::{Page, query},
+    page::{Page, query, text},
     time,
 };
 use crate::{
@@ -108,12 +108,11 @@ fn merged(seen: SeenSession, now: Option<&LiveSession>) -> SessionView {
 }
 
 fn filter(asked: SessionsQuery) -> Result<SessionFilter, Problem> {
-    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
     Ok(SessionFilter {
-        principal: given(asked.principal),
-        connection: given(asked.connection),
-        resource: given(asked.table),
-        command: given(asked.command),
+        principal: text(asked.principal)?,
+        connection: text(asked.connection)?,
+        resource: text(asked.table)?,
+        command: text(asked.command)?,
         outcome: asked.outcome.map(Into::into),
         since: time::asked(asked.since.as_deref())?,
         until: time::asked(asked.until.as_deref())?,
