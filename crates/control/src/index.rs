@@ -80,9 +80,14 @@ impl Index {
                     PAUSE
                 }
             };
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = stopped.wait_for(|s| *s) => return,
+            let ends = tokio::select! {
+                () = sleep(pause) => false,
+                () = crate::serve::stopped(&mut stopped) => true,
+            };
+            if ends {
+                // What is left is known at the next start at once; what fails now is taken in then.
+                while matches!(self.step().await, Ok(true)) {}
+                return;
             }
         }
     }

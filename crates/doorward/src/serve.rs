@@ -164,7 +164,8 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         policy_version: running.engine.loaded().version.to_string(),
     })?;
-    let index = Index::start(state.join("audit"), Arc::clone(&running.audit) as _, store.clone(), stopped.clone());
+    let (stop_index, index_stopped) = watch::channel(false);
+    let index = Index::start(state.join("audit"), Arc::clone(&running.audit) as _, store.clone(), index_stopped);
     let notifiers = notify::start(&running.config, &running.audit, &store)?;
     let keeper = Keeper {
         rules: running.config.retention,
@@ -194,6 +195,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     running.note(AuditKind::GatewayStopped {})?;
     exports::stop(&exporters, &running.audit).await;
     notifiers.stop().await;
+    stop_index.send_replace(true);
     let _ended = tokio::time::timeout(Duration::from_secs(2), index).await;
     store.close().await;
     let audit = Arc::clone(&running.audit);

@@ -74,7 +74,9 @@ fn sessions_audit_keys_and_exports_are_read_through_the_api() {
     assert!(exported.starts_with("{\"recording\":") && exported.lines().count() > 3, "{exported}");
 
     let refused = laptop.said(&["audit", "list", "--event", "request", "--session", id]);
-    assert!(refused.contains("outcome=refuse") && refused.lines().count() == 1, "{refused}");
+    let last = refused.lines().last().unwrap();
+    assert!(last.contains("outcome=refuse") && last.contains("drop table secret_plans"), "oldest first: {refused}");
+    assert_eq!(laptop.said(&["audit", "list", "--event", "request", "-n", "1"]).trim_end(), last);
     let whole = laptop.said(&["audit", "export"]);
     assert!(whole.lines().count() > 8 && whole.lines().all(|l| l.starts_with("{\"seq\":")), "{whole}");
     let verified = laptop.said(&["audit", "verify"]);

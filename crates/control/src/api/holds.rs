@@ -23,6 +23,7 @@ use axum::{
 };
 use doorward_model::{Administration, SessionId};
 use doorward_store::LegalHold;
+use std::sync::Arc;
 
 /// Characters in a reason.
 const LONGEST_REASON: usize = 1_000;
@@ -94,14 +95,21 @@ pub(super) async fn place(
         return Err(Problem::new(StatusCode::BAD_REQUEST, why));
     }
     let session = parsed(&session)?;
-    let _turn = state.records.changes.lock().await;
+    let turn = state.records.change().await;
     if let Some(known) = find(&state, session).await? {
         if_none(&headers, Some(&tag(&known)))?;
         return Ok(answer(StatusCode::OK, &known));
     }
-    administered(&state, &asker.who, Some(session), format!("place legal hold: {reason}")).await?;
-    let hold = LegalHold { session, by: asker.who.id(), reason, time: now() };
-    state.store.hold(&hold).await.map_err(|e| Problem::unavailable(&e))?;
+    // In a task of its own: a caller who hangs up must not leave an audited hold unplaced.
+    let who = Arc::clone(&asker.who);
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        administered(&state, &who, Some(session), format!("place legal hold: {reason}")).await?;
+        let hold = LegalHold { session, by: who.id(), reason, time: now() };
+        state.store.hold(&hold).await.map_err(|e| Problem::unavailable(&e))?;
+        Ok::<_, Problem>(hold)
+    });
+    let hold = task.await.map_err(|e| Problem::unavailable(&e))??;
     Ok(answer(StatusCode::CREATED, &hold.into()))
 }
 
@@ -123,11 +131,16 @@ pub(super) async fn release(
 ) -> Result<StatusCode, Problem> {
     asker.may(Administration::EditHolds)?;
     let session = parsed(&session)?;
-    let _turn = state.records.changes.lock().await;
+    let turn = state.records.change().await;
     let known = find(&state, session).await?;
     if_match(&headers, known.as_ref().map(tag).as_deref())?;
     let known = known.ok_or_else(|| Problem::not_found("hold"))?;
-    administered(&state, &asker.who, Some(session), format!("release legal hold: {}", known.reason)).await?;
-    state.store.release(session).await.map_err(|e| Problem::unavailable(&e))?;
+    let who = Arc::clone(&asker.who);
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        administered(&state, &who, Some(session), format!("release legal hold: {}", known.reason)).await?;
+        state.store.release(session).await.map_err(|e| Problem::unavailable(&e))
+    });
+    task.await.map_err(|e| Problem::unavailable(&e))??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -137,7 +137,7 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let _turn = state.records.changes.lock().await;
+    let turn = state.records.change().await;
     let key = find(&state, &asker, &id).await?;
     if !is_own(&asker, &key) {
         asker.may(Administration::EditKeys)?;
@@ -146,7 +146,14 @@ pub(super) async fn revoke(
     if key.revoked.is_some() {
         return Err(Problem::new(StatusCode::CONFLICT, "the key was revoked before"));
     }
-    administered(&state, &asker.who, None, format!("revoke API key {} of {}", key.id, key.principal.id())).await?;
-    let revoked = state.signin.revoke_key(&key.id, now()).await.map_err(|e| Problem::unavailable(&e))?;
+    // In a task of its own: a caller who hangs up must not leave an audited revocation undone.
+    let who = Arc::clone(&asker.who);
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        let what = format!("revoke API key {} of {}", key.id, key.principal.id());
+        administered(&state, &who, None, what).await?;
+        state.signin.revoke_key(&key.id, now()).await.map_err(|e| Problem::unavailable(&e))
+    });
+    let revoked = task.await.map_err(|e| Problem::unavailable(&e))??;
     if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("key")) }
 }

@@ -321,10 +321,13 @@ pub(crate) async fn put_in_force(
     asker.may(Administration::ActivatePolicies)?;
     let Activate { version, mode, comment } = what;
     short(&comment)?;
-    let _turn = state.records.changes.lock().await;
+    let turn = state.records.change().await;
     as_seen(state, headers).await?;
     // In a task of its own: a caller who hangs up must not leave a change audited and not made.
     let (book, by) = (state.book.clone(), asker.who.id());
-    let task = tokio::spawn(async move { book.activate(version, mode, &by, &comment).await });
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        book.activate(version, mode, &by, &comment).await
+    });
     Ok(task.await.map_err(|e| Problem::unavailable(&e))??)
 }

@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
@@ -42,7 +42,7 @@ pub struct Records {
     pub(crate) verifications: Verifications,
     pub(crate) repeats: Repeats,
     /// Changes that depend on what is there come one after the other.
-    pub(crate) changes: tokio::sync::Mutex<()>,
+    changes: Arc<Mutex<()>>,
     readings: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
@@ -62,10 +62,16 @@ impl Records {
             exports,
             verifications: Verifications::default(),
             repeats: Repeats::default(),
-            changes: tokio::sync::Mutex::default(),
+            changes: Arc::default(),
             readings: Arc::new(Semaphore::new(READINGS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
+    }
+
+    /// The turn for a change that depends on what is there: it goes along into the task that makes the change, so that a
+    /// caller who hangs up lets nobody in before it is made.
+    pub(crate) async fn change(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.changes).lock_owned().await
     }
 
     fn turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {

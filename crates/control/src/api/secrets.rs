@@ -120,15 +120,17 @@ pub(super) async fn put(
     asker.may(Administration::EditSecrets)?;
     let new: NewSecret = json_body(&headers, body)?;
     let value = Secret::new(new.value);
-    let turn = std::sync::Arc::clone(&state.records);
-    let _turn = turn.changes.lock().await;
+    let turn = state.records.change().await;
     let known = find(&state, &name).await?.as_ref().map(secret_tag);
     if_match(&headers, known.as_deref())?;
     if_none(&headers, known.as_deref())?;
     administered(&state, &asker.who, None, format!("replace secret {}", shown(&name))).await?;
     // In a task of its own: a caller who hangs up must not leave a secret kept and not used.
     let by = asker.who.id();
-    let task = tokio::spawn(async move { state.secrets.put(&name, value, &by).await });
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        state.secrets.put(&name, value, &by).await
+    });
     Ok(Json(task.await.map_err(|e| Problem::unavailable(&e))??))
 }
 
@@ -143,7 +145,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     asker.may(Administration::EditSecrets)?;
-    let _turn = state.records.changes.lock().await;
+    let _turn = state.records.change().await;
     let known = find(&state, &name).await?.as_ref().map(secret_tag);
     if_match(&headers, known.as_deref())?;
     administered(&state, &asker.who, None, format!("delete secret {}", shown(&name))).await?;
