@@ -63,40 +63,40 @@ impl Problem {
 pub(crate) enum Problems {
     /// What was sent is not as expected.
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDetails),
+    BadRequest(ProblemDetails),
     /// No valid token, session or key.
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] ProblemDetails),
+    Unauthorized(ProblemDetails),
     /// No policy permits it, or one forbids it.
     #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] ProblemDetails),
+    Forbidden(ProblemDetails),
     /// It is not there, or not the caller's business.
     #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] ProblemDetails),
+    NotFound(ProblemDetails),
     /// It is not in a state in which this can be done.
     #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(#[to_schema] ProblemDetails),
+    Conflict(ProblemDetails),
     /// The request took too long.
     #[response(status = 408, content_type = "application/problem+json")]
-    Slow(#[to_schema] ProblemDetails),
+    Slow(ProblemDetails),
     /// It is not in the state that the request asks for.
     #[response(status = 412, content_type = "application/problem+json")]
-    Precondition(#[to_schema] ProblemDetails),
+    Precondition(ProblemDetails),
     /// The body is too long.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDetails),
+    TooLarge(ProblemDetails),
     /// The body is not of a type that is understood.
     #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] ProblemDetails),
+    MediaType(ProblemDetails),
     /// Policies that are not right: `errors` says where; or an `Idempotency-Key` that was used for another request.
     #[response(status = 422, content_type = "application/problem+json")]
-    Wrong(#[to_schema] ProblemDetails),
+    Wrong(ProblemDetails),
     /// Too much at once: try again in a moment.
     #[response(status = 429, content_type = "application/problem+json")]
-    Busy(#[to_schema] ProblemDetails),
+    Busy(ProblemDetails),
     /// The gateway cannot keep or read its records.
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] ProblemDetails),
+    Unavailable(ProblemDetails),
 }
 
 impl From<DecideError> for Problem {

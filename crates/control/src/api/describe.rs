@@ -1,10 +1,12 @@
 //! The description of the interface: what is said besides the endpoints.
 use super::{BASE, repeat};
+use crate::types::ProblemDetails;
 use utoipa::openapi::{
     Components, Info, License, ObjectBuilder, OpenApi, Required, SecurityRequirement, Type,
     path::{Operation, ParameterBuilder, ParameterIn, Paths},
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
+use utoipa::{PartialSchema as _, ToSchema as _};
 
 /// Puts the endpoints together: those of `closed` need a bearer token.
 pub(super) fn whole(open: OpenApi, closed: OpenApi) -> OpenApi {
@@ -32,6 +34,10 @@ pub(super) fn whole(open: OpenApi, closed: OpenApi) -> OpenApi {
             all.components.get_or_insert_with(Components::new).schemas.extend(components.schemas);
         }
     }
+    // Every endpoint refers to it.
+    let mut errors = vec![(ProblemDetails::name().into_owned(), ProblemDetails::schema())];
+    ProblemDetails::schemas(&mut errors);
+    all.components.get_or_insert_with(Components::new).schemas.extend(errors);
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     all.components.get_or_insert_with(Components::new).security_schemes.insert("token".to_owned(), token.into());
     all
