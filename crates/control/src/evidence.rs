@@ -1,11 +1,12 @@
 //! What the audit log and the recordings say, for pages: newest first, and never more than a bounded part of the log at once.
 use doorward_model::{
-    ApprovalId, AuditEvent, AuditKind, AuditOutcome as Outcome, RequestId, SessionId, SessionPart, Timestamp,
+    ApprovalId, AuditEvent, AuditKind, AuditOutcome as Outcome, Principal, RequestId, SessionId, SessionPart, Timestamp,
 };
 use doorward_record::{Backwards, Entry, Reader, keys};
 use std::{
     collections::HashMap,
     io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
@@ -204,6 +205,32 @@ impl Evidence {
         })?;
         decisions.reverse();
         Ok(known.then_some((found, decisions, more)))
+    }
+
+    /// Who asked in a session by the time of an entry, on which connection, from where.
+    pub(crate) fn who_asked(&self, id: SessionId, seq: u64) -> io::Result<Option<(Principal, String, IpAddr)>> {
+        let (mut who, mut found) = (None, None);
+        let began = began(id);
+        self.look(Some(seq), |entry| {
+            if entry.event.time.after(Duration::from_secs(60)) < began {
+                return ControlFlow::Break(());
+            }
+            if entry.event.session != Some(id) {
+                return ControlFlow::Continue(());
+            }
+            match entry.event.kind.of_session() {
+                // The newest: a session may change its user.
+                SessionPart::Caller(principal) => who = who.take().or_else(|| Some(principal.clone())),
+                SessionPart::Opened { connection, client } => {
+                    let ip = client.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip());
+                    found = who.take().map(|who| (who, connection.to_string(), ip));
+                    return ControlFlow::Break(());
+                }
+                SessionPart::Ended { .. } | SessionPart::Request { .. } | SessionPart::Other => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     /// Opens a recording, checked against the gateway's key.

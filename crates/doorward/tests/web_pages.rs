@@ -31,7 +31,9 @@ fn what_happened_is_on_the_overview_and_in_the_audit_log() {
     visit.until("return document.querySelectorAll('main tbody tr').length;", 1);
     visit.browser.click("main tbody a").unwrap();
     visit.browser.wait_for("\"outcome\": \"refuse\"").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=again]", "no-ddl").unwrap();
     visit.picture("audit-entry");
+    visit.is_sound();
     visit.open("/audit/verify");
     visit.browser.wait_for("intact").unwrap();
     visit.open("/audit?event=nonsense");
@@ -134,6 +136,18 @@ fn policies_are_written_checked_compared_tested_put_in_force_and_rolled_back() {
     visit.theme("dark");
     visit.picture("policy-version-dark");
     visit.is_sound();
+    // And one request of those that were recorded.
+    visit.open("/audit?event=request&text=select+name+from+products");
+    visit.browser.click("main tbody a").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=again] .tag", "forward").unwrap();
+    let version = "document.getElementById('version').value = '2'; document.querySelector('section[aria-labelledby=again] form').submit();";
+    visit.browser.script(version, &[]).unwrap();
+    visit.browser.wait_in("section[aria-labelledby=again]", "By the facts").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=again] .tag", "refuse").unwrap();
+    visit.browser.wait_in("section[aria-labelledby=again]", "no-products").unwrap();
+    visit.picture("audit-entry-version");
+    visit.is_sound();
+    visit.open("/policies/versions/2");
     visit.browser.click("[value=monitor]").unwrap();
     visit.browser.wait_in(".notice", "It is watched").unwrap();
     assert!(reads().contains("thing 1"));
@@ -195,7 +209,7 @@ fn stored_markup_is_inert_on_every_page() {
         let mut command = w.psql_command(&nasty);
         command.args(["-U", NASTY, "-c", sql]).env("PGAPPNAME", NASTY).output().unwrap();
     };
-    let quoted = NASTY.replace('\'', "''").replace('\u{202e}', "\u{202e}");
+    let quoted = NASTY.replace('\'', "''");
     psql(&format!("select '{quoted}' as \"{}\" from products", NASTY.replace('"', "\"\"")));
     psql(&format!("drop table \"{}\"", NASTY.replace('"', "\"\"")));
     let mut command = w.psql_command(&nasty);
@@ -297,6 +311,11 @@ fn connections_have_lines_that_work_and_every_page_fits_a_phone() {
         visit.browser.text("h1").unwrap();
         assert!(!visit.browser.overflows().unwrap(), "{page} is wider than the screen");
         visit.picture(&format!("phone{}", page.replace('/', "-")));
+    }
+    visit.open("/settings");
+    let settings = visit.browser.text("main").unwrap();
+    for part in [w.issuer(), "agents", "doorward", "Signed in", "dba", env!("CARGO_PKG_VERSION")] {
+        assert!(settings.contains(part), "no {part:?} in {settings}");
     }
     visit.open("/nothing/here");
     visit.browser.wait_for("There is nothing here").unwrap();

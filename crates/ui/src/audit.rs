@@ -1,5 +1,5 @@
 //! The audit log.
-use crate::{Inert, Shell};
+use crate::{Explanation, Inert, Shell};
 use askama::Template;
 use doorward_model::Timestamp;
 
@@ -73,6 +73,25 @@ pub struct AuditEntryPage {
     pub hash: String,
     /// As it is in the log, laid out.
     pub json: Inert,
+    /// Of a request: how it would be decided again.
+    pub again: Option<Again>,
+}
+
+/// How a recorded request would be decided by the policies of now, or by a version.
+#[derive(Debug)]
+pub struct Again {
+    /// The version; none: the policies in force.
+    pub by: Option<i64>,
+    /// Versions there are, newest first.
+    pub versions: Vec<i64>,
+    /// How it would come out, or why that cannot be said.
+    pub answer: Result<Explanation, Inert>,
+}
+
+impl Again {
+    pub(crate) fn is_by(&self, id: &i64) -> bool {
+        self.by == Some(*id)
+    }
 }
 
 /// The state of the chain.

@@ -26,7 +26,7 @@ mod shell;
 pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State, Status, Verdict};
 pub use askama::Template;
 pub use assets::{Asset, asset, find};
-pub use audit::{AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
+pub use audit::{Again, AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
 pub use cedar::Cedar;
 pub use connections::{
     ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Issuer, SettingsPage,

@@ -190,6 +190,8 @@ pub struct SessionBody {
     pub recorded: Recorded,
     /// Another one whenever there is something else to be seen.
     pub mark: String,
+    /// After how many seconds the page asks again.
+    pub every: u64,
     /// When it was made.
     pub now: Timestamp,
 }

@@ -13,13 +13,13 @@ use crate::{
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::{StatusCode, header},
     response::IntoResponse as _,
 };
 use doorward_model::{AUDIT_KINDS, Administration, AuditKind, AuditOutcome as Outcome, SessionId, Timestamp};
 use doorward_record::{Entry, VerifyOptions, keys, verify_log};
-use doorward_ui::{AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, Section};
+use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, Section};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value;
@@ -158,7 +158,7 @@ impl Wanted {
     }
 }
 
-fn line(entry: &Entry) -> AuditLine {
+pub(super) fn line(entry: &Entry) -> AuditLine {
     let value: Value = serde_json::from_str(&entry.json).unwrap_or_default();
     let mut says = Vec::new();
     for (key, value) in value.as_object().into_iter().flatten() {
@@ -241,33 +241,6 @@ pub(crate) async fn list(
             until: asked.until,
         },
         problem,
-    })
-}
-
-pub(crate) async fn entry(
-    State(state): State<ApiState>,
-    asker: Asker,
-    Extension(parts): Parts,
-    Path(seq): Path<String>,
-) -> Answer {
-    asker.may(Administration::ViewAudit)?;
-    let none = || Problem::not_found("audit entry");
-    let seq: u64 = seq.parse().map_err(|_| none())?;
-    let found = blocking(move || {
-        let mut found = None;
-        parts.evidence.look(seq.checked_add(1), |entry| {
-            found = (entry.seq == seq).then_some(entry);
-            ControlFlow::Break(())
-        })?;
-        io::Result::Ok(found)
-    });
-    let entry = found.await??.ok_or_else(none)?;
-    let json: Value = serde_json::from_str(&entry.json).unwrap_or_default();
-    page::ok(&AuditEntryPage {
-        shell: page::shell(&state, &asker, Section::Audit, format!("Audit entry {seq}")).await?,
-        line: line(&entry),
-        hash: entry.hash.to_string(),
-        json: serde_json::to_string_pretty(&json).unwrap_or_default().into(),
     })
 }
 

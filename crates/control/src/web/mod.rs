@@ -4,6 +4,7 @@
 //! page; whatever changes something is a POST from a page of ours, and works without script.
 mod approvals;
 mod audit;
+mod audit_entry;
 mod connection_form;
 mod connections;
 mod overview;
@@ -81,7 +82,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/audit", get(audit::list))
         .route("/audit.jsonl", get(audit::download))
         .route("/audit/verify", get(audit::verify))
-        .route("/audit/{seq}", get(audit::entry))
+        .route("/audit/{seq}", get(audit_entry::show))
         .route("/connections", get(connections::list))
         .route("/connections/{name}", get(connections::show))
         .route("/connections/{name}/test", post(connections::test))

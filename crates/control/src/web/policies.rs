@@ -194,6 +194,11 @@ fn explained(engine: &Engine, subject: &Arc<Subject>, statement: &str) -> Result
     let offline = Environment { search_path: Arc::from(["public".into()]), ..Environment::default() };
     let analysis = analyse(statement, &offline).map_err(|e| e.to_string())?;
     let found = explain(engine, subject, &analysis.facts, now());
+    Ok(shown_explanation(found))
+}
+
+/// A decision, taken apart.
+pub(super) fn shown_explanation(found: doorward_policy::Explanation) -> Explanation {
     let step = |s: doorward_policy::Step| {
         let (verdict, class) = match (s.access.action, s.allowed, s.allowed_if_approved) {
             (Action::Reveal, true, _) => ("clear", "clear"),
@@ -209,9 +214,9 @@ fn explained(engine: &Engine, subject: &Arc<Subject>, statement: &str) -> Result
         Explained { access: s.access.to_string().into(), verdict, class, by: by.into() }
     };
     let outcome = [Outcome::Forward, Outcome::Hold, Outcome::Refuse].map(Outcome::as_str);
-    Ok(Explanation {
+    Explanation {
         outcome: outcome.into_iter().find(|o| *o == found.outcome).unwrap_or("refuse"),
         command: found.command.into(),
         steps: found.steps.into_iter().map(step).collect(),
-    })
+    }
 }

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use std::{
     fmt::Write as _,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Instant,
 };
 
 /// Sessions on a page.
@@ -163,6 +164,7 @@ struct Seen {
 
 async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> Result<Seen, Failure> {
     asker.may_on_any(Administration::ViewSessions)?;
+    let begun = Instant::now();
     let id = parsed(id)?;
     let live = api::live(state, asker).await?.into_iter().find(|s| s.id == id);
     let none = || Problem::not_found("session");
@@ -185,8 +187,11 @@ async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> 
         more_decisions: more,
         recorded,
         mark: String::new(),
+        every: 0,
         now: now(),
     };
+    // Whoever looks on takes a twentieth of a processor at most, however long the log and the recording are.
+    body.every = begun.elapsed().as_secs().saturating_mul(20).clamp(2, 120);
     body.mark = mark(&body);
     Ok(Seen { session: summary(found), body, may_kill })
 }

@@ -74,6 +74,7 @@ impl Visit {
         self.browser.text("#token").unwrap();
         self.browser.script(script, &[token.into()]).unwrap();
         self.browser.click("main button").unwrap();
+        self.until("return document.readyState === 'complete' && !document.getElementById('token');", true);
     }
 
     /// The text of a field, at once: typing a long one key by key is slow.

@@ -47,6 +47,7 @@ pub(crate) fn requests_are_looked_at(w: &KubernetesWorld) {
     super::said(&agent, &["get", "configmap", "shown", "-n", "shop", "-o", "yaml"]);
     let visit = Visit::new(w.api, Screen::Phone);
     visit.sign_in(&w.token("anna", "sre"), "/sessions?text=configmaps+shop/shown");
+    visit.browser.text("section[aria-labelledby=past] tbody a").unwrap();
     visit.browser.click("section[aria-labelledby=past] tbody a").unwrap();
     visit.browser.wait_in("section[aria-labelledby=requests]", "get configmaps shop/shown").unwrap();
     visit.is_sound();
