@@ -16,6 +16,11 @@ pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 
+/// The most elements of a signature with its `KeyInfo`; a dozen is usual.
+const MAX_PARTS: usize = 128;
+/// The most prefixes of a `PrefixList`: each is looked for at each element.
+const MAX_PREFIXES: usize = 32;
+
 /// Why a signature is not believed. Nothing of the document is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
@@ -41,6 +46,10 @@ pub enum SignatureError {
 pub(crate) fn signed_text(element: Node<'_, '_>, certificates: &[Certificate]) -> Result<String, SignatureError> {
     let form = SignatureError::Form;
     let signature = xml::only(element, DS, "Signature").ok_or(form("not exactly one Signature"))?;
+    // What follows is done before anybody is known to have signed anything.
+    if signature.descendants().filter(Node::is_element).count() > MAX_PARTS {
+        return Err(form("too many parts"));
+    }
     if signature.descendants().any(|n| n.is_comment()) {
         return Err(form("a comment in it"));
     }
@@ -132,7 +141,9 @@ fn exclusive<'a>(method: Node<'a, 'a>) -> Result<Vec<&'a str>, SignatureError> {
     match xml::children(method).collect::<Vec<_>>().as_slice() {
         [] => Ok(Vec::new()),
         [list] if list.has_tag_name((EXCLUSIVE, "InclusiveNamespaces")) && !list.has_children() => {
-            Ok(list.attribute("PrefixList").unwrap_or_default().split_ascii_whitespace().collect())
+            let list = list.attribute("PrefixList").unwrap_or_default();
+            let prefixes: Vec<&str> = list.split_ascii_whitespace().take(MAX_PREFIXES + 1).collect();
+            if prefixes.len() > MAX_PREFIXES { Err(SignatureError::Form("too many prefixes")) } else { Ok(prefixes) }
         }
         _ => Err(SignatureError::Form("the parameters of the canonicalization")),
     }

@@ -316,6 +316,23 @@ fn a_signature_is_about_the_element_that_it_is_in() {
 }
 
 #[test]
+fn what_is_done_before_a_signature_is_verified_is_bounded() {
+    let asked = Asked::of("corp");
+    let parts: String = "<x/>".repeat(10_000);
+    let prefixes: String = (0..20_000).map(|n| format!("b{n} ")).collect();
+    let list = format!(
+        "exc-c14n#\"><e:InclusiveNamespaces xmlns:e=\"http://www.w3.org/2001/10/xml-exc-c14n#\" PrefixList=\"{prefixes}\"/>\
+         </dsig:CanonicalizationMethod>"
+    );
+    let begun = std::time::Instant::now();
+    let many = BOTH.replacen("<dsig:SignedInfo>", &format!("<dsig:SignedInfo>{parts}"), 1);
+    assert!(asked.why(&many).contains("too many parts"));
+    let long = BOTH.replacen("exc-c14n#\"/>", &list, 1);
+    assert!(asked.why(&long).contains("too many prefixes"));
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn metadata_introduces_both_sides() {
     let provider = IdentityProvider::of_metadata(METADATA).unwrap();
     assert_eq!(provider.entity_id, "http://127.0.0.1:9998/realms/people");
