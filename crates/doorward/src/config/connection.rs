@@ -1,10 +1,6 @@
-//! `doorward.toml`: read, checked, and turned into what the parts are made of.
-use crate::{
-    exports::{self, ExportSection},
-    notify,
-    retention::RetentionSection,
-    secrets::{Origin, SecretsSection, Slots},
-};
+//! `[[connections]]`: one table, what it has to be, and what it is made into.
+use super::Config;
+use crate::secrets::Origin;
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::ConnectionSpec;
 use doorward_gateway::{
@@ -12,97 +8,15 @@ use doorward_gateway::{
     kubernetes::{Fields, KubernetesConnection, Naming},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, private_key},
 };
-use doorward_identity::IssuerConfig;
 use doorward_model::{ConnectionInfo, ConnectionName, Secret};
 use serde::Deserialize;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
-
-/// The whole file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    pub(crate) server: Server,
-    #[serde(default)]
-    pub(crate) identity: Identity,
-    #[serde(default)]
-    pub(crate) connections: Vec<ConnectionConfig>,
-    #[serde(default)]
-    pub(crate) policy: Policy,
-    /// Where people are told that something waits for them.
-    #[serde(default)]
-    pub(crate) notify: Vec<notify::NotifySection>,
-    #[serde(default)]
-    pub(crate) exports: Vec<ExportSection>,
-    /// The key of secrets in the store.
-    #[serde(default)]
-    pub(crate) secrets: SecretsSection,
-    /// Credentials that may change while the gateway runs.
-    #[serde(skip)]
-    pub(crate) slots: Slots,
-    #[serde(default)]
-    pub(crate) retention: RetentionSection,
-    /// The folder that relative paths start from.
-    #[serde(skip)]
-    pub(crate) base: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Server {
-    pub(crate) state_dir: PathBuf,
-    #[serde(default = "default_api")]
-    pub(crate) api_listen: SocketAddr,
-    pub(crate) public_url: Option<String>,
-    pub(crate) tls: Option<Tls>,
-    /// Groups whose members may list and end live sessions: a short way of writing a policy.
-    #[serde(default)]
-    pub(crate) operators: Vec<String>,
-    /// How long people stay signed in.
-    #[serde(default)]
-    pub(crate) sessions: crate::sign_in::Sessions,
-    /// How long live sessions may go on after SIGTERM, in seconds.
-    #[serde(default = "default_drain")]
-    pub(crate) drain_seconds: u64,
-}
-
-fn default_api() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8443))
-}
-
-const fn default_drain() -> u64 {
-    10
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tls {
-    pub(crate) cert: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Identity {
-    #[serde(default)]
-    pub(crate) issuers: Vec<IssuerConfig>,
-    #[serde(default)]
-    pub(crate) providers: Vec<crate::sign_in::Provider>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Policy {
-    #[serde(default)]
-    pub(crate) files: Vec<String>,
-    /// A file of policies in place of the shipped roles.
-    pub(crate) roles: Option<PathBuf>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -366,22 +280,6 @@ impl ConnectionConfig {
 }
 
 impl Config {
-    /// Reads and checks a file. Errors name line and column.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut config: Self = toml::from_str(&text).map_err(|e| located(path, &text, &e))?;
-        let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        config.base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
-        for issuer in &mut config.identity.issuers {
-            for path in [&mut issuer.jwks_file, &mut issuer.tls_ca, &mut issuer.token_file].into_iter().flatten() {
-                // What is absolute stays so.
-                *path = config.base.join(&*path);
-            }
-        }
-        config.check().with_context(|| path.display().to_string())?;
-        Ok(config)
-    }
-
     /// A connection of the store, as a table of the file would be.
     pub(crate) fn stored(&self, name: &str, spec: &ConnectionSpec) -> Result<ConnectionConfig> {
         let ConnectionSpec { secret, authority, tls_ca, .. } = spec;
@@ -412,64 +310,6 @@ impl Config {
         Ok(c)
     }
 
-    /// Tokens travel encrypted, or not further than this machine.
-    fn check_place(&self, c: &ConnectionConfig) -> Result<()> {
-        // SSH brings encryption of its own.
-        if self.server.tls.is_none() && !c.listen.ip().is_loopback() && c.kind != "ssh" {
-            bail!(
-                "connection `{}` listens on {}, which is not loopback, and [server] has no tls: tokens would travel in clear",
-                c.name,
-                c.listen
-            );
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Result<()> {
-        let mut names = BTreeSet::new();
-        // Machines behind SSH may share an address; callers name them.
-        let mut addresses = BTreeMap::from([(self.server.api_listen, "")]);
-        for c in &self.connections {
-            if c.name.is_empty() || c.name.contains('/') || c.name == "*" || c.name == "?" {
-                bail!(
-                    "connection `{}`: a name may not be empty, `*` or `?`, or hold a `/`, which policies read as a separator",
-                    c.name
-                );
-            }
-            if !names.insert(&c.name) {
-                bail!("connection `{}` is defined twice", c.name);
-            }
-            let before = addresses.insert(c.listen, c.kind.as_str());
-            if c.listen.port() != 0 && before.is_some_and(|kind| kind != "ssh" || c.kind != "ssh") {
-                bail!("connection `{}`: {} is already in use in this file", c.name, c.listen);
-            }
-            self.check_place(c)?;
-        }
-        if self.server.tls.is_none() && !self.server.api_listen.ip().is_loopback() {
-            bail!("api_listen {} is not loopback, and [server] has no tls", self.server.api_listen);
-        }
-        if self.policy.files.is_empty() {
-            bail!(
-                "[policy] names no files: with no policy everything is refused; write files = [\"policies/*.cedar\"]"
-            );
-        }
-        for c in &self.connections {
-            self.backend(c)?;
-        }
-        self.check_sign_in()?;
-        self.retention.check()?;
-        exports::check(self)?;
-        notify::check(self)
-    }
-
-    pub(crate) fn state_dir(&self) -> PathBuf {
-        self.path(&self.server.state_dir)
-    }
-
-    pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        if path.is_absolute() { path.to_path_buf() } else { self.base.join(path) }
-    }
-
     /// A connection with its credential resolved.
     pub(crate) fn backend(&self, c: &ConnectionConfig) -> Result<Backend> {
         let built = match c.kind.as_str() {
@@ -486,7 +326,7 @@ impl Config {
         built.map_err(|e| anyhow!("connection `{}`: {e:#}", c.name))
     }
 
-    fn postgres(&self, c: &ConnectionConfig) -> Result<Connection> {
+    pub(super) fn postgres(&self, c: &ConnectionConfig) -> Result<Connection> {
         let (host, port) = c.host_and_port()?;
         Ok(Connection {
             info: self.info(c),
@@ -644,107 +484,5 @@ impl Config {
             _ => bail!("credential takes exactly one of env, file, secret, value, authority = true"),
         };
         Ok(Secret::new(secret))
-    }
-}
-
-fn located(path: &Path, text: &str, e: &toml::de::Error) -> anyhow::Error {
-    let at = e.span().map_or_else(String::new, |span| {
-        let before = text.get(..span.start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-        format!(":{line}:{column}")
-    });
-    anyhow!("{}{at}: {}", path.display(), e.message())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("doorward.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path)
-    }
-
-    const GOOD: &str = r#"
-[server]
-state_dir = "state"
-[[connections]]
-name = "orders"
-kind = "postgres"
-listen = "127.0.0.1:6432"
-upstream = "127.0.0.1:5432"
-credential = { value = "hunter2" }
-tls = "disable"
-[policy]
-files = ["a.cedar"]
-"#;
-
-    #[test]
-    fn a_good_file_is_read_and_shows_no_secret() {
-        let config = load(GOOD).unwrap();
-        let shown = format!("{config:?} {:?}", config.postgres(&config.connections[0]).unwrap());
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
-
-    #[test]
-    fn mistakes_are_named_with_their_place() {
-        let typo = GOOD.replace("listen", "listten");
-        let e = format!("{:#}", load(&typo).unwrap_err());
-        assert!(e.contains("doorward.toml:7:1") && e.contains("listten"), "{e}");
-        for (from, to, want) in [
-            ("\"postgres\"", "\"oracle\"", "`oracle` is not supported"),
-            ("127.0.0.1:6432", "0.0.0.0:6432", "not loopback"),
-            ("tls = \"disable\"", "tls = \"maybe\"", "not a TLS mode"),
-            ("value = \"hunter2\"", "env = \"DOORWARD_NO_SUCH\"", "DOORWARD_NO_SUCH is not set"),
-            ("value = \"hunter2\"", "value = \"a\", file = \"b\"", "exactly one of"),
-            ("files = [\"a.cedar\"]", "files = []", "names no files"),
-            ("name = \"orders\"", "name = \"or/ders\"", "or hold a `/`"),
-            ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
-            (
-                "tls = \"disable\"",
-                "trust_on_first_use = true",
-                "`trust_on_first_use` means nothing for kind \"postgres\"",
-            ),
-            ("tls = \"disable\"", "impersonate = \"caller\"", "`impersonate` means nothing for kind \"postgres\""),
-            ("tls = \"disable\"", "held = \"retry\"", "`held` means nothing for kind \"postgres\""),
-            ("\"postgres\"", "\"kubernetes\"\nheld = \"later\"", "unknown variant `later`"),
-            ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
-        ] {
-            let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
-            assert!(e.contains(want), "{to}: {e}");
-        }
-    }
-
-    #[test]
-    fn names_in_a_cluster_are_never_its_own() {
-        let with = |more: &str| {
-            load(&GOOD.replace("\"postgres\"", "\"kubernetes\"").replace("[policy]", &format!("{more}\n[policy]")))
-        };
-        assert!(with("impersonate = \"caller\"").is_ok());
-        assert!(with("impersonate = \"caller\"\nimpersonate_prefix = \"\"\nimpersonate_tag = \"email\"").is_ok());
-        for (more, want) in [
-            ("impersonate_prefix = \"a:\"", "mean nothing without"),
-            ("impersonate = \"caller\"\nimpersonate_prefix = \"system:\"", "keeps `system:` for itself"),
-            ("impersonate = \"caller\"\nimpersonate_prefix = \" \"", "takes blanks off"),
-            ("impersonate = \"gateway\"", "unknown variant"),
-        ] {
-            let e = format!("{:#}", with(more).unwrap_err());
-            assert!(e.contains(want), "{more}: {e}");
-        }
-    }
-
-    #[test]
-    fn host_keys_have_to_be_named() {
-        let ssh = GOOD.replace("\"postgres\"", "\"ssh\"").replace("tls = \"disable\"", "");
-        let e = format!("{:#}", load(&ssh).unwrap_err());
-        assert!(e.contains("say which host keys"), "{e}");
-        let first = ssh.replace("[policy]", "trust_on_first_use = true\n[policy]");
-        assert!(load(&first).is_ok());
-        let key = first.replace("hunter2", "-----BEGIN OPENSSH PRIVATE KEY-----\\nhunter2");
-        let e = format!("{:#}", load(&key).unwrap_err());
-        assert!(e.contains("not a private key") && !e.contains("hunter2"), "{e}");
     }
 }

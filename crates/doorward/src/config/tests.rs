@@ -1,0 +1,85 @@
+//! A configuration file that is right, and what is wrong with others.
+use super::*;
+
+fn load(text: &str) -> Result<Config> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("doorward.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path)
+}
+
+const GOOD: &str = r#"
+[server]
+state_dir = "state"
+[[connections]]
+name = "orders"
+kind = "postgres"
+listen = "127.0.0.1:6432"
+upstream = "127.0.0.1:5432"
+credential = { value = "hunter2" }
+tls = "disable"
+[policy]
+files = ["a.cedar"]
+"#;
+
+#[test]
+fn a_good_file_is_read_and_shows_no_secret() {
+    let config = load(GOOD).unwrap();
+    let shown = format!("{config:?} {:?}", config.postgres(&config.connections[0]).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let typo = GOOD.replace("listen", "listten");
+    let e = format!("{:#}", load(&typo).unwrap_err());
+    assert!(e.contains("doorward.toml:7:1") && e.contains("listten"), "{e}");
+    for (from, to, want) in [
+        ("\"postgres\"", "\"oracle\"", "`oracle` is not supported"),
+        ("127.0.0.1:6432", "0.0.0.0:6432", "not loopback"),
+        ("tls = \"disable\"", "tls = \"maybe\"", "not a TLS mode"),
+        ("value = \"hunter2\"", "env = \"DOORWARD_NO_SUCH\"", "DOORWARD_NO_SUCH is not set"),
+        ("value = \"hunter2\"", "value = \"a\", file = \"b\"", "exactly one of"),
+        ("files = [\"a.cedar\"]", "files = []", "names no files"),
+        ("name = \"orders\"", "name = \"or/ders\"", "or hold a `/`"),
+        ("127.0.0.1:5432", "127.0.0.1", "not host:port"),
+        ("tls = \"disable\"", "trust_on_first_use = true", "`trust_on_first_use` means nothing for kind \"postgres\""),
+        ("tls = \"disable\"", "impersonate = \"caller\"", "`impersonate` means nothing for kind \"postgres\""),
+        ("tls = \"disable\"", "held = \"retry\"", "`held` means nothing for kind \"postgres\""),
+        ("\"postgres\"", "\"kubernetes\"\nheld = \"later\"", "unknown variant `later`"),
+        ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
+    ] {
+        let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
+        assert!(e.contains(want), "{to}: {e}");
+    }
+}
+
+#[test]
+fn names_in_a_cluster_are_never_its_own() {
+    let with = |more: &str| {
+        load(&GOOD.replace("\"postgres\"", "\"kubernetes\"").replace("[policy]", &format!("{more}\n[policy]")))
+    };
+    assert!(with("impersonate = \"caller\"").is_ok());
+    assert!(with("impersonate = \"caller\"\nimpersonate_prefix = \"\"\nimpersonate_tag = \"email\"").is_ok());
+    for (more, want) in [
+        ("impersonate_prefix = \"a:\"", "mean nothing without"),
+        ("impersonate = \"caller\"\nimpersonate_prefix = \"system:\"", "keeps `system:` for itself"),
+        ("impersonate = \"caller\"\nimpersonate_prefix = \" \"", "takes blanks off"),
+        ("impersonate = \"gateway\"", "unknown variant"),
+    ] {
+        let e = format!("{:#}", with(more).unwrap_err());
+        assert!(e.contains(want), "{more}: {e}");
+    }
+}
+
+#[test]
+fn host_keys_have_to_be_named() {
+    let ssh = GOOD.replace("\"postgres\"", "\"ssh\"").replace("tls = \"disable\"", "");
+    let e = format!("{:#}", load(&ssh).unwrap_err());
+    assert!(e.contains("say which host keys"), "{e}");
+    let first = ssh.replace("[policy]", "trust_on_first_use = true\n[policy]");
+    assert!(load(&first).is_ok());
+    let key = first.replace("hunter2", "-----BEGIN OPENSSH PRIVATE KEY-----\\nhunter2");
+    let e = format!("{:#}", load(&key).unwrap_err());
+    assert!(e.contains("not a private key") && !e.contains("hunter2"), "{e}");
+}
