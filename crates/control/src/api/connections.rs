@@ -1,5 +1,9 @@
 //! Connections: listed, registered, changed, tried and removed while the gateway runs.
-use super::{ApiState, administered, guard::json_body};
+use super::{
+    ApiState, administered,
+    condition::{if_match, tag, tagged},
+    guard::json_body,
+};
 use crate::{
     problem::{Problem, Problems},
     rights::{Asker, KnownConnection},
@@ -12,8 +16,8 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
 };
 use doorward_model::{Administration, Secret};
 
@@ -125,14 +129,15 @@ pub(crate) fn seen(state: &ApiState, asker: &Asker) -> Vec<ConnectionView> {
 /// One connection.
 #[utoipa::path(get, path = "/connections/{name}", tag = "connections",
     params(("name" = String, Path, description = "which")),
-    responses((status = 200, description = "the connection; the `ETag` is its version", body = ConnectionView), Problems))]
+    responses((status = 200, description = "the connection; the `ETag` is that of its state", body = ConnectionView), Problems))]
 pub(super) async fn show(
     State(state): State<ApiState>,
     asker: Asker,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let view = one(&state, &asker, &name)?;
-    Ok((tagged(&view), Json(view)).into_response())
+    Ok(tagged(&headers, &tag(&view), &view))
 }
 
 /// One that somebody may see; what they may not see is not there.
@@ -142,9 +147,11 @@ pub(crate) fn one(state: &ApiState, asker: &Asker, name: &str) -> Result<Connect
     found.ok_or_else(|| Problem::not_found("connection"))
 }
 
-fn tagged(view: &ConnectionView) -> HeaderMap {
-    let value = view.version.and_then(|v| HeaderValue::from_str(&format!("\"{v}\"")).ok());
-    value.map(|v| (header::ETAG, v)).into_iter().collect()
+/// What was written, with its tag.
+fn answer(status: StatusCode, view: &ConnectionView) -> Response {
+    let mut answer = tagged(&HeaderMap::new(), &tag(view), view);
+    *answer.status_mut() = status;
+    answer
 }
 
 /// Registers a connection. It is served from then on.
@@ -158,7 +165,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let NewConnection { name, spec } = json_body(&headers, body)?;
     let view = written(&state, &asker, &name, spec, Expected::Nothing).await?;
-    Ok((StatusCode::CREATED, tagged(&view), Json(view)).into_response())
+    Ok(answer(StatusCode::CREATED, &view))
 }
 
 /// Changes a connection that was registered here. Sessions on it end; `If-Match` keeps changes of others.
@@ -175,20 +182,17 @@ pub(super) async fn change(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     asker.may_on(Administration::EditConnections, &name)?;
-    let expected = expected(&headers)?;
+    let expected = expected(&state, &name, &headers)?;
     let view = written(&state, &asker, &name, json_body(&headers, body)?, expected).await?;
-    Ok((tagged(&view), Json(view)).into_response())
+    Ok(answer(StatusCode::OK, &view))
 }
 
-fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(Expected::Any) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(Expected::Any);
-    }
-    let version = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
-    // A tag that none has ever had is no mistake: it is of another version.
-    Ok(Expected::Version(version.unwrap_or(-1)))
+/// The version that is to be there: the one that has the tag which the caller names.
+fn expected(state: &ApiState, name: &str, headers: &HeaderMap) -> Result<Expected, Problem> {
+    let found = state.connections.list().into_iter().find(|c| c.name == name);
+    if_match(headers, found.as_ref().map(tag).as_deref())?;
+    let version = found.and_then(|c| c.version).filter(|_| headers.contains_key(header::IF_MATCH));
+    Ok(version.map_or(Expected::Any, Expected::Version))
 }
 
 /// Writes a connection for somebody who may do so with it as it was and as it is to be.
@@ -225,7 +229,9 @@ pub(super) async fn remove(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    removed(&state, &asker, &name, expected(&headers)?).await?;
+    asker.may_on(Administration::EditConnections, &name)?;
+    let expected = expected(&state, &name, &headers)?;
+    removed(&state, &asker, &name, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
