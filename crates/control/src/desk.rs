@@ -4,7 +4,7 @@
 //! verdicts, expiry and withdrawal come one after the other and exactly one of them ends it.
 use doorward_enforce::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, AuditSink, unmet_requirement};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, Timestamp};
-use doorward_store::{ApprovalState, Store, StoredVerdict};
+use doorward_store::{ApprovalState, Store, StoreError, StoredVerdict};
 use std::{
     collections::HashMap,
     future::poll_fn,
@@ -275,7 +275,8 @@ impl Desk {
             if e.answer.is_none() {
                 return;
             }
-            if let Err(why) = self.0.store.approval_asked(&e.request).await {
+            let kept = if e.stored { Ok(()) } else { self.0.store.approval_asked(&e.request).await };
+            if let Err(why) = kept {
                 let reason = why.to_string();
                 self.end(&slot, &mut e, ApprovalVerdict::Unavailable { reason }, "the store failed").await;
                 return;
@@ -296,6 +297,35 @@ impl Desk {
             () = slot.ended.notified() => return,
         }
         self.end(&slot, &mut *slot.entry.lock().await, ApprovalVerdict::Expired, "expired").await;
+    }
+
+    /// Takes up what a former process left pending for callers who do not wait: `keep` gives what is done with the verdict, or none
+    /// for one that nobody could ask for again. One for which enough people had said yes already is withdrawn: it might have
+    /// been used.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn take_up(&self, keep: impl Fn(&ApprovalRequest) -> Option<Answer>) -> Result<usize, StoreError> {
+        let mut taken = 0;
+        for left in self.0.store.approvals_left_over().await? {
+            let id = left.request.id;
+            let yes: Vec<Approver> =
+                left.verdicts.iter().filter(|v| v.yes).map(|v| approver(v, left.request.asked)).collect();
+            let is_met = unmet_requirement(&left.request.requirements, &yes).is_none();
+            let answer = if is_met { None } else { keep(&left.request) };
+            let admitted = answer.and_then(|answer| self.admit(left.request, answer).ok());
+            let Some(slot) = admitted else {
+                self.0.store.approval_ended(id, ApprovalState::Withdrawn, "gateway restarted", now()).await?;
+                continue;
+            };
+            {
+                let mut entry = slot.entry.lock().await;
+                (entry.stored, entry.yes) = (true, yes);
+            }
+            self.0.runtime.spawn(self.clone().wait(slot));
+            taken += 1;
+        }
+        Ok(taken)
     }
 
     /// Says that others are asked from now on. They may decide whether or not this can be written down.
@@ -332,6 +362,10 @@ enum Say {
     No,
     /// Yes, alone.
     BreakGlass,
+}
+
+fn approver(v: &StoredVerdict, asked: Timestamp) -> Approver {
+    Approver { id: v.by.clone(), groups: v.groups.clone(), after: v.time.since(asked), broke_glass: v.break_glass }
 }
 
 /// When others are asked, and who, in order.
@@ -443,6 +477,7 @@ mod tests {
             }],
             asked: now(),
             expires: now().after(Duration::from_secs(600)),
+            waits: true,
         }
     }
 

@@ -9,9 +9,9 @@
 mod support;
 
 use doorward_control::{Change, DecideError, Desk, MAX_COMMENT};
-use doorward_enforce::{ApprovalDesk as _, ApprovalVerdict, AuditSink, Escalation, Requirement};
+use doorward_enforce::{ApprovalDesk as _, ApprovalRequest, ApprovalVerdict, AuditSink, Escalation, Requirement};
 use doorward_model::AuditKind;
-use doorward_store::{ApprovalState, Store};
+use doorward_store::{ApprovalState, Store, StoredVerdict};
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
@@ -329,4 +329,50 @@ async fn the_glass_is_broken_with_a_reason_by_who_may_and_is_not_the_requester()
     assert!(answers.try_recv().is_err());
     office.desk.decide(id, &person("dora", &["dba"]), true, "").await.unwrap();
     assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by.len() == 2));
+}
+
+#[tokio::test]
+async fn for_callers_who_do_not_wait_it_goes_on_after_a_restart() {
+    let office = Office::new().await;
+    let request =
+        |groups: &[&str], quorum| ApprovalRequest { waits: false, ..office.request(vec![need(groups, quorum)], LONG) };
+    let (half, met, short) = (request(&["sre"], 2), request(&["sre"], 1), request(&["sre"], 1));
+    let short = ApprovalRequest { expires: now().after(Duration::from_millis(1)), ..short };
+    let anna = StoredVerdict {
+        by: "corp/anna".into(),
+        groups: vec!["sre".into()],
+        yes: true,
+        comment: String::new(),
+        time: now(),
+        break_glass: false,
+    };
+    for r in [&half, &met, &short] {
+        office.store.approval_asked(r).await.unwrap();
+    }
+    // Killed between the verdict and the end.
+    office.store.verdict(half.id, &anna).await.unwrap();
+    office.store.verdict(met.id, &anna).await.unwrap();
+    office.store.close().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let store = Store::open(office.dir.path(), now()).await.unwrap();
+    let sink: Arc<dyn AuditSink> = office.audit.clone();
+    let desk = Desk::new(store.clone(), sink, "https://doors.example", tokio::runtime::Handle::current());
+    let (tx, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let kept = |r: &ApprovalRequest| {
+        let (id, tx) = (r.id, tx.clone());
+        Some(Box::new(move |v| drop(tx.send((id, v)))) as Box<dyn FnOnce(ApprovalVerdict) + Send>)
+    };
+    assert_eq!(desk.take_up(kept).await.unwrap(), 1);
+    let state = async |id| store.approval(id).await.unwrap().unwrap().state;
+    assert_eq!(state(met.id).await, ApprovalState::Withdrawn, "it might have been used");
+    assert_eq!(state(short.id).await, ApprovalState::Withdrawn);
+    assert_eq!(
+        desk.decide(half.id, &person("anna", &["sre"]), true, "").await,
+        Err(DecideError::Twice),
+        "she has said so"
+    );
+    desk.decide(half.id, &person("ben", &["sre"]), true, "").await.unwrap();
+    let (id, verdict) = answers.recv().await.unwrap();
+    assert!(id == half.id && matches!(verdict, ApprovalVerdict::Approved { by } if by.len() == 2));
+    assert_eq!(state(half.id).await, ApprovalState::Approved);
 }

@@ -17,7 +17,7 @@ use doorward_control::{
     PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{AuditSink, DecisionPoint as _};
+use doorward_enforce::{ApprovalRequest, AuditSink, DecisionPoint as _};
 use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, tls};
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
@@ -126,6 +126,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         doors: Default::default(),
     });
     let (stop, stopped) = watch::channel(false);
+    let taking_up = desk.clone();
     let exporters = exports::start(&running.config, &running.audit, &store).await?;
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
@@ -177,6 +178,14 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         registry: Arc::clone(&running.registry),
     };
     tokio::spawn(keeper.run(stopped.clone()));
+    // Before anybody can decide one.
+    let left = |approval: &ApprovalRequest| {
+        services.parked.take_up(approval, now()).then(|| doorward_gateway::kept_for(&services, approval))
+    };
+    let taken_up = taking_up.take_up(left).await.context("approvals that were pending")?;
+    if taken_up > 0 {
+        tracing::info!(taken_up, "approvals of callers who do not wait are asked for as before");
+    }
     let api_done = running.start_api(api, stopped.clone()).await?;
     connections.start().await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;

@@ -1,5 +1,5 @@
 //! A gateway before MySQL that is killed, and one whose disk is full.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod common;
 use common::mysql::MySqlWorld;
 use doorward_testkit::{MySql, MySqlRelease};
@@ -112,4 +112,41 @@ fn a_full_disk_refuses_and_recovers() {
     assert!(read(&shown).contains("after"), "{}", read(&told).lines().take(5).collect::<String>());
     let told = read(&told);
     assert!(told.contains("cannot be written") || told.contains("disk full"), "{told}");
+}
+
+/// Who does not wait asks again: also a gateway that was killed meanwhile, and people are not asked twice.
+#[test]
+fn what_people_were_asked_is_still_asked_after_a_kill_and_passes_once() {
+    let server = MySql::options().release(MySqlRelease::DebianMariaDb).database("public").start().unwrap();
+    server.exec("create table things (id int primary key, text mediumtext)").unwrap();
+    let policy = format!(
+        "{POLICY}\n@id(\"decide\") permit (principal in Group::\"dba\", action == Action::\"decide_approval\", resource);\n\
+         @id(\"ask\") @approvers(\"dba\") forbid (principal, action == Action::\"insert\", resource) unless {{ context.approved }};"
+    );
+    let mut w = MySqlWorld::over(server, &policy, "tls = \"disable\"\nheld = \"retry\"");
+    let (agent, dana) = (w.token("ci-bot", &["agents"], &[]), w.token("dana", &["dba"], &[]));
+    let sql = "insert into things values (1, 'x')";
+    let said = w.run(&agent, sql);
+    assert!(said.contains("approval"), "{said}");
+    let pending = |w: &MySqlWorld| {
+        let (ok, text) = w.doorward(&dana, &["approvals", "list", "--output", "json"]);
+        assert!(ok, "{text}");
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        all.as_array().unwrap().iter().map(|a| a["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = pending(&w);
+    assert_eq!(before.len(), 1);
+    w.gateway.kill9().unwrap();
+    w.gateway.restart().unwrap();
+    assert_eq!(pending(&w), before);
+    let said = w.run(&agent, sql);
+    assert!(said.contains(&before[0]), "the same approval: {said}");
+    assert_eq!(pending(&w), before, "nobody is asked twice");
+    let (ok, text) = w.doorward(&dana, &["approvals", "approve", &before[0]]);
+    assert!(ok, "{text}");
+    let said = w.run(&agent, sql);
+    assert_eq!(rows(&w), 1, "{said}");
+    assert!(w.run(&agent, "insert into things values (2, 'y')").contains("approval"), "an approval is for one thing");
+    let said = w.run(&agent, sql);
+    assert!(said.contains("approval") && !said.contains(&before[0]), "and passes once: {said}");
 }

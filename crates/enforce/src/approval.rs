@@ -96,6 +96,8 @@ pub struct ApprovalRequest {
     pub asked: Timestamp,
     /// When it ends by itself.
     pub expires: Timestamp,
+    /// Whether its caller waits: it ends with the caller then. One who does not wait asks again, also after a restart.
+    pub waits: bool,
 }
 
 /// How a held request ended.

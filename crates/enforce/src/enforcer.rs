@@ -630,6 +630,7 @@ impl Enforcer {
             requirements,
             asked: now,
             expires: now.after(expires),
+            waits: true,
         };
         let event = self.held_event(facts, request, bound, policies, id, now);
         let asked = AuditKind::ApprovalRequested {

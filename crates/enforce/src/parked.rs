@@ -122,6 +122,25 @@ struct Table {
 pub struct Parked(Mutex<Table>);
 
 impl Parked {
+    /// Takes up an approval of a former process, for which people are still asked. False where it is none that could be asked
+    /// for again.
+    pub fn take_up(&self, approval: &ApprovalRequest, now: Timestamp) -> bool {
+        let mut digest = [0; 32];
+        if approval.waits || hex::decode_to_slice(&approval.digest, &mut digest).is_err() {
+            return false;
+        }
+        let (issuer, subject) = (approval.principal.issuer.clone(), approval.principal.subject.clone());
+        let (connection, facts) = (approval.connection.clone(), Arc::clone(&approval.facts));
+        let bond = Bond { issuer, subject, connection, digest, facts };
+        let mut table = self.0.lock();
+        if table.entries.contains_key(&bond) || table.make_room(&bond, now).is_err() {
+            return false;
+        }
+        let approval = Arc::new(approval.clone());
+        table.put(bond, Entry { approval, state: State::Waits, since: now, before: None });
+        true
+    }
+
     /// Takes the end of an approval. One that is not here is nobody's any more.
     pub fn ended(&self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
         let mut table = self.0.lock();
@@ -312,6 +331,7 @@ mod tests {
             requirements: Vec::new(),
             asked: now,
             expires: now.after(Duration::from_secs(900)),
+            waits: false,
         }
     }
 

@@ -39,6 +39,7 @@ pub use connection::{Authorities, ClientAuth, Connection, Upstream, UpstreamTls,
 pub use credentials::{Credential, Credentials, TooMany};
 pub use doorward_postgres::Limits;
 pub use memory::Memory;
+pub use parked::kept_for;
 pub use probe::{ProbeError, Probed};
 pub use registry::{Registry, SessionSummary};
 pub use secret::{MissingSecret, Rotating};

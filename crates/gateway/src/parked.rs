@@ -7,6 +7,11 @@ use tokio::runtime::Handle;
 
 /// Puts a request before people. Their verdict is kept for its caller, who asks again; the approval outlives the session.
 pub(crate) fn ask(services: &Services, approval: &ApprovalRequest) {
+    services.approvals.submit(approval.clone(), kept_for(services, approval));
+}
+
+/// What is done with the verdict on a request whose caller does not wait: it is kept until the same is asked again.
+pub fn kept_for(services: &Services, approval: &ApprovalRequest) -> Box<dyn FnOnce(ApprovalVerdict) + Send> {
     let kept = Kept {
         parked: Arc::clone(&services.parked),
         audit: Arc::clone(&services.audit),
@@ -15,7 +20,7 @@ pub(crate) fn ask(services: &Services, approval: &ApprovalRequest) {
     };
     let expires = approval.expires;
     let runtime = Handle::current();
-    let answer = move |verdict: ApprovalVerdict| {
+    Box::new(move |verdict: ApprovalVerdict| {
         let was_approved = matches!(verdict, ApprovalVerdict::Approved { .. });
         if let ApprovalVerdict::Unavailable { reason } = &verdict {
             kept.note_end(&format!("could not be asked for: {reason}"));
@@ -29,8 +34,7 @@ pub(crate) fn ask(services: &Services, approval: &ApprovalRequest) {
                 }
             });
         }
-    };
-    services.approvals.submit(approval.clone(), Box::new(answer));
+    })
 }
 
 /// An approval that is kept for its caller.

@@ -98,6 +98,7 @@ impl World {
             }],
             asked: now(),
             expires: now().after(Duration::from_secs(600)),
+            waits: true,
         };
         // In the log first, as the gateway has it.
         let approvers = vec![vec![group.to_owned()]];

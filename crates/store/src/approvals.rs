@@ -109,20 +109,37 @@ impl From<RequirementRow> for Requirement {
 }
 
 const SELECT: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
-     requirements, asked, expires, state, ended, reason FROM approvals WHERE id = ?";
+     requirements, asked, expires, state, ended, reason, waits FROM approvals WHERE id = ?";
 const LIST: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
-     requirements, asked, expires, state, ended, reason FROM approvals \
+     requirements, asked, expires, state, ended, reason, waits FROM approvals \
      WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
+
+const LEFT_OVER: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
+     requirements, asked, expires, state, ended, reason, waits FROM approvals WHERE state = 'pending' ORDER BY id";
 
 impl Store {
     pub(crate) async fn withdraw_left_over(&self, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE approvals SET state = 'withdrawn', ended = ?, reason = 'gateway restarted' WHERE state = 'pending'",
+            "UPDATE approvals SET state = 'withdrawn', ended = ?1, reason = 'gateway restarted' \
+             WHERE state = 'pending' AND (waits OR expires <= ?1)",
         )
         .bind(micros(now))
         .execute(&self.writer)
         .await?;
         Ok(())
+    }
+
+    /// What a former process left pending for callers who do not wait, oldest first.
+    ///
+    /// # Errors
+    /// Where the database fails or a row cannot be read.
+    pub async fn approvals_left_over(&self) -> Result<Vec<StoredApproval>, StoreError> {
+        let rows = sqlx::query(LEFT_OVER).fetch_all(&self.readers).await?;
+        let mut out = Vec::with_capacity(rows.len());
+        for row in &rows {
+            out.push(self.with_verdicts(read(row)?).await?);
+        }
+        Ok(out)
     }
 
     /// Keeps a pending approval.
@@ -133,7 +150,8 @@ impl Store {
         let requirements: Vec<RequirementRow> = r.requirements.iter().map(RequirementRow::from).collect();
         sqlx::query(
             "INSERT INTO approvals (id, session, request, principal, connection, statement, parameters, facts, \
-             digest, requirements, asked, expires, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+             digest, requirements, asked, expires, waits, state) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         )
         .bind(r.id.to_string())
         .bind(r.session.to_string())
@@ -147,6 +165,7 @@ impl Store {
         .bind(json(&requirements)?)
         .bind(micros(r.asked))
         .bind(micros(r.expires))
+        .bind(r.waits)
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -266,6 +285,7 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
             requirements: requirements.into_iter().map(Requirement::from).collect(),
             asked: timestamp(r.try_get(10)?),
             expires: timestamp(r.try_get(11)?),
+            waits: r.try_get(15)?,
         },
         state: ApprovalState::read(r.try_get(12)?)?,
         ended: r.try_get::<Option<i64>, _>(13)?.map(timestamp),

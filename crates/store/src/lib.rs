@@ -7,7 +7,7 @@
 //! - One connection writes; an approval leaves `pending` once, whoever asks.
 //! - One verdict per approval and person (primary key).
 //! - The file is readable by its owner alone.
-//! - A pending approval of a former process is withdrawn when the store opens: its caller is gone.
+//! - A pending approval of a former process whose caller waited is withdrawn when the store opens: that caller is gone.
 //! - Of a secret that somebody signs in with there is a hash, and nothing else.
 //!
 //! Deliberately absent: decisions about who may approve, clocks, credentials that could be used: secrets rest sealed.

@@ -47,6 +47,7 @@ fn request(n: u128) -> ApprovalRequest {
         }],
         asked: at(1),
         expires: at(61),
+        waits: true,
     }
 }
 fn verdict(by: &str, secs: u64) -> StoredVerdict {

@@ -130,6 +130,7 @@ impl Office {
             requirements,
             asked,
             expires: asked.after(ttl),
+            waits: true,
         }
     }
 

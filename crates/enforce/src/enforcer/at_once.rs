@@ -60,7 +60,7 @@ impl Enforcer {
                         self.note(unused(lapsed.id), now)?;
                     }
                     let held = self.hold(facts, request, &bound, hold, now)?;
-                    Ok(ApprovalRequest { digest, ..held.approval })
+                    Ok(ApprovalRequest { digest, waits: false, ..held.approval })
                 });
                 return match found {
                     Ok(found) => self.found(found, facts, request, &bound, policies, now),

@@ -152,6 +152,7 @@ mod tests {
             requirements: vec![need("a", &["sre", "dba"], Some("two\nlines")), need("b", &["leads"], None)],
             asked: Timestamp::from_secs(0),
             expires: Timestamp::from_secs(900),
+            waits: true,
         };
         let waiting = Waiting { approval: Arc::new(approval), is_new: true, before: None };
         let answer = ask_again(&waiting, "https://g/approvals/7", 15);
