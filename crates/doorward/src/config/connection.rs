@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
 };
@@ -190,7 +190,14 @@ impl ConnectionConfig {
         let (host, port) =
             upstream.rsplit_once(':').ok_or_else(|| anyhow!("upstream `{upstream}` is not host:port"))?;
         let port = port.parse().map_err(|_| anyhow!("upstream `{upstream}`: `{port}` is not a port"))?;
-        Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let is_odd = |c: char| c.is_control() || c.is_whitespace() || "[]/@?#\\".contains(c);
+        // `fe80::1%eth0` names an interface.
+        let is_address = bare.split('%').next().is_some_and(|b| b.parse::<IpAddr>().is_ok());
+        if bare.is_empty() || bare.chars().any(is_odd) || (bare.contains(':') && !is_address) {
+            bail!("upstream `{}`: `{}` is no host", upstream.escape_debug(), host.escape_debug());
+        }
+        Ok((bare.to_owned(), port))
     }
 
     fn for_kubernetes(&self) -> Result<()> {
@@ -282,7 +289,10 @@ impl ConnectionConfig {
 impl Config {
     /// A connection of the store, as a table of the file would be.
     pub(crate) fn stored(&self, name: &str, spec: &ConnectionSpec) -> Result<ConnectionConfig> {
-        let ConnectionSpec { secret, authority, tls_ca, .. } = spec;
+        let ConnectionSpec { secret, authority, tls_ca, listen, .. } = spec;
+        if listen.parse::<SocketAddr>().is_err() {
+            bail!("`listen`: `{}` is not an address with a port, such as 127.0.0.1:6432", listen.escape_debug());
+        }
         let mut table = serde_json::to_value(spec)?;
         if let Some(table) = table.as_object_mut() {
             // What the file has as paths or in a table of its own.
