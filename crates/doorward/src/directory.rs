@@ -159,6 +159,14 @@ impl Directory {
         self.0.read().iter().find(|e| e.name() == name).cloned()
     }
 
+    /// The kind of a connection.
+    pub(crate) fn kind(&self, name: &str) -> Option<String> {
+        Some(match self.find(name)? {
+            Entry::Served(s) => s.info.kind.clone(),
+            Entry::Failed(f) => f.written.spec.kind,
+        })
+    }
+
     pub(crate) fn served(&self) -> Vec<Served> {
         let of = |e: &Entry| match e {
             Entry::Served(s) => Some(s.clone()),

@@ -1,15 +1,15 @@
 //! `[[exports]]`: read, checked, started.
-use crate::{BadConfiguration, config::Config};
+use crate::{BadConfiguration, config::Config, directory::Directory};
 use anyhow::{Context as _, Result, anyhow, bail};
-use doorward_control::{ExportAccess, ExportFailure, ExportView};
+use doorward_control::{ConnectionSpec, ExportAccess, ExportFailure, ExportView};
 use doorward_enforce::{AuditSink as _, Ticket};
-use doorward_export::{ExportConfig, Exporters, Format, Pace, S3Target, Source, Target, TlsFiles};
+use doorward_export::{ExportConfig, Exporters, Format, Kinds, Pace, S3Target, Source, Target, TlsFiles};
 use doorward_model::{AUDIT_KINDS, Secret, Timestamp};
 use doorward_record::AuditLog;
 use doorward_store::Store;
 use serde::Deserialize;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::poll_fn,
     path::PathBuf,
@@ -118,10 +118,19 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 }
 
 /// Starts the exporters of the configuration.
-pub(crate) async fn start(config: &Config, audit: &Arc<AuditLog>, store: &Store) -> Result<Arc<Exporters>> {
+pub(crate) async fn start(
+    config: &Config,
+    audit: &Arc<AuditLog>,
+    store: &Store,
+    directory: &Directory,
+) -> Result<Arc<Exporters>> {
     let configs =
         config.exports.iter().map(|s| s.ready(config)).collect::<Result<Vec<_>>>().context(BadConfiguration)?;
-    let kinds = config.connections.iter().map(|c| (c.name.clone(), c.kind.clone())).collect();
+    // Those of the store are served in a moment; entries of theirs may be read before.
+    let kind = |spec: &str| Some(serde_json::from_str::<ConnectionSpec>(spec).ok()?.kind);
+    let stored = store.connections().await?.into_iter().filter_map(|row| Some((row.name, kind(&row.spec)?)));
+    let (directory, stored) = (directory.clone(), stored.collect::<BTreeMap<_, _>>());
+    let kinds = Kinds::new(move |name| directory.kind(name).or_else(|| stored.get(name).cloned()));
     let source = Source { dir: audit.dir().to_owned(), audit: Arc::clone(audit) as _, store: store.clone(), kinds };
     for c in &configs {
         tracing::info!("audit log exported to `{}` ({})", c.name, c.target.kind());

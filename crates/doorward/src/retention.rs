@@ -135,7 +135,7 @@ mod tests {
             dir: audit.dir().to_owned(),
             audit: Arc::clone(&audit) as _,
             store: store.clone(),
-            kinds: std::collections::BTreeMap::new(),
+            kinds: doorward_export::Kinds::new(|_| None),
         };
         let target = Target::File { path: export_to };
         let config = ExportConfig { name: "file".into(), target, format: Format::Json, events: Vec::new() };

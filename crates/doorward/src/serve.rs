@@ -127,7 +127,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     });
     let (stop, stopped) = watch::channel(false);
     let taking_up = desk.clone();
-    let exporters = exports::start(&running.config, &running.audit, &store).await?;
+    let exporters = exports::start(&running.config, &running.audit, &store, &directory).await?;
     let api = ApiState {
         tokens: Arc::clone(&verifier) as _,
         signin: Arc::clone(&sign_in),

@@ -4,7 +4,7 @@ use crate::{
     exporter::Exporter,
     format::Renderer,
     reader::{Reader, Reading},
-    sessions::Sessions,
+    sessions::{Kinds, Sessions},
     sink::Sink,
     status::Status,
 };
@@ -12,7 +12,7 @@ use doorward_enforce::AuditSink;
 use doorward_record::Head;
 use doorward_store::{Store, StoreError};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// What all exporters draw on.
@@ -25,7 +25,7 @@ pub struct Source {
     /// Where cursors are kept.
     pub store: Store,
     /// The kind of each connection, by name.
-    pub kinds: BTreeMap<String, String>,
+    pub kinds: Kinds,
 }
 
 /// Running exporters.

@@ -35,4 +35,5 @@ mod status;
 
 pub use config::{ExportConfig, Format, Misconfigured, Pace, S3Target, Target, TlsFiles};
 pub use exporters::{Exporters, Source, StartError};
+pub use sessions::Kinds;
 pub use status::{State, Status};

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test support")]
 use doorward_enforce::AuditSink as _;
-use doorward_export::{ExportConfig, Exporters, Format, Pace, Source, Status, Target};
+use doorward_export::{ExportConfig, Exporters, Format, Kinds, Pace, Source, Status, Target};
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Facts, Principal, PrincipalKind,
     RequestId, Resource, SessionId, Timestamp,
@@ -54,9 +54,10 @@ impl World {
             dir: self.log.dir().to_owned(),
             audit: Arc::clone(&self.log) as _,
             store: self.store.clone(),
-            kinds: [("orders", "postgres"), ("shell", "ssh"), ("cluster", "kubernetes")]
-                .map(|(a, b)| (a.to_owned(), b.to_owned()))
-                .into(),
+            kinds: Kinds::new(|name| {
+                let all = [("orders", "postgres"), ("shell", "ssh"), ("cluster", "kubernetes")];
+                all.iter().find(|(n, _)| *n == name).map(|(_, kind)| (*kind).to_owned())
+            }),
         }
     }
 
