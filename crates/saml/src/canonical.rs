@@ -1,5 +1,5 @@
 //! Exclusive XML Canonicalization 1.0 without comments (W3C, 18 July 2002): the bytes that are signed.
-use crate::xml;
+use crate::xml::{self, XmlError};
 use roxmltree::{Node, NodeId};
 use std::{
     borrow::Cow,
@@ -20,14 +20,20 @@ pub(crate) struct Canonical<'a> {
 
 impl Canonical<'_> {
     /// The bytes of an element and all that is in it.
-    pub(crate) fn of(self, apex: Node<'_, '_>) -> String {
+    ///
+    /// # Errors
+    /// Where they are more than a document may have: what is said once may have to be written for each of many elements.
+    pub(crate) fn of(self, apex: Node<'_, '_>) -> Result<String, XmlError> {
         let mut out = String::new();
-        self.element(apex, &Rendered::new(), &mut out);
-        out
+        self.element(apex, &Rendered::new(), &mut out)?;
+        Ok(out)
     }
 
-    /// Documents are nested 32 deep at most: this does not overflow a stack.
-    fn element<'a>(self, node: Node<'a, 'a>, rendered: &Rendered<'a>, out: &mut String) {
+    /// Documents are nested 32 deep at most ([`xml::parse`]): this does not overflow a stack.
+    fn element<'a>(self, node: Node<'a, 'a>, rendered: &Rendered<'a>, out: &mut String) -> Result<(), XmlError> {
+        if out.len() > xml::MAX_DOCUMENT {
+            return Err(XmlError::TooLarge);
+        }
         let prefix = xml::prefix(node);
         let name =
             |prefix: &str, local: &str| if prefix.is_empty() { local.to_owned() } else { format!("{prefix}:{local}") };
@@ -55,7 +61,7 @@ impl Canonical<'_> {
         out.push('>');
         for child in node.children() {
             if child.is_element() && Some(child.id()) != self.without {
-                self.element(child, &rendered, out);
+                self.element(child, &rendered, out)?;
             } else if child.is_text() {
                 text(child.text().unwrap_or_default(), out);
             }
@@ -63,6 +69,7 @@ impl Canonical<'_> {
         out.push_str("</");
         out.push_str(&tag);
         out.push('>');
+        Ok(())
     }
 
     /// The prefixes that an element and its attributes use, and those that are to be kept; in the order of their names.
@@ -119,11 +126,11 @@ mod tests {
         let apex = path.iter().fold(tree.root_element(), |node, name| {
             xml::children(node).find(|n| n.tag_name().name() == *name).unwrap()
         });
-        let said = Canonical { without: None, inclusive }.of(apex);
+        let said = Canonical { without: None, inclusive }.of(apex).unwrap();
         assert_eq!(said, want);
         // What was written means the same, and is written so again.
         let again = xml::parse(&said).unwrap();
-        assert_eq!(Canonical { without: None, inclusive }.of(again.root_element()), want);
+        assert_eq!(Canonical { without: None, inclusive }.of(again.root_element()).unwrap(), want);
     }
 
     #[test]
@@ -155,6 +162,15 @@ mod tests {
         check(mixed, &[], &[], sorted);
         check("<a>&#xD;&lt;&gt;&amp;&quot;<![CDATA[<x>&]]></a>", &[], &[], "<a>&#xD;&lt;&gt;&amp;\"&lt;x&gt;&amp;</a>");
         check("<a b='\"&lt;&gt;&#10;'><!-- gone --></a>", &[], &[], "<a b=\"&quot;&lt;>&#xA;\"></a>");
+    }
+
+    #[test]
+    fn what_is_said_once_and_written_often_is_bounded() {
+        let long = "u".repeat(100_000);
+        let tree =
+            xml::parse(Box::leak(format!("<a xmlns:p='{long}'>{}</a>", "<p:b/>".repeat(10_000)).into_boxed_str()))
+                .unwrap();
+        assert_eq!(Canonical { without: None, inclusive: &[] }.of(tree.root_element()), Err(XmlError::TooLarge));
     }
 
     #[test]

@@ -192,9 +192,20 @@ impl Expected<'_> {
         let subject = xml::only(node, SAML, "Subject").ok_or(form("not exactly one Subject"))?;
         let confirmed_until = self.confirmed(subject)?;
         let name = xml::only(subject, SAML, "NameID").ok_or(form("not exactly one NameID"))?;
-        let name_id = xml::content(name).filter(|n| n.len() <= MAX_VALUE).ok_or(form("NameID"))?.trim().to_owned();
+        let name_id = xml::content(name).filter(|n| n.len() <= MAX_VALUE).ok_or(form("NameID"))?;
+        let name_id = name_id.trim_matches(BLANKS).to_owned();
         if name_id.is_empty() {
             return Err(form("an empty NameID"));
+        }
+        // Blanks of other kinds would make one name of two.
+        if name_id.trim() != name_id {
+            return Err(form("a NameID with blanks around it"));
+        }
+        let qualified = |attribute, by: &str| name.attribute(attribute).is_none_or(|q| q == by);
+        if !qualified("NameQualifier", &self.provider.entity_id)
+            || !qualified("SPNameQualifier", &self.service.entity_id)
+        {
+            return Err(ResponseError::NotOurs("qualifier of the NameID"));
         }
         let (session, session_ends) = self.session(node)?;
         Ok(Assertion {
@@ -276,8 +287,11 @@ impl Expected<'_> {
     /// The provider's session, and when it ends.
     fn session(&self, assertion: Node<'_, '_>) -> Result<(Option<String>, Option<Timestamp>), ResponseError> {
         let statement = xml::named(assertion, SAML, "AuthnStatement").next().ok_or(form("no AuthnStatement"))?;
-        let ends = statement.attribute("SessionNotOnOrAfter");
-        let ends = ends.map(|t| time::read(t).ok_or(form("SessionNotOnOrAfter"))).transpose()?;
+        // The earliest of all.
+        let all = xml::named(assertion, SAML, "AuthnStatement").filter_map(|s| s.attribute("SessionNotOnOrAfter"));
+        let all: Vec<Timestamp> =
+            all.map(|t| time::read(t).ok_or(form("SessionNotOnOrAfter"))).collect::<Result<_, _>>()?;
+        let ends = all.into_iter().min();
         if ends.is_some_and(|t| t <= self.now) {
             return Err(ResponseError::Time("the session is over at the provider"));
         }
@@ -312,6 +326,9 @@ fn one_assertion(response: Node<'_, '_>) -> Result<(), ResponseError> {
     Ok(())
 }
 
+/// What XML calls white space.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// The last word of a status, and nothing that could be more.
 fn word(urn: &str) -> String {
     let last = urn.rsplit(':').next().unwrap_or_default();
@@ -325,7 +342,8 @@ fn attributes(assertion: Node<'_, '_>) -> Result<BTreeMap<String, Vec<Option<Str
     for attribute in statements.flat_map(|s| xml::named(s, SAML, "Attribute")) {
         let name = attribute.attribute("Name").ok_or(form("an Attribute without Name"))?;
         let values = xml::named(attribute, SAML, "AttributeValue");
-        let values = values.map(|v| xml::content(v).map(|t| t.trim().to_owned()).filter(|t| t.len() <= MAX_VALUE));
+        let values =
+            values.map(|v| xml::content(v).map(|t| t.trim_matches(BLANKS).to_owned()).filter(|t| t.len() <= MAX_VALUE));
         found.entry(name.to_owned()).or_default().extend(values);
     }
     Ok(found)

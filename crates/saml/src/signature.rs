@@ -67,7 +67,7 @@ pub(crate) fn signed_text(element: Node<'_, '_>, certificates: &[Certificate]) -
     let value = decoded(value).ok_or(form("SignatureValue"))?;
     let method = xml::only(info, DS, "CanonicalizationMethod").ok_or(form("CanonicalizationMethod"))?;
     let inclusive = exclusive(method)?;
-    let info = Canonical { without: None, inclusive: &inclusive }.of(info);
+    let info = Canonical { without: None, inclusive: &inclusive }.of(info).map_err(|_| form("SignedInfo"))?;
     // From here on it is read as it was signed.
     let tree = xml::parse(&info).map_err(|_| form("SignedInfo"))?;
     let info_node = tree.root_element();
@@ -81,6 +81,7 @@ pub(crate) fn signed_text(element: Node<'_, '_>, certificates: &[Certificate]) -
         return Err(SignatureError::Reference);
     }
     let text = Canonical { without: Some(signature.id()), inclusive: &reference.inclusive }.of(element);
+    let text = text.map_err(|_| form("what it is about is too large"))?;
     if digest::digest(reference.digest, text.as_bytes()).as_ref() != reference.value.as_slice() {
         return Err(SignatureError::Digest);
     }

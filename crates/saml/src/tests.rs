@@ -224,7 +224,7 @@ impl Signer {
         let assertion = tree.descendants().find(|n| n.has_tag_name((SAML, "Assertion"))).unwrap();
         let list: Vec<&str> =
             parameters.split('"').nth(3).unwrap_or_default().split(' ').filter(|p| !p.is_empty()).collect();
-        let text = Canonical { without: None, inclusive: &list }.of(assertion);
+        let text = Canonical { without: None, inclusive: &list }.of(assertion).unwrap();
         let hash = STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes()));
         let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
         let info = format!(
@@ -237,7 +237,7 @@ impl Signer {
             reference(assertion.attribute("ID").unwrap())
         );
         let tree = xml::parse(&info).unwrap();
-        let said = Canonical { without: None, inclusive: &[] }.of(tree.root_element());
+        let said = Canonical { without: None, inclusive: &[] }.of(tree.root_element()).unwrap();
         let value = STANDARD.encode(self.key.sign(&SystemRandom::new(), said.as_bytes()).unwrap());
         let signature = format!(
             "<ds:Signature xmlns:ds=\"{DS}\">{info}<ds:SignatureValue>{value}</ds:SignatureValue></ds:Signature><saml:Subject>"

@@ -65,6 +65,7 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>, XmlError> {
     if document.descendants().any(|n| n.is_pi()) {
         return Err(XmlError::Instruction);
     }
+    shallow(&document)?;
     unique_ids(&document)?;
     Ok(document)
 }
@@ -81,6 +82,38 @@ fn unique_ids(document: &Document<'_>) -> Result<(), XmlError> {
     Ok(())
 }
 
+/// The tree itself is as shallow as the text was taken for: whoever goes through it may do so by calling himself.
+fn shallow(document: &Document<'_>) -> Result<(), XmlError> {
+    let mut depths: std::collections::HashMap<roxmltree::NodeId, usize> = std::collections::HashMap::new();
+    for element in document.descendants().filter(Node::is_element) {
+        let above = element.parent().and_then(|p| depths.get(&p.id()).copied()).unwrap_or(0);
+        let depth = above.saturating_add(1);
+        if depth > MAX_DEPTH {
+            return Err(XmlError::TooMany("levels"));
+        }
+        if element.attributes().count() > MAX_ATTRIBUTES {
+            return Err(XmlError::TooMany("attributes"));
+        }
+        depths.insert(element.id(), depth);
+    }
+    Ok(())
+}
+
+/// What follows the declaration of XML at the beginning.
+fn declaration(tag: &str) -> &str {
+    let (mut quote, mut before) = (None, ' ');
+    for (at, c) in tag.char_indices() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '>') if before == '?' => return tag.get(at.saturating_add(1)..).unwrap_or_default(),
+            (Some(_) | None, _) => {}
+        }
+        before = c;
+    }
+    ""
+}
+
 /// Looks through the tags before a tree is made of them, as a tree of a hostile text may be much larger than the text.
 fn bounded(text: &str) -> Result<(), XmlError> {
     if text.matches("xmlns").count() > MAX_DECLARATIONS {
@@ -90,10 +123,14 @@ fn bounded(text: &str) -> Result<(), XmlError> {
     while let Some((_, tag)) = rest.split_once('<') {
         // A comment or a section that never ends is for the reader to refuse.
         let past = |end: &str| tag.split_once(end).map_or("", |(_, after)| after);
-        rest = if tag.starts_with("!--") {
-            past("-->")
-        } else if tag.starts_with("![CDATA[") {
-            past("]]>")
+        rest = if let Some(comment) = tag.strip_prefix("!--") {
+            // What ends it is behind what begins it: `<!-->` does not.
+            comment.split_once("-->").map_or("", |(_, after)| after)
+        } else if let Some(section) = tag.strip_prefix("![CDATA[") {
+            section.split_once("]]>").map_or("", |(_, after)| after)
+        } else if tag.starts_with("?xml ") && rest.len() == text.len() {
+            // In the declaration, what is quoted ends nothing.
+            declaration(tag)
         } else if tag.starts_with('?') {
             past("?>")
         } else if tag.starts_with('!') {
@@ -217,6 +254,20 @@ mod tests {
         {
             assert!(matches!(refused(bad), XmlError::Malformed { .. }), "{bad}");
         }
+        // What a reader and whoever looks through a text before it could take for different things.
+        let deep = "<a>".repeat(19_000);
+        for odd in [
+            format!("<!--><![CDATA[-->{deep}"),
+            format!("<!---><![CDATA[-->{deep}"),
+            format!("<?xml version='1.0' encoding='?><![CDATA['?>{deep}"),
+            format!("<?xml version=\"1.0\" encoding=\"?><!--\"?>{deep}"),
+            format!("<r><![CDATA[]]]]><![CDATA[>]]>{deep}"),
+        ] {
+            let closed = format!("{odd}{}", "</a>".repeat(19_000));
+            assert!(parse(&odd).is_err() && parse(&closed).is_err(), "{}", odd.get(..40).unwrap_or_default());
+        }
+        let many: String = (0..65).map(|n| format!(" a{n}='1'")).collect();
+        assert!(parse(&format!("<!--><![CDATA[--><a{many}/>")).is_err());
         parse(&format!("<?xml version='1.0'?>{}{}", "<a x='/>'>".repeat(32), "</a>".repeat(32))).unwrap();
     }
 
