@@ -223,7 +223,8 @@ impl Desk {
             groups: who.groups.clone(),
             yes: say != Say::No,
             comment: comment.to_owned(),
-            time: now(),
+            // Of the moment that was judged.
+            time: r.asked.after(who.after),
             break_glass: who.broke_glass,
         };
         self.0.store.verdict(r.id, &verdict).await.map_err(|e| DecideError::Unavailable(e.to_string()))
@@ -283,7 +284,10 @@ impl Desk {
             }
             e.stored = true;
             self.tell(e.request.id, ApprovalState::Pending);
-            (e.request.expires, escalations(&e.request))
+            // Of one that is taken up, those that are over have been told.
+            let mut escalations = escalations(&e.request);
+            escalations.retain(|(at, _)| *at > now());
+            (e.request.expires, escalations)
         };
         let timer = async {
             for (at, groups) in escalations {

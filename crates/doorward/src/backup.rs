@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_record::{copy_log, mark_restored};
-use doorward_store::copy_database;
+use doorward_store::{copy_database, settle_restored};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -31,6 +31,8 @@ struct Label {
     keys: bool,
 }
 
+/// The last entry: without it the archive is cut off.
+const END: &str = "doorward-backup.end";
 /// What a label may be long.
 const LONGEST_LABEL: u64 = 64 << 10;
 
@@ -47,16 +49,14 @@ pub(crate) fn back_up(args: &BackupArgs) -> Result<()> {
         return Ok(out.flush()?);
     }
     // Under its name only when it is whole.
-    let part = args.to.with_extension("part");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-    let file = file.with_context(|| format!("cannot write {}", part.display()))?;
-    let written = archive(state, !args.without_keys, io::BufWriter::new(file))
-        .and_then(|out| Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?))
-        .and_then(|()| Ok(fs::rename(&part, &args.to)?));
-    if written.is_err() {
-        let _gone_already = fs::remove_file(&part);
-    }
-    written.with_context(|| format!("cannot write {}", args.to.display()))?;
+    let folder = args.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wrong = || format!("cannot write {}", args.to.display());
+    // A new file, for its owner alone.
+    let part = tempfile::Builder::new().prefix(".doorward-backup-").tempfile_in(folder).with_context(wrong)?;
+    let out = archive(state, !args.without_keys, io::BufWriter::new(part)).with_context(wrong)?;
+    let part = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(wrong)?;
+    part.as_file().sync_all().with_context(wrong)?;
+    part.persist(&args.to).with_context(wrong)?;
     let bytes = fs::metadata(&args.to)?.len();
     eprintln!("{} holds the state in {}: {bytes} bytes", args.to.display(), state.display());
     if !args.without_keys {
@@ -93,6 +93,7 @@ fn archive<W: Write>(state: &Path, with_keys: bool, out: W) -> Result<W> {
             put(&mut tar, name, file, Some(length))?;
         }
     }
+    put(&mut tar, END, io::empty(), Some(0))?;
     Ok(tar.into_inner()?)
 }
 
@@ -143,8 +144,9 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<()> {
     } else {
         Box::new(File::open(&args.from).with_context(|| format!("cannot read {}", args.from.display()))?)
     };
-    // Beside it, and under its name only when all of it is there.
-    let part = state.with_extension("restoring");
+    // Beside it, and under its name only when all of it is there; within it where it is there already: it may be a volume.
+    let within = state.exists();
+    let part = if within { state.join(".restoring") } else { state.with_extension("restoring") };
     if part.exists() {
         bail!("{} is left from a restore that did not end: remove it", part.display());
     }
@@ -152,10 +154,18 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<()> {
     let label = unpack(from, &part).and_then(|label| {
         let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".into());
         mark_restored(&part.join("audit"), &format!("It was taken at {}, and restored by {by}.", label.taken))?;
-        if state.exists() {
-            fs::remove_dir(state)?;
+        crate::runtime()?.block_on(settle_restored(&part, SystemTime::now().into())).context("the database")?;
+        if within {
+            // The database comes last: without it nobody takes the folder for a state.
+            for name in ["audit", "recordings", "keys", "dev-tls.crt", "dev-tls.key", "doorward.db"] {
+                if part.join(name).exists() {
+                    fs::rename(part.join(name), state.join(name))?;
+                }
+            }
+            fs::remove_dir_all(&part)?;
+        } else {
+            fs::rename(&part, state)?;
         }
-        fs::rename(&part, state)?;
         Ok(label)
     });
     if label.is_err() {
@@ -190,11 +200,17 @@ fn unpack(from: impl io::Read, to: &Path) -> Result<Label> {
     for name in ["audit", "recordings", "keys"] {
         folder_for(&to.join(name))?;
     }
-    let mut has_database = false;
+    let mut is_whole = false;
     for entry in entries {
         let mut entry = entry.context("the archive is cut off or damaged")?;
+        if is_whole {
+            bail!("there is more in the archive after its end");
+        }
+        if entry.path()?.as_os_str() == END {
+            is_whole = to.join("doorward.db").exists();
+            continue;
+        }
         let path = to.join(inside(&entry.path()?)?);
-        has_database |= path.file_name().is_some_and(|n| n == "doorward.db");
         if entry.header().entry_type() != tar::EntryType::Regular {
             bail!("`{}` in the archive is no file", entry.path()?.display());
         }
@@ -206,8 +222,8 @@ fn unpack(from: impl io::Read, to: &Path) -> Result<Label> {
         }
         file.sync_all()?;
     }
-    if !has_database {
-        bail!("the archive is cut off: there is no doorward.db in it");
+    if !is_whole {
+        bail!("the archive is cut off: its end is missing");
     }
     Ok(label)
 }

@@ -46,6 +46,23 @@ pub(crate) fn of_the_file(config: &Config) -> Result<Vec<Entry>> {
 }
 
 impl Connections {
+    /// Has all connections known before anybody asks: those of the store as not served yet.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn announce(&self) -> Result<()> {
+        for row in self.store.connections().await? {
+            if self.directory.find(&row.name).is_none() {
+                let spec = serde_json::from_str(&row.spec).unwrap_or_default();
+                let (name, written) = (row.name.clone(), Written::new(&row, spec));
+                let why = "the gateway is starting".to_owned();
+                self.directory.put(Entry::Failed(Failed { name, written, why }));
+            }
+        }
+        self.rights.know(self.directory.known());
+        Ok(())
+    }
+
     /// Serves the connections of the file, which all have to work, and those of the store, of which one that does not is
     /// shown as such and holds up nobody.
     ///
@@ -79,7 +96,7 @@ impl Connections {
             Err(e) => (ConnectionSpec::default(), Some(format!("it cannot be read: {e}"))),
         };
         let written = Written::new(row, spec);
-        if self.directory.find(&row.name).is_some() {
+        if self.directory.find(&row.name).is_some_and(|e| e.written().is_none()) {
             // The one of the file is in force, and is what policies and people see.
             tracing::error!(
                 "connection `{}` is in the store and in the configuration file, which is in force",

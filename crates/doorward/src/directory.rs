@@ -6,7 +6,7 @@ use crate::{
 use anyhow::Result;
 use doorward_control::{ConnectionSource, ConnectionSpec, ConnectionView, KnownConnection};
 use doorward_gateway::{Connection, ssh::SshConnection};
-use doorward_model::{ConnectionInfo, Timestamp};
+use doorward_model::{ConnectionInfo, ConnectionName, Timestamp};
 use doorward_store::StoredConnection;
 use parking_lot::RwLock;
 use std::{net::SocketAddr, sync::Arc};
@@ -92,6 +92,20 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
+    /// Policies judge it by what was written, served or not.
+    fn known(&self) -> KnownConnection {
+        let spec = &self.written.spec;
+        let info = ConnectionInfo {
+            name: ConnectionName::new(&self.name),
+            kind: spec.kind.clone(),
+            database: spec.database.as_deref().map(Into::into),
+            labels: spec.labels.clone(),
+            tags: spec.tags.clone(),
+        };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        KnownConnection { info, listen: spec.listen.parse().unwrap_or(nowhere), upstream: spec.upstream.clone() }
+    }
+
     fn view(&self) -> ConnectionView {
         let ConnectionSpec { kind, listen, upstream, database, labels, tags, .. } = self.written.spec.clone();
         ConnectionView {
@@ -131,6 +145,13 @@ impl Entry {
         match self {
             Self::Served(s) => s.written.as_ref(),
             Self::Failed(f) => Some(&f.written),
+        }
+    }
+
+    fn known(&self) -> KnownConnection {
+        match self {
+            Self::Served(s) => s.known(),
+            Self::Failed(f) => f.known(),
         }
     }
 
@@ -187,7 +208,7 @@ impl Directory {
     }
 
     pub(crate) fn known(&self) -> Vec<KnownConnection> {
-        self.served().iter().map(Served::known).collect()
+        self.all().iter().map(Entry::known).collect()
     }
 
     pub(crate) fn ssh(&self) -> Vec<SshConnection> {

@@ -112,6 +112,8 @@ impl Maker {
 #[derive(Default)]
 pub(crate) struct Doors {
     open: Vec<Door>,
+    /// The gateway is about to end: no door is opened any more.
+    closed: bool,
 }
 
 impl Doors {
@@ -121,6 +123,7 @@ impl Doors {
     /// # Errors
     /// Where the address cannot be had, or an endpoint cannot be made.
     pub(crate) async fn ready(&self, maker: &Maker, address: SocketAddr, backends: &[Backend]) -> Result<Ready> {
+        anyhow::ensure!(!self.closed, "the gateway is about to end");
         let behind = maker.behind(backends)?;
         let names: Vec<String> = backends.iter().map(|b| b.info().name.to_string()).collect();
         let here = self.open.iter().find(|d| address.port() != 0 && d.address == address);
@@ -164,8 +167,9 @@ impl Doors {
         });
     }
 
-    /// Closes all doors. Sessions that live go on.
+    /// Closes all doors for good. Sessions that live go on.
     pub(crate) fn close_all(&mut self) {
+        self.closed = true;
         for door in self.open.drain(..) {
             door.stop.send_replace(true);
         }

@@ -123,6 +123,8 @@ pub(crate) struct Secrets {
     registry: Arc<Registry>,
     /// Who uses them.
     directory: Directory,
+    /// INVARIANT: held from the store to the slot, so that what was written last is what is used.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Secrets {
@@ -134,7 +136,7 @@ impl Secrets {
         directory: Directory,
     ) -> Result<Arc<Self>> {
         let keeper = Keeper::new(store, master_key(config).context(BadConfiguration)?);
-        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, directory });
+        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, directory, turn: Default::default() });
         new.fill().await;
         tokio::spawn(Arc::clone(&new).follow_files());
         Ok(new)
@@ -142,6 +144,7 @@ impl Secrets {
 
     /// Fetches what connections ask for and is not known yet.
     pub(crate) async fn fill(&self) {
+        let _turn = self.turn.lock().await;
         for name in self.slots.unknown() {
             match self.keeper.open(&name).await {
                 Ok(Some(secret)) => self.slots.set(&Origin::Stored(name), Some(secret)),
@@ -250,6 +253,7 @@ impl SecretAccess for Secrets {
     }
 
     async fn put(&self, name: &str, value: Secret<String>, by: &str) -> Result<SecretView, SecretFailure> {
+        let _turn = self.turn.lock().await;
         let known = self.keeper.put(name, &value, by, now()).await.map_err(failure)?;
         self.replaced(&Origin::Stored(name.to_owned()), Some(value));
         Ok(self.view(known))

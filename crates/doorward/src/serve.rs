@@ -126,6 +126,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         doors: Default::default(),
     });
     let (stop, stopped) = watch::channel(false);
+    let (drain, draining) = watch::channel(false);
     let taking_up = desk.clone();
     let exporters = exports::start(&running.config, &running.audit, &store, &directory).await?;
     let api = ApiState {
@@ -147,11 +148,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         audit_dir: state.join("audit"),
         secrets,
         metrics,
-        vitals: Arc::new(Alive {
-            audit: Arc::clone(&running.audit),
-            recordings: Arc::clone(&recordings),
-            stopped: stopped.clone(),
-        }),
+        vitals: Arc::new(Alive { audit: Arc::clone(&running.audit), recordings: Arc::clone(&recordings), draining }),
         back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
         records: Arc::new(Records::new(
             Evidence::of(&state),
@@ -186,6 +183,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     if taken_up > 0 {
         tracing::info!(taken_up, "approvals of callers who do not wait are asked for as before");
     }
+    connections.announce().await?;
     let api_done = running.start_api(api, stopped.clone()).await?;
     connections.start().await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;
@@ -197,9 +195,11 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
     }
     tracing::info!(connections = directory.served().len(), "ready");
     running.until_told_to_stop().await?;
-    stop.send_replace(true);
+    // The API goes on meanwhile: probes hear of it, and people decide what sessions wait for.
+    drain.send_replace(true);
     connections.close().await;
     running.drain().await;
+    stop.send_replace(true);
     let _ended = tokio::time::timeout(Duration::from_secs(5), api_done).await;
     running.note(AuditKind::GatewayStopped {})?;
     exports::stop(&exporters, &running.audit).await;
@@ -424,7 +424,7 @@ impl TokenCheck for Identity {
 struct Alive {
     audit: Arc<AuditLog>,
     recordings: Arc<RecordStore>,
-    stopped: watch::Receiver<bool>,
+    draining: watch::Receiver<bool>,
 }
 
 impl Vitals for Alive {
@@ -432,7 +432,7 @@ impl Vitals for Alive {
         let parts = [
             ("audit", self.audit.health().is_err()),
             ("recording", self.recordings.health().is_err()),
-            ("draining", *self.stopped.borrow()),
+            ("draining", *self.draining.borrow()),
         ];
         parts.into_iter().filter_map(|(name, fails)| fails.then_some(name)).collect()
     }

@@ -293,8 +293,12 @@ fn a_connection_is_registered_tried_changed_and_removed_on_pages() {
     visit.browser.click("a[href$='/edit']").unwrap();
     visit.browser.wait_for("Live sessions on it end").unwrap();
     fill("labels", "environment = dev");
+    // A new credential goes under a name of its own: the one before is never sent it.
+    fill("credential", "another");
     visit.browser.click("button[value=save]").unwrap();
     visit.browser.wait_for("environment=dev").unwrap();
+    assert!(visit.browser.text("main").unwrap().contains("secret shop.2"));
+    assert_eq!(said(psql(&w, port, &agent).args(["-c", "select 6"])).trim(), "6");
     visit.browser.click("button[data-dialog=remove]").unwrap();
     visit.browser.click("#remove .deny").unwrap();
     visit.browser.wait_for("It was removed").unwrap();

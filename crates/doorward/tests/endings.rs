@@ -3,8 +3,9 @@
 mod common;
 use common::World;
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -57,4 +58,75 @@ fn a_guess_that_is_left_in_the_middle_is_written_down() {
         assert!(Instant::now() < until, "nothing is known of the guess");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+fn status(w: &World, path: &str) -> String {
+    let out = Command::new("curl")
+        .args(["-s", "-o", "-", "-w", " %{http_code}", &format!("http://127.0.0.1:{}{path}", w.api)])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// Told to end, it lets nobody in, lets who is in go on for a while, and people decide what they wait for; then it ends them.
+#[test]
+fn a_gateway_that_is_told_to_end_drains() {
+    let mut w = World::demo();
+    let config = std::fs::read_to_string(w.gateway.config_file()).unwrap();
+    let config = config.replace("operators =", "drain_seconds = 6\noperators =");
+    std::fs::write(w.gateway.config_file(), config).unwrap();
+    w.gateway.restart().unwrap();
+    let (agent, dana) = (w.token("ci-bot", &["agents", "analysts"], &[]), w.token("dana", &["dba"], &[]));
+    let pid = w.gateway.process().pid();
+    let staying = |what: &str| {
+        let mut command = w.psql_command(&agent);
+        let command = command.arg("-q").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        writeln!(child.stdin.as_mut().unwrap(), "select 'here';\n{what}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "here\n");
+        (child, output)
+    };
+    let (mut idle, mut output) = staying("");
+    let (held, _out) = staying("update orders set total = 0 where id = 1;\n\\q");
+    let pending = || w.doorward(&dana, &["approvals", "list", "--output", "json"]).1;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !pending().contains("\"id\"") {
+        assert!(Instant::now() < until, "nothing waits");
+    }
+    assert!(status(&w, "/readyz").ends_with(" 200"));
+
+    let begun = Instant::now();
+    Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    let until = Instant::now() + Duration::from_secs(5);
+    while !status(&w, "/readyz").contains("draining") {
+        assert!(Instant::now() < until, "{}", status(&w, "/readyz"));
+    }
+    assert!(status(&w, "/readyz").ends_with(" 503") && status(&w, "/healthz").ends_with(" 200"));
+    assert!(w.psql(&agent, &["-c", "select 1"]).contains("Connection refused"));
+    writeln!(idle.stdin.as_mut().unwrap(), "select 'still here';").unwrap();
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "still here\n");
+    let all: serde_json::Value = serde_json::from_str(&pending()).unwrap();
+    let (ok, said) = w.doorward(&dana, &["approvals", "approve", all[0]["id"].as_str().unwrap()]);
+    assert!(ok, "{said}");
+    let out = held.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "0");
+
+    // The one that goes on is told as its server would tell it.
+    let ended = w.gateway.process().wait_for_exit(Duration::from_secs(20)).unwrap();
+    assert!(ended.success(), "{ended}");
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(5)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    writeln!(idle.stdin.take().unwrap(), "select 1;").unwrap_or_default();
+    let out = idle.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("terminating connection due to administrator command"), "{said}");
+    let (ok, said) = w.doorward("", &["audit", "verify"]);
+    assert!(ok && said.contains("intact"), "{said}");
+    assert_eq!(w.audit("gateway_stopped").len(), 1, "in an orderly way");
 }

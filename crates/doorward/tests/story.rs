@@ -217,7 +217,7 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
 #[test]
 fn a_held_statement_is_let_through_by_who_breaks_the_glass() {
     let policy = "@id(\"all\") permit (principal, action, resource in Connection::\"orders\");\n\
-         @id(\"decide\") permit (principal, action == Action::\"decide_approval\", resource);\n\
+         @id(\"decide\") permit (principal, action in [Action::\"decide_approval\", Action::\"break_glass\"], resource);\n\
          @id(\"two\") @approvers(\"sre\") @quorum(\"2\") @escalate(\"leads after 1s\") @break_glass(\"oncall\")\n\
          forbid (principal, action == Action::\"create\", resource) unless { context.approved };";
     let w = World::with(policy, "");

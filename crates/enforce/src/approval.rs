@@ -149,7 +149,8 @@ pub fn unmet_requirement<'a>(requirements: &'a [Requirement], approvers: &[Appro
         .flat_map(|r| std::iter::repeat_n(r, usize::try_from(r.quorum.clamp(1, 64)).unwrap_or(1)))
         .collect();
     let mut people: Vec<&Approver> = Vec::new();
-    for a in approvers {
+    // Who breaks the glass has said nothing else.
+    for a in approvers.iter().filter(|a| !a.broke_glass) {
         if !people.iter().any(|p| p.id == a.id) {
             people.push(a);
         }

@@ -108,6 +108,9 @@ pub struct EnforcerParts {
     /// Whether a request waits until its audit entry is durable (the default), or is only handed
     /// to the log before it goes (`audit = "best-effort"`).
     pub strict_audit: bool,
+    /// Where the connection leads to. An approval that outlives its session is for there, not for whatever has the
+    /// connection's name later.
+    pub place: Arc<str>,
     /// Draws approval identifiers.
     pub new_approval: Box<dyn FnMut() -> ApprovalId + Send>,
 }

@@ -18,6 +18,8 @@ pub(crate) struct Admission {
     pub(crate) peer: SocketAddr,
     pub(crate) services: Services,
     connection: Arc<ConnectionInfo>,
+    /// Where it leads to.
+    place: Arc<str>,
     protocol: &'static str,
     strict_audit: bool,
 }
@@ -44,7 +46,7 @@ pub(crate) struct Start<'a> {
 impl Admission {
     pub(crate) fn new(
         services: &Services,
-        connection: &Arc<ConnectionInfo>,
+        (connection, place): (&Arc<ConnectionInfo>, Arc<str>),
         protocol: &'static str,
         peer: SocketAddr,
         strict_audit: bool,
@@ -54,6 +56,7 @@ impl Admission {
             peer,
             services: services.clone(),
             connection: Arc::clone(connection),
+            place,
             protocol,
             strict_audit,
         }
@@ -130,6 +133,7 @@ impl Admission {
             pdp: Arc::clone(&self.services.pdp),
             audit: Arc::clone(&self.services.audit),
             strict_audit: self.strict_audit,
+            place: Arc::clone(&self.place),
             new_approval: Box::new(|| ApprovalId::from_uuid(Uuid::now_v7())),
         })
     }
@@ -171,8 +175,8 @@ impl Admission {
             client: self.peer.to_string(),
             started: now(),
         };
-        self.services.registry.add(summary, &self.connection, to_self.clone());
-        Registered { to_self, control }
+        let is_served = self.services.registry.add(summary, &self.connection, to_self.clone());
+        Registered { to_self, control, is_served }
     }
 
     /// Writes down that no session came of it.
@@ -186,4 +190,6 @@ impl Admission {
 pub(crate) struct Registered {
     pub(crate) to_self: mpsc::UnboundedSender<Control>,
     pub(crate) control: mpsc::UnboundedReceiver<Control>,
+    /// False where the connection was changed or removed meanwhile.
+    pub(crate) is_served: bool,
 }

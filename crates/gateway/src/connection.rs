@@ -82,6 +82,18 @@ pub struct Upstream {
     pub tls_client: Option<(PathBuf, PathBuf)>,
 }
 
+impl Upstream {
+    /// Its name and port.
+    pub(crate) fn place(&self) -> Arc<str> {
+        place(&self.host, self.port)
+    }
+}
+
+/// A machine and a port, as one text.
+pub(crate) fn place(host: &str, port: u16) -> Arc<str> {
+    format!("{host}:{port}").into()
+}
+
 /// A registered backend.
 #[derive(Clone, Debug)]
 pub struct Connection {

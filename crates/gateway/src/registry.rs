@@ -112,12 +112,13 @@ impl Registry {
         }
     }
 
+    /// Takes a session up. False where its connection is served no more: it has been told to end.
     pub(crate) fn add(
         &self,
         summary: SessionSummary,
         connection: &Arc<ConnectionInfo>,
         control: mpsc::UnboundedSender<Control>,
-    ) {
+    ) -> bool {
         let entry = Entry { summary, connection: Arc::clone(connection), control: control.clone() };
         self.sessions.lock().insert(entry.summary.id, entry);
         // INVARIANT: looked at after it was added. `retire` does it the other way round, so one of the two sees the other.
@@ -126,6 +127,7 @@ impl Registry {
         if let Some((_, message)) = message {
             let _gone = control.send(Control::Shut(message.clone()));
         }
+        message.is_none()
     }
 
     /// Draws a process id that no live session has.
@@ -209,12 +211,13 @@ mod tests {
         let (old, new) = (connection(), connection());
         let come = |n, to| {
             let (tx, rx) = mpsc::unbounded_channel();
-            registry.add(summary(SessionId::from_uuid(uuid::Uuid::from_u128(n))), to, tx);
-            rx
+            let is_served = registry.add(summary(SessionId::from_uuid(uuid::Uuid::from_u128(n))), to, tx);
+            (is_served, rx)
         };
-        let (mut before, mut other) = (come(1, &old), come(2, &new));
+        let ((_, mut before), (_, mut other)) = (come(1, &old), come(2, &new));
         registry.retire(&old, "gone");
-        let mut after = come(3, &old);
+        let (is_served, mut after) = come(3, &old);
+        assert!(!is_served);
         assert!(matches!(before.try_recv(), Ok(Control::Shut(why)) if why == "gone"));
         assert!(matches!(after.try_recv(), Ok(Control::Shut(why)) if why == "gone"));
         assert!(other.try_recv().is_err());

@@ -56,13 +56,15 @@ administration! {
     ViewApprovals = "view_approvals" on Connection,
     /// Approve and deny; of whom else `@approvers` asks, too. Resource: `Connection`.
     DecideApproval = "decide_approval" on Connection,
-    /// Read the audit log. Resource: `Gateway`.
+    /// Let an approval through alone in an emergency; of whom else `@break_glass` asks, too. Resource: `Connection`.
+    BreakGlass = "break_glass" on Connection,
+    /// Read the audit log; with [`Self::ViewPolicies`], back-test a version over it. Resource: `Gateway`.
     ViewAudit = "view_audit" on Gateway,
     /// Take a copy of the audit log, and check it. Resource: `Gateway`.
     ExportAudit = "export_audit" on Gateway,
     /// Read the policies, their history, and how a request would be decided. Resource: `Gateway`.
     ViewPolicies = "view_policies" on Gateway,
-    /// Write a version of the policies, which is not in force yet, and back-test it. Resource: `Gateway`.
+    /// Write a version of the policies, which is not in force yet. Resource: `Gateway`.
     EditPolicies = "edit_policies" on Gateway,
     /// Put a version of the policies in force. Resource: `Gateway`.
     ActivatePolicies = "activate_policies" on Gateway,

@@ -243,22 +243,23 @@ impl Follower {
         let Some(approval) = found else { return Ok(None) };
         let r = &approval.request;
         let ours = |groups: &[String]| groups.iter().any(|g| self.config.groups.contains(g));
+        let is_asked = self.config.groups.is_empty() || r.requirements.iter().any(|q| ours(&q.groups));
         let theirs = match event {
-            Event::Escalated { groups } => ours(groups),
+            Event::Escalated { groups } => self.config.groups.is_empty() || ours(groups),
             // Loud: whoever is told of anything hears of it.
             Event::GlassBroken { .. } => true,
-            Event::Asked | Event::Decided { .. } | Event::Ended { .. } => {
-                r.requirements.iter().any(|q| ours(&q.groups))
-            }
+            Event::Asked | Event::Decided { .. } | Event::Ended { .. } => is_asked,
         };
         let here = self.config.connections.iter().any(|c| c == r.connection.as_str());
         let is_over =
             matches!(event, Event::Asked | Event::Escalated { .. }) && approval.state != ApprovalState::Pending;
-        if is_over || !(theirs || self.config.groups.is_empty()) || !(here || self.config.connections.is_empty()) {
+        if is_over || !theirs || !(here || self.config.connections.is_empty()) {
             return Ok(None);
         }
         let link = format!("{}/approvals/{id}", self.source.public_url.trim_end_matches('/'));
-        Ok(Some(Notice::new(head.seq, time, event.clone(), &approval, link, self.config.statement)))
+        // Whoever is told because it is loud is not told what it was about.
+        let shows = self.config.statement && (is_asked || !matches!(event, Event::GlassBroken { .. }));
+        Ok(Some(Notice::new(head.seq, time, event.clone(), &approval, link, shows)))
     }
 }
 

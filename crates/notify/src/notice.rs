@@ -143,6 +143,12 @@ impl Notice {
         if let (Event::Decided { by, approved, comment }, Some(map)) = (&self.event, data.as_object_mut()) {
             map.insert("verdict".into(), json!({ "by": by, "approved": approved, "comment": comment }));
         }
+        if let (Event::Escalated { groups }, Some(map)) = (&self.event, data.as_object_mut()) {
+            map.insert("escalated_to".into(), json!(groups));
+        }
+        if let (Event::GlassBroken { by, reason }, Some(map)) = (&self.event, data.as_object_mut()) {
+            map.insert("glass_broken".into(), json!({ "by": by, "reason": reason }));
+        }
         if let (Event::Ended { reason }, Some(map)) = (&self.event, data.as_object_mut()) {
             map.insert("reason".into(), json!(reason));
         }

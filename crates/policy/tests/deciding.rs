@@ -176,6 +176,7 @@ fn enforcer(engine: &Arc<Engine>, groups: &[&str]) -> Enforcer {
         pdp: Arc::clone(engine) as _,
         audit: Arc::new(Log),
         strict_audit: true,
+        place: "here:1".into(),
         new_approval: Box::new(|| ApprovalId::from_uuid(uuid::Uuid::now_v7())),
     })
 }

@@ -206,7 +206,11 @@ impl AuditLog {
                 (new_log(), Some(before))
             }
             (Some(log), None) => (log, None),
-            (None, _) => (new_log(), None),
+            (None, Some(_)) => {
+                let what = "it was restored, and no line of it is there".to_owned();
+                return Err(OpenError::Damaged { path: dir.to_owned(), seq: 0, what });
+            }
+            (None, None) => (new_log(), None),
         };
         let queue = Queue {
             head: scan.head,

@@ -9,7 +9,7 @@ use crate::{
     tail::{TailError, opening},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use doorward_model::Timestamp;
+use doorward_model::{AuditEvent, Timestamp};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::{
     fs::{self, File, OpenOptions},
@@ -218,7 +218,9 @@ fn last_time(path: &Path) -> io::Result<Option<Timestamp>> {
     let last = whole.rsplit(|b| *b == b'\n').next().unwrap_or_default();
     Ok(match parse_line(last).map(|l| l.body) {
         Ok(Body::Checkpoint(c)) => Some(Timestamp::from_micros(c.time)),
-        Ok(Body::Event(_) | Body::File(_)) | Err(_) => None,
+        // As a copy of an open log ends, which was restored.
+        Ok(Body::Event(raw)) => serde_json::from_str::<AuditEvent>(raw.get()).ok().map(|e| e.time),
+        Ok(Body::File(_)) | Err(_) => None,
     })
 }
 

@@ -73,7 +73,12 @@ impl Caller {
         match &self.by {
             By::Token | By::Session { .. } => true,
             By::Key { scope, .. } => {
-                scope.actions.holds(action) && connection.is_none_or(|name| scope.connections.holds(name))
+                // What is done with the gateway is done with all connections.
+                let reaches = match connection {
+                    Some(name) => scope.connections.holds(name),
+                    None => scope.connections == Limit::All,
+                };
+                scope.actions.holds(action) && reaches
             }
         }
     }

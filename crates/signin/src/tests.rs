@@ -205,7 +205,7 @@ async fn a_key_is_its_owner_within_its_scope_until_it_ends() {
     assert!(caller.principal.groups.contains("staff"));
     for (action, connection, want) in [
         ("approve", Some("orders"), true),
-        ("approve", None, true),
+        ("approve", None, false),
         ("approve", Some("other"), false),
         ("kill", Some("orders"), false),
     ] {

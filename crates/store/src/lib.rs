@@ -117,6 +117,20 @@ pub async fn copy_database(state_dir: &Path, to: &Path) -> Result<(), StoreError
     Ok(())
 }
 
+/// Settles what a restored database says of a time that is over: nobody waits for its approvals, and who was signed in may have been
+/// signed out since.
+///
+/// # Errors
+/// Where it cannot be opened or written.
+pub async fn settle_restored(state_dir: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let store = Store::open(state_dir, now).await?;
+    let sql = "UPDATE approvals SET state = 'withdrawn', ended = ?, reason = 'restored from a back-up' WHERE state = 'pending'";
+    sqlx::query(sql).bind(micros(now)).execute(&store.writer).await?;
+    sqlx::query("DELETE FROM web_sessions").execute(&store.writer).await?;
+    store.close().await;
+    Ok(())
+}
+
 /// SQLite gives its `-wal` and `-shm` files the mode of the database file.
 fn protect(path: &Path) -> std::io::Result<()> {
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;

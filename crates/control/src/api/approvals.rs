@@ -42,8 +42,8 @@ fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let waited = now().since(approval.request.asked);
     let approver = is_approver(&approval.request, who, waited);
     let breaks = may_break_glass(&approval.request, who);
-    let may = asker.sees(Administration::DecideApproval, &connection);
-    let (decides, glass) = (approver && may, breaks && may);
+    let decides = approver && asker.sees(Administration::DecideApproval, &connection);
+    let glass = breaks && asker.sees(Administration::BreakGlass, &connection);
     let open = approval.state == ApprovalState::Pending && !requester;
     let id = who.id();
     let open = open && !approval.verdicts.iter().any(|v| v.by == id);
@@ -180,7 +180,7 @@ pub(crate) async fn glass_broken(
 ) -> Result<Json<ApprovalView>, Problem> {
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
     let connection = find(state, asker, id).await?.connection;
-    asker.may_on(Administration::DecideApproval, &connection)?;
+    asker.may_on(Administration::BreakGlass, &connection)?;
     state.desk.break_glass(parsed, &asker.who, reason).await?;
     find(state, asker, id).await.map(Json)
 }

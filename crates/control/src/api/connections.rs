@@ -16,7 +16,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 use doorward_model::{Administration, Secret};
@@ -191,7 +191,8 @@ pub(super) async fn change(
 fn expected(state: &ApiState, name: &str, headers: &HeaderMap) -> Result<Expected, Problem> {
     let found = state.connections.list().into_iter().find(|c| c.name == name);
     if_match(headers, found.as_ref().map(tag).as_deref())?;
-    let version = found.and_then(|c| c.version).filter(|_| headers.contains_key(header::IF_MATCH));
+    // Also without `If-Match`: what was judged is what is replaced.
+    let version = found.and_then(|c| c.version);
     Ok(version.map_or(Expected::Any, Expected::Version))
 }
 

@@ -275,6 +275,8 @@ pub(super) async fn back_test(
     days: Result<Query<BackTestQuery>, QueryRejection>,
 ) -> Result<Json<BackTestReport>, Problem> {
     asker.may(Administration::ViewPolicies)?;
+    // The report shows what was asked, and by whom.
+    asker.may(Administration::ViewAudit)?;
     let days = query(days)?.days.unwrap_or(DEFAULT_DAYS).clamp(1, MAX_DAYS);
     let found = version(&state, number(&id)?).await?;
     tested(&state, source(found.id, found.text), days).await.map(Json)

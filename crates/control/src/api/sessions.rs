@@ -42,7 +42,9 @@ pub(super) async fn list(
             SessionState::Live => now.is_some(),
             SessionState::Past => now.is_none(),
         };
-        (wanted && asker.sees(Administration::ViewSessions, &seen.connection)).then(|| merged(seen, now))
+        // Of one whose beginning was removed it is not known whose business it is.
+        let is_theirs = !seen.connection.is_empty() && asker.sees(Administration::ViewSessions, &seen.connection);
+        (wanted && is_theirs).then(|| merged(seen, now))
     };
     let (sessions, next) = match which {
         SessionState::Live => {
@@ -132,7 +134,7 @@ pub(super) async fn show(
     let id: SessionId = id.parse().map_err(|_| none())?;
     let now = live.into_iter().find(|s| s.id == id);
     let seen = state.store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
-    let seen = seen.filter(|s| asker.sees(Administration::ViewSessions, &s.connection));
+    let seen = seen.filter(|s| !s.connection.is_empty() && asker.sees(Administration::ViewSessions, &s.connection));
     let view = match (seen, now) {
         (Some(seen), now) => merged(seen, now.as_ref()),
         (None, Some(now)) => now.into(),

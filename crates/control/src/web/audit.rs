@@ -5,7 +5,7 @@ use super::{
     sessions::blocking,
 };
 use crate::{
-    api::{ApiState, time},
+    api::{ApiState, administered, time},
     evidence::{Evidence, MOST_ENTRIES, has},
     problem::Problem,
     rights::Asker,
@@ -267,6 +267,7 @@ pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker, Extensio
 
 /// What was looked for, newest first, one JSON object a line, as far as a page looks.
 pub(crate) async fn download(
+    State(state): State<ApiState>,
     asker: Asker,
     Extension(parts): Parts,
     query: Result<Query<Asked>, QueryRejection>,
@@ -274,6 +275,7 @@ pub(crate) async fn download(
     asker.may(Administration::ExportAudit)?;
     let Query(asked) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let mut wanted = asked.wanted().map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e))?;
+    administered(&state, &asker.who, None, "download a part of the audit log".to_owned()).await?;
     let (lines, receiver) = mpsc::channel::<io::Result<String>>(64);
     tokio::task::spawn_blocking(move || {
         let looked = wanted.resolve(&parts.evidence).and_then(|()| {

@@ -158,14 +158,16 @@ async fn saved(
         return Err(crate::api::ConnectionFailure::Taken(format!("there is a connection `{name}`")).into());
     }
     if let Some(credential) = credential {
+        // Of one that is changed, under a name of its own: the one before may lead elsewhere, and is not to send it there.
+        let secret = version.map_or_else(|| name.to_owned(), |v| format!("{name}.{}", v.saturating_add(1)));
         let secrets = state.secrets.list().await?;
-        let others = secrets.into_iter().find(|s| s.name == name).map(|s| s.used_by).unwrap_or_default();
+        let others = secrets.into_iter().find(|s| s.name == secret).map(|s| s.used_by).unwrap_or_default();
         if let Some(other) = others.iter().find(|user| *user != name) {
-            let why = format!("connection `{other}` uses the secret `{name}`: choose another name, or that secret");
+            let why = format!("connection `{other}` uses the secret `{secret}`: choose another name, or that secret");
             return Err(Problem::new(StatusCode::CONFLICT, why));
         }
-        stored_as(state, asker, name, credential).await?;
-        spec.secret = Some(name.to_owned());
+        stored_as(state, asker, &secret, credential).await?;
+        spec.secret = Some(secret);
     }
     let expected = version.map_or(Expected::Nothing, Expected::Version);
     api::written(state, asker, name, spec, expected).await.map(drop)

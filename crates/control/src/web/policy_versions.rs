@@ -238,6 +238,7 @@ pub(crate) async fn back_test(
     form: Result<Form<Days>, FormRejection>,
 ) -> Answer {
     asker.may(Administration::ViewPolicies)?;
+    asker.may(Administration::ViewAudit)?;
     let id = api::number(&id)?;
     let days = sent(form)?.days.clamp(1, MAX_DAYS);
     let version = api::version(&state, id).await?;

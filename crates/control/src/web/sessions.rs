@@ -169,7 +169,14 @@ async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> 
     let live = api::live(state, asker).await?.into_iter().find(|s| s.id == id);
     let none = || Problem::not_found("session");
     let read = evidence.clone();
-    let (found, decisions, more) = blocking(move || read.session(id)).await??.ok_or_else(none)?;
+    let (mut found, decisions, more) = blocking(move || read.session(id)).await??.ok_or_else(none)?;
+    if found.connection.is_empty() {
+        // Its beginning is out of reach. Whose business it is has to be known all the same.
+        found.connection = match &live {
+            Some(live) => live.connection.clone(),
+            None => recorded_on(evidence.clone(), id).await?.ok_or_else(none)?,
+        };
+    }
     if !asker.sees(Administration::ViewSessions, &found.connection) {
         return Err(none().into());
     }
@@ -194,6 +201,12 @@ async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> 
     body.every = begun.elapsed().as_secs().saturating_mul(20).clamp(2, 120);
     body.mark = mark(&body);
     Ok(Seen { session: summary(found), body, may_kill })
+}
+
+/// The connection that a recording is of.
+async fn recorded_on(evidence: Evidence, id: SessionId) -> Result<Option<String>, Problem> {
+    let reader = blocking(move || evidence.recording(id)).await?.map_err(|e| Problem::unavailable(&e))?;
+    Ok(reader.map(|r| r.meta().connection.clone()).filter(|name| !name.is_empty()))
 }
 
 /// Another one whenever there is something else to be seen.

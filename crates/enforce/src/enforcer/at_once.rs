@@ -52,7 +52,9 @@ impl Enforcer {
             }
             Judgement::Hold { policies, requirements, expires } => {
                 let subject = &self.parts.subject;
-                let bond = Bond::new(&subject.principal, &subject.connection.name, facts, same);
+                let all: Vec<&[u8]> =
+                    std::iter::once(self.parts.place.as_bytes()).chain(same.iter().copied()).collect();
+                let bond = Bond::new(&subject.principal, &subject.connection.name, facts, &all);
                 let digest = bond.digest();
                 let hold = (Arc::clone(&policies), requirements, expires);
                 let found = parked.find(bond, now, |lapsed| {

@@ -67,8 +67,13 @@ impl Session {
         peer: SocketAddr,
     ) -> Result<Arc<Self>, NoSession> {
         let connection = &endpoint.connection;
-        let admission =
-            Admission::new(&endpoint.services, &connection.info, "kubernetes", peer, connection.strict_audit);
+        let admission = Admission::new(
+            &endpoint.services,
+            (&connection.info, connection.upstream.place()),
+            "kubernetes",
+            peer,
+            connection.strict_audit,
+        );
         admission.note_opened()?;
         let (who, id) = (principal.id(), admission.id);
         let naming = connection.impersonate.as_ref();
@@ -98,7 +103,12 @@ impl Session {
             session.close(&format!("no session: {}", refusal.message));
             return Err(NoSession::Refused(refusal));
         }
-        let Registered { control, .. } = admission.register(who);
+        let Registered { control, is_served, .. } = admission.register(who);
+        if !is_served {
+            let why = "its connection was changed or removed meanwhile: try again";
+            session.close(&format!("no session: {why}"));
+            return Err(NoSession::Unavailable(why.to_owned()));
+        }
         tokio::spawn(Arc::clone(&session).watch(control));
         Ok(session)
     }

@@ -67,7 +67,13 @@ pub(super) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
     let Stream::Plain(socket) = &client else { return None };
     let connection = &endpoint.connection;
     let peer = socket.peer_addr().ok()?;
-    let admission = Admission::new(&endpoint.services, &connection.info, "mysql", peer, connection.strict_audit);
+    let admission = Admission::new(
+        &endpoint.services,
+        (&connection.info, connection.upstream.place()),
+        "mysql",
+        peer,
+        connection.strict_audit,
+    );
     let number = endpoint.services.registry.add_key(admission.id, &rand::random::<[u8; 32]>());
     let mut arrival = Arrival {
         endpoint: Arc::clone(endpoint),
@@ -125,7 +131,7 @@ impl Arrival {
         let Some(recording) = self.recording.take() else {
             return Err(Rejected::new("gateway", 1105, "HY000", "this session has no recording"));
         };
-        let Registered { to_self, control } = self.admission.register(who.clone());
+        let Registered { to_self, control, .. } = self.admission.register(who.clone());
         // Without it nobody could read the bytes that follow.
         recording.meta(now(), &serde_json::json!({ "capabilities": login.agreed().0 }));
         let services = &self.endpoint.services;

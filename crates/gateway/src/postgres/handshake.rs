@@ -118,7 +118,13 @@ pub(crate) async fn accept(endpoint: &Arc<Endpoint>, client: Stream) -> Option<B
     let peer = socket.peer_addr().ok()?;
     let mut arrival = Arrival {
         endpoint: Arc::clone(endpoint),
-        admission: Admission::new(&endpoint.services, &connection.info, "postgres", peer, connection.strict_audit),
+        admission: Admission::new(
+            &endpoint.services,
+            (&connection.info, connection.upstream.place()),
+            "postgres",
+            peer,
+            connection.strict_audit,
+        ),
         client,
         recording: None,
         early: Vec::new(),
@@ -449,7 +455,7 @@ impl Arrival {
         render::backend_key_data(&mut greeting, process_id, &key);
         render::ready_for_query(&mut greeting, b'I');
         recording.frame(Direction::Upstream, now(), &greeting);
-        let Registered { to_self, control } = self.admission.register(who);
+        let Registered { to_self, control, .. } = self.admission.register(who);
         let session = Session::new(SessionParts {
             enforcer,
             detector: Arc::clone(&endpoint.services.detector),

@@ -50,7 +50,14 @@ impl Arrival {
     pub(crate) fn admission(&self) -> Admission {
         let connection = &self.endpoint.connection;
         let (services, strict_audit) = (&self.endpoint.services, connection.strict_audit);
-        Admission::new(services, &connection.info, "ssh", self.peer, strict_audit).of(self.id)
+        Admission::new(
+            services,
+            (&connection.info, crate::connection::place(&connection.host, connection.port)),
+            "ssh",
+            self.peer,
+            strict_audit,
+        )
+        .of(self.id)
     }
 
     /// Who a token stands for.
@@ -122,7 +129,13 @@ impl Arrival {
                 return Err(refused);
             }
         };
-        let Registered { control, .. } = admission.register(who);
+        let Registered { control, is_served, .. } = admission.register(who);
+        if !is_served {
+            endpoint.services.registry.remove(admission.id, None);
+            let why = "refused: the connection was changed or removed meanwhile; try again";
+            admission.give_up(recording, why);
+            return Err(NoSession::Refused(why.into()));
+        }
         let session = Session {
             endpoint: Arc::clone(endpoint),
             _slot: slot,

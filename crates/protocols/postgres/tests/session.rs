@@ -144,6 +144,7 @@ fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
             pdp,
             audit: Arc::new(Nowhere),
             strict_audit: true,
+            place: "here:1".into(),
             new_approval: Box::new(|| unreachable!("nothing is held here")),
         }),
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),

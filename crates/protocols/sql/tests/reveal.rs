@@ -96,6 +96,7 @@ fn enforcer(house: &House) -> Enforcer {
         pdp: Arc::new(house.clone()),
         audit: Arc::new(Nowhere),
         strict_audit: true,
+        place: "here:1".into(),
         new_approval: Box::new(|| unreachable!("nothing is held here")),
     })
 }

@@ -112,6 +112,7 @@ fn enforcer() -> Enforcer {
         pdp: Arc::new(House),
         audit: Arc::new(Nowhere),
         strict_audit: true,
+        place: "here:1".into(),
         new_approval: Box::new(|| ApprovalId::from_uuid(Default::default())),
     })
 }

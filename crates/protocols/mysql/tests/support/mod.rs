@@ -136,6 +136,7 @@ pub(crate) fn enforcer() -> Enforcer {
         pdp: Arc::new(House),
         audit: Arc::new(Nowhere),
         strict_audit: true,
+        place: "here:1".into(),
         new_approval: Box::new(|| ApprovalId::from_uuid(Default::default())),
     })
 }

@@ -90,6 +90,7 @@ fn enforcer() -> Enforcer {
         pdp: Arc::new(NoSecrets),
         audit: Arc::new(Nowhere),
         strict_audit: true,
+        place: "here:1".into(),
         new_approval: Box::new(|| unreachable!("nothing is held here")),
     })
 }
