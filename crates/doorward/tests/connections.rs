@@ -19,6 +19,9 @@ const KEEP: &str = r#"
   ],
   resource
 );
+@id("blind") permit (
+  principal in Group::"blind", action in [Action::"view_connections", Action::"edit_connections"], resource
+);
 @id("half") permit (
   principal in Group::"half", action in [Action::"view_connections", Action::"edit_connections"],
   resource in Connection::"billing"
@@ -299,6 +302,13 @@ fn a_connection_is_registered_tried_changed_and_removed_on_pages() {
     visit.browser.wait_for("environment=dev").unwrap();
     assert!(visit.browser.text("main").unwrap().contains("secret shop.2"));
     assert_eq!(said(psql(&w, port, &agent).args(["-c", "select 6"])).trim(), "6");
+    // Who sees no secrets is shown the one that it has: saving the form does not take the credential away.
+    let half = Visit::new(w.api, Screen::Desktop);
+    half.sign_in(&w.token("hal", &["blind"], &[]), "/connections/shop/edit");
+    half.browser.wait_for("Live sessions on it end").unwrap();
+    let chosen = "return document.getElementById('secret').value;";
+    assert_eq!(half.browser.script(chosen, &[]).unwrap(), "shop.2");
+    drop(half);
     visit.browser.click("button[data-dialog=remove]").unwrap();
     visit.browser.click("#remove .deny").unwrap();
     visit.browser.wait_for("It was removed").unwrap();

@@ -82,10 +82,15 @@ fn stored(state: &ApiState, asker: &Asker, name: &str) -> Result<(ConnectionView
 
 async fn form(state: &ApiState, asker: &Asker, f: ConnectionFields, version: Option<i64>, shown: Shown) -> Answer {
     let may_store = asker.may(Administration::EditSecrets).is_ok();
-    let secrets = match asker.may(Administration::ViewSecrets) {
+    let mut secrets: Vec<Inert> = match asker.may(Administration::ViewSecrets) {
         Ok(()) => state.secrets.list().await.map_err(Problem::from)?.into_iter().map(|s| Inert::from(s.name)).collect(),
         Err(_) => Vec::new(),
     };
+    // The one that it has can be chosen by whoever sees no others: a form must not take a credential away unasked.
+    let own = Inert::from(f.secret.clone());
+    if !own.is_empty() && !secrets.contains(&own) {
+        secrets.push(own);
+    }
     let title = if version.is_none() { "New connection".to_owned() } else { format!("Change {}", f.name) };
     let wrong = shown.problem.as_ref().filter(|_| !shown.is_answer);
     let status = wrong.map_or(StatusCode::OK, Problem::status);
