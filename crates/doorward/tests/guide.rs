@@ -209,6 +209,8 @@ fn takes_the_audit_log(visit: &Visit) {
     visit.open("/audit");
     visit.browser.script("document.getElementById('f-event').value = 'approval_decided';", &[]).unwrap();
     visit.browser.click(".filters button").unwrap();
+    // The decision was on the page before, too: that it is alone says that the search is over.
+    visit.until("return document.querySelectorAll('main tbody tr').length;", 1);
     visit.browser.wait_in("main tbody", "counted again, one was broken").unwrap();
     picture(visit, "first-6-audit");
     let fetched = "return fetch(document.querySelector('a[download]').href).then((r) => r.text());";
