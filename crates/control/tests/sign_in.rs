@@ -10,7 +10,7 @@ mod support;
 #[path = "support/web.rs"]
 mod web;
 
-use doorward_signin::{By, Caller, NewKey};
+use doorward_signin::{By, Caller, NewKey, SignedIn};
 use doorward_store::{KeyScope, Limit, SessionPurpose};
 use std::time::Duration;
 use support::{need, now, person};
@@ -70,7 +70,11 @@ async fn a_limited_key_does_not_reach_what_is_its_owners_otherwise() {
 #[tokio::test]
 async fn a_cookie_changes_things_from_pages_of_ours_alone() {
     let web = Web::new(None).await;
-    let begun = web.signin.begin(person("omar", &["ops"]), "oidc", SessionPurpose::Browser, None, now()).await.unwrap();
+    let begun = web
+        .signin
+        .begin(SignedIn::new(person("omar", &["ops"])), "oidc", SessionPurpose::Browser, now())
+        .await
+        .unwrap();
     let cookie = format!("Cookie: __Host-doorward={}\r\n", begun.secret.expose());
     let ask = async |method, path: &str, more: &str| web.send(method, path, None, &format!("{cookie}{more}"), "").await;
     assert_eq!(ask("GET", "/sessions", "Sec-Fetch-Site: cross-site\r\n").await.status, 200);
@@ -102,7 +106,11 @@ async fn a_watch_ends_with_what_its_caller_has_shown() {
 async fn what_a_page_follows_ends_with_its_session() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let web = Web::new(None).await;
-    let begun = web.signin.begin(person("anna", &["sre"]), "oidc", SessionPurpose::Browser, None, now()).await.unwrap();
+    let begun = web
+        .signin
+        .begin(SignedIn::new(person("anna", &["sre"])), "oidc", SessionPurpose::Browser, now())
+        .await
+        .unwrap();
     let mut page = tokio::net::TcpStream::connect(web.address).await.unwrap();
     let cookie = begun.secret.expose();
     let head = format!(

@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{
-    ApiState, Desk, Evidence, Index, IssuerEntry, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook,
+    ApiState, Desk, Evidence, Failures, Index, IssuerEntry, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook,
     PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
@@ -135,6 +135,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         desk,
         store: store.clone(),
         audit: Arc::clone(&sink),
+        failures: Failures::new(Arc::clone(&sink)),
         sessions: Arc::new(Live(Arc::clone(&running.registry))),
         ssh: Arc::clone(&issuing) as _,
         credentials: Arc::new(Lending {

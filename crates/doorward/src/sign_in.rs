@@ -62,6 +62,8 @@ pub(crate) struct Provider {
     #[serde(default)]
     certificates: Vec<String>,
     subject_claim: Option<String>,
+    /// What tokens of the same provider have in `iss`, where that is not its entity ID.
+    token_issuer: Option<String>,
     signing_key: Option<Credential>,
     signing_certificate: Option<PathBuf>,
 }
@@ -119,9 +121,14 @@ impl Config {
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
         let saml = self.saml_providers()?;
         let issuers = self.identity.issuers.iter().map(|i| (i.name.as_str(), i.issuer.as_str()));
-        let oidc = self.identity.providers.iter().filter(|p| p.kind == Kind::Oidc);
-        let providers = oidc.map(|p| (p.name.as_str(), p.issuer.as_str()));
-        let providers = providers.chain(saml.iter().map(|p| (p.name.as_str(), p.provider.entity_id.as_str())));
+        let (oidc, by_saml) = self.identity.providers.iter().partition::<Vec<_>, _>(|p| p.kind == Kind::Oidc);
+        let providers = oidc.into_iter().map(|p| (p.name.as_str(), p.issuer.as_str()));
+        let providers = providers.chain(
+            by_saml
+                .into_iter()
+                .zip(&saml)
+                .map(|(p, read)| (p.name.as_str(), p.token_issuer.as_deref().unwrap_or(&read.provider.entity_id))),
+        );
         for (name, url) in issuers.clone().chain(providers) {
             if name == LOCAL {
                 bail!("issuer name `{LOCAL}` is the gateway's own");
@@ -131,7 +138,8 @@ impl Config {
             if let Some((other, _)) = other.filter(|_| !url.is_empty()) {
                 bail!(
                     "`{name}` and `{other}`: an issuer and a provider have one name exactly where they have one URL, so \
-                     that a person is the same by token and by browser"
+                     that a person is the same by token and by browser (`token_issuer` says what tokens of a SAML \
+                     provider have in `iss`)"
                 );
             }
             known.insert(name, url);

@@ -1,7 +1,7 @@
 //! What a token's claims must say (RFC 7519, RFC 8725, OpenID Connect Core 3.1.3.7), and what is taken from them.
 use crate::config::IssuerConfig;
 use crate::error::IdentityError;
-use crate::spiffe;
+use crate::{spiffe, words};
 use doorward_model::{Principal, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,16 +154,18 @@ pub(crate) fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
 /// Absent or null: no groups. Anything but strings refuses the token, as a group that is
 /// quietly lost could be one that a `forbid` asks for.
 pub(crate) fn groups(claims: &Claims, path: &str) -> Result<BTreeSet<String>, IdentityError> {
-    match find(claims, path) {
-        None | Some(Value::Null) => Ok(BTreeSet::new()),
-        Some(Value::String(list)) => Ok(list.split([' ', ',']).filter(|g| !g.is_empty()).map(str::to_owned).collect()),
+    let groups: BTreeSet<String> = match find(claims, path) {
+        None | Some(Value::Null) => BTreeSet::new(),
+        Some(Value::String(list)) => list.split([' ', ',']).filter(|g| !g.is_empty()).map(str::to_owned).collect(),
         Some(Value::Array(list)) => list
             .iter()
             .map(|g| g.as_str().map(str::to_owned))
             .collect::<Option<_>>()
-            .ok_or(malformed("the groups claim")),
-        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(malformed("the groups claim")),
-    }
+            .ok_or(malformed("the groups claim"))?,
+        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return Err(malformed("the groups claim")),
+    };
+    words::check_groups(&groups)?;
+    Ok(groups)
 }
 
 /// Strings as they are, numbers and booleans as JSON writes them. Absent or null: no tag.
@@ -180,5 +182,6 @@ fn tags(claims: &Claims, wanted: &BTreeMap<String, String>) -> Result<BTreeMap<S
         };
         tags.insert(tag.clone(), value);
     }
+    words::check_tags(tags.values())?;
     Ok(tags)
 }

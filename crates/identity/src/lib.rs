@@ -38,6 +38,7 @@ mod spiffe;
 mod strict_json;
 mod token_cache;
 mod verifier;
+mod words;
 
 pub use ci::{CiTokenError, github_actions_token};
 pub use config::{ConfigError, IssuerConfig};
@@ -48,6 +49,7 @@ pub use jwt::MAX_TOKEN_BYTES;
 pub use openpubkey::CallerKey;
 pub use security_event::SessionRevoked;
 pub use verifier::{IssuerStatus, Verifier};
+pub use words::{check_groups, check_tags};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,10 @@ pub enum MetadataError {
     /// Nothing to check signatures by.
     #[error("has no certificate for signing")]
     NoCertificate,
+    /// A key with more than one certificate. Which of them signs cannot be told; the others may be of authorities, whose
+    /// keys sign much else (SAML V2.0 Metadata Interoperability Profile, section 2.5.1).
+    #[error("has a KeyDescriptor with more than one certificate: leave the one that signs, without those of its chain")]
+    Chain,
     /// A certificate that is none.
     #[error("has a certificate that {0}")]
     Certificate(#[from] CertificateError),
@@ -78,11 +82,16 @@ fn certificates(provider: Node<'_, '_>) -> Result<Vec<Certificate>, MetadataErro
     let keys =
         xml::named(provider, MD, "KeyDescriptor").filter(|k| matches!(k.attribute("use"), None | Some("signing")));
     let mut found: Vec<Certificate> = Vec::new();
-    for node in keys.flat_map(|k| k.descendants()).filter(|n| n.has_tag_name((DS, "X509Certificate"))) {
-        let certificate = Certificate::read(&xml::content(node).unwrap_or_default())?;
-        if !found.contains(&certificate) {
-            found.push(certificate);
+    for key in keys {
+        let mut of_key: Option<Certificate> = None;
+        for node in key.descendants().filter(|n| n.has_tag_name((DS, "X509Certificate"))) {
+            let certificate = Certificate::read(&xml::content(node).unwrap_or_default())?;
+            if of_key.as_ref().is_some_and(|c| *c != certificate) {
+                return Err(MetadataError::Chain);
+            }
+            of_key = Some(certificate);
         }
+        found.extend(of_key.filter(|c| !found.contains(c)));
     }
     Ok(found)
 }

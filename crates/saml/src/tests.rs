@@ -349,6 +349,17 @@ fn metadata_introduces_both_sides() {
     assert_eq!(IdentityProvider::of_metadata("<a/>").unwrap_err(), MetadataError::NotMetadata);
     assert!(IdentityProvider::of_metadata("<!DOCTYPE a><a/>").is_err());
 
+    // The certificate of an authority, beside one that it has issued, signs nothing here.
+    let other = Certificate::read(&Signer::new().pem).unwrap().base64();
+    let one_more = format!("</ds:X509Certificate><ds:X509Certificate>{other}</ds:X509Certificate>");
+    assert!(why("</ds:X509Certificate>", &one_more).contains("more than one certificate"));
+    let next = format!(
+        "<md:KeyDescriptor><ds:KeyInfo xmlns:ds=\"{DS}\"><ds:X509Data><ds:X509Certificate>{other}</ds:X509Certificate>\
+         </ds:X509Data></ds:KeyInfo></md:KeyDescriptor><md:SingleSignOnService"
+    );
+    let two_keys = IdentityProvider::of_metadata(&METADATA.replacen("<md:SingleSignOnService", &next, 1)).unwrap();
+    assert_eq!(two_keys.certificates.len(), 2, "keys that are being changed");
+
     let service =
         ServiceProvider { entity_id: "https://a.example/?a=b&c".into(), acs_url: "https://a.example/acs".into() };
     let certificate = Certificate::read(&Signer::new().pem).unwrap();

@@ -27,6 +27,10 @@ pub enum By {
         purpose: SessionPurpose,
         /// How they signed in: `oidc`, `saml`, `bootstrap`.
         auth: String,
+        /// The provider's name for its own session.
+        provider_session: Option<String>,
+        /// When all that comes of it is over, whatever our limits say.
+        provider_ends: Option<Timestamp>,
     },
     /// An API key.
     Key {
@@ -146,7 +150,9 @@ impl SignIn {
     async fn by_session(&self, secret: &str, purpose: SessionPurpose, now: Timestamp) -> Result<Caller, Refused> {
         let found = self.session(secret, purpose, now).await.map_err(|e| Refused::Unavailable(e.to_string()))?;
         let s = found.ok_or_else(|| not_good("the session is unknown or over"))?;
-        Ok(Caller { principal: s.principal, by: By::Session { id: s.id, purpose, auth: s.auth } })
+        let (provider_session, provider_ends) = (s.provider_session, s.provider_ends);
+        let by = By::Session { id: s.id, purpose, auth: s.auth, provider_session, provider_ends };
+        Ok(Caller { principal: s.principal, by })
     }
 
     async fn by_key(&self, text: &str, now: Timestamp) -> Result<Caller, Refused> {

@@ -8,7 +8,7 @@ use crate::{
     oidc::{challenge, error_word},
     secret,
 };
-use doorward_model::{Principal, Secret, Timestamp};
+use doorward_model::{Secret, Timestamp};
 use doorward_store::{SessionPurpose, StoreError};
 use serde::Deserialize;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const HANDLE_PREFIX: &str = "dwd_";
 /// What a browser has vouched for.
 #[derive(Debug)]
 pub(crate) struct Vouched {
-    principal: Principal,
+    who: SignedIn,
     auth: String,
     challenge: String,
 }
@@ -68,15 +68,18 @@ impl SignIn {
     /// A code for a program on the caller's machine, which has told the hash of what it will redeem it with. Only for who
     /// signed in by browser.
     pub fn vouch_for_cli(&self, caller: &Caller, challenge: &str, now: Timestamp) -> Option<Secret<String>> {
-        let auth = match &caller.by {
-            By::Session { purpose: SessionPurpose::Browser, auth, .. } => auth.clone(),
+        let (auth, provider_session, ends) = match &caller.by {
+            By::Session { purpose: SessionPurpose::Browser, auth, provider_session, provider_ends, .. } => {
+                (auth.clone(), provider_session.clone(), *provider_ends)
+            }
             By::Session { .. } | By::Token | By::Key { .. } => return None,
         };
         if !secret::looks_like("", challenge) {
             return None;
         }
         let code = secret::fresh(CODE_PREFIX);
-        let vouched = Vouched { principal: caller.principal.clone(), auth, challenge: challenge.to_owned() };
+        let who = SignedIn { provider_session, ends, ..SignedIn::new(caller.principal.clone()) };
+        let vouched = Vouched { who, auth, challenge: challenge.to_owned() };
         self.vouched.put(code.expose(), now.after(CODE_TTL), vouched);
         Some(code)
     }
@@ -94,7 +97,7 @@ impl SignIn {
         let Some(vouched) = self.vouched.take(code, now).filter(|v| v.challenge == challenge(verifier)) else {
             return Ok(None);
         };
-        self.begin(vouched.principal, &vouched.auth, SessionPurpose::Cli, None, now).await.map(Some)
+        self.begin(vouched.who, &vouched.auth, SessionPurpose::Cli, now).await.map(Some)
     }
 
     /// Begins a device flow at a provider.

@@ -58,6 +58,13 @@ pub struct SignedIn {
     pub ends: Option<Timestamp>,
 }
 
+impl SignedIn {
+    /// Somebody of whom no more is known, and who begins at the first page.
+    pub fn new(principal: Principal) -> Self {
+        Self { principal, provider_session: None, return_to: "/".into(), ends: None }
+    }
+}
+
 /// Why nobody signed in. The text is for the audit log; [`SignInError::to_visitor`] is for the visitor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {

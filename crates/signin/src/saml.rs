@@ -11,14 +11,14 @@
 //! | `RelayState` that leads elsewhere | it is a random word and never an address |
 //! | everything about the document | see `doorward_saml` |
 use crate::{Away, SIGN_IN_TTL, SignIn, SignInError, SignedIn, secret};
-use doorward_identity::ConfigError;
+use doorward_identity::{ConfigError, check_groups, check_tags};
 use doorward_model::{Principal, PrincipalKind, Secret, Timestamp};
 use doorward_saml::{Assertion, AuthnRequest, Expected, IdentityProvider, ServiceProvider, SigningKey};
 use doorward_store::SecretHash;
 use parking_lot::Mutex;
 use reqwest::Url;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -273,11 +273,14 @@ fn principal(
             tags.insert(tag.clone(), one(claim, "an attribute of `tags` is there more than once")?);
         }
     }
+    let groups: BTreeSet<String> = said.attribute(&config.groups_claim)?.into_iter().map(str::to_owned).collect();
+    check_groups(&groups)?;
+    check_tags(tags.values())?;
     Ok(Principal {
         kind: PrincipalKind::User,
         issuer: config.name.clone(),
         subject,
-        groups: said.attribute(&config.groups_claim)?.into_iter().map(str::to_owned).collect(),
+        groups,
         tags,
         token_id: None,
         expires_at: now.after(length),
@@ -353,7 +356,7 @@ mod tests {
         assert!(p.groups.contains("sre") && p.groups.len() == 1);
         assert_eq!(p.tags, [("team".to_owned(), "sre".to_owned())].into());
         // The provider's session ends before ours would.
-        let begun = world.signin.begin_at_provider(who.clone(), "saml", NOW).await.unwrap();
+        let begun = world.signin.begin(who.clone(), "saml", SessionPurpose::Browser, NOW).await.unwrap();
         assert_eq!(Some(begun.session.principal.expires_at), who.ends);
         assert!(who.ends.unwrap() < NOW.after(SessionLimits::default().absolute));
         assert_eq!(

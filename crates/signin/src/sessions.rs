@@ -44,16 +44,16 @@ const fn prefix(purpose: SessionPurpose) -> &'static str {
 }
 
 impl SignIn {
-    /// Begins a session for somebody who has just signed in (`auth`: how), under a new secret.
+    /// Begins a session for somebody who has just signed in (`auth`: how), under a new secret. It is over no later than
+    /// the provider wants it to be.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn begin(
         &self,
-        who: Principal,
+        who: SignedIn,
         auth: &str,
         purpose: SessionPurpose,
-        provider_session: Option<String>,
         now: Timestamp,
     ) -> Result<Begun, StoreError> {
         let limits = self.settings.limits;
@@ -62,39 +62,9 @@ impl SignIn {
             SessionPurpose::Cli => limits.cli,
         };
         // The identity token proved who signed in; how long that is believed is for the session to say.
-        let who = Principal { expires_at: now.after(length), ..who };
-        self.keep(who, auth, purpose, provider_session, now).await
-    }
-
-    /// Begins a session of a browser, as [`SignIn::begin`] does, that is over no later than the provider wants it to be.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn begin_at_provider(&self, who: SignedIn, auth: &str, now: Timestamp) -> Result<Begun, StoreError> {
-        let longest = now.after(self.settings.limits.absolute);
+        let longest = now.after(length);
         let expires_at = who.ends.map_or(longest, |ends| ends.min(longest));
         let principal = Principal { expires_at, ..who.principal };
-        self.keep(principal, auth, SessionPurpose::Browser, who.provider_session, now).await
-    }
-
-    /// Begins a session of a browser for the holder of a token: it ends with the token, if not before.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn begin_with_token(&self, who: Principal, now: Timestamp) -> Result<Begun, StoreError> {
-        let ends = who.expires_at.min(now.after(self.settings.limits.absolute));
-        self.keep(Principal { expires_at: ends, ..who }, "token", SessionPurpose::Browser, None, now).await
-    }
-
-    async fn keep(
-        &self,
-        principal: Principal,
-        auth: &str,
-        purpose: SessionPurpose,
-        provider_session: Option<String>,
-        now: Timestamp,
-    ) -> Result<Begun, StoreError> {
-        let limits = self.settings.limits;
         // Those that are over make room.
         self.store.web_sessions_swept(now, earlier(now, limits.idle.max(limits.cli))).await?;
         let session = WebSession {
@@ -102,13 +72,24 @@ impl SignIn {
             purpose,
             principal,
             auth: auth.to_owned(),
-            provider_session,
+            provider_session: who.provider_session,
+            provider_ends: who.ends,
             created: now,
             last_seen: now,
         };
         let secret = secret::fresh(prefix(purpose));
         self.store.web_session_began(&secret::hash(secret.expose()), &session).await?;
         Ok(Begun { secret, session })
+    }
+
+    /// Begins a session of a browser for the holder of a token: it ends with the token, if not before, and so does all
+    /// that it vouches for.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn begin_with_token(&self, who: Principal, now: Timestamp) -> Result<Begun, StoreError> {
+        let who = SignedIn { ends: Some(who.expires_at), ..SignedIn::new(who) };
+        self.begin(who, "token", SessionPurpose::Browser, now).await
     }
 
     /// The session with this secret, if it is not over.

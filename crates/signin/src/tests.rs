@@ -37,7 +37,7 @@ impl World {
     }
 
     async fn browser(&self, subject: &str) -> Begun {
-        self.signin.begin(person(subject), "oidc", SessionPurpose::Browser, None, NOW).await.unwrap()
+        self.signin.begin(SignedIn::new(person(subject)), "oidc", SessionPurpose::Browser, NOW).await.unwrap()
     }
 
     async fn ask(&self, headers: &HeaderMap, method: Method, now: Timestamp) -> Result<Caller, Refused> {
@@ -95,11 +95,34 @@ async fn a_session_is_its_cookie_until_it_is_idle_or_old() {
 }
 
 #[tokio::test]
+async fn what_a_browser_vouches_for_ends_no_later_than_its_provider_says() {
+    let world = World::new().await;
+    let (secret, at_provider) = ("v".repeat(43), Some("their-session".to_owned()));
+    let saml = SignedIn { provider_session: at_provider, ends: Some(in_secs(900)), ..SignedIn::new(person("alice")) };
+    let by_saml = world.signin.begin(saml, "saml", SessionPurpose::Browser, NOW).await.unwrap();
+    // The token of `person` ends after 300 seconds.
+    let by_token = world.signin.begin_with_token(person("bob"), NOW).await.unwrap();
+    let by_oidc = world.browser("carol").await;
+    let cli = SessionLimits::default().cli.as_secs();
+    for (begun, at_provider, ends) in [(by_saml, true, 900), (by_token, false, 300), (by_oidc, false, cli)] {
+        let caller = world.ask(&cookie(begun.secret.expose()), Method::GET, in_secs(10)).await.unwrap();
+        let code = world.signin.vouch_for_cli(&caller, &oidc::challenge(&secret), in_secs(10)).unwrap();
+        let made = world.signin.redeem_cli_code(code.expose(), &secret, NOW).await.unwrap().unwrap();
+        assert_eq!(made.session.principal.expires_at, in_secs(ends));
+        // The provider ends it with its own session.
+        assert_eq!(made.session.provider_session.is_some(), at_provider);
+        let headers = bearer(made.secret.expose());
+        assert!(world.ask(&headers, Method::GET, in_secs(ends - 1)).await.is_ok());
+        assert!(world.ask(&headers, Method::GET, in_secs(ends)).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn what_is_on_the_disk_signs_nobody_in() {
     let world = World::new().await;
     let secrets = [
         world.browser("alice").await.secret,
-        world.signin.begin(person("bob"), "oidc", SessionPurpose::Cli, None, NOW).await.unwrap().secret,
+        world.signin.begin(SignedIn::new(person("bob")), "oidc", SessionPurpose::Cli, NOW).await.unwrap().secret,
         world.signin.offer_bootstrap(NOW).await.unwrap().unwrap(),
         world.signin.make_key(&by_token("carol"), new_key(), NOW).await.unwrap().0,
     ];
@@ -128,7 +151,7 @@ async fn a_cookie_changes_nothing_from_other_peoples_pages() {
 async fn each_secret_is_good_in_its_own_place_alone() {
     let world = World::new().await;
     let browser = world.browser("alice").await.secret;
-    let cli = world.signin.begin(person("bob"), "oidc", SessionPurpose::Cli, None, NOW).await.unwrap().secret;
+    let cli = world.signin.begin(SignedIn::new(person("bob")), "oidc", SessionPurpose::Cli, NOW).await.unwrap().secret;
     let (key, _) = world.signin.make_key(&by_token("carol"), new_key(), NOW).await.unwrap();
     let ids = |c: Result<Caller, Refused>| c.map(|c| c.principal.id());
     assert_eq!(ids(world.ask(&bearer(cli.expose()), Method::POST, NOW).await), Ok("corp/bob".into()));

@@ -43,13 +43,16 @@ pub struct WebSession {
     pub auth: String,
     /// The provider's name for its own session (`sid`), where it gave one.
     pub provider_session: Option<String>,
+    /// When all that comes of what they have shown there is over: the provider's own limit, or the token's end. None:
+    /// the gateway's limits are all there are.
+    pub provider_ends: Option<Timestamp>,
     /// When they did.
     pub created: Timestamp,
     /// When it was last used, give or take what [`Store::web_session_seen`] was asked for.
     pub last_seen: Timestamp,
 }
 
-const COLUMNS: &str = "id, purpose, principal, auth, provider_session, created, last_seen";
+const COLUMNS: &str = "id, purpose, principal, auth, provider_session, created, last_seen, provider_ends";
 
 impl Store {
     /// Keeps a session, under the hash of its secret.
@@ -59,7 +62,7 @@ impl Store {
     pub async fn web_session_began(&self, secret: &SecretHash, s: &WebSession) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO web_sessions (id, secret, purpose, issuer, subject, principal, auth, provider_session, \
-             created, last_seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             created, last_seen, expires, provider_ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&s.id)
         .bind(&secret[..])
@@ -72,6 +75,7 @@ impl Store {
         .bind(micros(s.created))
         .bind(micros(s.last_seen))
         .bind(micros(s.principal.expires_at))
+        .bind(s.provider_ends.map(micros))
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -163,5 +167,6 @@ fn read(r: &SqliteRow) -> Result<WebSession, StoreError> {
         provider_session: r.try_get(4)?,
         created: timestamp(r.try_get(5)?),
         last_seen: timestamp(r.try_get(6)?),
+        provider_ends: r.try_get::<Option<i64>, _>(7)?.map(timestamp),
     })
 }

@@ -8,7 +8,6 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use doorward_model::{AuditEvent, AuditKind};
 use doorward_signin::Refused;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
@@ -54,11 +53,7 @@ pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Req
         }
         Err(Refused::Unavailable(why)) => Problem::unavailable(&why).into_response(),
         Err(refused @ (Refused::Nothing | Refused::NotGood(_) | Refused::CrossSite)) => {
-            let reason = refused.to_string().chars().take(500).collect();
-            let kind = AuditKind::AuthenticationFailed { user: "api".into(), reason };
-            if let Err(why) = state.audit.append(&AuditEvent { time: now(), session: None, kind }) {
-                tracing::error!(%why, "a bad token is not in the audit log");
-            }
+            state.failures.note("api", &refused.to_string());
             match refused {
                 Refused::CrossSite => Problem::new(StatusCode::FORBIDDEN, refused.to_string()).into_response(),
                 Refused::Nothing | Refused::NotGood(_) | Refused::Unavailable(_) => {

@@ -24,6 +24,7 @@ pub(crate) use guard::json_body;
 use crate::{
     credentials::{self, CredentialAccess},
     desk::Desk,
+    failures::Failures,
     metrics::Metrics,
     policies::PolicyBook,
     problem::Problem,
@@ -86,6 +87,8 @@ pub struct ApiState {
     pub store: Store,
     /// Hears of verdicts, of kills and of bad tokens.
     pub audit: Arc<dyn AuditSink>,
+    /// Writes there who did not get in.
+    pub failures: Failures,
     /// The open sessions.
     pub sessions: Arc<dyn LiveSessions>,
     /// Certificates for SSH.

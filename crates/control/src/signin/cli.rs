@@ -3,7 +3,7 @@ use super::{
     caller,
     client::{CliCredential, CliRedeem, DeviceAsk, DeviceHandle, DevicePolled, DeviceStart},
     form::{Fields, encoded},
-    note, note_failure, pages, posted, query, see_other,
+    note, pages, posted, query, see_other,
 };
 use crate::{
     api::{ApiState, json_body, now},
@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use doorward_model::{AuditKind, Principal};
+use doorward_model::AuditKind;
 use doorward_signin::{Begun, Refused, SignInError};
 use doorward_store::SessionPurpose;
 
@@ -96,14 +96,14 @@ pub(super) async fn redeem(
     let asked: CliRedeem = json_body(&headers, body)?;
     let begun = state.signin.redeem_cli_code(&asked.code, &asked.verifier, now()).await;
     let Some(begun) = begun.map_err(|e| Problem::unavailable(&e))? else {
-        note_failure(&state, "cli", "a code of `doorward login` is unknown, used or old, or was made for another");
+        state.failures.note("cli", "a code of `doorward login` is unknown, used or old, or was made for another");
         return Err(Problem::new(StatusCode::FORBIDDEN, "the code was not accepted: begin again"));
     };
     issued(&state, begun, "doorward login, by browser").await
 }
 
 fn problem(state: &ApiState, e: &SignInError) -> Problem {
-    note_failure(state, "cli", &e.to_string());
+    state.failures.note("cli", &e.to_string());
     let status = match e {
         SignInError::NoSuchProvider | SignInError::NoDeviceFlow => StatusCode::NOT_FOUND,
         SignInError::Provider(_) => StatusCode::BAD_GATEWAY,
@@ -143,13 +143,8 @@ pub(super) async fn poll_device(
     let Some(who) = found else {
         return Ok((StatusCode::ACCEPTED, Json(DevicePolled { credential: None })).into_response());
     };
-    let who = (who.principal, who.provider_session);
-    let begun = begin(&state, who).await?;
+    let begun = state.signin.begin(who, "oidc", SessionPurpose::Cli, now()).await;
+    let begun = begun.map_err(|e| Problem::unavailable(&e))?;
     let Json(credential) = issued(&state, begun, "doorward login, by code").await?;
     Ok(Json(DevicePolled { credential: Some(credential) }).into_response())
-}
-
-async fn begin(state: &ApiState, (who, at_provider): (Principal, Option<String>)) -> Result<Begun, Problem> {
-    let begun = state.signin.begin(who, "oidc", SessionPurpose::Cli, at_provider, now()).await;
-    begun.map_err(|e| Problem::unavailable(&e))
 }

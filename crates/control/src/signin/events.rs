@@ -1,5 +1,5 @@
 //! Events that providers push (RFC 8935): a session that is over there is over here.
-use super::{note, note_failure};
+use super::note;
 use crate::{
     api::{ApiState, now},
     problem::Problem,
@@ -76,7 +76,7 @@ pub(super) async fn push(
             Ok(StatusCode::ACCEPTED.into_response())
         }
         Err(e) => {
-            note_failure(&state, "event", &e.to_string());
+            state.failures.note("event", &e.to_string());
             Ok(refused(word(&e)))
         }
     }

@@ -57,14 +57,6 @@ pub(crate) async fn note(state: &ApiState, kind: AuditKind) -> Result<(), Proble
     poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))
 }
 
-/// Somebody did not sign in. The entry need not be on the disk for that.
-pub(crate) fn note_failure(state: &ApiState, user: &str, reason: &str) {
-    let kind = AuditKind::AuthenticationFailed { user: user.into(), reason: reason.chars().take(500).collect() };
-    if let Err(why) = state.audit.append(&AuditEvent { time: now(), session: None, kind }) {
-        tracing::error!(%why, "a failed sign-in is not in the audit log");
-    }
-}
-
 async fn caller(state: &ApiState, headers: &HeaderMap, method: &Method) -> Result<Caller, Refused> {
     state.signin.authenticate(state.tokens.as_ref(), headers, method, now()).await
 }
@@ -133,7 +125,7 @@ fn refused(state: &ApiState, error: &SignInError) -> Response {
         SignInError::NotBegun(_) | SignInError::Malformed(_) => StatusCode::BAD_REQUEST,
         SignInError::Denied(_) | SignInError::Identity(_) | SignInError::Saml(_) => StatusCode::FORBIDDEN,
     };
-    note_failure(state, "web", &error.to_string());
+    state.failures.note("web", &error.to_string());
     pages::failed(status, error.to_visitor())
 }
 
@@ -173,7 +165,7 @@ async fn enter(state: &ApiState, headers: &HeaderMap, who: SignedIn, door: Door)
         }
     }
     let return_to = who.return_to.clone();
-    let begun = state.signin.begin_at_provider(who, door.auth, now()).await;
+    let begun = state.signin.begin(who, door.auth, SessionPurpose::Browser, now()).await;
     let begun = begun.map_err(|e| Problem::unavailable(&e))?;
     let cookies = [
         Cookie::Session.set(settings, begun.secret.expose(), Some(settings.limits().absolute)),
@@ -191,12 +183,11 @@ async fn bootstrap(State(state): State<ApiState>, headers: HeaderMap, body: Byte
     let code = fields.get("code").unwrap_or_default().trim();
     let who = state.signin.use_bootstrap(code, now()).await.map_err(|e| Problem::unavailable(&e))?;
     let Some(who) = who else {
-        note_failure(&state, "web", "the code of the first administrator is wrong, used or old");
+        state.failures.note("web", "the code of the first administrator is wrong, used or old");
         return Ok(pages::failed(StatusCode::FORBIDDEN, "This code is wrong, was used before, or is too old."));
     };
     let door = Door { auth: "bootstrap", how: "code of the first administrator".into() };
-    let who = SignedIn { principal: who, provider_session: None, return_to: "/".into(), ends: None };
-    enter(&state, &headers, who, door).await
+    enter(&state, &headers, SignedIn::new(who), door).await
 }
 
 /// The fields of a form that a page of ours sent.

@@ -3,7 +3,7 @@ use super::page::{self, Answer};
 use crate::{
     api::{ApiState, now},
     problem::Problem,
-    signin::{note, note_failure, see_other},
+    signin::{note, see_other},
 };
 use axum::{
     Form,
@@ -82,7 +82,7 @@ pub(crate) async fn begin(
     let who = match checked {
         Ok(who) => who,
         Err(reason) => {
-            note_failure(&state, "web", &reason);
+            state.failures.note("web", &reason);
             return Ok(form(&state, StatusCode::UNAUTHORIZED, &next, Some("This token is not accepted.")));
         }
     };

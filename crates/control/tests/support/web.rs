@@ -4,9 +4,9 @@ use crate::support::{self, Office, evidence, person};
 use doorward_control::{
     ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
     ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
-    Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook, Records, Rights,
-    SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer, TokenCheck, Vitals,
-    WebParts, serve,
+    Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook,
+    Records, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer,
+    TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};
@@ -349,6 +349,7 @@ impl Web {
             desk: office.desk.clone(),
             store: office.store.clone(),
             audit: Arc::clone(&audit),
+            failures: Failures::new(Arc::clone(&audit)),
             sessions: sessions.clone(),
             ssh: Arc::new(Words),
             credentials: Arc::new(Words),

@@ -17,6 +17,7 @@ impl Provider {
             ("sso_url", self.sso_url.is_some()),
             ("certificates", !self.certificates.is_empty()),
             ("subject_claim", self.subject_claim.is_some()),
+            ("token_issuer", self.token_issuer.is_some()),
             ("signing_key", self.signing_key.is_some()),
             ("signing_certificate", self.signing_certificate.is_some()),
         ];
@@ -186,6 +187,16 @@ mod tests {
             let e = format!("{:#}", load(&text).unwrap_err());
             assert!(e.contains(want), "{text}: {e}");
         }
-        load(&format!("{}{issuer}", corp(&format!("{given}\nsubject_claim = \"uid\"")))).unwrap();
+        let with_uid = corp(&format!("{given}\nsubject_claim = \"uid\""));
+        load(&format!("{with_uid}{issuer}")).unwrap();
+        // Some providers have an entity ID that is not what their tokens say.
+        let elsewhere = issuer.replace("http://127.0.0.1:9998/realms/people", "https://tokens.example");
+        let e = format!("{:#}", load(&format!("{with_uid}{elsewhere}")).unwrap_err());
+        assert!(e.contains("`token_issuer`"), "{e}");
+        let said = with_uid.replace("subject_claim", "token_issuer = \"https://tokens.example\"\nsubject_claim");
+        load(&format!("{said}{elsewhere}")).unwrap();
+        // The same people under two names.
+        let e = load(&format!("{said}{}", elsewhere.replace("\"corp\"", "\"other\""))).unwrap_err();
+        assert!(format!("{e:#}").contains("one name exactly where"), "{e:#}");
     }
 }
