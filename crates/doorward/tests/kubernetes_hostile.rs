@@ -17,6 +17,10 @@ use std::{
 /// Watches in which nothing happened, and which have ended.
 static SILENT_ENDED: AtomicUsize = AtomicUsize::new(0);
 
+/// Requests that were not answered, and how many of them the gateway has given up.
+static MUTE_ASKED: AtomicUsize = AtomicUsize::new(0);
+static MUTE_ENDED: AtomicUsize = AtomicUsize::new(0);
+
 /// Secrets are nobody's to see; of pods, those without a label.
 const POLICY: &str = r#"
 @id("all") permit (principal, action, resource) unless { action == Action::"reveal" };
@@ -152,6 +156,12 @@ fn answer(stream: TcpStream) {
             // Until the gateway goes.
             let _gone = from.read_to_end(&mut Vec::new());
             SILENT_ENDED.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        ["api", "v1", "namespaces", "mute", "secrets"] => {
+            MUTE_ASKED.fetch_add(1, Ordering::SeqCst);
+            let _gone = from.read_to_end(&mut Vec::new());
+            MUTE_ENDED.fetch_add(1, Ordering::SeqCst);
             return;
         }
         // Errors in plain text, once something is really written.
@@ -345,11 +355,36 @@ fn quiet_watches_end_with_their_callers() {
         let out = curl.args(["--http2", "--max-time", "1"]).output().unwrap();
         assert_eq!(out.status.code(), Some(28), "it goes on until the caller leaves: {out:?}");
     }
+    until("all three have ended", || SILENT_ENDED.load(Ordering::SeqCst) == 3);
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
-    while SILENT_ENDED.load(Ordering::SeqCst) < 3 {
-        assert!(Instant::now() < end, "{} of 3 have ended", SILENT_ENDED.load(Ordering::SeqCst));
+    while !holds() {
+        assert!(Instant::now() < end, "{what}");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What is under way when its session is ended does not go on, however far it was: nothing is sent, or waited for.
+#[test]
+fn requests_under_way_end_with_their_session() {
+    let ending =
+        "@id(\"end\") permit (principal, action in [Action::\"view_sessions\", Action::\"kill_session\"], resource);";
+    let w = World::serving(answer, &format!("{POLICY}{ending}"));
+    let asking = w.curl(&of("mute")).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    until("the server is asked", || MUTE_ASKED.load(Ordering::SeqCst) == 1);
+    let run = |args: &[&str]| doorward(&w.gateway.directory().join("state"), w.api, &w.token(), args);
+    let (_, live) = run(&["sessions", "list", "--live"]);
+    let id = live.split_whitespace().find(|word| word.len() == 36).unwrap_or_else(|| panic!("{live}"));
+    let begun = Instant::now();
+    let (ok, said) = run(&["sessions", "kill", id]);
+    assert!(ok, "{said}");
+    let said = String::from_utf8(asking.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.contains("may have been carried out, or not") && said.ends_with("\n401"), "{said}");
+    until("the server is left", || MUTE_ENDED.load(Ordering::SeqCst) == 1);
+    // Far less than the ten seconds that the client would have waited.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 /// A right to see something that ends at a time ends streams that began before it.

@@ -41,7 +41,15 @@ const BODY: Duration = Duration::from_secs(30);
 pub(crate) async fn handle(session: &Arc<Session>, request: Request<Incoming>) -> Answered {
     let mut handling = Handling { session, number: session.next_request() };
     let is_head = request.method() == http::Method::HEAD;
-    let mut answered = match handling.run(request).await {
+    // INVARIANT: nothing goes on for a session that is over, however far it is. Bodies and streams see to it themselves.
+    let done = tokio::select! {
+        biased;
+        () = session.live.ended() => Err(render::unauthorized(
+            "this session was ended while the request was under way: it may have been carried out, or not; connect again",
+        )),
+        done = handling.run(request) => done,
+    };
+    let mut answered = match done {
         Ok(answered) => answered,
         Err(refused) => {
             let what = json!({ "code": refused.code, "message": refused.body.get("message") });
