@@ -2,7 +2,7 @@
 //!
 //! A door is opened in two steps: first all that can fail, then what cannot, so that a change that is not possible leaves
 //! what was there before.
-use crate::{BadConfiguration, config::Backend};
+use crate::{BadConfiguration, config::Backend, listeners::Listeners};
 use anyhow::{Context as _, Result, bail};
 use doorward_gateway::{
     Connection, Probed, Services, WhenHeld, kubernetes, kubernetes::KubernetesConnection, mysql, postgres, ssh,
@@ -109,14 +109,19 @@ impl Maker {
 }
 
 /// All doors.
-#[derive(Default)]
 pub(crate) struct Doors {
+    listeners: Arc<Listeners>,
     open: Vec<Door>,
     /// The gateway is about to end: no door is opened any more.
     closed: bool,
 }
 
 impl Doors {
+    /// None yet.
+    pub(crate) const fn new(listeners: Arc<Listeners>) -> Self {
+        Self { listeners, open: Vec::new(), closed: false }
+    }
+
     /// Gets all ready that is needed to serve these at an address, in place of what is served there. At least one; more than
     /// one of SSH alone.
     ///
@@ -129,7 +134,7 @@ impl Doors {
         let here = self.open.iter().find(|d| address.port() != 0 && d.address == address);
         let listener = match here {
             Some(door) => door.listener.try_clone(),
-            None => TcpListener::bind(address).await.and_then(TcpListener::into_std),
+            None => self.listeners.bind(address).await,
         };
         let listener =
             listener.with_context(|| format!("connection `{}`: cannot listen on {address}", names.join("`, `")))?;
@@ -141,7 +146,7 @@ impl Doors {
     pub(crate) fn open(&mut self, ready: Ready) {
         let Ready { address, names, listener, accepting, behind } = ready;
         if address.port() != 0 {
-            self.close(address);
+            self.shut(address);
         }
         let (stop, stopped) = watch::channel(false);
         match behind {
@@ -158,6 +163,11 @@ impl Doors {
 
     /// Closes the door at an address. Sessions that live go on.
     pub(crate) fn close(&mut self, address: SocketAddr) {
+        self.shut(address);
+        Listeners::forget(address);
+    }
+
+    fn shut(&mut self, address: SocketAddr) {
         self.open.retain(|door| {
             let goes = door.address == address;
             if goes {

@@ -14,6 +14,7 @@ mod exports;
 mod keys;
 mod kube_token;
 mod kubeconfig;
+mod listeners;
 mod login;
 mod notify;
 mod playback;

@@ -5,8 +5,10 @@ use crate::{
     connections::{self, Connections},
     credentials::Lending,
     directory::Directory,
-    doors::Maker,
-    exports, notify, policy,
+    doors::{Doors, Maker},
+    exports,
+    listeners::Listeners,
+    notify, policy,
     retention::Keeper,
     secrets::Secrets,
     ssh_access::Issuing,
@@ -46,12 +48,13 @@ pub(crate) fn run(config: Config) -> Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
+    let listeners = Listeners::inherit();
     raise_file_limit();
     let loaded = policy::load(&config).context(BadConfiguration)?;
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
-    crate::runtime()?.block_on(serve(config, Engine::new(loaded)))
+    crate::runtime()?.block_on(serve(config, Engine::new(loaded), Arc::new(listeners)))
 }
 
 /// Each session takes three files; the soft limit of many systems is 1,024.
@@ -71,7 +74,7 @@ struct Running {
     registry: Arc<Registry>,
 }
 
-async fn serve(config: Config, engine: Engine) -> Result<()> {
+async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Result<()> {
     let state = config.state_dir();
     private_dir(&state)?;
     let key = keys::load_or_create(&private_dir(&state.join("keys"))?)?;
@@ -123,7 +126,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         rights: Arc::clone(&rights),
         directory: directory.clone(),
         maker: running.maker(&services, &state, &issuing)?,
-        doors: Default::default(),
+        doors: tokio::sync::Mutex::new(Doors::new(Arc::clone(&listeners))),
     });
     let (stop, stopped) = watch::channel(false);
     let (drain, draining) = watch::channel(false);
@@ -185,7 +188,7 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         tracing::info!(taken_up, "approvals of callers who do not wait are asked for as before");
     }
     connections.announce().await?;
-    let api_done = running.start_api(api, stopped.clone()).await?;
+    let api_done = running.start_api(api, stopped.clone(), &listeners).await?;
     connections.start().await?;
     crate::sign_in::show_bootstrap(&sign_in, now()).await?;
     // The issuers' keys are fetched before the first caller needs them.
@@ -195,7 +198,9 @@ async fn serve(config: Config, engine: Engine) -> Result<()> {
         }
     }
     tracing::info!(connections = directory.served().len(), "ready");
+    listeners.ready();
     running.until_told_to_stop().await?;
+    Listeners::stopping();
     // The API goes on meanwhile: probes hear of it, and people decide what sessions wait for.
     drain.send_replace(true);
     connections.close().await;
@@ -257,10 +262,15 @@ impl Running {
         issuers.collect()
     }
 
-    async fn start_api(&self, state: ApiState, stopped: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>> {
+    async fn start_api(
+        &self,
+        state: ApiState,
+        stopped: watch::Receiver<bool>,
+        listeners: &Listeners,
+    ) -> Result<tokio::task::JoinHandle<()>> {
         let address = self.config.server.api_listen;
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
+        let listener = listeners.bind(address).await.and_then(TcpListener::from_std);
+        let listener = listener.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
         let acceptor = match &self.config.server.tls {
             Some(files) => {
                 let server = tls::server(&self.config.path(&files.cert), &self.config.path(&files.key))?;
