@@ -86,6 +86,8 @@ pub struct Catalogue {
     parents: AHashMap<u32, Vec<u32>>,
     /// What the columns of views are made of.
     view_columns: AHashMap<(u32, i16), BTreeSet<SourceColumn>>,
+    /// Types of columns, as a text of SQL writes them wherever it stands.
+    type_names: AHashMap<(u32, i16), Name>,
     /// Columns that `*` does not show.
     invisible: AHashSet<(u32, i16)>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
@@ -171,6 +173,19 @@ impl Catalogue {
     ) -> Self {
         self.view_columns.extend(columns);
         self
+    }
+
+    /// The same snapshot, knowing how the types of columns are written (`pg_catalog.format_type` under a search path of
+    /// `pg_catalog`).
+    #[must_use]
+    pub fn with_type_names(mut self, names: impl IntoIterator<Item = ((u32, i16), Name)>) -> Self {
+        self.type_names.extend(names);
+        self
+    }
+
+    /// How a column's type is written, with its modifier.
+    pub fn type_name(&self, relation: u32, column: i16) -> Option<&Name> {
+        self.type_names.get(&(relation, column))
     }
 
     /// The same snapshot, knowing which columns `*` does not show: numbers of relation and column.

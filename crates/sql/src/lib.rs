@@ -17,7 +17,8 @@
 //!   that are not asked for; triggers, rules, defaults and views run what their makers were asked for.
 //! - `has_where` is true if the condition names a column: `WHERE id = id` counts.
 //! - UPDATE and DELETE ask `select` on their target only with RETURNING or other relations beside it.
-//! - Lineage does not count what only filters, joins, groups or sorts (inference).
+//! - Lineage does not count what only filters, joins, groups or sorts: queries over hidden columns are rewritten for that
+//!   (PostgreSQL; [`Reads`]).
 //! - GRANT on anything but relations names `?` and is opaque too: the binding hides the names.
 //! - Bodies of functions in other languages than SQL, and of DO, are opaque.
 mod cache;
@@ -29,5 +30,6 @@ pub mod postgres;
 pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Relation, RelationKind, Volatility};
 pub use meaning::{
-    Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Reference, SourceColumn, SqlError, Statement,
+    Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Read, Reads, Reference, SourceColumn, SqlError,
+    Statement,
 };

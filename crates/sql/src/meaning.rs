@@ -1,6 +1,6 @@
 //! What was read out of a text, in the terms that all dialects share.
 use doorward_model::{Facts, Name};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 /// A column whose values may show in an output.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +127,30 @@ pub enum Reference {
     Cursor(Name),
 }
 
+/// A relation that a query reads, where the text names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Its schema.
+    pub schema: Name,
+    /// The relation.
+    pub table: Name,
+    /// Where its name stands in the text, in bytes, without the alias.
+    pub at: Range<usize>,
+    /// What the query calls it by its name alone; none where an alias follows in the text.
+    pub called: Option<Name>,
+    /// Whether the place is all of `TABLE name`, which is a query.
+    pub is_query: bool,
+}
+
+/// All relations that a statement reads, if something else may stand in the text in their places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// In no order.
+    pub places: Vec<Read>,
+    /// Why nothing else may stand there. `Some` also where the statement is not one that only reads.
+    pub obstacle: Option<&'static str>,
+}
+
 /// One statement of a query string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
@@ -150,6 +174,8 @@ pub struct Statement {
     pub upload: Option<Name>,
     /// `KILL`: the upstream knows connections by other numbers than the caller.
     pub kill: Option<Kill>,
+    /// The relations that it reads, where its text names them.
+    pub reads: Reads,
 }
 
 /// `KILL [CONNECTION | QUERY] number`.

@@ -78,6 +78,9 @@ pub fn doorward(state: &Path, api: u16, token: &str, args: &[&str]) -> (bool, St
     (out.status.success(), text)
 }
 
+/// What is sensitive in them.
+const TAGS: &str = r#"tags = { "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "card"] }"#;
+
 /// Tables of the demonstration, with values that must not be seen.
 pub const SCHEMA: &str = "
 create table customers(id int primary key, name text, email text unique, card text, ssn text, notes text);
@@ -135,7 +138,7 @@ upstream = "{upstream}"
 database = "orders"
 user = "{user}"
 {credential}
-tags = {{ "public.customers.ssn" = ["pii"], "public.customers.email" = ["pii", "email"], "public.customers.card" = ["pii", "card"] }}
+{tags}
 {tls}
 {connection}
 [policy]
@@ -143,6 +146,7 @@ files = ["policy.cedar"]
 "#,
             issuer_url = issuer.url,
             user = postgres.user(),
+            tags = if connection.contains("tags =") { "" } else { TAGS },
             credential = if connection.contains("credential") {
                 String::new()
             } else {

@@ -64,7 +64,7 @@ const QUERIES: [&str; 6] = [
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1",
-    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid \
+    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod) \
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
@@ -124,7 +124,9 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
     let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
+    let mut type_names: Vec<((u32, i16), Name)> = Vec::new();
     for row in columns {
+        type_names.push(((number(row, 0), number(row, 1)), Name::from(text(row, 4))));
         by_relation.entry(number(row, 0)).or_default().push(Column {
             number: number(row, 1),
             name: Name::from(text(row, 2)),
@@ -161,7 +163,7 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let inheritance = inheritance.iter().map(|row| (number(row, 0), number(row, 1)));
     let catalogue = Catalogue::new(generation, out, functions).with_inheritance(inheritance);
     let view_columns = view_columns(&catalogue, &views);
-    (catalogue.with_view_columns(view_columns), search_path)
+    (catalogue.with_view_columns(view_columns).with_type_names(type_names), search_path)
 }
 
 fn kind(relkind: &str) -> RelationKind {

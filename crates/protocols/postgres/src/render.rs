@@ -218,10 +218,15 @@ pub fn query(out: &mut impl BufMut, text: &str) {
 
 /// Parse, without parameter types.
 pub fn parse(out: &mut impl BufMut, name: &str, text: &str) {
-    let mut body = Vec::new();
+    parse_with(out, name, text, &[0, 0]);
+}
+
+/// Parse, with the number of parameter types and the types as they stand in the message.
+pub fn parse_with(out: &mut impl BufMut, name: &str, text: &str, types: &[u8]) {
+    let mut body = Vec::with_capacity(name.len() + text.len() + types.len() + 2);
     cstr(&mut body, name);
     cstr(&mut body, text);
-    body.extend([0, 0]);
+    body.extend_from_slice(types);
     frame(out, b'P', &body);
 }
 

@@ -14,6 +14,7 @@
 mod answers;
 mod requests;
 mod reveal;
+mod veil;
 
 use crate::{
     codec::FieldDescription,
@@ -74,6 +75,8 @@ pub(crate) struct Prepared {
     pub(crate) meaning: Arc<Meaning>,
     /// What it was read under: another search path or catalogue means another reading.
     pub(crate) environment: Arc<Environment>,
+    /// What was sent in place of its text.
+    pub(crate) veil: Option<Arc<veil::Veil>>,
     /// Its row description, once the upstream has given one.
     pub(crate) fields: OnceLock<Arc<[FieldDescription]>>,
 }

@@ -12,7 +12,7 @@ use doorward_model::{
 };
 use doorward_postgres::{Answer, Event, Limits, Question, Session, SessionParts};
 use doorward_sql::{
-    Catalogue,
+    Catalogue, Column, Relation, RelationKind,
     postgres::{AnalysisCache, analyse},
 };
 use proptest::prelude::*;
@@ -58,6 +58,39 @@ impl SessionDecisions for NoDrops {
 /// Allows everything, and later on no select.
 #[derive(Debug)]
 struct Changing(Arc<AtomicBool>);
+
+/// Allows everything, and shows columns for a while.
+#[derive(Debug)]
+struct Showing(Arc<AtomicBool>);
+
+impl DecisionPoint for Showing {
+    fn generation(&self) -> u64 {
+        u64::from(self.0.load(Ordering::Relaxed))
+    }
+    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+        Box::new(Shows(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// Its decisions of one generation.
+#[derive(Debug)]
+struct Shows(bool);
+
+impl SessionDecisions for Shows {
+    fn generation(&self) -> u64 {
+        u64::from(self.0)
+    }
+    fn policy_version(&self) -> Arc<str> {
+        "test".into()
+    }
+    fn decide(&mut self, access: &Access, _: &Circumstances<'_>) -> Verdict {
+        let hidden = matches!(&access.resource, Resource::Column { name, .. } if &**name == "a");
+        Verdict { allowed: self.0 || !hidden, policies: Vec::new(), error: None, lasting: true }
+    }
+    fn tags(&self, _: &Resource) -> Vec<String> {
+        Vec::new()
+    }
+}
 
 /// Its decisions of one generation.
 #[derive(Debug)]
@@ -114,6 +147,20 @@ fn session() -> Session {
 }
 
 fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
+    session_over(pdp, catalogue())
+}
+
+/// A table of three columns.
+fn table() -> Arc<Catalogue> {
+    let column = |number, name: &str, type_oid| Column { number, name: name.into(), type_oid };
+    let columns = vec![column(1, "a", 25), column(2, "b", 25), column(3, "C", 23)];
+    let (schema, name) = ("public".into(), "t".into());
+    let relation = Relation { oid: 1, schema, name, kind: RelationKind::Table, columns };
+    let types = (1..).zip(["text", "text", "integer"]).map(|(number, name)| ((1, number), name.into()));
+    Arc::new(Catalogue::new(1, [relation], []).with_type_names(types))
+}
+
+fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     let principal = Principal {
         kind: PrincipalKind::Agent,
@@ -150,7 +197,7 @@ fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
         cache: Arc::new(AnalysisCache::new(64, 1 << 20)),
-        catalogue: catalogue(),
+        catalogue,
         search_path: "public".into(),
         role: "app".into(),
         limits: Limits { names: 50, ..Limits::default() },
@@ -452,6 +499,40 @@ fn a_description_under_another_search_path_plans_no_masks() {
     t.server(&[(b'C', b"SET\0"), (b'Z', b"I")]);
     let sent = t.client(&[bind("", "s"), execute("", 0), sync()]);
     assert!(sent.contains("D\0\0\0\u{6}P\0"), "planned from what another table looks like: {sent:?}");
+}
+
+#[test]
+fn what_is_hidden_is_not_in_what_is_sent_and_a_statement_of_before_is_prepared_again() {
+    let may_see = Arc::new(AtomicBool::new(false));
+    let mut t = Talk(session_over(Arc::new(Showing(Arc::clone(&may_see))), table()));
+    let veiled = r#"FROM (SELECT '[masked]'::text AS "a", "b", "C" FROM "public"."t") AS "t" WHERE a = $1"#;
+    let types = b"\0\x01\0\0\0\x19";
+    let mut typed = b"hidden\0SELECT b FROM t WHERE a = $1\0".to_vec();
+    typed.extend(types);
+    let sent = t.client(&[frame(b'P', &typed), sync()]);
+    assert!(sent.contains(veiled), "{sent}");
+    let tail: String = types.iter().map(|b| char::from(*b)).collect();
+    assert!(sent.contains(&format!("$1\0{tail}")), "the types of parameters are as they were: {sent:?}");
+    t.server(&[(b'1', b""), (b'Z', b"I")]);
+    assert!(t.client(&[query("SELECT b FROM t WHERE a = $1")]).contains(veiled));
+    t.server(&[(b'C', b"SELECT 0\0"), (b'Z', b"I")]);
+
+    may_see.store(true, Ordering::Relaxed);
+    assert!(t.client(&[parse("shown", "SELECT b FROM t WHERE a = $1"), sync()]).contains("\0SELECT b FROM t WHERE"));
+    t.server(&[(b'1', b""), (b'Z', b"I")]);
+    for (name, sees) in [("shown", true), ("hidden", true), ("hidden", false), ("shown", false)] {
+        may_see.store(sees, Ordering::Relaxed);
+        t.told();
+        let is_good = (name == "shown") == sees;
+        let sent = t.client(&[bind("", name), sync()]);
+        assert_eq!(sent.contains(name), is_good, "{name} {sees}: {sent:?}");
+        if is_good {
+            t.server(&[(b'2', b""), (b'Z', b"I")]);
+        } else {
+            assert!(t.told().contains("prepare it again"));
+            t.server(&[(b'Z', b"I")]);
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a text means in a session: what was read of it, with the names that only the session knows put in.
 use ahash::AHashMap;
 use doorward_model::{Access, Action, Facts, Name, Resource};
-use doorward_sql::{Analysis, CopySpec, Effect, Kill, Lineage, Output, Reference, SourceColumn, Statement};
+use doorward_sql::{Analysis, CopySpec, Effect, Kill, Lineage, Output, Reads, Reference, SourceColumn, Statement};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// How many meanings of texts a session remembers.
@@ -26,6 +26,8 @@ pub struct Part {
     pub upload: Option<Name>,
     /// `KILL`: the upstream knows connections by other numbers than the caller.
     pub kill: Option<Kill>,
+    /// The relations that it reads, where the text names them.
+    pub reads: Reads,
     /// Whether it names a cursor or prepared statement.
     pub by_name: bool,
     /// The commands that it runs by those names.
@@ -175,6 +177,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         moves: statement.moves.clone(),
         upload: statement.upload.clone(),
         kill: statement.kill,
+        reads: statement.reads.clone(),
         by_name: !statement.references.is_empty(),
         runs: Vec::new(),
     };

@@ -246,6 +246,7 @@ fn part() -> Part {
         moves: BTreeSet::new(),
         upload: None,
         kill: None,
+        reads: Default::default(),
         by_name: false,
         runs: Vec::new(),
     }

@@ -2,7 +2,7 @@
 use super::{
     Analysis, Cost, Effect, Environment, Reference, SqlError, Statement, copy, cost,
     lineage::{self, Reading},
-    query, utility,
+    query, reads, utility,
     walk::Walk,
 };
 use doorward_model::{Access, Action, Facts, Name, Resource};
@@ -29,7 +29,7 @@ pub fn analyse(text: &str, env: &Environment) -> Result<Analysis, SqlError> {
         SqlError::Syntax { message, position: 0 }
     })?;
     // The binding panics where its declared element types are wrong: such a statement is not understood.
-    let read = catch_unwind(AssertUnwindSafe(|| whole(env, &tree, depth)));
+    let read = catch_unwind(AssertUnwindSafe(|| whole(env, &tree, text, depth)));
     Ok(read.unwrap_or_else(|_| unreadable()))
 }
 
@@ -38,7 +38,7 @@ fn unreadable() -> Analysis {
     Analysis { facts: Arc::new(Facts::new("?", 1, vec![opaque])), statements: Vec::new() }
 }
 
-fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, depth: usize) -> Analysis {
+fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth: usize) -> Analysis {
     let mut walk = Walk::new(env, 0);
     let mut statements = Vec::new();
     let mut commands = String::new();
@@ -46,9 +46,11 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, depth: usize) -> A
         walk.made_temporary.clear();
         walk.schema_changed = false;
         walk.settings.clear();
+        walk.reads = Default::default();
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
-        let statement = one(&walk, node, env, depth);
+        let mut statement = one(&walk, node, env, depth);
+        statement.reads = reads::located(&walk.reads, node, text);
         if commands.len() < 1000 {
             if !commands.is_empty() {
                 commands.push_str("; ");

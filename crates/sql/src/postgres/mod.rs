@@ -15,6 +15,7 @@ mod lineage;
 mod names;
 mod objects;
 mod query;
+mod reads;
 mod scan;
 mod settings;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub use scan::cost;
 pub use settings::{SettingClass, setting_class};
 
 pub use crate::meaning::{
-    Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Reference, SourceColumn, SqlError, Statement,
+    Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Read, Reads, Reference, SourceColumn, SqlError, Statement,
 };
 
 use crate::{Catalogue, ReadUnder};

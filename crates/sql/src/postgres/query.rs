@@ -1,7 +1,7 @@
 //! Queries and data modification: SELECT, INSERT, UPDATE, DELETE, MERGE, and the functions and
 //! operators in their expressions.
 use super::{
-    names, settings,
+    names, reads, settings,
     walk::{Todo, Walk},
 };
 use crate::postgres::{Effect, SettingClass, setting_class};
@@ -18,6 +18,9 @@ pub(super) fn statement<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         Node::DeleteStmt(s) => delete(walk, s),
         Node::MergeStmt(s) => merge(walk, s),
         _ => return false,
+    }
+    if !matches!(node, Node::SelectStmt(_)) {
+        reads::obstacle(walk, "a part that changes data");
     }
     true
 }
@@ -36,6 +39,7 @@ fn scoped<'a>(walk: &mut Walk<'a, '_>, with: Option<&'a nodes::WithClause>, body
 fn select<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>, s: &'a nodes::SelectStmt) {
     if let Some(into) = s.into_clause() {
         super::ddl::into_clause(walk, into);
+        reads::obstacle(walk, "INTO");
     }
     for lock in s.locking_clause() {
         locks(walk, s, lock);

@@ -527,7 +527,13 @@ proptest::proptest! {
     fn comments_and_spaces_change_nothing(line in 0_usize..150, gap in proptest::sample::select(vec!["  ", "\n", "\t/* ; drop */ ", " -- x\n"])) {
         let text = KINDS.lines().filter(|l| !l.is_empty() && !l.contains('\'')).nth(line % 100).unwrap_or("select 1");
         let spaced = format!("{gap}{}{gap}", text.replace(' ', gap));
-        assert_eq!(analyse(text, &env()), analyse(&spaced, &env()));
+        // But where the relations stand.
+        let read = |text: &str| analyse(text, &env()).map(|mut analysis| {
+            let places = analysis.statements.iter_mut().flat_map(|s| &mut s.reads.places);
+            places.for_each(|place| place.at = 0..0);
+            analysis
+        });
+        assert_eq!(read(text), read(&spaced));
     }
 }
 

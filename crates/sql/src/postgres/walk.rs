@@ -1,5 +1,6 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, children::children, names, query};
+use super::{Environment, children::children, names, query, reads};
+use crate::meaning::Reads;
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
@@ -29,6 +30,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) new_schema: Option<Name>,
     /// Settings that `set_config` changes.
     pub(super) settings: Vec<super::Effect>,
+    /// The relations that are read, and what forbids to read others in their places.
+    pub(super) reads: Reads,
     /// The node visited last was a statement that a rule names.
     known: bool,
 }
@@ -45,6 +48,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             schema_changed: false,
             new_schema: None,
             settings: Vec::new(),
+            reads: Reads::default(),
             known: false,
         }
     }
@@ -206,7 +210,10 @@ impl<'a, 'e> Walk<'a, 'e> {
             | Node::WithClause(_)
             | Node::IntoClause(_)
             | Node::LockingClause(_) => {}
-            Node::ColumnRef(c) => self.calls_by_dot(&names::strings(c.fields()), 1),
+            Node::ColumnRef(c) => {
+                reads::column(self, c);
+                self.calls_by_dot(&names::strings(c.fields()), 1);
+            }
             Node::A_Indirection(i) => {
                 self.calls_by_dot(&names::strings(i.indirection()), 0);
                 self.push_children(node);
@@ -214,6 +221,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             Node::RangeVar(r) => {
                 if !self.is_cte(r) {
                     self.on_relation(Action::Select, r);
+                    reads::relation(self, r);
                 }
             }
             Node::FuncCall(call) => {
@@ -233,6 +241,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.push_children(node);
             }
             Node::RangeTableSample(s) => {
+                reads::obstacle(self, "TABLESAMPLE");
                 let method = names::strings(s.method());
                 if !matches!(method.as_slice(), ["bernoulli" | "system"] | ["pg_catalog", "bernoulli" | "system"]) {
                     for resource in self.env.functions(&method) {

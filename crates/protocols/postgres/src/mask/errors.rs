@@ -35,8 +35,14 @@ fn is_harmless(fields: &Fields<'_>) -> bool {
     code == b"42501" || is_of(&SPEAK_OF_NO_VALUES) || (is_of(&QUOTE_NAMES) && find(b'P').is_some())
 }
 
-/// An ErrorResponse or NoticeResponse as the caller may see it.
-pub(crate) fn error_or_notice(frame: &[u8], exposure: ErrorExposure, text: &TextMasking) -> Vec<u8> {
+/// An ErrorResponse or NoticeResponse as the caller may see it. `place`: where something of the text that was sent is in
+/// the caller's, in characters from 1.
+pub(crate) fn error_or_notice(
+    frame: &[u8],
+    exposure: ErrorExposure,
+    text: &TextMasking,
+    place: &dyn Fn(usize) -> usize,
+) -> Vec<u8> {
     let Some(fields) = codec::error_fields(frame) else { return Vec::new() };
     let tag = frame.first().copied().unwrap_or(b'E');
     let hide = exposure == ErrorExposure::HideValues;
@@ -44,8 +50,9 @@ pub(crate) fn error_or_notice(frame: &[u8], exposure: ErrorExposure, text: &Text
     let mut body = Vec::with_capacity(frame.len());
     for (field, value) in fields {
         let shown = match field {
-            // severity, code, position, names of objects, place in the server's source
-            b'S' | b'V' | b'C' | b'P' | b'p' | b's' | b't' | b'c' | b'd' | b'n' | b'F' | b'L' | b'R' => value.to_vec(),
+            b'P' => moved(value, place),
+            // severity, code, internal position, names of objects, place in the server's source
+            b'S' | b'V' | b'C' | b'p' | b's' | b't' | b'c' | b'd' | b'n' | b'F' | b'L' | b'R' => value.to_vec(),
             b'M' if hide && !harmless => HIDDEN.to_vec(),
             b'M' => masked(text, value),
             // detail, hint, internal query, context, and what later versions may add
@@ -58,6 +65,11 @@ pub(crate) fn error_or_notice(frame: &[u8], exposure: ErrorExposure, text: &Text
     }
     body.push(0);
     framed(tag, &body)
+}
+
+fn moved(position: &[u8], place: &dyn Fn(usize) -> usize) -> Vec<u8> {
+    let number = std::str::from_utf8(position).ok().and_then(|p| p.parse().ok());
+    number.map_or_else(|| position.to_vec(), |at| place(at).to_string().into_bytes())
 }
 
 fn masked(text: &TextMasking, value: &[u8]) -> Vec<u8> {

@@ -243,7 +243,7 @@ fn seen(fields: &[(u8, &str)], exposure: ErrorExposure) -> String {
         body.push(0);
     }
     body.push(0);
-    let out = error_or_notice(&frame(b'E', &body), exposure, &masking(TypeSet::all()));
+    let out = error_or_notice(&frame(b'E', &body), exposure, &masking(TypeSet::all()), &|at| at);
     let Ok(UpstreamMessage::ErrorResponse(fields)) = upstream_message(&out) else { panic!("{out:?}") };
     let shown: Vec<String> =
         fields.map(|(code, text)| format!("{}={}", code as char, String::from_utf8_lossy(text))).collect();
@@ -362,7 +362,7 @@ proptest! {
         let got = one(plan, type_oid, format, &value);
         // INVARIANT: a column that is masked never passes as it is, whatever its bytes.
         prop_assert!(!masked_whole || got.is_some());
-        let _either = error_or_notice(&frame(b'E', &value), ErrorExposure::HideValues, &masking(TypeSet::all()));
+        let _either = error_or_notice(&frame(b'E', &value), ErrorExposure::HideValues, &masking(TypeSet::all()), &|at| at);
         let _either = notification(&frame(b'A', &value), &masking(TypeSet::all()));
         let _either = function_result(&frame(b'V', &value), &masking(TypeSet::all()));
     }

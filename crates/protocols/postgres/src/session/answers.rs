@@ -444,7 +444,9 @@ impl Session {
         if exposure == ErrorExposure::ScanOnly && !text.may_contain(frame) {
             return self.to_client.extend_from_slice(frame);
         }
-        let masked = mask::error_or_notice(frame, exposure, &text);
+        let veil = self.answered_veil(now);
+        let place = |at| veil.as_ref().map_or(at, |(veil, original)| veil.place(at, original));
+        let masked = mask::error_or_notice(frame, exposure, &text, &place);
         self.to_client.extend_from_slice(&masked);
     }
 

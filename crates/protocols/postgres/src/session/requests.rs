@@ -1,5 +1,5 @@
 //! The client's messages: read, decided, forwarded, held or refused.
-use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, text_of};
+use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, text_of, veil::Veil};
 use crate::{
     codec::{self, ClientMessage, Target},
     facts,
@@ -199,9 +199,12 @@ impl Session {
             }
             Reading::Read(meaning, _) => meaning,
         };
+        let admissible = self.admissible(&meaning, now);
+        let (veil, admissible) = self.veiled(admissible, &meaning, now);
+        let sent = veil.map(|veil| veiled_query(&veil));
+        let frame = sent.as_deref().unwrap_or(frame);
         let request =
             Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
-        let admissible = self.admissible(&meaning, now);
         let outcome = self.enforcer.decide_if(admissible, &meaning.facts, &request, now);
         self.carry_out(outcome, frame, meaning, None, now);
         Step::Done
@@ -216,6 +219,10 @@ impl Session {
             }
             Reading::Read(meaning, environment) => (meaning, environment),
         };
+        let admissible = self.admissible(&meaning, now);
+        let (veil, admissible) = self.veiled(admissible, &meaning, now);
+        let sent = veil.as_ref().map(|veil| veiled_parse(veil, name, query, frame));
+        let frame = sent.as_deref().unwrap_or(frame);
         let request =
             Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
         let name = &*names::kept(name);
@@ -225,11 +232,10 @@ impl Session {
             self.reject(Rejection::from(&refusal), false);
             return Step::Done;
         }
-        let admissible = self.admissible(&meaning, now);
         let permit = self.enforcer.prepare_if(admissible, &meaning.facts, &request, now);
         match permit {
             Ok(permit) => {
-                let prepared = Arc::new(Prepared { meaning, environment, fields: OnceLock::new() });
+                let prepared = Arc::new(Prepared { meaning, environment, veil, fields: OnceLock::new() });
                 self.statements.offer(name, self.segment, Arc::clone(&prepared));
                 self.forward(permit, frame, Expect::Parse { name: name.into(), prepared }, false, now);
             }
@@ -258,7 +264,8 @@ impl Session {
             self.reject(Rejection::new("53400", &message, None), false);
             return Step::Done;
         }
-        match self.admissible(&meaning, now).and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
+        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(&prepared, &meaning, now));
+        match admissible.and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
             Ok(permit) => {
                 let portal = Arc::new(Portal {
                     prepared,
@@ -344,6 +351,7 @@ impl Session {
         } else {
             let Some(still) = self.still_means(&meaning) else { return Step::Wait };
             let admissible = still.and_then(|()| self.admissible(&meaning, now));
+            let admissible = admissible.and_then(|()| self.still_veiled(&portal.prepared, &meaning, now));
             self.enforcer.decide_if(admissible, &meaning.facts, &request, now)
         };
         self.carry_out(outcome, frame, meaning, Some(portal), now);
@@ -668,7 +676,7 @@ impl Session {
         let search_path = Arc::clone(self.settings.search_path());
         let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
         let meaning = Arc::new(Meaning::resolve(text, analysis, self));
-        let prepared = Arc::new(Prepared { meaning, environment, fields: OnceLock::new() });
+        let prepared = Arc::new(Prepared { meaning, environment, veil: None, fields: OnceLock::new() });
         let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, prepared };
         self.sql_prepared.insert((&**name).into(), known);
     }
@@ -725,6 +733,36 @@ impl Session {
         meaning.goes_on.iter().try_for_each(|facts| self.enforcer.follow(facts, &[], now).map(drop))
     }
 
+    /// What is sent in place of a text that may be sent; a refusal where nothing may.
+    fn veiled(
+        &mut self,
+        admissible: Result<(), Refusal>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> (Option<Arc<Veil>>, Result<(), Refusal>) {
+        match admissible.and_then(|()| self.veil(meaning, now)) {
+            Ok(veil) => (veil, Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        }
+    }
+
+    /// Whether a statement would be sent today as it was when it was prepared.
+    fn still_veiled(&mut self, prepared: &Prepared, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        let is_the_same = match (&prepared.veil, self.veil(meaning, now)?) {
+            (None, None) => true,
+            (Some(was), Some(is)) => was.text == is.text,
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if is_the_same {
+            return Ok(());
+        }
+        let message = format!(
+            "{} refused: what you may see of its tables is not what it was when the statement was prepared",
+            meaning.facts.command
+        );
+        Err(not_understood(message, Some("prepare it again")))
+    }
+
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
     /// that would be carried out of the reach of masks.
     fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
@@ -740,6 +778,21 @@ impl Session {
         self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)
     }
+}
+
+/// A Query with what is sent in place of its text.
+fn veiled_query(veil: &Veil) -> Vec<u8> {
+    let mut out = Vec::with_capacity(veil.text.len() + 6);
+    render::query(&mut out, &veil.text);
+    out
+}
+
+/// A Parse with what is sent in place of its text; the rest is as it was.
+fn veiled_parse(veil: &Veil, name: &str, query: &[u8], frame: &[u8]) -> Vec<u8> {
+    let types = frame.get(5 + name.len() + 1 + query.len() + 1..).unwrap_or_default();
+    let mut out = Vec::with_capacity(frame.len() + veil.text.len());
+    render::parse_with(&mut out, name, &veil.text, types);
+    out
 }
 
 /// Whether a text read under one means the same under the other.

@@ -1,5 +1,5 @@
 //! What of an answer the caller may see: masks planned from row descriptions, lineage and tags.
-use super::Session;
+use super::{Session, veil::Veil};
 use crate::{
     codec::FieldDescription,
     copy::CopyMasker,
@@ -32,8 +32,12 @@ pub(super) const DIALECT: Dialect = Dialect {
     own_schemas: &["pg_catalog", "information_schema", "pg_toast", "pg_temp"],
 };
 
-/// Masks for results that have been seen, with the meaning whose address they are found by.
-pub(super) type Plans = AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>;
+/// What was found out of texts and results that have been seen, with the meaning whose address they are found by.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    masks: AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>,
+    pub(super) veils: AHashMap<usize, (Arc<Meaning>, Option<Arc<Veil>>)>,
+}
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlanKey {
@@ -69,13 +73,13 @@ impl Session {
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
         let moment = asking.moment();
-        if let Some((_, known)) = self.reveals.plans(&asking).get(&key) {
+        if let Some((_, known)) = self.reveals.plans(&asking).masks.get(&key) {
             return Arc::clone(known);
         }
         let masker = Arc::new(self.plan(masking, now));
         let asking = Asking { enforcer: &mut self.enforcer, now };
         if asking.moment() == moment {
-            let plans = self.reveals.plans(&asking);
+            let plans = &mut self.reveals.plans(&asking).masks;
             if plans.len() >= PLANS {
                 plans.clear();
             }
@@ -189,9 +193,9 @@ impl Session {
         self.reveals.hides(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
 
-    /// How much of an error or notice the caller may see now.
-    pub(super) fn exposure(&mut self, now: Timestamp) -> ErrorExposure {
-        let front = self.pipeline.front().and_then(|m| match &m.expect {
+    /// What the upstream is answering, if it has a meaning.
+    fn answered(&mut self) -> Option<Arc<Meaning>> {
+        self.pipeline.front().and_then(|m| match &m.expect {
             Expect::Parse { prepared, .. } => Some(Arc::clone(&prepared.meaning)),
             Expect::Bind { portal, .. } | Expect::DescribePortal(Some(portal)) => Some(Arc::clone(&portal.meaning)),
             Expect::DescribeStatement(Some(prepared)) => Some(Arc::clone(&prepared.meaning)),
@@ -203,8 +207,19 @@ impl Session {
             | Expect::Refused
             | Expect::Sync
             | Expect::CopyEnd => None,
-        });
-        match front {
+        })
+    }
+
+    /// What was sent in place of what the upstream is answering, with the caller's text.
+    pub(super) fn answered_veil(&mut self, now: Timestamp) -> Option<(Arc<Veil>, Arc<str>)> {
+        let meaning = self.answered()?;
+        let veil = self.veil(&meaning, now).ok().flatten()?;
+        Some((veil, Arc::clone(&meaning.text)))
+    }
+
+    /// How much of an error or notice the caller may see now.
+    pub(super) fn exposure(&mut self, now: Timestamp) -> ErrorExposure {
+        match self.answered() {
             Some(meaning) if self.hides(&meaning, now) => ErrorExposure::HideValues,
             // A deferred constraint of an earlier statement fails at the end of its transaction.
             None if self.touched_hidden => ErrorExposure::HideValues,

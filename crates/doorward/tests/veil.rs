@@ -1,0 +1,220 @@
+//! What a caller may not see does not show in what a query finds, counts, sorts, joins or fails by: the same statements over
+//! tables that differ in hidden values alone have the same answers, and their innocent neighbours pass unchanged.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+mod common;
+
+use common::World;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+const POLICY: &str = r#"
+@id("all") permit (principal, action, resource) unless { action == Action::"reveal" };
+@id("kinds") permit (principal, action == Action::"reveal", resource is DataType);
+@id("columns") permit (principal, action == Action::"reveal", resource is Column)
+unless { resource.tags.contains("pii") && !(principal in Group::"pii-readers") };
+"#;
+
+const SCHEMA: &str = "
+create table customers(id int primary key, name text, email text, card varchar(19), ssn text, born date, score int, notes text);
+create table orders(id int primary key, customer int, contact text);
+create view contacts as select id, email as contact from customers;
+create view everyone as select * from customers;
+create table people(id int, ssn text) partition by range (id);
+create table people_1 partition of people for values from (0) to (100);
+insert into customers select g, 'Name '||g, 'user'||g||'@example.com', '4111111111111111', '078-05-112'||g, date '1970-01-01' + g, g, 'n'||g from generate_series(1, 8) g;
+insert into orders select g, g, 'user'||g||'@example.com' from generate_series(1, 8) g;
+insert into people select g, 'x'||g from generate_series(1, 8) g;
+create schema other; create table other.\"Odd t\" (\"Id\" int, \"ssn\" text);
+insert into other.\"Odd t\" select g, 'o'||g from generate_series(1, 8) g;
+";
+
+/// Other values where nobody may see them.
+const OTHERWISE: &str = "
+update customers set email = 'x'||(9-id)||'@example.org', card = case when id % 2 = 0 then '4000' end;
+update customers set ssn = case when id < 3 then null else 'same' end, born = null, score = -id;
+update people set ssn = null;
+update other.\"Odd t\" set ssn = 'same';
+";
+
+const TAGS: &str = r#"tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+
+/// Statements that would tell.
+const HOSTILE: &[&str] = &[
+    "select id from customers where ssn like '078%' order by id",
+    "select count(*) from customers where email = 'user1@example.com'",
+    "select count(email), count(distinct card), min(ssn), max(score), sum(score), avg(score), stddev(score) from customers",
+    "select id from customers order by ssn, id",
+    "select id from customers order by score desc nulls last, id",
+    "select ssn is null, count(*) from customers group by 1",
+    "select length(ssn), upper(email), substr(card, 1, 4), ascii(ssn), md5(ssn), ssn::bytea, ssn || 'x' from customers order by id",
+    "select c.id, o.id from customers c join orders o on o.contact = c.email order by 1, 2",
+    "select id from orders where contact in (select email from customers) order by 1",
+    "select id from orders o where exists (select from customers c where c.email = o.contact) order by 1",
+    "select id, (select count(*) from orders o where o.contact = c.email) from customers c order by 1",
+    "select row_to_json(c) from customers c order by id",
+    "select to_jsonb(customers) from customers order by id",
+    "select jsonb_agg(c order by id), array_agg(ssn order by id), string_agg(email, ',' order by id) from customers c",
+    "select c from customers c order by c.id",
+    "select (c).ssn, (c).* from (select c from customers c) x order by id",
+    "select c::text from customers c order by id",
+    "select case when ssn > '078-05-1124' then id else -id end from customers order by id",
+    "select 1 / (score - 3) from customers where id = 3",
+    "select ssn::int from customers where id = 1",
+    "select score::smallint, born - date '2000-01-01', extract(year from born), born > date '1970-01-05' from customers order by id",
+    "select rank() over (order by score), lag(ssn) over (order by id), count(*) over (partition by ssn) from customers order by id",
+    "with x as (select * from customers where ssn like '%1') select count(*) from x",
+    "with recursive r as (select id, ssn from customers where id = 1 union all select c.id, c.ssn from customers c join r on c.id = r.id + 1 and c.ssn > r.ssn) select count(*) from r",
+    "select id from customers where ssn = '078-05-1121' union select 0 order by 1",
+    "select ssn from customers intersect select '078-05-1121' order by 1",
+    "select ssn from customers except select '078-05-1121' order by 1",
+    "select distinct ssn from customers order by 1",
+    "select distinct on (ssn) id from customers order by ssn, id",
+    "select id from customers group by id, ssn having max(ssn) > '078-05-1124' order by 1",
+    "select id from customers c, lateral (select c.ssn as s) l where l.s like '%4' order by 1",
+    "select * from contacts where contact like 'user1%'",
+    "select id from everyone where ssn = 'same' order by 1",
+    "select e.id from everyone e natural join contacts order by 1",
+    "select id from people where ssn is null order by 1",
+    "select id from people_1 where ssn is null order by 1",
+    "select id from customers where (ssn, email) > ('078-05-1124', '') order by 1",
+    "select id from customers where ssn in ('078-05-1121', '078-05-1122') order by 1",
+    "select id from customers where ssn between '078-05-1121' and '078-05-1123' order by 1",
+    "select id from customers where ssn ~ '1$' or ssn similar to '%2' or ssn ilike '%3' order by 1",
+    "select id from customers where coalesce(ssn, 'x') = 'x' or nullif(score, 3) is null order by 1",
+    "select greatest(ssn, 'a'), least(score, 0), concat(ssn, email), format('%s', ssn), quote_literal(ssn) from customers order by id",
+    "select percentile_cont(0.5) within group (order by score), mode() within group (order by ssn) from customers",
+    "select width_bucket(score, 0, 10, 5), count(*) filter (where ssn like '%1') from customers group by 1 order by 1",
+    "select id from customers limit (select count(*) from customers where ssn like '%1')",
+    "select \"Id\" from other.\"Odd t\" where ssn = 'same' order by 1",
+    "select x.\"Id\" from other.\"Odd t\" x where x.ssn = 'same' order by 1",
+    "explain (costs off) select id from customers where ssn = 'x'",
+    "declare c cursor with hold for select id from customers where ssn like '%1'",
+    "copy (select id from customers where ssn like '078%' order by id) to stdout",
+    "copy (select id, ssn, born from customers order by id) to stdout with (format csv, header)",
+    "prepare p as select count(*) from customers where ssn = $1; execute p('same')",
+    "values ((select max(ssn) from customers))",
+    "table customers order by id",
+    "select 1; select id from customers where ssn = 'same' order by 1; select 2",
+    "select id from customers order by id for update",
+    "select id from customers c where c.ssn = 'same' for share of c",
+    "select a.id from customers a, customers b where a.ssn = b.ssn and a.id < b.id order by 1",
+    "select a.id from customers a full join customers b using (ssn) order by 1",
+    "select id from customers where ssn collate \"C\" > '078' order by 1",
+    "select xmlelement(name x, ssn), xmlforest(ssn, email) from customers order by id",
+    "select json_build_object('a', ssn), jsonb_build_array(ssn, score), to_json(ssn) from customers order by id",
+    "select hashtext(ssn), pg_column_size(ssn), pg_typeof(ssn) from customers order by id",
+    "select unnest(array[ssn, email]) from customers order by 1",
+    "select regexp_matches(ssn, '^0'), string_to_array(ssn, '-'), translate(ssn, '0', 'x') from customers order by id",
+    "select grouping(ssn), ssn, count(*) from customers group by rollup (ssn) order by 1, 2",
+];
+
+/// Their neighbours, which tell nothing: answered as without a gateway.
+const INNOCENT: &[&str] = &[
+    "select id, name from customers where name like 'Name%' order by id",
+    "select c.id, c.name, o.contact from customers c join orders o on o.customer = c.id order by 1",
+    "select count(*) from customers",
+    "select max(name), min(id) from customers",
+    "select contact from orders where contact like 'user1%' order by 1",
+    "with x as (select id, name from customers) select name from x order by id desc limit 3",
+    "select upper(name) from customers where id = 2",
+    "select id from contacts order by id",
+    "select id from people order by id",
+    "select customers.id from customers order by customers.id",
+    "select * from orders order by id",
+    "copy (select id, name from customers order by id) to stdout",
+    "explain (costs off) select id from orders where contact = 'x'",
+    "select name from customers where id = 3 for update",
+    "select nothing from customers",
+    "select id, name fro customers",
+];
+
+/// A psql that goes on, so that one session has said all.
+struct Asked {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Asked {
+    fn new(mut psql: Command) -> Self {
+        let child = psql.args(["-v", "VERBOSITY=verbose"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.stderr(Stdio::null()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output: BufReader::new(output) }
+    }
+
+    /// All that is answered, errors and column names with it.
+    fn says(&mut self, statement: &str) -> String {
+        writeln!(self.input, "\\t off\n{statement}\n;\n\\echo :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo ---end").unwrap();
+        let mut out = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "{statement}: {out}");
+            if line.trim_end() == "---end" {
+                return out;
+            }
+            out.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let _over = self.child.kill();
+        let _over = self.child.wait();
+    }
+}
+
+fn world() -> World {
+    let world = World::with(POLICY, TAGS);
+    world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
+    world
+}
+
+#[test]
+fn answers_do_not_depend_on_what_is_hidden() {
+    let w = world();
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    let all = |who: &str| {
+        let mut psql = Asked::new(w.psql_command(who));
+        HOSTILE.iter().map(|statement| psql.says(statement)).collect::<Vec<_>>()
+    };
+    let reader = w.token("eve", &["pii-readers"], &[]);
+    let (before, seen_before) = (all(&agent), all(&reader));
+    w.postgres.exec(OTHERWISE).unwrap();
+    let (after, seen_after) = (all(&agent), all(&reader));
+    let mut told = Vec::new();
+    let mut tells_nobody = Vec::new();
+    for (n, statement) in HOSTILE.iter().enumerate() {
+        if before[n] != after[n] {
+            told.push(format!("{statement}\n{}\n{}", before[n], after[n]));
+        }
+        if seen_before[n] == seen_after[n] {
+            tells_nobody.push(*statement);
+        }
+    }
+    for (statement, answer) in HOSTILE.iter().zip(&before) {
+        println!("{statement}\n{answer}");
+    }
+    assert!(told.is_empty(), "{} tell:\n{}", told.len(), told.join("\n\n"));
+    // Who may see it is told, or the statement would be no test.
+    for (statement, answer) in HOSTILE.iter().zip(&before) {
+        println!("{statement}\n{answer}");
+    }
+    println!("the same for those who may see it: {tells_nobody:#?}");
+    assert!(tells_nobody.len() <= 8, "{tells_nobody:#?}");
+}
+
+#[test]
+fn innocent_neighbours_pass_as_they_are() {
+    let w = world();
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut direct = Command::new("psql");
+    direct.args(["-X", "-A", "-t"]).envs(w.postgres.client_env());
+    let mut direct = Asked::new(direct);
+    for statement in INNOCENT {
+        assert_eq!(agent.says(statement), direct.says(statement), "{statement}");
+    }
+}
