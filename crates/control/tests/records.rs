@@ -68,6 +68,24 @@ async fn sessions_are_found_by_who_where_what_and_how_it_came_out() {
     }
 }
 
+/// A search that hides what it finds must not say that it has found it.
+#[tokio::test]
+async fn sessions_of_others_count_for_nothing_in_a_search() {
+    let web = Web::new(None).await;
+    let older = SessionId::from_uuid(Uuid::from_u128(5));
+    web.log.session(older, "billing", person("eve", &["staff"]));
+    web.log.request(older, 1, AuditOutcome::Forward, "SELECT", "salaries", None);
+    // What the caller looks for they have touched themselves: the page is full with it.
+    web.log.request(SESSION, 3, AuditOutcome::Forward, "SELECT", "salaries", None);
+    web.log.request(SESSION, 4, AuditOutcome::Forward, "SELECT", "nothing", None);
+    web.indexed().await;
+    assert_eq!(ids(&read(&web, "/sessions?table=salaries", "admin").await), [SESSION, older]);
+    let asked = async |table: &str| web.get(&format!("/sessions?limit=1&table={table}"), Some("buyer")).await.body;
+    assert_eq!(asked("salaries").await, asked("nothing").await, "whether others touched it is not said");
+    let all = read(&web, "/sessions?limit=1", "buyer").await;
+    assert_eq!((ids(&all), &all["next"]), (vec![SESSION], &Value::Null));
+}
+
 #[tokio::test]
 async fn a_session_says_what_became_of_it() {
     let web = Web::new(None).await;

@@ -50,7 +50,8 @@ async fn store() -> (tempfile::TempDir, Store) {
 }
 
 async fn by_table(store: &Store, table: &str) -> usize {
-    let filter = SessionFilter { resource: Some(table.to_owned()), ..SessionFilter::default() };
+    let among = store.seen_connections().await.unwrap();
+    let filter = SessionFilter { resource: Some(table.to_owned()), among, ..SessionFilter::default() };
     store.seen_sessions(&filter, None, 10).await.unwrap().len()
 }
 
@@ -90,4 +91,24 @@ async fn what_the_log_has_lost_is_forgotten() {
     assert_eq!(by_table(&store, "public.a").await, 0);
     store.unsee_all().await.unwrap();
     assert!(store.seen_cursor().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn sessions_are_found_on_the_connections_that_are_named_alone() {
+    let (_dir, store) = store().await;
+    let on = |n: u128, name: &str| {
+        let connection = ConnectionName::new(name);
+        event(n, AuditKind::SessionOpened { connection, client: "127.0.0.1:9".into() })
+    };
+    let entries = [(1, on(1, "orders")), (2, on(2, "billing")), (3, on(3, "orders")), (4, request(4, "a"))];
+    store.saw(&entries, &cursor(4)).await.unwrap();
+    assert_eq!(store.seen_connections().await.unwrap(), ["billing", "orders"]);
+    let found = async |among: &[&str]| -> Vec<SessionId> {
+        let among = among.iter().map(|n| (*n).to_owned()).collect();
+        let found = store.seen_sessions(&SessionFilter { among, ..SessionFilter::default() }, None, 10).await.unwrap();
+        found.iter().map(|s| s.id).collect()
+    };
+    assert_eq!(found(&["orders"]).await, [session(3), session(1)]);
+    assert_eq!(found(&["orders", "billing"]).await, [session(3), session(2), session(1)]);
+    assert!(found(&[]).await.is_empty(), "nothing is said, and nothing is found");
 }

@@ -96,7 +96,8 @@ impl<K: Serialize + DeserializeOwned> Page<K> {
     }
 
     /// A page of a list that is asked for piece by piece. `fetch` gives up to so many entries behind a key; `show` makes of
-    /// an entry what this caller may see of it, if anything. A page may have fewer entries than asked for, and yet a next.
+    /// an entry what this caller may see of it, if anything. What is not shown counts for nothing as far as the page looks;
+    /// where it looks no further, a page has fewer entries than asked for, and yet a next.
     ///
     /// # Errors
     /// Those of `fetch`.
@@ -111,16 +112,20 @@ impl<K: Serialize + DeserializeOwned> Page<K> {
         F: Future<Output = Result<Vec<T>, Problem>>,
     {
         let mut page = Vec::new();
-        let mut after = self.after.clone();
+        let (mut after, mut last_shown) = (self.after.clone(), None);
         for _ in 0..MOST_LOOKS {
             let found = fetch(after.clone(), MOST).await?;
             let last = found.len() < usize::try_from(MOST).unwrap_or(usize::MAX);
             for item in found {
+                let at = key(&item);
+                after = Some(at.clone());
+                // What is not shown says nothing, not even that there is more.
+                let Some(shown) = show(item) else { continue };
                 if page.len() == self.wanted() {
-                    return Ok((page, after.as_ref().map(|key| self.next(key))));
+                    return Ok((page, last_shown.as_ref().map(|key| self.next(key))));
                 }
-                after = Some(key(&item));
-                page.extend(show(item));
+                page.push(shown);
+                last_shown = Some(at);
             }
             if last {
                 return Ok((page, None));
@@ -172,6 +177,15 @@ mod tests {
             }
         }
         assert_eq!(seen, [49, 99, 149, 199, 249, 299, 349]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_shown_makes_no_next() {
+        let all = |_: Option<u32>, _: u32| async { Ok((0..20).collect()) };
+        let (items, next) = page(None, 2).fill(all, |n| *n, |n| (n < 2).then_some(n)).await.unwrap();
+        assert_eq!((items, next), (vec![0, 1], None));
+        let (items, next) = page(None, 2).fill(all, |n| *n, |n| [0, 5, 9].contains(&n).then_some(n)).await.unwrap();
+        assert_eq!((items, next), (vec![0, 5], Some(page(None, 2).next(&5))));
     }
 
     #[test]

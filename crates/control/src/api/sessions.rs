@@ -34,7 +34,7 @@ pub(super) async fn list(
     let page = Page::<SessionId>::of("sessions", asked.cursor.as_deref(), asked.limit)?;
     let live: BTreeMap<_, _> = live(&state, &asker).await?.into_iter().map(|s| (s.id, s)).collect();
     let which = asked.state.unwrap_or_default();
-    let filter = filter(asked)?;
+    let filter = SessionFilter { among: seen_by(&state, &asker).await?, ..filter(asked)? };
     let mut shown = |seen: SeenSession| -> Option<SessionView> {
         let now = live.get(&seen.id);
         let wanted = match which {
@@ -42,9 +42,7 @@ pub(super) async fn list(
             SessionState::Live => now.is_some(),
             SessionState::Past => now.is_none(),
         };
-        // Of one whose beginning was removed it is not known whose business it is.
-        let is_theirs = !seen.connection.is_empty() && asker.sees(Administration::ViewSessions, &seen.connection);
-        (wanted && is_theirs).then(|| merged(seen, now))
+        wanted.then(|| merged(seen, now))
     };
     let (sessions, next) = match which {
         SessionState::Live => {
@@ -68,6 +66,14 @@ pub(super) async fn list(
         }
     };
     Ok(Json(SessionList { sessions, next }))
+}
+
+/// The connections that there were sessions on and that the caller may see. Of a session whose beginning was removed it is
+/// not known on which it was, so that it is nobody's business.
+async fn seen_by(state: &ApiState, asker: &Asker) -> Result<Vec<String>, Problem> {
+    let mut names = state.store.seen_connections().await.map_err(|e| Problem::unavailable(&e))?;
+    names.retain(|name| asker.sees(Administration::ViewSessions, name));
+    Ok(names)
 }
 
 /// A page of what is all there, newest first.
@@ -116,6 +122,7 @@ fn filter(asked: SessionsQuery) -> Result<SessionFilter, Problem> {
         resource: text(asked.table)?,
         command: text(asked.command)?,
         outcome: asked.outcome.map(Into::into),
+        among: Vec::new(),
         since: time::asked(asked.since.as_deref())?,
         until: time::asked(asked.until.as_deref())?,
     })

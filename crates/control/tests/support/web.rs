@@ -260,6 +260,7 @@ fn who(token: &str) -> Option<Principal> {
         "stranger" => person("eve", &["staff"]),
         "approver" => person("anna", &["sre"]),
         "requester" => person("bot", &["agents", "sre"]),
+        "buyer" => person("bea", &["buyers"]),
         "operator" => person("omar", &["ops"]),
         "admin" => person("ada", &["doorward-admins"]),
         "auditor" => person("aud", &["doorward-auditors"]),

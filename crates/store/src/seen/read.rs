@@ -1,6 +1,6 @@
 //! Searching what the log says.
 use super::signed;
-use crate::{Store, StoreError, micros, parse, timestamp};
+use crate::{Store, StoreError, json, micros, parse, timestamp};
 use doorward_model::{ApprovalId, AuditOutcome, PrincipalKind, SessionId, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 use std::collections::BTreeSet;
@@ -36,6 +36,9 @@ pub struct SeenSession {
 /// Which sessions are looked for. Everything given has to hold; what is said of requests, of one and the same.
 #[derive(Clone, Debug, Default)]
 pub struct SessionFilter {
+    /// Those on these connections alone: what the caller may not see counts for nothing, in pages and cursors either. None
+    /// where nothing is said.
+    pub among: Vec<String>,
     /// A part of `issuer/subject`, whatever the case (of ASCII letters, as everywhere here).
     pub principal: Option<String>,
     /// The connection.
@@ -101,7 +104,7 @@ fn part(text: &str) -> String {
 
 const SESSIONS: &str = "SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, \
      accesses FROM seen_sessions s WHERE (?1 IS NULL OR id < ?1) AND (?10 IS NULL OR id = ?10) AND (?2 IS NULL OR connection = ?2) \
-     AND (?3 IS NULL OR principal LIKE ?3 ESCAPE '\\') AND (?4 IS NULL OR started >= ?4) \
+     AND connection IN (SELECT value FROM json_each(?11)) AND (?3 IS NULL OR principal LIKE ?3 ESCAPE '\\') AND (?4 IS NULL OR started >= ?4) \
      AND (?5 IS NULL OR started < ?5) AND (coalesce(?6, ?7, ?8) IS NULL OR EXISTS (SELECT 1 FROM seen_accesses a \
      WHERE a.session = s.id AND (?6 IS NULL OR a.outcome = ?6) AND (?7 IS NULL OR a.command LIKE ?7 ESCAPE '\\') \
      AND (?8 IS NULL OR a.resource LIKE ?8 ESCAPE '\\'))) ORDER BY id DESC LIMIT ?9";
@@ -150,9 +153,22 @@ impl Store {
             .bind(filter.resource.as_deref().map(part))
             .bind(i64::from(limit.min(MOST_ROWS)))
             .bind(only.map(|id| id.to_string()))
+            .bind(json(&filter.among)?)
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(session).collect()
+    }
+
+    /// The connections that there were sessions on, by name.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn seen_connections(&self) -> Result<Vec<String>, StoreError> {
+        // From one to the next in the index, and not through all sessions.
+        let sql = "WITH RECURSIVE names (name) AS (SELECT min(connection) FROM seen_sessions UNION ALL \
+             SELECT (SELECT min(connection) FROM seen_sessions WHERE connection > name) FROM names \
+             WHERE name IS NOT NULL) SELECT name FROM names WHERE name <> ''";
+        Ok(sqlx::query_scalar(sql).fetch_all(&self.readers).await?)
     }
 
     /// One session.
