@@ -69,7 +69,8 @@ pub(crate) fn list(client: &Client, asked: &Asked<'_>, output: Output) -> Result
 
 pub(crate) fn export(client: &Client, file: Option<&Path>) -> Result<()> {
     let mut out = state::writer(file)?;
-    crate::runtime()?.block_on(client.stream("audit/export", |chunk| out.write_all(chunk)))?;
+    let streamed = crate::runtime()?.block_on(client.stream("audit/export", |chunk| out.write_all(chunk)));
+    streamed.map_err(|e| state::broke_off(e, file))?;
     Ok(out.flush()?)
 }
 

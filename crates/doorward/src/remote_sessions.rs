@@ -176,6 +176,7 @@ pub(crate) fn export(
     };
     let path = path.trim_end_matches(['?', '&']);
     let mut out = state::writer(file)?;
-    crate::runtime()?.block_on(client.stream(path, |chunk| out.write_all(chunk)))?;
+    let streamed = crate::runtime()?.block_on(client.stream(path, |chunk| out.write_all(chunk)));
+    streamed.map_err(|e| state::broke_off(e, file))?;
     Ok(out.flush()?)
 }

@@ -1,6 +1,7 @@
 //! Where the gateway's state is, for commands that read it offline.
 use crate::{cli::StateArgs, config::Config};
 use anyhow::{Context as _, Result};
+use doorward_control::ClientError;
 use doorward_model::Timestamp;
 use std::{
     fs::File,
@@ -27,6 +28,17 @@ pub(crate) fn writer(file: Option<&Path>) -> Result<Box<dyn Write>> {
         }
         None => Box::new(BufWriter::new(io::stdout().lock())),
     })
+}
+
+/// Why an export ended before its end, and what that means for what was written.
+pub(crate) fn broke_off(e: ClientError, file: Option<&Path>) -> anyhow::Error {
+    let is_part = matches!(e, ClientError::Transport { .. });
+    let e = anyhow::Error::from(e);
+    if !is_part {
+        return e;
+    }
+    let place = file.map_or_else(|| "on standard output".to_owned(), |f| format!("in {}", f.display()));
+    e.context(format!("the export broke off: what is {place} is not whole, export it again"))
 }
 
 /// A time as people read it, in UTC.

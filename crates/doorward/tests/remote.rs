@@ -97,3 +97,33 @@ fn sessions_audit_keys_and_exports_are_read_through_the_api() {
     let here = laptop.run(&["audit", "list", "--state-dir", w.state().to_str().unwrap(), "-n", "1"]);
     assert!(here.0 && here.1.lines().count() == 1, "{here:?}");
 }
+
+/// A gateway that stops in the middle: nobody takes a part for the whole.
+#[test]
+fn an_export_that_broke_off_is_said_to_be_no_whole_one() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let laptop = Laptop {
+        folder: tempfile::tempdir().unwrap(),
+        url: format!("http://{}", listener.local_addr().unwrap()),
+        token: "any".into(),
+    };
+    let gateway = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                tcp.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{\"a\":1\r\n").unwrap();
+        }
+    });
+    let session = "01700000-0000-7000-8000-000000000000";
+    for args in [vec!["audit", "export", "-f", "part"], vec!["sessions", "export", session, "-f", "part"]] {
+        let (ok, said) = laptop.run(&args);
+        assert!(!ok && said.contains("broke off") && said.contains("part is not whole"), "{args:?}: {said}");
+    }
+    gateway.join().unwrap();
+}

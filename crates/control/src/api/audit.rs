@@ -17,10 +17,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use doorward_model::{
-    AUDIT_KINDS, Administration, AuditEvent, AuditKind, AuditOutcome, SessionId, SessionPart, Timestamp,
+    AUDIT_KINDS, Administration, AuditEvent, AuditKind, AuditOutcome, Principal, SessionId, SessionPart, Timestamp,
 };
 use doorward_record::{Entries, Entry, Filter, find_entry, keys, prove_entry};
-use doorward_store::Store;
+use doorward_store::{SeenSession, Store};
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
     io::{self, Write as _},
@@ -31,20 +31,24 @@ use std::{
 const AT_ONCE: usize = 5_000;
 /// How often, for one page: a page that is not full then has a next.
 const MOST_LOOKS: usize = 20;
+/// Microseconds by which clocks may have been put back while a session was open.
+const SLACK: u64 = 60_000_000;
 /// Sessions that are remembered while the whole log goes out.
 const MOST_SESSIONS: usize = 200_000;
 
 /// What is looked for, read.
 #[derive(Clone, Debug, Default)]
-struct Wanted {
-    principal: String,
-    connection: Option<String>,
-    session: Option<SessionId>,
-    kind: Option<String>,
-    outcome: Option<AuditOutcome>,
-    text: String,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+pub(crate) struct Wanted {
+    pub(crate) principal: String,
+    pub(crate) connection: Option<String>,
+    /// A part of its name, as people type it on a page.
+    pub(crate) connection_part: String,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) kind: Option<String>,
+    pub(crate) outcome: Option<AuditOutcome>,
+    pub(crate) text: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// Whose a session is, and where.
@@ -66,6 +70,7 @@ impl Wanted {
         Ok(Self {
             principal: given(&asked.principal)?.unwrap_or_default(),
             connection: given(&asked.connection)?,
+            connection_part: String::new(),
             session: asked.session,
             kind,
             outcome: asked.outcome.map(Into::into),
@@ -88,7 +93,11 @@ impl Wanted {
     }
 
     const fn asks_whose(&self) -> bool {
-        !self.principal.is_empty() || self.connection.is_some()
+        !self.principal.is_empty() || self.asks_where()
+    }
+
+    const fn asks_where(&self) -> bool {
+        self.connection.is_some() || !self.connection_part.is_empty()
     }
 
     /// By whose session it is of, or who used a right.
@@ -96,8 +105,10 @@ impl Wanted {
         let by = event.kind.done_by().is_some_and(|by| has(by, &self.principal));
         let of = |w: &Whose| w.principal.as_deref().is_some_and(|p| has(p, &self.principal));
         let principal = self.principal.is_empty() || by || whose.is_some_and(of);
-        let connection = self.connection.as_ref().is_none_or(|c| whose.is_some_and(|w| w.connection == *c));
-        principal && connection
+        let on = |w: &Whose| {
+            self.connection.as_ref().is_none_or(|c| w.connection == *c) && has(&w.connection, &self.connection_part)
+        };
+        principal && (!self.asks_where() || whose.is_some_and(on))
     }
 }
 
@@ -114,11 +125,25 @@ pub(super) async fn list(
     let page = Page::<u64>::of("audit", asked.cursor.as_deref(), asked.limit)?;
     let wanted = Wanted::of(&asked)?;
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let (entries, next) = some(&state, &asker.who, wanted, page.after, limit).await?;
+    let entries = entries.iter().map(AuditEntryView::from).collect();
+    Ok(Json(AuditList { entries, next: next.map(|seq| page.next(&seq)) }))
+}
+
+/// Entries before `before`, newest first, and the `before` of what comes behind them.
+pub(crate) async fn some(
+    state: &ApiState,
+    who: &Principal,
+    mut wanted: Wanted,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<(Vec<Entry>, Option<u64>), Problem> {
+    let Some(mut before) = bounded(state, &mut wanted, before).await? else { return Ok((Vec::new(), None)) };
     let mut sessions = HashMap::new();
-    let (mut entries, mut before) = (Vec::new(), page.after);
+    let mut entries: Vec<Entry> = Vec::new();
     for _ in 0..MOST_LOOKS {
         let look = wanted.clone();
-        let looked = state.records.read(move |evidence| scan(evidence, &look, before)).await?;
+        let looked = state.records.read(who, move |evidence| scan(evidence, &look, before)).await?;
         let looked = looked.map_err(|e| Problem::unavailable(&e))?;
         for entry in looked.entries {
             let whose = whose(&state.store, &wanted, &entry.event, &mut sessions).await?;
@@ -126,20 +151,39 @@ pub(super) async fn list(
                 continue;
             }
             if entries.len() == limit {
-                return Ok(Json(AuditList { next: last(&page, &entries), entries }));
+                let last = entries.last().map(|e| e.seq);
+                return Ok((entries, last));
             }
-            entries.push(AuditEntryView::from(&entry));
+            entries.push(entry);
         }
         before = looked.next;
         if before.is_none() {
-            return Ok(Json(AuditList { entries, next: None }));
+            break;
         }
     }
-    Ok(Json(AuditList { entries, next: before.map(|seq| page.next(&seq)) }))
+    Ok((entries, before))
 }
 
-fn last(page: &Page<u64>, entries: &[AuditEntryView]) -> Option<String> {
-    entries.last().map(|e| page.next(&e.seq))
+/// Where entries of a session may be, by what is known of it: not before it began, and not behind the last that is known of
+/// it. None where there is no such session.
+async fn bounded(state: &ApiState, wanted: &mut Wanted, before: Option<u64>) -> Result<Option<Option<u64>>, Problem> {
+    let Some(id) = wanted.session else { return Ok(Some(before)) };
+    let (seen, knows_all) = known(state, id).await?;
+    let Some(seen) = seen else { return Ok((!knows_all).then_some(before)) };
+    let began = Timestamp::from_micros(seen.started.as_micros().saturating_sub(SLACK));
+    wanted.since = Some(wanted.since.map_or(began, |t| t.max(began)));
+    let behind = seen.last_line.saturating_add(1);
+    Ok(Some(if knows_all { Some(before.map_or(behind, |b| b.min(behind))) } else { before }))
+}
+
+/// What is known of a session, and whether all that the log says of sessions is known.
+pub(crate) async fn known(state: &ApiState, id: SessionId) -> Result<(Option<SeenSession>, bool), Problem> {
+    let failed = |e: &dyn std::fmt::Display| Problem::unavailable(e);
+    // What is committed first: what comes meanwhile is not known then.
+    let committed = state.audit.committed().0;
+    let cursor = state.store.seen_cursor().await.map_err(|e| failed(&e))?;
+    let seen = state.store.seen_session(id).await.map_err(|e| failed(&e))?;
+    Ok((seen, cursor.is_some_and(|c| c.seq >= committed)))
 }
 
 /// A part of the log.
@@ -203,7 +247,7 @@ pub(super) async fn show(
         let key = keys::load_public(&evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(io::Error::other)?;
         Ok::<_, io::Error>((prove_entry(&evidence.audit, seq)?, key))
     };
-    let (proof, key) = state.records.read(read).await?.map_err(|e| Problem::unavailable(&e))?;
+    let (proof, key) = state.records.read(&asker.who, read).await?.map_err(|e| Problem::unavailable(&e))?;
     let proof = proof.ok_or_else(none)?;
     let AuditEntryView { seq, hash, entry } = AuditEntryView::from(&proof.entry);
     let checkpoint = proof.checkpoint.map(|c| CheckpointView {
@@ -232,17 +276,23 @@ pub(super) async fn export(
     if asked.cursor.is_some() || asked.limit.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "an export has no pages: leave `cursor` and `limit` out"));
     }
-    let wanted = Wanted::of(&asked)?;
-    super::administered(&state, &asker.who, None, "export audit log".into()).await?;
+    given_away(&state, &asker, Wanted::of(&asked)?).await
+}
+
+/// All entries that are looked for, for somebody who may have them.
+pub(crate) async fn given_away(state: &ApiState, asker: &Asker, wanted: Wanted) -> Result<Response, Problem> {
+    super::administered(state, &asker.who, None, "export audit log".into()).await?;
     let write = move |evidence: &Evidence, out: &mut super::records::Chunks| {
         let mut sessions: HashMap<SessionId, Whose> = HashMap::new();
         if wanted.asks_whose() {
             // A session begins before it is known whose it is.
             for entry in Entries::open(&evidence.audit, Filter::default())? {
+                out.still_read()?;
                 learn(&mut sessions, &entry?.event);
             }
         }
         for entry in Entries::open(&evidence.audit, Filter::default())? {
+            out.still_read()?;
             let entry = entry?;
             let whose = entry.event.session.and_then(|id| sessions.get(&id));
             if wanted.wants(&entry) && wanted.wants_whose(&entry.event, whose) {
@@ -251,7 +301,7 @@ pub(super) async fn export(
         }
         Ok::<_, io::Error>(())
     };
-    let body = state.records.stream(write, |e| Problem::unavailable(&e)).await?;
+    let body = state.records.stream(&asker.who, write, |e| Problem::unavailable(&e)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"doorward-audit.jsonl\""),
@@ -289,7 +339,7 @@ pub(super) async fn trail(
         let found = lines.into_iter().map(|seq| find_entry(&evidence.audit, seq));
         found.filter_map(Result::transpose).collect::<io::Result<Vec<Entry>>>()
     };
-    let entries = state.records.read(read).await?.map_err(|e| Problem::unavailable(&e))?;
+    let entries = state.records.read(&asker.who, read).await?.map_err(|e| Problem::unavailable(&e))?;
     let mut trail = ApprovalTrail { approval, outcome: None, result: None, entries: Vec::new() };
     for entry in entries {
         if let AuditKind::Request { outcome, .. } = &entry.event.kind

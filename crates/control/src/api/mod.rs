@@ -1,7 +1,7 @@
 //! The REST interface under `/api/v1`.
 mod about;
 pub(crate) mod approvals;
-mod audit;
+pub(crate) mod audit;
 mod condition;
 pub(crate) mod connections;
 mod describe;
@@ -9,14 +9,15 @@ pub(crate) mod guard;
 mod holds;
 mod keys;
 mod operation;
-mod page;
+pub(crate) mod page;
 pub(crate) mod policies;
-mod recordings;
+pub(crate) mod recordings;
 mod records;
 mod repeat;
 mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod time;
+mod turns;
 mod verify;
 
 pub(crate) use guard::json_body;

@@ -35,7 +35,7 @@ fn open(evidence: &Evidence, id: SessionId) -> Result<Reader, ShowError> {
 }
 
 /// The recording, for whom may see what was said in it. What they may not even know of is not there.
-async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<(SessionId, RecordingView), Problem> {
+pub(crate) async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<(SessionId, RecordingView), Problem> {
     asker.may_on_any(Administration::ReplaySession)?;
     let id: SessionId = id.parse().map_err(|_| none())?;
     let read = move |evidence: &Evidence| -> Result<Option<RecordingView>, String> {
@@ -51,7 +51,7 @@ async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<(SessionId, R
             bytes,
         }))
     };
-    let found = state.records.read(read).await?.map_err(|e| Problem::unavailable(&e))?.ok_or_else(none)?;
+    let found = state.records.read(&asker.who, read).await?.map_err(|e| Problem::unavailable(&e))?.ok_or_else(none)?;
     if !asker.sees(Administration::ViewSessions, &found.connection) {
         return Err(none());
     }
@@ -123,7 +123,7 @@ pub(super) async fn content(
         RecordingFormat::Pcapng => ("application/x-pcapng", "pcapng"),
         RecordingFormat::Raw => ("application/octet-stream", "dwr"),
     };
-    let body = state.records.stream(write, unreadable).await?;
+    let body = state.records.stream(&asker.who, write, unreadable).await?;
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{end}\"")),
@@ -142,17 +142,28 @@ pub(super) async fn cast(
     Path(id): Path<String>,
     asked: Result<Query<CastQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let asked = query(asked)?;
-    let (id, view) = find(&state, &asker, &id).await?;
+    let CastQuery { channel, request } = query(asked)?;
+    played(&state, &asker, &id, channel, request).await
+}
+
+/// The terminal of a channel or a request, or of the only one.
+pub(crate) async fn played(
+    state: &ApiState,
+    asker: &Asker,
+    id: &str,
+    channel: Option<u32>,
+    request: Option<u32>,
+) -> Result<Response, Problem> {
+    let (id, view) = find(state, asker, id).await?;
     let write = move |evidence: &Evidence, out: &mut Chunks| -> Result<(), ShowError> {
         let again = || open(evidence, id);
         match view.protocol.as_str() {
-            "ssh" => ssh::export(&again, asked.channel, out),
-            "kubernetes" => kubernetes::export(&again, asked.request, out),
+            "ssh" => ssh::export(&again, channel, out),
+            "kubernetes" => kubernetes::export(&again, request, out),
             other => Err(ShowError::Absent(format!("recordings of {other} have no terminals"))),
         }
     };
-    let body = state.records.stream(write, unreadable).await?;
+    let body = state.records.stream(&asker.who, write, unreadable).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-asciicast".to_owned()),
         (header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.cast\"")),
@@ -190,7 +201,7 @@ pub(super) async fn list_steps(
         let next = found.last().filter(|_| more).map(|s: &StepView| page.next(&s.number));
         StepList { steps: found, next, problem: played.err().map(|e| e.to_string()) }
     };
-    state.records.read(read).await.map(Json)
+    state.records.read(&asker.who, read).await.map(Json)
 }
 
 fn view(number: u64, time: Timestamp, step: steps::Step) -> StepView {
@@ -225,7 +236,7 @@ pub(super) async fn verify(
         let path = evidence.recordings.join(format!("{id}.dwr"));
         verify_recording(&path, &key).map_err(|e| e.to_string())
     };
-    let report = state.records.read(read).await?.map_err(|e| Problem::unavailable(&e))?;
+    let report = state.records.read(&asker.who, read).await?.map_err(|e| Problem::unavailable(&e))?;
     Ok(Json(RecordingCheck {
         intact: report.is_intact(),
         problem: report.problem.as_ref().map(ToString::to_string),

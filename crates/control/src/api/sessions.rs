@@ -70,7 +70,7 @@ pub(super) async fn list(
 
 /// The connections that there were sessions on and that the caller may see. Of a session whose beginning was removed it is
 /// not known on which it was, so that it is nobody's business.
-async fn seen_by(state: &ApiState, asker: &Asker) -> Result<Vec<String>, Problem> {
+pub(crate) async fn seen_by(state: &ApiState, asker: &Asker) -> Result<Vec<String>, Problem> {
     let mut names = state.store.seen_connections().await.map_err(|e| Problem::unavailable(&e))?;
     names.retain(|name| asker.sees(Administration::ViewSessions, name));
     Ok(names)

@@ -31,6 +31,8 @@ pub struct SeenSession {
     pub held: u64,
     /// It did so much different that a search by table and command does not know all of it.
     pub is_cut: bool,
+    /// The last line of the log that is about it, as far as the log was taken in.
+    pub last_line: u64,
 }
 
 /// Which sessions are looked for. Everything given has to hold; what is said of requests, of one and the same.
@@ -103,7 +105,7 @@ fn part(text: &str) -> String {
 }
 
 const SESSIONS: &str = "SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, \
-     accesses FROM seen_sessions s WHERE (?1 IS NULL OR id < ?1) AND (?10 IS NULL OR id = ?10) AND (?2 IS NULL OR connection = ?2) \
+     accesses, last_line FROM seen_sessions s WHERE (?1 IS NULL OR id < ?1) AND (?10 IS NULL OR id = ?10) AND (?2 IS NULL OR connection = ?2) \
      AND connection IN (SELECT value FROM json_each(?11)) AND (?3 IS NULL OR principal LIKE ?3 ESCAPE '\\') AND (?4 IS NULL OR started >= ?4) \
      AND (?5 IS NULL OR started < ?5) AND (coalesce(?6, ?7, ?8) IS NULL OR EXISTS (SELECT 1 FROM seen_accesses a \
      WHERE a.session = s.id AND (?6 IS NULL OR a.outcome = ?6) AND (?7 IS NULL OR a.command LIKE ?7 ESCAPE '\\') \
@@ -177,8 +179,8 @@ impl Store {
     /// Where the database fails or the row cannot be read.
     pub async fn seen_session(&self, id: SessionId) -> Result<Option<SeenSession>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, accesses \
-             FROM seen_sessions WHERE id = ?",
+            "SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, accesses, \
+             last_line FROM seen_sessions WHERE id = ?",
         )
         .bind(id.to_string())
         .fetch_optional(&self.readers)
@@ -259,6 +261,7 @@ fn session(r: &SqliteRow) -> Result<SeenSession, StoreError> {
         refused: unsigned(r.try_get(8)?),
         held: unsigned(r.try_get(9)?),
         is_cut: r.try_get::<i64, _>(10)? >= super::MOST_ACCESSES,
+        last_line: unsigned(r.try_get(11)?),
     })
 }
 
