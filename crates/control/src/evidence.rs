@@ -178,14 +178,15 @@ impl Evidence {
         Ok((out, next))
     }
 
-    /// One session, with its newest decisions, oldest of them first, and whether there are more.
-    pub(crate) fn session(&self, id: SessionId) -> io::Result<Option<(Found, Vec<Decided>, bool)>> {
+    /// What entries before `before` say of a session, with its newest decisions, oldest of them first, and whether there are
+    /// more.
+    pub(crate) fn session(&self, id: SessionId, before: Option<u64>) -> io::Result<(Found, Vec<Decided>, bool)> {
         let mut found = Found::new(id);
-        let (mut known, mut more) = (false, false);
+        let mut more = false;
         let mut decisions = Vec::new();
         let mut results: HashMap<RequestId, String> = HashMap::new();
         let began = began(id);
-        self.look(None, |entry| {
+        let cut = self.look(before, |entry| {
             // Nothing of it is older than its number, but for clocks that were put back.
             if entry.event.time.after(Duration::from_secs(60)) < began {
                 return ControlFlow::Break(());
@@ -193,7 +194,6 @@ impl Evidence {
             if entry.event.session != Some(id) {
                 return ControlFlow::Continue(());
             }
-            known = true;
             found.take(&entry.event);
             let opened = matches!(entry.event.kind, AuditKind::SessionOpened { .. });
             if decisions.len() < MOST_DECISIONS {
@@ -204,7 +204,7 @@ impl Evidence {
             if opened { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         decisions.reverse();
-        Ok(known.then_some((found, decisions, more)))
+        Ok((found, decisions, more || cut))
     }
 
     /// Who asked in a session by the time of an entry, on which connection, from where.

@@ -12,11 +12,12 @@ mod web;
 
 use doorward_enforce::ApprovalDesk as _;
 use doorward_model::{AuditKind, AuditOutcome, RequestId, SessionId};
+use doorward_store::SessionPurpose;
 use serde_json::Value;
 use std::time::Duration;
 use support::{evidence::GONE, need, person};
 use uuid::Uuid;
-use web::{SESSION, Web};
+use web::{Answer, SESSION, Web};
 
 async fn read(web: &Web, path: &str, token: &str) -> Value {
     let got = web.get(path, Some(token)).await;
@@ -238,6 +239,61 @@ async fn a_recording_is_shown_given_and_verified() {
     assert!(check["intact"] == false && check["problem"].is_string(), "{check}");
     let steps = read(&web, &format!("{path}/steps"), "auditor").await;
     assert!(steps["problem"].is_string(), "{steps}");
+}
+
+/// A page, as a browser of somebody signed in gets it.
+async fn page(web: &Web, groups: &[&str], path: &str) -> Answer {
+    let who = person("ada", groups);
+    let begun = web.signin.begin(who, "oidc", SessionPurpose::Browser, None, support::now()).await.unwrap();
+    let cookie = begun.secret.expose();
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: __Host-doorward={cookie}\r\n\r\n");
+    let mut tcp = tokio::net::TcpStream::connect(web.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut tcp, head.as_bytes()).await.unwrap();
+    web::answer(&mut tcp).await
+}
+
+#[tokio::test]
+async fn pages_ask_what_is_known_of_sessions_before_they_read_the_log() {
+    let web = Web::new(None).await;
+    // As far back as no page looks through the log.
+    let old = SessionId::from_uuid(Uuid::from_u128(3));
+    let connection = doorward_model::ConnectionName::new("warehouse");
+    let kind = AuditKind::SessionOpened { connection, client: "127.0.0.1:9".into() };
+    let opened = doorward_model::AuditEvent { time: support::now(), session: Some(old), kind };
+    let at = web.office.store.seen_cursor().await.unwrap().unwrap();
+    web.office.store.saw(&[(1, opened)], &at).await.unwrap();
+    let admins = ["doorward-admins"];
+    let list = page(&web, &admins, "/sessions?connection=ware").await;
+    assert!(list.status == 200 && list.body.contains(&old.to_string()), "{}", list.body);
+    assert!(!list.body.contains(&GONE.to_string()));
+    let found = page(&web, &admins, "/sessions?text=invoices").await;
+    assert!(found.body.contains(&format!("/sessions/{SESSION}")), "{}", found.body);
+    assert!(page(&web, &admins, &format!("/sessions/{old}")).await.body.contains("warehouse"));
+    for (query, lines) in [("connection=bill", 4), ("principal=bot&connection=orders", 4), ("event=request", 3)] {
+        let audit = page(&web, &["doorward-auditors"], &format!("/audit?{query}")).await;
+        assert_eq!(audit.body.matches("href=\"/audit/").count() - 1, lines, "{query}: {}", audit.body);
+    }
+    // Of one that nobody knows the log is not asked, however long it is.
+    std::fs::rename(web.office.dir.path().join("audit"), web.office.dir.path().join("away")).unwrap();
+    let nil = SessionId::from_uuid(Uuid::nil());
+    assert_eq!(page(&web, &admins, &format!("/sessions/{nil}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_page_gives_away_what_the_interface_does() {
+    let web = Web::new(None).await;
+    let interface = web.get("/audit/export?outcome=refuse", Some("auditor")).await;
+    let pages = page(&web, &["doorward-auditors"], "/audit.jsonl?outcome=refuse").await;
+    assert_eq!((pages.status, pages.body), (200, interface.body));
+    let all = page(&web, &["doorward-auditors"], "/audit.jsonl").await;
+    let seqs: Vec<u64> =
+        all.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.len() == 8 && seqs.is_sorted(), "{seqs:?}");
+    // Who may not even know of a session gets no terminal of it.
+    assert_eq!(page(&web, &["staff"], &format!("/sessions/{SESSION}/cast")).await.status, 403);
+    let none = page(&web, &["doorward-auditors"], &format!("/sessions/{SESSION}/cast")).await;
+    assert!(none.status == 404 && none.body.contains("no terminals"), "{}", none.body);
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
             running.issuers(),
             Arc::new(exports::Statuses(Arc::clone(&exporters))),
         )),
-        web: Some(Arc::new(running.pages(&state))),
+        web: Some(Arc::new(running.pages())),
     };
     let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
@@ -242,14 +242,14 @@ impl Running {
         Ok(())
     }
 
-    fn pages(&self, state: &Path) -> WebParts {
+    fn pages(&self) -> WebParts {
         let issuers = self.config.identity.issuers.iter().map(|i| IssuerView {
             name: i.name.clone(),
             url: i.issuer.clone(),
             audience: i.audience.clone(),
             kind: i.principal,
         });
-        WebParts::new(Evidence::of(state), issuers.collect(), &self.config.public_url())
+        WebParts::new(issuers.collect(), &self.config.public_url())
     }
 
     fn issuers(&self) -> Vec<IssuerEntry> {

@@ -1,35 +1,24 @@
 //! The audit log: looked through, verified, downloaded.
-use super::{
-    Parts,
-    page::{self, Answer},
-    sessions::blocking,
-};
+use super::page::{self, Answer};
 use crate::{
-    api::{ApiState, administered, time},
-    evidence::{Evidence, MOST_ENTRIES, has},
+    api::{
+        ApiState,
+        audit::{Wanted, given_away, some},
+        time,
+    },
     problem::Problem,
     rights::Asker,
 };
 use axum::{
-    Extension,
-    body::Body,
     extract::{Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
-    response::IntoResponse as _,
+    http::StatusCode,
 };
-use doorward_model::{AUDIT_KINDS, Administration, AuditKind, AuditOutcome as Outcome, SessionId, Timestamp};
+use doorward_model::{AUDIT_KINDS, Administration, AuditKind};
 use doorward_record::{Entry, VerifyOptions, keys, verify_log};
 use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, Section};
-use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value;
-use std::{
-    collections::{HashMap, HashSet},
-    fmt::Write as _,
-    io,
-    ops::ControlFlow,
-};
-use tokio::sync::mpsc;
+use std::{fmt::Write as _, io};
 
 /// Entries on a page.
 const PAGE: usize = 100;
@@ -48,21 +37,6 @@ pub(crate) struct Asked {
     before: Option<u64>,
 }
 
-/// What is looked for, read.
-#[derive(Clone, Debug, Default)]
-struct Wanted {
-    principal: String,
-    connection: String,
-    event: String,
-    outcome: Option<Outcome>,
-    text: String,
-    session: Option<SessionId>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    /// Sessions of the principal and connection, where these are looked for.
-    sessions: Option<HashSet<SessionId>>,
-}
-
 impl Asked {
     fn wanted(&self) -> Result<Wanted, String> {
         let session = self.session.trim();
@@ -72,8 +46,9 @@ impl Asked {
         }
         Ok(Wanted {
             principal: self.principal.trim().to_owned(),
-            connection: self.connection.trim().to_owned(),
-            event: event.to_owned(),
+            connection: None,
+            connection_part: self.connection.trim().to_owned(),
+            kind: (!event.is_empty()).then(|| event.to_owned()),
             outcome: self.outcome.parse().ok(),
             text: self.text.trim().to_owned(),
             session: match session {
@@ -82,7 +57,6 @@ impl Asked {
             },
             since: time::read(&self.since)?,
             until: time::read(&self.until)?,
-            sessions: None,
         })
     }
 
@@ -107,54 +81,6 @@ impl Asked {
         }
         out.pop();
         out
-    }
-}
-
-impl Wanted {
-    fn wants(&self, entry: &Entry) -> bool {
-        let event = &entry.event;
-        let is = |outcome: Outcome| matches!(&event.kind, AuditKind::Request { outcome: o, .. } if *o == outcome);
-        self.since.is_none_or(|t| event.time >= t)
-            && self.until.is_none_or(|t| event.time < t)
-            && self.session.is_none_or(|s| event.session == Some(s))
-            && self.outcome.is_none_or(is)
-            && (self.event.is_empty() || event.kind.name() == self.event)
-            && has(&entry.json, &self.text)
-            && self.wants_whose(entry)
-    }
-
-    fn wants_whose(&self, entry: &Entry) -> bool {
-        let Some(sessions) = &self.sessions else { return true };
-        if entry.event.session.is_some_and(|s| sessions.contains(&s)) {
-            return true;
-        }
-        let by = entry.event.kind.done_by();
-        self.connection.is_empty() && by.is_some_and(|by| has(by, &self.principal))
-    }
-
-    /// Finds out which sessions are meant.
-    fn resolve(&mut self, evidence: &Evidence) -> io::Result<()> {
-        if self.principal.is_empty() && self.connection.is_empty() {
-            return Ok(());
-        }
-        let mut seen: HashMap<SessionId, (bool, bool)> = HashMap::new();
-        evidence.look(None, |entry| {
-            if let Some(id) = entry.event.session {
-                let (principal, connection) = seen.entry(id).or_default();
-                if let AuditKind::Authenticated { principal: p, .. } = &entry.event.kind {
-                    *principal |= has(&p.id(), &self.principal);
-                }
-                if let AuditKind::SessionOpened { connection: c, .. } = &entry.event.kind {
-                    *connection |= has(c.as_str(), &self.connection);
-                }
-            }
-            ControlFlow::Continue(())
-        })?;
-        let fits = |(principal, connection): &(bool, bool)| {
-            (*principal || self.principal.is_empty()) && (*connection || self.connection.is_empty())
-        };
-        self.sessions = Some(seen.iter().filter(|(_, s)| fits(s)).map(|(id, _)| *id).collect());
-        Ok(())
     }
 }
 
@@ -184,33 +110,9 @@ pub(super) fn line(entry: &Entry) -> AuditLine {
     }
 }
 
-/// A page of lines, and the `before` of the next.
-fn found(evidence: &Evidence, mut wanted: Wanted, before: Option<u64>) -> io::Result<(Vec<AuditLine>, Option<u64>)> {
-    wanted.resolve(evidence)?;
-    let mut lines = Vec::new();
-    let mut last = None;
-    let cut = evidence.look(before, |entry| {
-        if wanted.since.is_some_and(|t| entry.event.time < t) {
-            last = None;
-            return ControlFlow::Break(());
-        }
-        if wanted.wants(&entry) {
-            if lines.len() == PAGE {
-                return ControlFlow::Break(());
-            }
-            lines.push(line(&entry));
-        }
-        last = Some(entry.seq);
-        ControlFlow::Continue(())
-    })?;
-    let more = cut || lines.len() == PAGE;
-    Ok((lines, last.filter(|_| more)))
-}
-
 pub(crate) async fn list(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Answer {
     asker.may(Administration::ViewAudit)?;
@@ -219,14 +121,13 @@ pub(crate) async fn list(
         Ok(wanted) => (Some(wanted), None),
         Err(problem) => (None, Some(problem)),
     };
-    let before = asked.before;
-    let (lines, next) = match wanted {
-        Some(wanted) => blocking(move || found(&parts.evidence, wanted, before)).await??,
+    let (entries, next) = match wanted {
+        Some(wanted) => some(&state, &asker.who, wanted, asked.before, PAGE).await?,
         None => (Vec::new(), None),
     };
     page::ok(&AuditPage {
         shell: page::shell(&state, &asker, Section::Audit, "Audit").await?,
-        lines,
+        lines: entries.iter().map(line).collect(),
         kinds: &AUDIT_KINDS,
         older: next.map(|seq| asked.address("/audit", Some(seq))),
         download: asked.address("/audit.jsonl", None),
@@ -244,11 +145,11 @@ pub(crate) async fn list(
     })
 }
 
-pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker, Extension(parts): Parts) -> Answer {
+pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker) -> Answer {
     asker.may(Administration::ExportAudit)?;
-    let report = blocking(move || {
-        let key = keys::load_public(&parts.evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(io::Error::other)?;
-        verify_log(&parts.evidence.audit, &key, &VerifyOptions::default())
+    let report = state.records.read(&asker.who, |evidence| {
+        let key = keys::load_public(&evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(io::Error::other)?;
+        verify_log(&evidence.audit, &key, &VerifyOptions::default())
     });
     let report = report.await??;
     let said = |findings: &[doorward_record::Finding]| findings.iter().map(|f| Inert::from(f.to_string())).collect();
@@ -265,49 +166,14 @@ pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker, Extensio
     })
 }
 
-/// What was looked for, newest first, one JSON object a line, as far as a page looks.
+/// What was looked for, all of it, oldest first, one JSON object a line: what the API gives.
 pub(crate) async fn download(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Answer {
     asker.may(Administration::ExportAudit)?;
     let Query(asked) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let mut wanted = asked.wanted().map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e))?;
-    administered(&state, &asker.who, None, "download a part of the audit log".to_owned()).await?;
-    let (lines, receiver) = mpsc::channel::<io::Result<String>>(64);
-    tokio::task::spawn_blocking(move || {
-        let looked = wanted.resolve(&parts.evidence).and_then(|()| {
-            parts.evidence.look(asked.before, |entry| {
-                let line = wanted.wants(&entry).then(|| json_line(&entry));
-                match line.map(|line| lines.blocking_send(Ok(line))) {
-                    None | Some(Ok(())) => ControlFlow::Continue(()),
-                    Some(Err(_gone)) => ControlFlow::Break(()),
-                }
-            })
-        });
-        match looked {
-            Ok(false) => {}
-            Ok(true) => {
-                let note = format!(
-                    "{{\"cut\":\"only the newest {MOST_ENTRIES} entries were looked at; `doorward audit export` has all\"}}\n"
-                );
-                let _gone = lines.blocking_send(Ok(note));
-            }
-            Err(e) => {
-                let _gone = lines.blocking_send(Err(e));
-            }
-        }
-    });
-    let body = stream::unfold(receiver, |mut r| async move { r.recv().await.map(|line| (line, r)) });
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"doorward-audit.jsonl\""),
-    ];
-    Ok((headers, Body::from_stream(body)).into_response())
-}
-
-fn json_line(entry: &Entry) -> String {
-    format!("{{\"seq\":{},\"hash\":\"{}\",\"entry\":{}}}\n", entry.seq, entry.hash, entry.json)
+    let wanted = asked.wanted().map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e))?;
+    Ok(given_away(&state, &asker, wanted).await?)
 }

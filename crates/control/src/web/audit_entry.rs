@@ -1,29 +1,28 @@
 //! One entry of the audit log; of a request, how it would be decided by the policies of now, or by a version.
 use super::{
-    Parts, audit,
+    audit,
     page::{self, Answer},
     policies::shown_explanation,
-    sessions::blocking,
 };
 use crate::{
     api::{ApiState, policies as api},
+    evidence::Evidence,
     policies::source,
     problem::Problem,
     rights::Asker,
 };
 use axum::{
-    Extension,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use doorward_enforce::Subject;
 use doorward_model::{Administration, AuditKind};
 use doorward_policy::{Engine, explain};
-use doorward_record::Entry;
+use doorward_record::{Entry, find_entry};
 use doorward_ui::{Again, AuditEntryPage, Explanation, Inert, Section};
 use serde::Deserialize;
 use serde_json::Value;
-use std::{io, ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 /// Versions by which a request can be decided again.
 const VERSIONS: u32 = 50;
@@ -38,7 +37,6 @@ pub(crate) struct By {
 pub(crate) async fn show(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     Path(seq): Path<String>,
     query: Result<Query<By>, QueryRejection>,
 ) -> Answer {
@@ -46,15 +44,7 @@ pub(crate) async fn show(
     let Query(By { version }) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let none = || Problem::not_found("audit entry");
     let seq: u64 = seq.parse().map_err(|_| none())?;
-    let evidence = parts.evidence.clone();
-    let found = blocking(move || {
-        let mut found = None;
-        evidence.look(seq.checked_add(1), |entry| {
-            found = (entry.seq == seq).then_some(entry);
-            ControlFlow::Break(())
-        })?;
-        io::Result::Ok(found)
-    });
+    let found = state.records.read(&asker.who, move |evidence| find_entry(&evidence.audit, seq));
     let entry = found.await??.ok_or_else(none)?;
     let json: Value = serde_json::from_str(&entry.json).unwrap_or_default();
     let page = AuditEntryPage {
@@ -62,19 +52,13 @@ pub(crate) async fn show(
         line: audit::line(&entry),
         hash: entry.hash.to_string(),
         json: serde_json::to_string_pretty(&json).unwrap_or_default().into(),
-        again: again(&state, &asker, &parts, entry, version.trim()).await?,
+        again: again(&state, &asker, entry, version.trim()).await?,
     };
     page::ok(&page)
 }
 
 /// A request decided again, for whom may see policies.
-async fn again(
-    state: &ApiState,
-    asker: &Asker,
-    parts: &super::WebParts,
-    entry: Entry,
-    version: &str,
-) -> Result<Option<Again>, Problem> {
+async fn again(state: &ApiState, asker: &Asker, entry: Entry, version: &str) -> Result<Option<Again>, Problem> {
     let is_request = matches!(entry.event.kind, AuditKind::Request { .. }) && entry.event.session.is_some();
     if !is_request || asker.may(Administration::ViewPolicies).is_err() {
         return Ok(None);
@@ -85,23 +69,23 @@ async fn again(
         None => None,
     };
     let versions = api::list_versions(state, asker, &api::some_versions(None, VERSIONS)?).await?.versions;
-    let (state, evidence) = (state.clone(), parts.evidence.clone());
-    let decide = move || -> Result<Explanation, Inert> {
+    let with = state.clone();
+    let decide = move |evidence: &Evidence| -> Result<Explanation, Inert> {
         let failed = |e: &dyn std::fmt::Display| Inert::from(e.to_string());
         let engine = match text {
-            Some(text) => Arc::new(Engine::new(state.book.with(Some(text)).map_err(|e| failed(&e))?)),
-            None => Arc::clone(state.book.engine()),
+            Some(text) => Arc::new(Engine::new(with.book.with(Some(text)).map_err(|e| failed(&e))?)),
+            None => Arc::clone(with.book.engine()),
         };
         let unknown = || Inert::from("it is not known any more who asked");
         let session = entry.event.session.ok_or_else(unknown)?;
         let (principal, connection, client_ip) =
             evidence.who_asked(session, entry.seq).map_err(|e| failed(&e))?.ok_or_else(unknown)?;
-        let connection = state.rights.info(&connection);
+        let connection = with.rights.info(&connection);
         // What the log does not have counts as it does in back-tests.
         let subject = Arc::new(Subject { session, principal, connection, client_ip, tls: true });
         let AuditKind::Request { facts, .. } = &entry.event.kind else { return Err(unknown()) };
         Ok(shown_explanation(explain(&engine, &subject, facts, entry.event.time)))
     };
-    let answer = blocking(decide).await?;
+    let answer = state.records.read(&asker.who, decide).await?;
     Ok(Some(Again { by, versions: versions.into_iter().map(|v| v.id).collect(), answer }))
 }

@@ -19,7 +19,6 @@ pub use connections::IssuerView;
 
 use crate::{
     api::{ApiState, MAX_POLICIES, MAX_SPEC, now},
-    evidence::Evidence,
     problem::Problem,
 };
 use axum::{
@@ -38,8 +37,6 @@ use std::{fmt::Debug, sync::Arc};
 
 /// What the pages need beyond the API's state.
 pub struct WebParts {
-    /// The audit log and the recordings.
-    pub evidence: Evidence,
     /// Issuers whose tokens are taken.
     pub issuers: Vec<IssuerView>,
     /// Where people reach the pages.
@@ -59,11 +56,11 @@ pub(crate) type Parts = Extension<Arc<WebParts>>;
 
 impl WebParts {
     /// Pages of a gateway that people reach at `public_url`.
-    pub fn new(evidence: Evidence, issuers: Vec<IssuerView>, public_url: &str) -> Self {
+    pub fn new(issuers: Vec<IssuerView>, public_url: &str) -> Self {
         let rest = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
         let authority = rest.split('/').next().unwrap_or_default();
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        Self { evidence, issuers, public_url: public_url.to_owned(), public_host: host.to_owned() }
+        Self { issuers, public_url: public_url.to_owned(), public_host: host.to_owned() }
     }
 }
 

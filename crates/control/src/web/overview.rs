@@ -1,15 +1,11 @@
 //! The first page.
-use super::{
-    Parts,
-    page::{self, Answer},
-    sessions::blocking,
-};
+use super::page::{self, Answer};
 use crate::{
     api::{ApiState, now, sessions},
     evidence::Evidence,
     rights::Asker,
 };
-use axum::{Extension, extract::State};
+use axum::extract::State;
 use doorward_model::{Administration, AuditEvent, AuditKind, AuditOutcome as Outcome, SessionId, Timestamp};
 use doorward_ui::{Chart, Inert, Overview, Refused, Section};
 use std::{collections::HashMap, io, ops::ControlFlow};
@@ -78,7 +74,7 @@ impl Day {
     }
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, asker: Asker, Extension(parts): Parts) -> Answer {
+pub(crate) async fn show(State(state): State<ApiState>, asker: Asker) -> Answer {
     let shell = page::shell(&state, &asker, Section::Overview, "Overview").await?;
     // Who may see neither sees what waits for them, and no more.
     let live = sessions::live(&state, &asker).await.ok().map(|live| live.len());
@@ -86,7 +82,7 @@ pub(crate) async fn show(State(state): State<ApiState>, asker: Asker, Extension(
         return page::ok(&Overview { shell, live, charts: vec![], refused: vec![], cut: false });
     }
     let at = now();
-    let day = blocking(move || Day::read(&parts.evidence, at)).await??;
+    let day = state.records.read(&asker.who, move |evidence| Day::read(evidence, at)).await??;
     let chart = |title, class, counts: [u64; HOURS]| Chart { title, class, counts: counts.to_vec() };
     page::ok(&Overview {
         shell,

@@ -158,7 +158,7 @@ pub(crate) async fn try_out(
             .map_err(|e| e.to_string())
             .and_then(|t| t.join().map_err(|_| "it could not be analysed".to_owned())?)
     };
-    let answer = super::sessions::blocking(run).await?.map_err(Inert::from);
+    let answer = tokio::task::spawn_blocking(run).await.map_err(|e| Problem::unavailable(&e))?.map_err(Inert::from);
     let question = Question {
         connection: tried.connection,
         statement: tried.statement,

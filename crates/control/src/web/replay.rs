@@ -1,24 +1,18 @@
 //! What was recorded of a session, as its page and the pages behind it show it.
-use super::{
-    Parts,
-    page::{self, Answer},
-    sessions::{blocking, parsed},
-};
+use super::page::{self, Answer};
 use crate::{
-    api::ApiState,
+    api::{ApiState, recordings as api},
     evidence::Evidence,
     problem::Problem,
     recordings::{self, ShowError, kubernetes, sql, ssh},
     rights::Asker,
 };
 use axum::{
-    Extension,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
-    response::IntoResponse as _,
+    http::StatusCode,
 };
 use doorward_kubernetes::replay::Kind;
-use doorward_model::{Administration, SessionId, Timestamp};
+use doorward_model::{SessionId, Timestamp};
 use doorward_record::FrameBody;
 use doorward_sql_session::replay::{Options, Rows, Shown};
 use doorward_ui::{Inert, PLAYER_POLICY, Recorded, RecordedRequest, RequestPage, Section, Step, TerminalPage, Timed};
@@ -31,8 +25,6 @@ const MOST_STEPS: usize = 1000;
 const ROWS: usize = 20;
 /// Lines shown of each stream of a request or channel.
 const LINES: usize = 200;
-/// The longest asciicast that is given to a browser.
-const MOST_CAST: usize = 64 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -179,21 +171,20 @@ fn kubernetes_recorded(evidence: &Evidence, id: SessionId, out: &mut Recorded) -
 pub(crate) async fn request(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     Path((id, number)): Path<(String, String)>,
 ) -> Answer {
-    let id = parsed(&id)?;
-    may_replay(&asker, &parts.evidence, id).await?;
+    let (id, _) = api::find(&state, &asker, &id).await?;
     let none = || Problem::not_found("request");
     let number: u32 = number.parse().map_err(|_| none())?;
-    let read = move || -> Result<Option<(RecordedRequest, Vec<Timed>, bool)>, ShowError> {
+    let read = move |evidence: &Evidence| -> Result<Option<(RecordedRequest, Vec<Timed>, bool)>, ShowError> {
         let mut out = Recorded::default();
-        kubernetes_recorded(&parts.evidence, id, &mut out)?;
+        kubernetes_recorded(evidence, id, &mut out)?;
         let Some(request) = out.requests.into_iter().find(|r| r.number == number) else { return Ok(None) };
-        let (steps, cut) = request_steps(&parts.evidence, id, number)?;
+        let (steps, cut) = request_steps(evidence, id, number)?;
         Ok(Some((request, steps, cut)))
     };
-    let found = blocking(read).await?.map_err(|e| Problem::new(StatusCode::NOT_FOUND, e.to_string()))?;
+    let found = state.records.read(&asker.who, read).await?;
+    let found = found.map_err(|e| Problem::new(StatusCode::NOT_FOUND, e.to_string()))?;
     let (request, steps, cut) = found.ok_or_else(none)?;
     let shell = page::shell(&state, &asker, Section::Sessions, format!("Request {number}")).await?;
     page::ok(&RequestPage { shell, session: id.to_string(), request, steps, cut })
@@ -233,28 +224,13 @@ fn request_steps(evidence: &Evidence, id: SessionId, number: u32) -> Result<(Vec
     Ok((out, false))
 }
 
-/// Whether the person may see what was recorded; what they may not even know of is not there.
-async fn may_replay(asker: &Asker, evidence: &Evidence, id: SessionId) -> Result<(), Problem> {
-    asker.may_on_any(Administration::ReplaySession)?;
-    let none = || Problem::not_found("recording");
-    let evidence = evidence.clone();
-    let reader = blocking(move || evidence.recording(id)).await?;
-    let connection = reader.map_err(|e| Problem::unavailable(&e))?.ok_or_else(none)?.meta().connection.clone();
-    if !asker.sees(Administration::ViewSessions, &connection) {
-        return Err(none());
-    }
-    asker.may_on(Administration::ReplaySession, &connection)
-}
-
 pub(crate) async fn terminal(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     Path(id): Path<String>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Answer {
-    let id = parsed(&id)?;
-    may_replay(&asker, &parts.evidence, id).await?;
+    let (id, _) = api::find(&state, &asker, &id).await?;
     let Query(which) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let (title, part) = match (which.channel, which.request) {
         (_, Some(n)) => (format!("Request {n}"), format!("?request={n}")),
@@ -268,46 +244,11 @@ pub(crate) async fn terminal(
 
 /// A terminal as an asciicast.
 pub(crate) async fn cast(
+    State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     Path(id): Path<String>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Answer {
-    let id = parsed(&id)?;
-    may_replay(&asker, &parts.evidence, id).await?;
     let Query(which) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let made = blocking(move || made(&parts.evidence, id, &which)).await?;
-    let cast = made.map_err(|e| Problem::new(StatusCode::NOT_FOUND, e.to_string()))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-asciicast".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.cast\"")),
-    ];
-    Ok((headers, cast).into_response())
-}
-
-fn made(evidence: &Evidence, id: SessionId, which: &Which) -> Result<Vec<u8>, ShowError> {
-    let again = || open(evidence, id);
-    let mut out = Bounded(Vec::new());
-    match again()?.meta().protocol.as_str() {
-        "ssh" => ssh::export(&again, which.channel, &mut out)?,
-        "kubernetes" => kubernetes::export(&again, which.request, &mut out)?,
-        other => return Err(ShowError::Absent(format!("recordings of {other} have no terminals"))),
-    }
-    Ok(out.0)
-}
-
-/// A buffer that does not grow for ever.
-struct Bounded(Vec<u8>);
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len().saturating_add(bytes.len()) > MOST_CAST {
-            return Err(std::io::Error::other("it is too long for a browser: use `doorward sessions export`"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Ok(api::played(&state, &asker, &id, which.channel, which.request).await?)
 }

@@ -1,22 +1,25 @@
 //! Live sessions, past ones, and the page of one.
 use super::{
-    Parts,
     page::{self, Answer, Failure},
     replay::recorded,
 };
 use crate::{
-    api::{ApiState, now, sessions as api},
-    evidence::{Decided, Evidence, Found, Wanted},
+    api::{
+        ApiState, audit, now,
+        page::{Page, text as text_of},
+        sessions as api,
+    },
+    evidence::{Decided, Found, Wanted, has},
     problem::Problem,
     rights::Asker,
 };
 use axum::{
-    Extension,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::IntoResponse as _,
 };
 use doorward_model::{Administration, SessionId};
+use doorward_store::{SeenSession, SessionFilter};
 use doorward_ui::{
     Decision, Inert, LiveList, LiveSession, Notice, Recorded, Search, Section, SessionBody, SessionPage,
     SessionSummary, SessionsPage,
@@ -29,7 +32,7 @@ use std::{
 };
 
 /// Sessions on a page.
-const PAGE: usize = 50;
+const PAGE: u32 = 50;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -38,7 +41,7 @@ pub(crate) struct Asked {
     connection: String,
     text: String,
     outcome: String,
-    before: Option<u64>,
+    before: String,
     done: String,
 }
 
@@ -61,29 +64,21 @@ pub(crate) async fn live(State(state): State<ApiState>, asker: Asker) -> Answer 
 pub(crate) async fn list(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Answer {
     let Query(asked) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let live = live_list(&state, &asker).await?;
-    let wanted = Wanted {
-        principal: asked.principal.trim().to_owned(),
-        connection: asked.connection.trim().to_owned(),
-        text: asked.text.trim().to_owned(),
-        outcome: asked.outcome.parse().ok(),
-    };
-    let before = asked.before;
-    let (found, next) = {
-        let asker = asker.afresh();
-        let sees = move |connection: &str| asker.sees(Administration::ViewSessions, connection);
-        blocking(move || parts.evidence.sessions(&wanted, &sees, before, PAGE)).await??
+    // Statements are in the log alone.
+    let (past, next) = match asked.text.trim() {
+        "" => known(&state, &asker, &asked).await?,
+        _ => looked_for(&state, &asker, &asked).await?,
     };
     let notice = (asked.done == "ended").then(|| Notice { bad: false, text: "The session was ended.".into() });
     page::ok(&SessionsPage {
         shell: page::shell(&state, &asker, Section::Sessions, "Sessions").await?,
         live,
-        past: found.into_iter().map(summary).collect(),
-        older: next.map(|seq| older(&asked, seq)),
+        past,
+        older: next.map(|before| older(&asked, &before)),
         search: Search {
             principal: asked.principal,
             connection: asked.connection,
@@ -94,7 +89,54 @@ pub(crate) async fn list(
     })
 }
 
-fn older(asked: &Asked, before: u64) -> String {
+/// Sessions by who, where and how it came out: all there are.
+async fn known(
+    state: &ApiState,
+    asker: &Asker,
+    asked: &Asked,
+) -> Result<(Vec<SessionSummary>, Option<String>), Problem> {
+    let given = |text: &str| text_of(Some(text.trim().to_owned()));
+    let part = asked.connection.trim();
+    let mut among = api::seen_by(state, asker).await?;
+    among.retain(|name| has(name, part));
+    let outcome = asked.outcome.parse().ok();
+    let filter = SessionFilter { among, principal: given(&asked.principal)?, outcome, ..SessionFilter::default() };
+    let before = Some(asked.before.as_str()).filter(|b| !b.is_empty());
+    let page = Page::<SessionId>::of("sessions", before, Some(PAGE))?;
+    let fetch = |before: Option<SessionId>, most| {
+        let (store, filter) = (&state.store, &filter);
+        async move { store.seen_sessions(filter, before, most).await.map_err(|e| Problem::unavailable(&e)) }
+    };
+    page.fill(fetch, |s| s.id, |s| Some(seen_summary(s))).await
+}
+
+/// Sessions with a text in what was asked, among the newest entries of the log.
+async fn looked_for(
+    state: &ApiState,
+    asker: &Asker,
+    asked: &Asked,
+) -> Result<(Vec<SessionSummary>, Option<String>), Failure> {
+    let wanted = Wanted {
+        principal: asked.principal.trim().to_owned(),
+        connection: asked.connection.trim().to_owned(),
+        text: asked.text.trim().to_owned(),
+        outcome: asked.outcome.parse().ok(),
+    };
+    let before = match asked.before.as_str() {
+        "" => None,
+        number => {
+            Some(number.parse::<u64>().map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "`before` is no entry"))?)
+        }
+    };
+    let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let theirs = asker.afresh();
+    let sees = move |connection: &str| theirs.sees(Administration::ViewSessions, connection);
+    let look = state.records.read(&asker.who, move |evidence| evidence.sessions(&wanted, &sees, before, most));
+    let (found, next) = look.await??;
+    Ok((found.into_iter().map(summary).collect(), next.map(|seq| seq.to_string())))
+}
+
+fn older(asked: &Asked, before: &str) -> String {
     let mut out = format!("/sessions?before={before}");
     let pairs = [
         ("principal", &asked.principal),
@@ -126,6 +168,22 @@ fn summary(found: Found) -> SessionSummary {
     }
 }
 
+fn seen_summary(seen: SeenSession) -> SessionSummary {
+    let (ended, reason) = seen.ended.unzip();
+    SessionSummary {
+        id: seen.id.to_string(),
+        connection: seen.connection.into(),
+        principal: seen.principal.map(Inert::from),
+        client: seen.client.into(),
+        started: seen.started,
+        ended,
+        reason: reason.map(Inert::from),
+        requests: seen.requests,
+        refused: seen.refused,
+        held: seen.held,
+    }
+}
+
 fn decision(d: Decided) -> Decision {
     Decision {
         time: d.time,
@@ -137,22 +195,8 @@ fn decision(d: Decided) -> Decision {
     }
 }
 
-/// Reads files elsewhere than where connections are served.
-pub(crate) async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(read).await.map_err(|e| Problem::unavailable(&e))
-}
-
-pub(super) fn parsed(id: &str) -> Result<SessionId, Failure> {
-    id.parse().map_err(|_| Problem::not_found("session").into())
-}
-
-pub(crate) async fn show(
-    State(state): State<ApiState>,
-    asker: Asker,
-    Extension(parts): Parts,
-    Path(id): Path<String>,
-) -> Answer {
-    one(&state, &asker, parts.evidence.clone(), &id, StatusCode::OK, None).await
+pub(crate) async fn show(State(state): State<ApiState>, asker: Asker, Path(id): Path<String>) -> Answer {
+    one(&state, &asker, &id, StatusCode::OK, None).await
 }
 
 /// What there is to be seen of a session.
@@ -162,30 +206,36 @@ struct Seen {
     may_kill: bool,
 }
 
-async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> Result<Seen, Failure> {
+async fn seen(state: &ApiState, asker: &Asker, id: &str) -> Result<Seen, Failure> {
     asker.may_on_any(Administration::ViewSessions)?;
     let begun = Instant::now();
-    let id = parsed(id)?;
-    let live = api::live(state, asker).await?.into_iter().find(|s| s.id == id);
     let none = || Problem::not_found("session");
-    let read = evidence.clone();
-    let (mut found, decisions, more) = blocking(move || read.session(id)).await??.ok_or_else(none)?;
-    if found.connection.is_empty() {
-        // Its beginning is out of reach. Whose business it is has to be known all the same.
-        found.connection = match &live {
-            Some(live) => live.connection.clone(),
-            None => recorded_on(evidence.clone(), id).await?.ok_or_else(none)?,
-        };
-    }
-    if !asker.sees(Administration::ViewSessions, &found.connection) {
+    let id: SessionId = id.parse().map_err(|_| none())?;
+    let live = api::live(state, asker).await?.into_iter().find(|s| s.id == id);
+    let (known, knows_all) = audit::known(state, id).await?;
+    if known.is_none() && live.is_none() {
         return Err(none().into());
     }
+    // Its beginning may be out of reach. Whose business it is has to be known all the same.
+    let connection = match (&known, &live) {
+        (Some(known), _) if !known.connection.is_empty() => known.connection.clone(),
+        (_, Some(live)) => live.connection.clone(),
+        (_, None) => recorded_on(state, asker, id).await?.ok_or_else(none)?,
+    };
+    if !asker.sees(Administration::ViewSessions, &connection) {
+        return Err(none().into());
+    }
+    let before = known.as_ref().filter(|_| knows_all).map(|k| k.last_line.saturating_add(1));
+    let read = state.records.read(&asker.who, move |evidence| evidence.session(id, before));
+    let (found, decisions, more) = read.await??;
     let is_live = live.is_some();
-    let recorded = match asker.may_on(Administration::ReplaySession, &found.connection) {
-        Ok(()) => blocking(move || recorded(&evidence, id, is_live)).await?,
+    let recorded = match asker.may_on(Administration::ReplaySession, &connection) {
+        Ok(()) => state.records.read(&asker.who, move |evidence| recorded(evidence, id, is_live)).await?,
         Err(why) => Recorded { problem: Some(why.detail().into()), ..Recorded::default() },
     };
-    let may_kill = is_live && asker.sees(Administration::KillSession, &found.connection);
+    let may_kill = is_live && asker.sees(Administration::KillSession, &connection);
+    let session =
+        SessionSummary { connection: connection.into(), ..known.map_or_else(|| summary(found), seen_summary) };
     let mut body = SessionBody {
         id: id.to_string(),
         live: is_live,
@@ -200,12 +250,13 @@ async fn seen(state: &ApiState, asker: &Asker, evidence: Evidence, id: &str) -> 
     // Whoever looks on takes a twentieth of a processor at most, however long the log and the recording are.
     body.every = begun.elapsed().as_secs().saturating_mul(20).clamp(2, 120);
     body.mark = mark(&body);
-    Ok(Seen { session: summary(found), body, may_kill })
+    Ok(Seen { session, body, may_kill })
 }
 
 /// The connection that a recording is of.
-async fn recorded_on(evidence: Evidence, id: SessionId) -> Result<Option<String>, Problem> {
-    let reader = blocking(move || evidence.recording(id)).await?.map_err(|e| Problem::unavailable(&e))?;
+async fn recorded_on(state: &ApiState, asker: &Asker, id: SessionId) -> Result<Option<String>, Problem> {
+    let reader = state.records.read(&asker.who, move |evidence| evidence.recording(id)).await?;
+    let reader = reader.map_err(|e| Problem::unavailable(&e))?;
     Ok(reader.map(|r| r.meta().connection.clone()).filter(|name| !name.is_empty()))
 }
 
@@ -217,15 +268,8 @@ fn mark(body: &SessionBody) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-async fn one(
-    state: &ApiState,
-    asker: &Asker,
-    evidence: Evidence,
-    id: &str,
-    status: StatusCode,
-    notice: Option<Notice>,
-) -> Answer {
-    let Seen { session, body, may_kill } = seen(state, asker, evidence, id).await?;
+async fn one(state: &ApiState, asker: &Asker, id: &str, status: StatusCode, notice: Option<Notice>) -> Answer {
+    let Seen { session, body, may_kill } = seen(state, asker, id).await?;
     let shell = page::shell(state, asker, Section::Sessions, "Session").await?;
     let page = SessionPage { shell, session, body, may_kill, notice };
     Ok(page::answer(status, &page, doorward_ui::POLICY))
@@ -241,29 +285,23 @@ pub(crate) struct Mark {
 pub(crate) async fn follow(
     State(state): State<ApiState>,
     asker: Asker,
-    Extension(parts): Parts,
     Path(id): Path<String>,
     query: Result<Query<Mark>, QueryRejection>,
 ) -> Answer {
     let Query(Mark { mark }) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let Seen { body, .. } = seen(&state, &asker, parts.evidence.clone(), &id).await?;
+    let Seen { body, .. } = seen(&state, &asker, &id).await?;
     if !body.live {
         return Ok(page::reload());
     }
     if body.mark == mark { Ok(StatusCode::NO_CONTENT.into_response()) } else { page::ok(&body) }
 }
 
-pub(crate) async fn kill(
-    State(state): State<ApiState>,
-    asker: Asker,
-    Extension(parts): Parts,
-    Path(id): Path<String>,
-) -> Answer {
+pub(crate) async fn kill(State(state): State<ApiState>, asker: Asker, Path(id): Path<String>) -> Answer {
     match api::end_one(&state, &asker, &id).await {
         Ok(()) => Ok(page::see_other("/sessions?done=ended")),
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
             let notice = Notice { bad: true, text: "It had ended already.".into() };
-            one(&state, &asker, parts.evidence.clone(), &id, StatusCode::CONFLICT, Some(notice)).await
+            one(&state, &asker, &id, StatusCode::CONFLICT, Some(notice)).await
         }
         Err(problem) => Err(problem.into()),
     }

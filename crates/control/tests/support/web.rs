@@ -363,7 +363,7 @@ impl Web {
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
             records: Arc::new(Records::new(Evidence::of(office.dir.path()), issuers(), Arc::new(NoExports))),
-            web: Some(Arc::new(WebParts::new(Evidence::of(office.dir.path()), Vec::new(), "https://doors.example"))),
+            web: Some(Arc::new(WebParts::new(Vec::new(), "https://doors.example"))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
