@@ -2,7 +2,7 @@
 use crate::{
     api::ApiState,
     problem::{Problem, Problems},
-    rights::Whole,
+    rights::{Need, Needs, Whole},
     serve::Peer,
     types::{CredentialRequest, CredentialView},
 };
@@ -20,6 +20,9 @@ const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
 /// The longest that may be asked for.
 const LONGEST_TTL: Duration = Duration::from_secs(60 * 60);
 
+/// What whoever gets none is told there is none of.
+pub(crate) const NO_SUCH_CONNECTION: &str = "connection that takes short-lived credentials and that you may connect to";
+
 /// Why there is no credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCredential {
@@ -31,6 +34,8 @@ pub enum NoCredential {
 
 /// Issues credentials.
 pub trait CredentialAccess: Send + Sync {
+    /// Whether a principal who asks from an address may have a credential for a connection now.
+    fn may_connect(&self, connection: &str, who: &Principal, from: IpAddr) -> bool;
     /// A credential for a principal who asks from an address, on one connection.
     ///
     /// # Errors
@@ -51,6 +56,7 @@ pub(crate) async fn issue(
     State(state): State<ApiState>,
     Whole(who): Whole,
     Extension(Peer { ip: from, .. }): Extension<Peer>,
+    needs: Option<Extension<Needs>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<CredentialView>), Problem> {
@@ -61,11 +67,13 @@ pub(crate) async fn issue(
         return Err(Problem::new(StatusCode::BAD_REQUEST, format!("ttl_seconds has to be from 1 to {most}")));
     }
     let issued = state.credentials.issue(&request.connection, &who, from, longest).map_err(|why| match why {
-        NoCredential::NoSuchConnection => {
-            Problem::not_found("connection that takes short-lived credentials and that you may connect to")
-        }
+        NoCredential::NoSuchConnection => Problem::not_found(NO_SUCH_CONNECTION),
         NoCredential::TooMany(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why),
     })?;
+    if let Some(Extension(needs)) = needs {
+        needs.note(Need::Connect(request.connection));
+        needs.note(Need::Groups(who.groups.clone()));
+    }
     let what = format!("issue credential {} for connection {}", issued.user, issued.connection);
     crate::api::administered(&state, &who, None, what).await?;
     Ok((StatusCode::CREATED, Json(issued)))

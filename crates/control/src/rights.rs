@@ -1,16 +1,20 @@
 //! What a caller may administer: asked of the policies before each endpoint does anything.
 use crate::{
-    api::{ApiState, now},
+    api::{ApiState, approvals::find as find_approval, now},
+    credentials::NO_SUCH_CONNECTION,
     problem::Problem,
     serve::Peer,
 };
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{Extensions, request::Parts},
+};
 use doorward_enforce::Subject;
 use doorward_model::{Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId};
 use doorward_policy::Engine;
 use doorward_signin::Caller;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -63,6 +67,38 @@ impl Rights {
     }
 }
 
+/// Something that somebody was allowed, without which they had not been answered so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A right on a connection, or on the gateway.
+    Right(Administration, String),
+    /// A right on a connection that is to be.
+    New(Administration, Box<ConnectionInfo>),
+    /// To connect there.
+    Connect(String),
+    /// To see this approval.
+    Approval(String),
+    /// To be in these groups: what was given acts with them.
+    Groups(BTreeSet<String>),
+}
+
+/// All that a request needed, written down while it is answered: what is answered again is asked for again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needs(Arc<Mutex<Vec<Need>>>);
+
+impl Needs {
+    pub(crate) fn note(&self, need: Need) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&need) {
+            all.push(need);
+        }
+    }
+
+    pub(crate) fn taken(&self) -> Vec<Need> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Who calls an endpoint, and what they may. Answers are remembered for the length of one call.
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -72,9 +108,38 @@ pub(crate) struct Asker {
     from: Peer,
     rights: Arc<Rights>,
     known: Mutex<HashMap<(Administration, String), Result<(), String>>>,
+    needs: Needs,
 }
 
 impl Asker {
+    /// Who sent a request.
+    pub(crate) fn of(sent: &Extensions, state: &ApiState) -> Result<Self, Problem> {
+        let shown = sent.get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
+        let from = sent.get::<Peer>().ok_or_else(Problem::unauthorized)?;
+        Ok(Self {
+            who: Arc::new(shown.principal.clone()),
+            shown: Arc::clone(shown),
+            from: *from,
+            rights: Arc::clone(&state.rights),
+            known: Mutex::default(),
+            needs: sent.get::<Needs>().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// # Errors
+    /// Why they may not be given again what they were given before.
+    pub(crate) async fn may_again(&self, state: &ApiState, need: &Need) -> Result<(), Problem> {
+        match need {
+            Need::Right(right, connection) => self.may_on(*right, connection),
+            Need::New(right, connection) => self.may_on_new(*right, connection),
+            Need::Connect(connection) if state.credentials.may_connect(connection, &self.who, self.from.ip) => Ok(()),
+            Need::Connect(_) => Err(Problem::not_found(NO_SUCH_CONNECTION)),
+            Need::Groups(groups) if groups.is_subset(&self.who.groups) => Ok(()),
+            Need::Groups(_) => Err(Problem::forbidden("it acts with groups that you are not in any more".to_owned())),
+            Need::Approval(id) => find_approval(state, self, id).await.map(drop),
+        }
+    }
+
     /// The same caller, with nothing remembered: for what lasts longer than a call.
     pub(crate) fn afresh(&self) -> Self {
         Self {
@@ -83,7 +148,13 @@ impl Asker {
             from: self.from,
             rights: Arc::clone(&self.rights),
             known: Mutex::default(),
+            needs: Needs::default(),
         }
+    }
+
+    /// What this call needs beyond the rights that it asks for.
+    pub(crate) fn needs(&self, need: Need) {
+        self.needs.note(need);
     }
 
     pub(crate) fn shown(&self) -> &Caller {
@@ -115,7 +186,9 @@ impl Asker {
     /// # Errors
     /// 403 with the policies that forbid it, where the caller may not do this with a connection that is to be.
     pub(crate) fn may_on_new(&self, right: Administration, connection: &ConnectionInfo) -> Result<(), Problem> {
-        self.decide(right, connection.name.as_str(), connection.clone()).map_err(Problem::forbidden)
+        self.decide(right, connection.name.as_str(), connection.clone()).map_err(Problem::forbidden)?;
+        self.needs.note(Need::New(right, Box::new(connection.clone())));
+        Ok(())
     }
 
     /// Whether the caller may do this with the connection.
@@ -141,10 +214,13 @@ impl Asker {
 
     fn asked(&self, right: Administration, connection: &str) -> Result<(), String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
+        let answer = known
             .entry((right, connection.to_owned()))
-            .or_insert_with(|| self.decide(right, connection, self.rights.info(connection)))
-            .clone()
+            .or_insert_with(|| self.decide(right, connection, self.rights.info(connection)));
+        if answer.is_ok() {
+            self.needs.note(Need::Right(right, connection.to_owned()));
+        }
+        answer.clone()
     }
 
     fn decide(&self, right: Administration, connection: &str, info: ConnectionInfo) -> Result<(), String> {
@@ -186,15 +262,7 @@ impl FromRequestParts<ApiState> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let shown = parts.extensions.get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
-        let from = parts.extensions.get::<Peer>().ok_or_else(Problem::unauthorized)?;
-        Ok(Self {
-            who: Arc::new(shown.principal.clone()),
-            shown: Arc::clone(shown),
-            from: *from,
-            rights: Arc::clone(&state.rights),
-            known: Mutex::default(),
-        })
+        Self::of(&parts.extensions, state)
     }
 }
 

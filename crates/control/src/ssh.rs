@@ -2,11 +2,11 @@
 use crate::{
     api::ApiState,
     problem::{Problem, Problems},
-    rights::Whole,
+    rights::{Need, Needs, Whole},
     types::{SshAccessView, SshCertificate, SshCertificateRequest},
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
@@ -50,6 +50,7 @@ pub(crate) async fn endpoints(
 pub(crate) async fn issue(
     State(state): State<ApiState>,
     Whole(who): Whole,
+    needs: Option<Extension<Needs>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<SshCertificate>), Problem> {
@@ -61,6 +62,9 @@ pub(crate) async fn issue(
     }
     let issued = state.ssh.issue(&request.public_key, &who, longest);
     let issued = issued.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    if let Some(Extension(needs)) = needs {
+        needs.note(Need::Groups(who.groups.clone()));
+    }
     let what = format!("issue SSH certificate {:016x} for {}", issued.serial, issued.fingerprint);
     crate::api::administered(&state, &who, None, what).await?;
     Ok((StatusCode::CREATED, Json(issued)))

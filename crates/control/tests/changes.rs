@@ -12,9 +12,10 @@ mod web;
 
 use doorward_model::AuditKind;
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering::SeqCst;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use web::{Answer, SESSION, Web};
 
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const JSON: &str = "Content-Type: application/json\r\n";
 
 fn body(got: &Answer) -> Value {
@@ -214,4 +215,78 @@ async fn what_is_sent_twice_under_one_key_is_done_once() {
     assert_eq!(keys["keys"].as_array().unwrap().len(), 3);
     let big = format!("{{\"name\":\"{}\"}}", "x".repeat(20_000));
     assert_eq!(sent("admin", "k4", &big).await.status, 413);
+}
+
+/// Who hangs up and asks again must not have it done twice.
+#[tokio::test]
+async fn a_key_stays_taken_while_its_request_goes_on() {
+    use tokio::io::AsyncWriteExt as _;
+    let web = Web::new(None).await;
+    let text = new_key("a");
+    let headers = format!("{JSON}Idempotency-Key: k1\r\n");
+    web.office.audit.stuck.store(true, SeqCst);
+    let head = format!(
+        "POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n{headers}Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    let mut first = tokio::net::TcpStream::connect(web.address).await.unwrap();
+    first.write_all(head.as_bytes()).await.unwrap();
+    let made = || format!("{:?}", web.office.audit.kinds()).matches("make API key").count();
+    while made() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(first);
+    for _ in 0..10 {
+        assert_eq!(web.send("POST", "/keys", Some("admin"), &headers, &text).await.status, 409, "it is under way");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    web.office.audit.stuck.store(false, SeqCst);
+    let again = loop {
+        let again = web.send("POST", "/keys", Some("admin"), &headers, &text).await;
+        if again.status != 409 {
+            break again;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(again.status == 201 && again.head.contains("idempotency-replayed: true"), "{again:?}");
+    assert_eq!(made(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_to_who_may_still_have_it() {
+    let web = Web::new(None).await;
+    let (id, _answers) = web.office.ask(vec![support::need(&["sre", "doorward-admins"], 2)], WEEK).await;
+    let spec = json!({"kind": "postgres", "listen": "127.0.0.1:7000", "upstream": "db:5432"});
+    let spec = json!({"name": "stock", "spec": spec});
+    for (path, text, status) in [
+        ("/keys".to_owned(), new_key("a"), 403),
+        ("/connections".to_owned(), spec.to_string(), 403),
+        (format!("/approvals/{id}/approve"), "{}".to_owned(), 404),
+        ("/ssh/certificates".to_owned(), json!({"public_key": "ssh-ed25519 x"}).to_string(), 403),
+        ("/credentials".to_owned(), json!({"connection": "orders"}).to_string(), 404),
+        (format!("/sessions/{SESSION}/kill"), String::new(), 403),
+    ] {
+        let headers = format!("{JSON}Idempotency-Key: {}\r\n", path.replace('/', "_"));
+        let sent = async |token: &str| web.send("POST", &path, Some(token), &headers, &text).await;
+        let first = sent("admin").await;
+        assert!((200..300).contains(&first.status), "{path}: {first:?}");
+        let again = sent("admin").await;
+        assert!(again.status == first.status && again.head.contains("idempotency-replayed: true"), "{path}: {again:?}");
+        let later = sent("demoted").await;
+        assert_eq!(later.status, status, "{path}: the same person, who may no longer: {later:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_key_an_endpoint_takes_what_it_takes_without() {
+    let web = Web::new(None).await;
+    let tls_ca = "x".repeat(100_000);
+    let spec = json!({"kind": "postgres", "listen": "127.0.0.1:7000", "upstream": "db:5432", "tls_ca": tls_ca});
+    let spec = json!({"name": "stock", "spec": spec});
+    let headers = format!("{JSON}Idempotency-Key: k1\r\n");
+    let made = web.send("POST", "/connections", Some("admin"), &headers, &spec.to_string()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let long = json!({"name": "x".repeat(2 << 20)}).to_string();
+    let headers = format!("{JSON}Idempotency-Key: k2\r\n");
+    assert_eq!(web.send("POST", "/connections", Some("admin"), &headers, &long).await.status, 413);
 }

@@ -18,6 +18,10 @@ pub(crate) struct Lending {
 }
 
 impl CredentialAccess for Lending {
+    fn may_connect(&self, connection: &str, who: &Principal, from: IpAddr) -> bool {
+        self.directory.mysql(connection).is_some_and(|c| may_connect(&self.engine, who, &c.info, from))
+    }
+
     /// Whoever may not connect from there now is told what somebody hears who names no connection at all.
     fn issue(
         &self,

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     desk::{is_approver, may_break_glass},
     problem::{Problem, Problems},
-    rights::Asker,
+    rights::{Asker, Need},
     serve::stopped,
     types::{ApprovalList, ApprovalView, Comment},
 };
@@ -181,6 +181,7 @@ pub(crate) async fn glass_broken(
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
     let connection = find(state, asker, id).await?.connection;
     asker.may_on(Administration::BreakGlass, &connection)?;
+    asker.needs(Need::Approval(id.to_owned()));
     state.desk.break_glass(parsed, &asker.who, reason).await?;
     find(state, asker, id).await.map(Json)
 }
@@ -202,6 +203,7 @@ pub(crate) async fn decide(
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
     let connection = find(state, asker, id).await?.connection;
     asker.may_on(Administration::DecideApproval, &connection)?;
+    asker.needs(Need::Approval(id.to_owned()));
     state.desk.decide(parsed, &asker.who, yes, comment).await?;
     find(state, asker, id).await.map(Json)
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     problem::{Problem, Problems},
-    rights::Asker,
+    rights::{Asker, Need},
     types::{ApiKeyList, ApiKeyMade, ApiKeyView, KeyOwner, KeysQuery, NewApiKey},
 };
 use axum::{
@@ -89,6 +89,7 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     asker.may(Administration::CreateKeys)?;
+    asker.needs(Need::Groups(asker.who.groups.clone()));
     let asked: NewApiKey = json_body(&headers, body)?;
     let ttl = asked.ttl_seconds.map(Duration::from_secs);
     let new = NewKey { name: asked.name, scope: asked.scope.into(), ttl };

@@ -2,8 +2,13 @@
 //!
 //! The first answer is kept, if the request succeeded, and given again for the same key of the same caller. It is kept in
 //! memory: answers hold secrets that must not be written down. A restart forgets them.
-use super::{ApiState, MAX_BODY, MAX_POLICIES, now};
-use crate::problem::Problem;
+//!
+//! INVARIANT: an answer is given again to who may still have what it took to be answered so, and to nobody else.
+use super::{ApiState, MAX_POLICIES, now};
+use crate::{
+    problem::Problem,
+    rights::{Asker, Need, Needs},
+};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
@@ -51,6 +56,7 @@ struct Answer {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    needs: Vec<Need>,
 }
 
 /// Answers that may be given again.
@@ -116,7 +122,7 @@ impl Repeats {
     }
 }
 
-/// Gives a key back where the request comes to no end: its caller has hung up.
+/// Gives a key back where the request comes to no end.
 struct Begun {
     state: ApiState,
     name: Name,
@@ -162,9 +168,9 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
         By::Key { id, .. } => format!("key {id}"),
         By::Token | By::Session { .. } => caller.principal.id(),
     };
-    let (head, body) = request.into_parts();
-    let most = if head.uri.path().contains("/policies/") { MAX_POLICIES } else { MAX_BODY };
-    let body = to_bytes(body, most).await;
+    let (mut head, body) = request.into_parts();
+    // The most that any endpoint takes: each says by itself what is too long for it.
+    let body = to_bytes(body, MAX_POLICIES).await;
     let body = body.map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off"))?;
     let mut digest = Sha256::new();
     let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -184,6 +190,10 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why));
         }
         Found::Answer(answer) => {
+            let asker = Asker::of(&head.extensions, &state)?;
+            for need in &answer.needs {
+                asker.may_again(&state, need).await?;
+            }
             let mut response = Response::new(Body::from(answer.body));
             *response.status_mut() = answer.status;
             response.headers_mut().extend(answer.headers);
@@ -191,8 +201,17 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
             return Ok(response);
         }
     }
-    let mut begun = Begun { state, name, answer: None };
-    let response = next.run(Request::from_parts(head, Body::from(body))).await;
+    let needs = Needs::default();
+    head.extensions.insert(needs.clone());
+    let begun = Begun { state, name, answer: None };
+    // In a task of its own: a caller who hangs up and asks again must not have it done twice.
+    let task = tokio::spawn(answered(begun, needs, next, Request::from_parts(head, Body::from(body))));
+    task.await.map_err(|e| Problem::unavailable(&e))?
+}
+
+/// Answers a request, and keeps the answer if it succeeded.
+async fn answered(mut begun: Begun, needs: Needs, next: Next, request: Request) -> Result<Response, Problem> {
+    let response = next.run(request).await;
     if !response.status().is_success() {
         return Ok(response);
     }
@@ -200,7 +219,7 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
     let body = to_bytes(body, usize::MAX).await.map_err(|e| Problem::unavailable(&e))?;
     let kept = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
     let headers = kept.into_iter().filter_map(|n| head.headers.get(&n).map(|v| (n, v.clone()))).collect();
-    begun.answer = Some(Answer { status: head.status, headers, body: body.clone() });
+    begun.answer = Some(Answer { status: head.status, headers, body: body.clone(), needs: needs.taken() });
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
@@ -209,7 +228,7 @@ mod tests {
     use super::*;
 
     fn answer() -> Answer {
-        Answer { status: StatusCode::CREATED, headers: Vec::new(), body: Bytes::from_static(b"x") }
+        Answer { status: StatusCode::CREATED, headers: Vec::new(), body: Bytes::from_static(b"x"), needs: Vec::new() }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Audit {
     pub broken: AtomicBool,
     /// The disk takes its time.
     pub slow: AtomicBool,
+    /// The disk takes all the time there is.
+    pub stuck: AtomicBool,
 }
 
 impl Audit {
@@ -81,7 +83,7 @@ impl AuditSink for Audit {
         if self.broken.load(SeqCst) {
             return Poll::Ready(Err(AuditUnavailable { reason: "log broken".into() }));
         }
-        if self.slow.load(SeqCst) {
+        if self.slow.load(SeqCst) || self.stuck.load(SeqCst) {
             let waker = cx.waker().clone();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
