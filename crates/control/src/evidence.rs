@@ -147,7 +147,7 @@ impl Evidence {
     pub(crate) fn sessions(
         &self,
         wanted: &Wanted,
-        sees: &dyn Fn(&str) -> bool,
+        sees: &dyn Fn(&Found) -> bool,
         before: Option<u64>,
         most: usize,
     ) -> io::Result<(Vec<Found>, Option<u64>)> {
@@ -162,9 +162,7 @@ impl Evidence {
             if !matches!(entry.event.kind, AuditKind::SessionOpened { .. }) {
                 return ControlFlow::Continue(());
             }
-            let found = open
-                .remove(&id)
-                .filter(|f| wanted.wants(f) && before.is_none_or(|b| entry.seq < b) && sees(&f.connection));
+            let found = open.remove(&id).filter(|f| wanted.wants(f) && before.is_none_or(|b| entry.seq < b) && sees(f));
             if let Some(found) = found {
                 if out.len() == most {
                     return ControlFlow::Break(());

@@ -10,9 +10,12 @@ use axum::{
     http::{Extensions, request::Parts},
 };
 use doorward_enforce::Subject;
-use doorward_model::{Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId};
+use doorward_model::{
+    Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId, Timestamp,
+};
 use doorward_policy::Engine;
 use doorward_signin::Caller;
+use doorward_store::Among;
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
@@ -28,6 +31,8 @@ pub struct KnownConnection {
     pub listen: SocketAddr,
     /// Where it leads to: `host:port`.
     pub upstream: String,
+    /// Since when it is this one: what began before, under its name, was on another that was removed.
+    pub since: Timestamp,
 }
 
 /// Who may administer what.
@@ -57,13 +62,27 @@ impl Rights {
     pub(crate) fn info(&self, name: &str) -> ConnectionInfo {
         let connections = self.connections();
         let known = connections.iter().find(|c| c.info.name.as_str() == name);
-        known.map(|c| c.info.clone()).unwrap_or_else(|| ConnectionInfo {
-            name: ConnectionName::new(name),
-            kind: "unknown".into(),
-            database: None,
-            labels: [].into(),
-            tags: [].into(),
-        })
+        known.map_or_else(|| gone(name), |c| c.info.clone())
+    }
+
+    /// Since when the connection of this name is the one that it is.
+    fn since(&self, name: &str) -> Timestamp {
+        let connections = self.connections();
+        connections.iter().find(|c| c.info.name.as_str() == name).map_or(Timestamp::default(), |c| c.since)
+    }
+}
+
+/// What policies see of a connection that there is no more: its name.
+///
+/// INVARIANT: what was done on one that was removed is judged by this, whatever has its name since: whoever may see what bears a label
+/// has no business with what happened before something bore it.
+fn gone(name: &str) -> ConnectionInfo {
+    ConnectionInfo {
+        name: ConnectionName::new(name),
+        kind: "unknown".into(),
+        database: None,
+        labels: [].into(),
+        tags: [].into(),
     }
 }
 
@@ -71,7 +90,7 @@ impl Rights {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// A right on a connection, or on the gateway.
-    Right(Administration, String),
+    Right(Administration, On),
     /// A right on a connection that is to be.
     New(Administration, Box<ConnectionInfo>),
     /// To connect there.
@@ -80,6 +99,15 @@ pub(crate) enum Need {
     Approval(String),
     /// To be in these groups: what was given acts with them.
     Groups(BTreeSet<String>),
+}
+
+/// What a right is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum On {
+    /// The connection that has this name now.
+    Now(String),
+    /// One that had it, and is no more.
+    Former(String),
 }
 
 /// All that a request needed, written down while it is answered: what is answered again is asked for again.
@@ -107,7 +135,7 @@ pub(crate) struct Asker {
     shown: Arc<Caller>,
     from: Peer,
     rights: Arc<Rights>,
-    known: Mutex<HashMap<(Administration, String), Result<(), String>>>,
+    known: Mutex<HashMap<(Administration, On), Result<(), String>>>,
     needs: Needs,
 }
 
@@ -130,7 +158,7 @@ impl Asker {
     /// Why they may not be given again what they were given before.
     pub(crate) async fn may_again(&self, state: &ApiState, need: &Need) -> Result<(), Problem> {
         match need {
-            Need::Right(right, connection) => self.may_on(*right, connection),
+            Need::Right(right, on) => self.asked(*right, on.clone()).map_err(Problem::forbidden),
             Need::New(right, connection) => self.may_on_new(*right, connection),
             Need::Connect(connection) if state.credentials.may_connect(connection, &self.who, self.from.ip) => Ok(()),
             Need::Connect(_) => Err(Problem::not_found(NO_SUCH_CONNECTION)),
@@ -174,13 +202,19 @@ impl Asker {
     /// # Errors
     /// 403 with the policies that forbid it, where the caller may not do this with the gateway.
     pub(crate) fn may(&self, right: Administration) -> Result<(), Problem> {
-        self.asked(right, "*").map_err(Problem::forbidden)
+        self.asked(right, On::Now("*".to_owned())).map_err(Problem::forbidden)
     }
 
     /// # Errors
     /// 403 with the policies that forbid it, where the caller may not do this with the connection.
     pub(crate) fn may_on(&self, right: Administration, connection: &str) -> Result<(), Problem> {
-        self.asked(right, connection).map_err(Problem::forbidden)
+        self.asked(right, On::Now(connection.to_owned())).map_err(Problem::forbidden)
+    }
+
+    /// # Errors
+    /// 403 with the policies that forbid it, where the caller may not do this with what began on the connection at that time.
+    pub(crate) fn may_at(&self, right: Administration, connection: &str, at: Timestamp) -> Result<(), Problem> {
+        self.asked(right, self.then(connection, at)).map_err(Problem::forbidden)
     }
 
     /// # Errors
@@ -193,7 +227,33 @@ impl Asker {
 
     /// Whether the caller may do this with the connection.
     pub(crate) fn sees(&self, right: Administration, connection: &str) -> bool {
-        self.asked(right, connection).is_ok()
+        self.asked(right, On::Now(connection.to_owned())).is_ok()
+    }
+
+    /// Whether the caller may do this with what began on the connection at that time.
+    pub(crate) fn sees_at(&self, right: Administration, connection: &str, at: Timestamp) -> bool {
+        self.asked(right, self.then(connection, at)).is_ok()
+    }
+
+    /// What began on a connection and the caller may do this with: at most two spans of time, one where it had another before.
+    pub(crate) fn spans(&self, right: Administration, connection: &str) -> Vec<Among> {
+        let since = self.rights.since(connection);
+        let may = |on: On| self.asked(right, on).is_ok();
+        let span = |since, until| Among { connection: connection.to_owned(), since, until };
+        let mut spans = Vec::new();
+        if since > Timestamp::default() && may(On::Former(connection.to_owned())) {
+            spans.push(span(Timestamp::default(), Some(since)));
+        }
+        if may(On::Now(connection.to_owned())) {
+            spans.push(span(since, None));
+        }
+        spans
+    }
+
+    /// The connection that had this name at that time.
+    fn then(&self, connection: &str, at: Timestamp) -> On {
+        let name = connection.to_owned();
+        if at < self.rights.since(connection) { On::Former(name) } else { On::Now(name) }
     }
 
     /// # Errors
@@ -204,7 +264,7 @@ impl Asker {
         let mut refused = None;
         // One that is not configured stands for all that are not: a right on every connection is one on it.
         for name in names.chain(["?"]) {
-            match self.asked(right, name) {
+            match self.asked(right, On::Now(name.to_owned())) {
                 Ok(()) => return Ok(()),
                 Err(why) => refused = refused.or(Some(why)),
             }
@@ -212,13 +272,15 @@ impl Asker {
         Err(Problem::forbidden(refused.unwrap_or_default()))
     }
 
-    fn asked(&self, right: Administration, connection: &str) -> Result<(), String> {
+    fn asked(&self, right: Administration, on: On) -> Result<(), String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = known
-            .entry((right, connection.to_owned()))
-            .or_insert_with(|| self.decide(right, connection, self.rights.info(connection)));
+        let decide = || match &on {
+            On::Now(name) => self.decide(right, name, self.rights.info(name)),
+            On::Former(name) => self.decide(right, name, gone(name)),
+        };
+        let answer = known.entry((right, on.clone())).or_insert_with(decide);
         if answer.is_ok() {
-            self.needs.note(Need::Right(right, connection.to_owned()));
+            self.needs.note(Need::Right(right, on));
         }
         answer.clone()
     }

@@ -241,6 +241,43 @@ async fn a_recording_is_shown_given_and_verified() {
     assert!(steps["problem"].is_string(), "{steps}");
 }
 
+/// A connection that was removed and registered again under its name is another: who may see what bears its labels has no business
+/// with what was done before something bore them.
+#[tokio::test]
+async fn what_was_done_on_a_connection_that_is_gone_is_not_opened_by_one_of_its_name() {
+    let web = Web::new(None).await;
+    let (id, _answers) = web.office.ask(vec![need(&["sre"], 1)], Duration::from_secs(600)).await;
+    let of_one = [
+        format!("/sessions/{SESSION}"),
+        format!("/sessions/{SESSION}/recording"),
+        format!("/sessions/{SESSION}/recording/steps"),
+        format!("/approvals/{id}"),
+    ];
+    for path in &of_one {
+        assert_eq!(web.get(path, Some("watcher")).await.status, 200, "{path}");
+    }
+    assert_eq!(ids(&read(&web, "/sessions", "watcher").await), [SESSION]);
+
+    web.rights.know(vec![web::orders(support::now())]);
+    let new = SessionId::from_uuid(Uuid::from_u128(90));
+    web.log.session(new, "orders", person("bot", &["agents"]));
+    web.indexed().await;
+    assert_eq!(ids(&read(&web, "/sessions", "watcher").await), [new]);
+    for path in &of_one {
+        assert_eq!(web.get(path, Some("watcher")).await.status, 404, "{path}");
+    }
+    let kill = format!("/sessions/{SESSION}/kill");
+    assert_eq!(web.post(&kill, Some("watcher"), "").await.status, 404);
+    for path in ["/sessions".to_owned(), format!("/sessions?text=public"), format!("/sessions/{SESSION}")] {
+        let seen = page(&web, &["prod-watchers"], &path).await;
+        assert!(!seen.body.contains(&format!("/sessions/{SESSION}\"")), "{path}: {}", seen.body);
+    }
+    // Who may see all that there was sees it as before.
+    assert_eq!(ids(&read(&web, "/sessions", "admin").await), [new, GONE, SESSION]);
+    assert_eq!(web.get(&of_one[1], Some("auditor")).await.status, 200);
+    web.office.desk.withdraw(id, "gone");
+}
+
 /// A page, as a browser of somebody signed in gets it.
 async fn page(web: &Web, groups: &[&str], path: &str) -> Answer {
     let who = person("ada", groups);

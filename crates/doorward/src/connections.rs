@@ -172,7 +172,8 @@ impl Connections {
 
     fn row(name: &str, spec: &ConnectionSpec, version: i64, by: &str) -> Result<StoredConnection, ConnectionFailure> {
         let spec = serde_json::to_string(spec).map_err(|e| ConnectionFailure::Unavailable(e.to_string()))?;
-        Ok(StoredConnection { name: name.to_owned(), version, spec, updated: now(), updated_by: by.to_owned() })
+        let (created, updated) = (now(), now());
+        Ok(StoredConnection { name: name.to_owned(), version, spec, created, updated, updated_by: by.to_owned() })
     }
 
     /// The one that is to be replaced, if it is what is expected.
@@ -272,10 +273,8 @@ impl ConnectionAccess for Connections {
         let ready = ready.map_err(|e| ConnectionFailure::Taken(plain(&e, name)))?;
         let version = before.as_ref().and_then(Entry::written).map_or(1, |w| w.version + 1);
         let row = Self::row(name, &spec, version, by)?;
-        let is_written = self.store.put_connection(&row).await;
-        if !is_written.map_err(|e| ConnectionFailure::Unavailable(e.to_string()))? {
-            return Err(ConnectionFailure::Changed(name.to_owned()));
-        }
+        let row = self.store.put_connection(&row).await.map_err(|e| ConnectionFailure::Unavailable(e.to_string()))?;
+        let row = row.ok_or_else(|| ConnectionFailure::Changed(name.to_owned()))?;
         // Then what cannot.
         let new = Served { written: Some(Written::new(&row, spec)), ..new };
         let entry = Entry::Served(new.clone());

@@ -16,14 +16,15 @@ use std::{net::SocketAddr, sync::Arc};
 pub(crate) struct Written {
     pub(crate) spec: ConnectionSpec,
     pub(crate) version: i64,
+    created: Timestamp,
     updated: Timestamp,
     updated_by: String,
 }
 
 impl Written {
     pub(crate) fn new(row: &StoredConnection, spec: ConnectionSpec) -> Self {
-        let StoredConnection { version, updated, updated_by, .. } = row;
-        Self { spec, version: *version, updated: *updated, updated_by: updated_by.clone() }
+        let StoredConnection { version, created, updated, updated_by, .. } = row;
+        Self { spec, version: *version, created: *created, updated: *updated, updated_by: updated_by.clone() }
     }
 }
 
@@ -59,7 +60,10 @@ impl Served {
     }
 
     pub(crate) fn known(&self) -> KnownConnection {
-        KnownConnection { info: (*self.info).clone(), listen: self.listen(), upstream: self.backend.upstream() }
+        let (info, upstream) = ((*self.info).clone(), self.backend.upstream());
+        // Whoever writes the file says what its names are.
+        let since = self.written.as_ref().map_or(Timestamp::default(), |w| w.created);
+        KnownConnection { info, listen: self.listen(), upstream, since }
     }
 
     fn view(&self) -> ConnectionView {
@@ -103,7 +107,8 @@ impl Failed {
             tags: spec.tags.clone(),
         };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        KnownConnection { info, listen: spec.listen.parse().unwrap_or(nowhere), upstream: spec.upstream.clone() }
+        let listen = spec.listen.parse().unwrap_or(nowhere);
+        KnownConnection { info, listen, upstream: spec.upstream.clone(), since: self.written.created }
     }
 
     fn view(&self) -> ConnectionView {

@@ -12,6 +12,8 @@ pub struct StoredConnection {
     pub version: i64,
     /// What it is, in JSON. No secret is in it: it names one.
     pub spec: String,
+    /// Since when it is there. Sessions that began before are those of another, which had its name.
+    pub created: Timestamp,
     /// When it was written.
     pub updated: Timestamp,
     /// By whom (`issuer/subject`).
@@ -19,18 +21,20 @@ pub struct StoredConnection {
 }
 
 impl Store {
-    /// Writes a connection over the version before it. False where that is not there any more, or is another one: somebody
-    /// else was faster.
+    /// Writes a connection over the version before it, and gives it as it is then: `created` is that of its first version.
+    /// None where the one before is not there any more, or is another one: somebody else was faster.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn put_connection(&self, c: &StoredConnection) -> Result<bool, StoreError> {
+    pub async fn put_connection(&self, c: &StoredConnection) -> Result<Option<StoredConnection>, StoreError> {
         let sql = if c.version == 1 {
-            "INSERT INTO connections (name, version, spec, updated, updated_by) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (name) DO NOTHING"
+            // Also where the clock was put back: what began before is not its own.
+            "INSERT INTO connections (name, version, spec, created, updated, updated_by) VALUES (?1, ?2, ?3, \
+             max(?4, coalesce((SELECT max(started) + 1 FROM seen_sessions WHERE connection = ?1), 0)), ?4, ?5) \
+             ON CONFLICT (name) DO NOTHING RETURNING name, version, spec, created, updated, updated_by"
         } else {
             "UPDATE connections SET version = ?2, spec = ?3, updated = ?4, updated_by = ?5 \
-             WHERE name = ?1 AND version = ?2 - 1"
+             WHERE name = ?1 AND version = ?2 - 1 RETURNING name, version, spec, created, updated, updated_by"
         };
         let written = sqlx::query(sql)
             .bind(&c.name)
@@ -38,9 +42,9 @@ impl Store {
             .bind(&c.spec)
             .bind(micros(c.updated))
             .bind(&c.updated_by)
-            .execute(&self.writer)
+            .fetch_optional(&self.writer)
             .await?;
-        Ok(written.rows_affected() > 0)
+        written.as_ref().map(stored).transpose()
     }
 
     /// All connections, by name.
@@ -48,9 +52,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn connections(&self) -> Result<Vec<StoredConnection>, StoreError> {
-        let rows = sqlx::query("SELECT name, version, spec, updated, updated_by FROM connections ORDER BY name")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT name, version, spec, created, updated, updated_by FROM connections ORDER BY name")
+                .fetch_all(&self.readers)
+                .await?;
         rows.iter().map(stored).collect()
     }
 
@@ -69,7 +74,8 @@ fn stored(r: &SqliteRow) -> Result<StoredConnection, StoreError> {
         name: r.try_get(0)?,
         version: r.try_get(1)?,
         spec: r.try_get(2)?,
-        updated: timestamp(r.try_get(3)?),
-        updated_by: r.try_get(4)?,
+        created: timestamp(r.try_get(3)?),
+        updated: timestamp(r.try_get(4)?),
+        updated_by: r.try_get(5)?,
     })
 }

@@ -30,7 +30,7 @@ pub use exports::StoredCursor;
 pub use holds::LegalHold;
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use secrets::SealedSecret;
-pub use seen::{SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
+pub use seen::{Among, SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
 pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 
 use doorward_model::Timestamp;

@@ -4,7 +4,7 @@
 mod fold;
 mod read;
 
-pub use read::{SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
+pub use read::{Among, SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
 
 use crate::{Store, StoreError, StoredCursor, exports::keep_cursor, json, micros};
 use doorward_model::AuditEvent;

@@ -4,7 +4,7 @@ use doorward_model::{
     Access, Action, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Facts, RequestId, Resource, SessionId,
     Timestamp,
 };
-use doorward_store::{SessionFilter, Store, StoredCursor};
+use doorward_store::{Among, SessionFilter, Store, StoredCursor};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -49,8 +49,12 @@ async fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
+fn whole(connection: &str) -> Among {
+    Among { connection: connection.to_owned(), since: Timestamp::from_secs(0), until: None }
+}
+
 async fn by_table(store: &Store, table: &str) -> usize {
-    let among = store.seen_connections().await.unwrap();
+    let among = store.seen_connections().await.unwrap().iter().map(|name| whole(name)).collect();
     let filter = SessionFilter { resource: Some(table.to_owned()), among, ..SessionFilter::default() };
     store.seen_sessions(&filter, None, 10).await.unwrap().len()
 }
@@ -104,11 +108,19 @@ async fn sessions_are_found_on_the_connections_that_are_named_alone() {
     store.saw(&entries, &cursor(4)).await.unwrap();
     assert_eq!(store.seen_connections().await.unwrap(), ["billing", "orders"]);
     let found = async |among: &[&str]| -> Vec<SessionId> {
-        let among = among.iter().map(|n| (*n).to_owned()).collect();
+        let among = among.iter().map(|name| whole(name)).collect();
         let found = store.seen_sessions(&SessionFilter { among, ..SessionFilter::default() }, None, 10).await.unwrap();
         found.iter().map(|s| s.id).collect()
     };
     assert_eq!(found(&["orders"]).await, [session(3), session(1)]);
     assert_eq!(found(&["orders", "billing"]).await, [session(3), session(2), session(1)]);
     assert!(found(&[]).await.is_empty(), "nothing is said, and nothing is found");
+    let begun = async |since: u64, until: Option<u64>| {
+        let (since, until) = (Timestamp::from_secs(since), until.map(Timestamp::from_secs));
+        let among = vec![Among { since, until, ..whole("orders") }];
+        store.seen_sessions(&SessionFilter { among, ..SessionFilter::default() }, None, 10).await.unwrap().len()
+    };
+    let (at, later) = (1_800_000_000, 1_800_000_001);
+    assert_eq!((begun(at, None).await, begun(later, None).await), (2, 0));
+    assert_eq!((begun(0, Some(at)).await, begun(0, Some(later)).await), (0, 2));
 }

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use doorward_enforce::{ApprovalRequest, Requirement};
 use doorward_model::{
-    Access, Action, ApprovalId, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Resource, SessionId,
-    Timestamp,
+    Access, Action, ApprovalId, AuditEvent, AuditKind, ConnectionName, Facts, Principal, PrincipalKind, RequestId,
+    Resource, SessionId, Timestamp,
 };
-use doorward_store::{ApprovalState, PolicyActivation, PolicyMode, Store, StoredVerdict};
+use doorward_store::{
+    ApprovalState, PolicyActivation, PolicyMode, Store, StoredConnection, StoredCursor, StoredVerdict,
+};
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use uuid::Uuid;
 
@@ -206,4 +208,33 @@ async fn what_is_no_database_is_refused() {
     std::fs::write(dir.path().join("doorward.db"), [7; 4096]).unwrap();
     assert!(Store::open(dir.path(), at(0)).await.is_err());
     assert!(Store::open(&dir.path().join("nowhere"), at(0)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_removed_and_comes_again_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), at(1)).await.unwrap();
+    let row = |version, secs| StoredConnection {
+        name: "orders".into(),
+        version,
+        spec: "{}".into(),
+        created: at(secs),
+        updated: at(secs),
+        updated_by: "corp/ada".into(),
+    };
+    let put = async |version, secs| store.put_connection(&row(version, secs)).await.unwrap().map(|c| c.created);
+    assert_eq!(put(1, 10).await, Some(at(10)));
+    assert_eq!(put(2, 20).await, Some(at(10)), "a change leaves it the one that it is");
+    assert_eq!(put(2, 30).await, None, "somebody else was faster");
+    assert_eq!(store.connections().await.unwrap().first().map(|c| c.created), Some(at(10)));
+    assert!(store.remove_connection("orders").await.unwrap());
+    assert_eq!(put(1, 40).await, Some(at(40)));
+    // Where the clock was put back, what began before is still not its own.
+    store.remove_connection("orders").await.unwrap();
+    let connection = ConnectionName::new("orders");
+    let kind = AuditKind::SessionOpened { connection, client: "127.0.0.1:9".into() };
+    let session = Some(SessionId::from_uuid(Uuid::from_u128(7)));
+    let cursor = StoredCursor { seq: 1, hash: "ab".into(), entries: 1, updated: at(50) };
+    store.saw(&[(1, AuditEvent { time: at(50), session, kind })], &cursor).await.unwrap();
+    assert!(put(1, 5).await.unwrap() > at(50));
 }

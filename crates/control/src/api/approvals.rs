@@ -37,18 +37,18 @@ const MOST_PENDING: u32 = 100;
 /// The view of an approval for this person; none where it is not their business.
 fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let who = &asker.who;
-    let connection = approval.request.connection.to_string();
+    let sees = |right| asker.sees_at(right, approval.request.connection.as_str(), approval.request.asked);
     let requester = approval.request.principal.is_same_caller(who);
     let waited = now().since(approval.request.asked);
     let approver = is_approver(&approval.request, who, waited);
     let breaks = may_break_glass(&approval.request, who);
-    let decides = approver && asker.sees(Administration::DecideApproval, &connection);
-    let glass = breaks && asker.sees(Administration::BreakGlass, &connection);
+    let decides = approver && sees(Administration::DecideApproval);
+    let glass = breaks && sees(Administration::BreakGlass);
     let open = approval.state == ApprovalState::Pending && !requester;
     let id = who.id();
     let open = open && !approval.verdicts.iter().any(|v| v.by == id);
     let is_own = asker.is_whole() && (requester || approver || breaks);
-    let is_theirs = is_own || decides || glass || asker.sees(Administration::ViewApprovals, &connection);
+    let is_theirs = is_own || decides || glass || sees(Administration::ViewApprovals);
     is_theirs.then(|| ApprovalView::new(approval, decides && open, glass && open))
 }
 
@@ -179,8 +179,8 @@ pub(crate) async fn glass_broken(
     reason: &str,
 ) -> Result<Json<ApprovalView>, Problem> {
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
-    let connection = find(state, asker, id).await?.connection;
-    asker.may_on(Administration::BreakGlass, &connection)?;
+    let found = find(state, asker, id).await?;
+    asker.may_at(Administration::BreakGlass, &found.connection, found.asked)?;
     asker.needs(Need::Approval(id.to_owned()));
     state.desk.break_glass(parsed, &asker.who, reason).await?;
     find(state, asker, id).await.map(Json)
@@ -201,8 +201,8 @@ pub(crate) async fn decide(
     comment: &str,
 ) -> Result<Json<ApprovalView>, Problem> {
     let parsed: ApprovalId = id.parse().map_err(|_| Problem::not_found("approval"))?;
-    let connection = find(state, asker, id).await?.connection;
-    asker.may_on(Administration::DecideApproval, &connection)?;
+    let found = find(state, asker, id).await?;
+    asker.may_at(Administration::DecideApproval, &found.connection, found.asked)?;
     asker.needs(Need::Approval(id.to_owned()));
     state.desk.decide(parsed, &asker.who, yes, comment).await?;
     find(state, asker, id).await.map(Json)

@@ -52,10 +52,10 @@ pub(crate) async fn find(state: &ApiState, asker: &Asker, id: &str) -> Result<(S
         }))
     };
     let found = state.records.read(&asker.who, read).await?.map_err(|e| Problem::unavailable(&e))?.ok_or_else(none)?;
-    if !asker.sees(Administration::ViewSessions, &found.connection) {
+    if !asker.sees_at(Administration::ViewSessions, &found.connection, found.started) {
         return Err(none());
     }
-    asker.may_on(Administration::ReplaySession, &found.connection)?;
+    asker.may_at(Administration::ReplaySession, &found.connection, found.started)?;
     Ok((id, found))
 }
 

@@ -15,7 +15,7 @@ use axum::{
     http::StatusCode,
 };
 use doorward_model::{Administration, Principal, SessionId};
-use doorward_store::{ApprovalState, SeenSession, SessionFilter};
+use doorward_store::{Among, ApprovalState, SeenSession, SessionFilter};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How many pending approvals are looked through for the list of sessions.
@@ -70,10 +70,9 @@ pub(super) async fn list(
 
 /// The connections that there were sessions on and that the caller may see. Of a session whose beginning was removed it is
 /// not known on which it was, so that it is nobody's business.
-pub(crate) async fn seen_by(state: &ApiState, asker: &Asker) -> Result<Vec<String>, Problem> {
-    let mut names = state.store.seen_connections().await.map_err(|e| Problem::unavailable(&e))?;
-    names.retain(|name| asker.sees(Administration::ViewSessions, name));
-    Ok(names)
+pub(crate) async fn seen_by(state: &ApiState, asker: &Asker) -> Result<Vec<Among>, Problem> {
+    let names = state.store.seen_connections().await.map_err(|e| Problem::unavailable(&e))?;
+    Ok(names.iter().flat_map(|name| asker.spans(Administration::ViewSessions, name)).collect())
 }
 
 /// A page of what is all there, newest first.
@@ -141,7 +140,8 @@ pub(super) async fn show(
     let id: SessionId = id.parse().map_err(|_| none())?;
     let now = live.into_iter().find(|s| s.id == id);
     let seen = state.store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
-    let seen = seen.filter(|s| !s.connection.is_empty() && asker.sees(Administration::ViewSessions, &s.connection));
+    let sees = |s: &SeenSession| asker.sees_at(Administration::ViewSessions, &s.connection, s.started);
+    let seen = seen.filter(|s| !s.connection.is_empty() && sees(s));
     let view = match (seen, now) {
         (Some(seen), now) => merged(seen, now.as_ref()),
         (None, Some(now)) => now.into(),
@@ -154,7 +154,7 @@ pub(super) async fn show(
 pub(crate) async fn live(state: &ApiState, asker: &Asker) -> Result<Vec<LiveSession>, Problem> {
     asker.may_on_any(Administration::ViewSessions)?;
     let mut sessions = state.sessions.list();
-    sessions.retain(|s| asker.sees(Administration::ViewSessions, &s.connection));
+    sessions.retain(|s| asker.sees_at(Administration::ViewSessions, &s.connection, s.started));
     let pending = state.store.approvals(Some(ApprovalState::Pending), None, MAX_SHOWN).await;
     for approval in pending.map_err(|e| Problem::unavailable(&e))? {
         if let Some(session) = sessions.iter_mut().find(|s| s.id == approval.request.session) {
@@ -182,9 +182,9 @@ pub(crate) async fn end_one(state: &ApiState, asker: &Asker, id: &str) -> Result
     let none = || Problem::not_found("session");
     let id: SessionId = id.parse().map_err(|_| none())?;
     let found = state.sessions.list().into_iter().find(|s| s.id == id);
-    let connection =
-        found.filter(|s| asker.sees(Administration::ViewSessions, &s.connection)).ok_or_else(none)?.connection;
-    asker.may_on(Administration::KillSession, &connection)?;
+    let sees = |s: &LiveSession| asker.sees_at(Administration::ViewSessions, &s.connection, s.started);
+    let found = found.filter(sees).ok_or_else(none)?;
+    asker.may_at(Administration::KillSession, &found.connection, found.started)?;
     // In a task of its own: a caller who hangs up must not leave an audited kill undone.
     let (state, who) = (state.clone(), Arc::clone(&asker.who));
     let task = tokio::spawn(async move { end(&state, &who, id).await });

@@ -18,7 +18,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse as _,
 };
-use doorward_model::{Administration, SessionId};
+use doorward_model::{Administration, SessionId, Timestamp};
 use doorward_store::{SeenSession, SessionFilter};
 use doorward_ui::{
     Decision, Inert, LiveList, LiveSession, Notice, Recorded, Search, Section, SessionBody, SessionPage,
@@ -98,7 +98,7 @@ async fn known(
     let given = |text: &str| text_of(Some(text.trim().to_owned()));
     let part = asked.connection.trim();
     let mut among = api::seen_by(state, asker).await?;
-    among.retain(|name| has(name, part));
+    among.retain(|a| has(&a.connection, part));
     let outcome = asked.outcome.parse().ok();
     let filter = SessionFilter { among, principal: given(&asked.principal)?, outcome, ..SessionFilter::default() };
     let before = Some(asked.before.as_str()).filter(|b| !b.is_empty());
@@ -130,7 +130,7 @@ async fn looked_for(
     };
     let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let theirs = asker.afresh();
-    let sees = move |connection: &str| theirs.sees(Administration::ViewSessions, connection);
+    let sees = move |s: &Found| theirs.sees_at(Administration::ViewSessions, &s.connection, s.started);
     let look = state.records.read(&asker.who, move |evidence| evidence.sessions(&wanted, &sees, before, most));
     let (found, next) = look.await??;
     Ok((found.into_iter().map(summary).collect(), next.map(|seq| seq.to_string())))
@@ -217,23 +217,23 @@ async fn seen(state: &ApiState, asker: &Asker, id: &str) -> Result<Seen, Failure
         return Err(none().into());
     }
     // Its beginning may be out of reach. Whose business it is has to be known all the same.
-    let connection = match (&known, &live) {
-        (Some(known), _) if !known.connection.is_empty() => known.connection.clone(),
-        (_, Some(live)) => live.connection.clone(),
+    let (connection, at) = match (&known, &live) {
+        (Some(known), _) if !known.connection.is_empty() => (known.connection.clone(), known.started),
+        (_, Some(live)) => (live.connection.clone(), live.started),
         (_, None) => recorded_on(state, asker, id).await?.ok_or_else(none)?,
     };
-    if !asker.sees(Administration::ViewSessions, &connection) {
+    if !asker.sees_at(Administration::ViewSessions, &connection, at) {
         return Err(none().into());
     }
     let before = known.as_ref().filter(|_| knows_all).map(|k| k.last_line.saturating_add(1));
     let read = state.records.read(&asker.who, move |evidence| evidence.session(id, before));
     let (found, decisions, more) = read.await??;
     let is_live = live.is_some();
-    let recorded = match asker.may_on(Administration::ReplaySession, &connection) {
+    let recorded = match asker.may_at(Administration::ReplaySession, &connection, at) {
         Ok(()) => state.records.read(&asker.who, move |evidence| recorded(evidence, id, is_live)).await?,
         Err(why) => Recorded { problem: Some(why.detail().into()), ..Recorded::default() },
     };
-    let may_kill = is_live && asker.sees(Administration::KillSession, &connection);
+    let may_kill = is_live && asker.sees_at(Administration::KillSession, &connection, at);
     let session =
         SessionSummary { connection: connection.into(), ..known.map_or_else(|| summary(found), seen_summary) };
     let mut body = SessionBody {
@@ -253,11 +253,11 @@ async fn seen(state: &ApiState, asker: &Asker, id: &str) -> Result<Seen, Failure
     Ok(Seen { session, body, may_kill })
 }
 
-/// The connection that a recording is of.
-async fn recorded_on(state: &ApiState, asker: &Asker, id: SessionId) -> Result<Option<String>, Problem> {
+/// The connection that a recording is of, and when it began.
+async fn recorded_on(state: &ApiState, asker: &Asker, id: SessionId) -> Result<Option<(String, Timestamp)>, Problem> {
     let reader = state.records.read(&asker.who, move |evidence| evidence.recording(id)).await?;
     let reader = reader.map_err(|e| Problem::unavailable(&e))?;
-    Ok(reader.map(|r| r.meta().connection.clone()).filter(|name| !name.is_empty()))
+    Ok(reader.map(|r| (r.meta().connection.clone(), r.meta().started)).filter(|(name, _)| !name.is_empty()))
 }
 
 /// Another one whenever there is something else to be seen.

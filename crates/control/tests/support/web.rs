@@ -105,7 +105,7 @@ impl ConnectionAccess for Registered {
             labels: spec.labels.clone(),
             tags: spec.tags.clone(),
         };
-        Ok(KnownConnection { info, listen, upstream: spec.upstream.clone() })
+        Ok(KnownConnection { info, listen, upstream: spec.upstream.clone(), since: Timestamp::default() })
     }
     async fn put(
         &self,
@@ -246,6 +246,11 @@ fn sources() -> Vec<Source> {
 
 fn rights() -> (Arc<Engine>, Rights) {
     let policies = Arc::new(Engine::load(&sources()).unwrap_or_else(|e| panic!("{}", e[0])));
+    (Arc::clone(&policies), Rights::new(policies, vec![orders(Timestamp::default())]))
+}
+
+/// The connection `orders`, as it is since then.
+pub fn orders(since: Timestamp) -> KnownConnection {
     let info = ConnectionInfo {
         name: ConnectionName::new("orders"),
         kind: "postgres".into(),
@@ -254,8 +259,7 @@ fn rights() -> (Arc<Engine>, Rights) {
         tags: [("public.customers.ssn".to_owned(), ["pii".to_owned()].into())].into(),
     };
     let listen = "127.0.0.1:6432".parse().unwrap();
-    let known = vec![KnownConnection { info, listen, upstream: "db:5432".into() }];
-    (Arc::clone(&policies), Rights::new(policies, known))
+    KnownConnection { info, listen, upstream: "db:5432".into(), since }
 }
 
 fn who(token: &str) -> Option<Principal> {
@@ -264,6 +268,7 @@ fn who(token: &str) -> Option<Principal> {
         "approver" => person("anna", &["sre"]),
         "requester" => person("bot", &["agents", "sre"]),
         "buyer" => person("bea", &["buyers"]),
+        "watcher" => person("wim", &["prod-watchers"]),
         "operator" => person("omar", &["ops"]),
         "admin" => person("ada", &["doorward-admins"]),
         // The same person, who is in no group any more.
@@ -302,6 +307,7 @@ pub struct Web {
     pub office: Office,
     pub sessions: Arc<Sessions>,
     pub signin: Arc<SignIn>,
+    pub rights: Arc<Rights>,
     pub address: SocketAddr,
     pub stop: watch::Sender<bool>,
     pub served: JoinHandle<std::io::Result<()>>,
@@ -377,7 +383,7 @@ impl Web {
         let folder = office.dir.path().join("audit");
         Index::start(folder, on_disk, office.store.clone(), stopped.clone());
         let served = tokio::spawn(serve(listener, tls, state, stopped));
-        let web = Self { office, sessions, signin, address, stop, served, log };
+        let web = Self { office, sessions, signin, rights, address, stop, served, log };
         web.indexed().await;
         web
     }

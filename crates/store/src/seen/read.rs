@@ -35,12 +35,23 @@ pub struct SeenSession {
     pub last_line: u64,
 }
 
+/// Sessions on a connection that began at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Among {
+    /// Its name.
+    pub connection: String,
+    /// Begun not before.
+    pub since: Timestamp,
+    /// Begun before; none: whenever.
+    pub until: Option<Timestamp>,
+}
+
 /// Which sessions are looked for. Everything given has to hold; what is said of requests, of one and the same.
 #[derive(Clone, Debug, Default)]
 pub struct SessionFilter {
     /// Those on these connections alone: what the caller may not see counts for nothing, in pages and cursors either. None
     /// where nothing is said.
-    pub among: Vec<String>,
+    pub among: Vec<Among>,
     /// A part of `issuer/subject`, whatever the case (of ASCII letters, as everywhere here).
     pub principal: Option<String>,
     /// The connection.
@@ -104,9 +115,11 @@ fn part(text: &str) -> String {
     out
 }
 
-const SESSIONS: &str = "SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, \
+const SESSIONS: &str = "WITH among (name, since, until) AS MATERIALIZED (SELECT value ->> 0, value ->> 1, value ->> 2 FROM \
+     json_each(?11)) SELECT id, connection, client, principal, started, ended, reason, requests, refused, held, \
      accesses, last_line FROM seen_sessions s WHERE (?1 IS NULL OR id < ?1) AND (?10 IS NULL OR id = ?10) AND (?2 IS NULL OR connection = ?2) \
-     AND connection IN (SELECT value FROM json_each(?11)) AND (?3 IS NULL OR principal LIKE ?3 ESCAPE '\\') AND (?4 IS NULL OR started >= ?4) \
+     AND connection IN (SELECT name FROM among) AND EXISTS (SELECT 1 FROM among w WHERE w.name = s.connection \
+     AND s.started >= w.since AND (w.until IS NULL OR s.started < w.until)) AND (?3 IS NULL OR principal LIKE ?3 ESCAPE '\\') AND (?4 IS NULL OR started >= ?4) \
      AND (?5 IS NULL OR started < ?5) AND (coalesce(?6, ?7, ?8) IS NULL OR EXISTS (SELECT 1 FROM seen_accesses a \
      WHERE a.session = s.id AND (?6 IS NULL OR a.outcome = ?6) AND (?7 IS NULL OR a.command LIKE ?7 ESCAPE '\\') \
      AND (?8 IS NULL OR a.resource LIKE ?8 ESCAPE '\\'))) ORDER BY id DESC LIMIT ?9";
@@ -144,6 +157,7 @@ impl Store {
         limit: u32,
         only: Option<SessionId>,
     ) -> Result<Vec<SeenSession>, StoreError> {
+        let among = filter.among.iter().map(|a| (&a.connection, micros(a.since), a.until.map(micros)));
         let rows = sqlx::query(SESSIONS)
             .bind(before.map(|id| id.to_string()))
             .bind(&filter.connection)
@@ -155,7 +169,7 @@ impl Store {
             .bind(filter.resource.as_deref().map(part))
             .bind(i64::from(limit.min(MOST_ROWS)))
             .bind(only.map(|id| id.to_string()))
-            .bind(json(&filter.among)?)
+            .bind(json(&among.collect::<Vec<_>>())?)
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(session).collect()
