@@ -5,11 +5,11 @@ use doorward_enforce::AuditSink as _;
 use doorward_export::Exporters;
 use doorward_gateway::Registry;
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
-use doorward_record::{AuditLog, SigningKey, finish_pruning, prunable, prune, prune_recordings};
-use doorward_store::Store;
+use doorward_record::{AuditLog, PruneError, SigningKey, finish_pruning, prunable, prune, prune_recordings};
+use doorward_store::{HoldsAsOfNow, Store};
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{runtime::Handle, sync::watch};
 
 const EVERY: Duration = Duration::from_secs(3600);
 const DAY: u64 = 86_400;
@@ -77,6 +77,12 @@ impl Keeper {
         let before = held.iter().map(|s| began(*s)).fold(days_before(now, days), Timestamp::min);
         let needed = self.exporters.needed_from().unwrap_or(u64::MAX);
         let Some(begin) = prunable(self.audit.dir(), &self.key.verifying_key(), before, needed)? else { return Ok(()) };
+        // INVARIANT: nobody holds a session between this and the removal.
+        let holds = self.holds()?;
+        if holds.sessions().iter().any(|s| began(*s) < before) {
+            // It was held meanwhile: the next look spares what it needs.
+            return Ok(());
+        }
         let seq = begin.after.seq;
         self.note(None, format!("audit entries up to sequence {seq} removed: older than {days} days"))?;
         let files = prune(self.audit.dir(), &self.key, &begin)?;
@@ -88,15 +94,30 @@ impl Keeper {
         let Some(days) = self.rules.recordings_days else { return Ok(()) };
         let live: BTreeSet<SessionId> = self.registry.list().into_iter().map(|s| s.id).collect();
         let keeps = |name: &str| name.parse().is_ok_and(|id| held.contains(&id) || live.contains(&id));
-        let note = |name: &str| {
+        let remove = |name: &str, remove: &dyn Fn() -> io::Result<()>| {
+            let failed = |e: anyhow::Error| PruneError::NotNoted(format!("{e:#}"));
+            // INVARIANT: nobody holds the session between this and the removal.
+            let holds = self.holds().map_err(failed)?;
+            let session: Option<SessionId> = name.parse().ok();
+            if session.is_some_and(|s| holds.sessions().contains(&s)) {
+                return Ok(false);
+            }
+            // Written down before it is done.
             let what = format!("recording of session {name} removed: older than {days} days");
-            self.note(name.parse().ok(), what).map_err(|e| format!("{e:#}"))
+            self.note(session, what).map_err(failed)?;
+            let gone = remove().map_err(|source| PruneError::Io { dir: self.recordings.clone(), source });
+            gone.map(|()| true)
         };
-        let removed = prune_recordings(&self.recordings, days_before(now, days), keeps, note)?;
+        let removed = prune_recordings(&self.recordings, days_before(now, days), keeps, remove)?;
         if removed > 0 {
             tracing::info!("retention: {removed} recordings removed");
         }
         Ok(())
+    }
+
+    /// What is held, while it cannot change. On a thread that may wait.
+    fn holds(&self) -> Result<HoldsAsOfNow> {
+        Ok(Handle::current().block_on(self.store.holds_as_of_now())?)
     }
 
     /// Durably, before it is done.
@@ -195,6 +216,43 @@ mod tests {
         let first = std::fs::read_to_string(late.join("out")).unwrap();
         assert!(first.contains(r#""what":"0 xxx"#), "what is gone here has arrived there");
         assert!(first.contains(&format!("recording of session {free} removed")));
+    }
+
+    /// What was held at the beginning of a look is not all that is held at its end.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hold_that_comes_while_one_looks_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let k = keeper(dir.path(), dir.path().join("out")).await;
+        for n in 0..60 {
+            k.note(None, format!("{n} {}", "x".repeat(300))).unwrap();
+        }
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while k.exporters.needed_from().is_none_or(|n| n < 60) {
+            assert!(std::time::Instant::now() < end, "{:?}", k.exporters.statuses());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let session: SessionId = "01700000-0000-7000-8000-000000000000".parse().unwrap();
+        let recording = k.recordings.join(format!("{session}.dwr"));
+        std::fs::write(&recording, "x").unwrap();
+        let hold = LegalHold { session, by: "corp/ann".into(), reason: "case 7".into(), time: exports::now() };
+        k.store.hold(&hold).await.unwrap();
+        let look = async || {
+            let keeper = Arc::clone(&k);
+            let in_two_months = exports::now().after(Duration::from_secs(60 * DAY));
+            // As it was seen before the hold.
+            let none = BTreeSet::new();
+            tokio::task::spawn_blocking(move || {
+                keeper.audit_log(&none, in_two_months).unwrap();
+                keeper.recordings(&none, in_two_months).unwrap();
+            })
+            .await
+            .unwrap();
+            let report = verify_log(k.audit.dir(), &key().verifying_key(), &VerifyOptions::default()).unwrap();
+            (report.begins.is_none(), recording.exists())
+        };
+        assert_eq!(look().await, (true, true), "all is there");
+        k.store.release(session).await.unwrap();
+        assert_eq!(look().await, (false, false), "nothing else kept it");
     }
 
     #[test]

@@ -224,15 +224,16 @@ fn last_time(path: &Path) -> io::Result<Option<Timestamp>> {
     })
 }
 
-/// Recordings in `dir` that nobody has written to since `before`, with their sessions: those of `keeps` stay.
+/// Removes recordings in `dir` that nobody has written to since `before`, and gives how many: those of sessions that `keeps` says stay.
+/// `remove` is asked for each that is to go: it removes it by what it is given, or not, and says whether it did.
 ///
 /// # Errors
-/// Where the directory cannot be read or a file not be removed.
+/// Where the directory cannot be read, a file not be removed, or `remove` fails.
 pub fn prune_recordings(
     dir: &Path,
     before: Timestamp,
     keeps: impl Fn(&str) -> bool,
-    mut removed: impl FnMut(&str) -> Result<(), String>,
+    mut remove: impl FnMut(&str, &dyn Fn() -> io::Result<()>) -> Result<bool, PruneError>,
 ) -> Result<u64, PruneError> {
     let io = |source| PruneError::Io { dir: dir.to_owned(), source };
     let mut count = 0u64;
@@ -244,10 +245,8 @@ pub fn prune_recordings(
         if Timestamp::from(written) >= before || keeps(session) {
             continue;
         }
-        // Written down before it is done.
-        removed(session).map_err(PruneError::NotNoted)?;
-        fs::remove_file(entry.path()).map_err(io)?;
-        count = count.saturating_add(1);
+        let is_gone = remove(session, &|| fs::remove_file(entry.path()))?;
+        count = count.saturating_add(u64::from(is_gone));
     }
     Ok(count)
 }

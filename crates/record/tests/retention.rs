@@ -3,8 +3,8 @@
 use doorward_enforce::AuditSink as _;
 use doorward_model::{AuditEvent, AuditKind, Timestamp};
 use doorward_record::{
-    AuditLog, AuditOptions, Entries, Filter, Head, Report, SigningKey, Tail, TailError, VerifyOptions, copy_log,
-    finish_pruning, mark_restored, prunable, prune, prune_recordings, verify_log,
+    AuditLog, AuditOptions, Entries, Filter, Head, PruneError, Report, SigningKey, Tail, TailError, VerifyOptions,
+    copy_log, finish_pruning, mark_restored, prunable, prune, prune_recordings, verify_log,
 };
 use std::{
     fs,
@@ -226,16 +226,22 @@ fn recordings_go_by_age_but_not_those_that_are_kept() {
         fs::write(dir.path().join(name), "x").unwrap();
     }
     let mut noted = Vec::new();
-    let none = prune_recordings(dir.path(), Timestamp::from_secs(1), |_| false, |_| panic!("nothing is old"));
+    let none = prune_recordings(dir.path(), Timestamp::from_secs(1), |_| false, |_, _| panic!("nothing is old"));
     assert_eq!(none.unwrap(), 0);
-    assert!(prune_recordings(dir.path(), LATER, |s| s == "held", |_| Err("disk full".into())).is_err());
+    assert!(
+        prune_recordings(dir.path(), LATER, |s| s == "held", |_, _| Err(PruneError::NotNoted("disk full".into())))
+            .is_err()
+    );
+    assert_eq!(prune_recordings(dir.path(), LATER, |s| s == "held", |_, _| Ok(false)).unwrap(), 0);
+    assert!(dir.path().join("old.dwr").exists(), "who is asked has the last word");
     let gone = prune_recordings(
         dir.path(),
         LATER,
         |s| s == "held",
-        |s| {
+        |s, remove| {
             noted.push(s.to_owned());
-            Ok(())
+            remove().unwrap();
+            Ok(true)
         },
     );
     assert_eq!((gone.unwrap(), noted), (1, vec!["old".to_owned()]));

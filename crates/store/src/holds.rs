@@ -1,7 +1,8 @@
 //! Legal holds: sessions of which nothing may be removed.
 use crate::{Store, StoreError, micros, timestamp};
 use doorward_model::{SessionId, Timestamp};
-use sqlx::Row as _;
+use sqlx::{Row as _, Sqlite, pool::PoolConnection, sqlite::SqliteRow};
+use std::collections::BTreeSet;
 
 /// A session of which nothing may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,34 @@ pub struct LegalHold {
     pub time: Timestamp,
 }
 
+/// The sessions that are held, and stay so: as long as this is there, nobody holds or releases one.
+#[derive(Debug)]
+pub struct HoldsAsOfNow {
+    sessions: BTreeSet<SessionId>,
+    /// The one connection that writes.
+    _writer: PoolConnection<Sqlite>,
+}
+
+impl HoldsAsOfNow {
+    /// Which they are.
+    pub const fn sessions(&self) -> &BTreeSet<SessionId> {
+        &self.sessions
+    }
+}
+
 impl Store {
+    /// What is held now. Nothing else is written to the store until it is dropped: for what must not be done to something that is held
+    /// meanwhile, and takes no longer than a moment.
+    ///
+    /// # Errors
+    /// Where the database fails or a row cannot be read.
+    pub async fn holds_as_of_now(&self) -> Result<HoldsAsOfNow, StoreError> {
+        let mut writer = self.writer.acquire().await?;
+        let rows = sqlx::query("SELECT session FROM legal_holds").fetch_all(&mut *writer).await?;
+        let sessions = rows.iter().map(session).collect::<Result<_, _>>()?;
+        Ok(HoldsAsOfNow { sessions, _writer: writer })
+    }
+
     /// Holds a session. A second hold changes nothing; false then.
     ///
     /// # Errors
@@ -58,7 +86,7 @@ impl Store {
         rows.iter()
             .map(|r| {
                 Ok(LegalHold {
-                    session: r.try_get::<&str, _>(0)?.parse().map_err(|_| StoreError::Unreadable("session id"))?,
+                    session: session(r)?,
                     by: r.try_get(1)?,
                     reason: r.try_get(2)?,
                     time: timestamp(r.try_get(3)?),
@@ -66,4 +94,8 @@ impl Store {
             })
             .collect()
     }
+}
+
+fn session(r: &SqliteRow) -> Result<SessionId, StoreError> {
+    r.try_get::<&str, _>(0)?.parse().map_err(|_| StoreError::Unreadable("session id"))
 }

@@ -27,7 +27,7 @@ pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use connections::StoredConnection;
 pub use exports::StoredCursor;
-pub use holds::LegalHold;
+pub use holds::{HoldsAsOfNow, LegalHold};
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use secrets::SealedSecret;
 pub use seen::{Among, SeenGroup, SeenPrincipal, SeenSession, SessionFilter};
