@@ -231,9 +231,18 @@ impl Evidence {
         Ok(found)
     }
 
+    fn recording_file(&self, id: SessionId) -> PathBuf {
+        self.recordings.join(format!("{id}.dwr"))
+    }
+
+    /// Whether there is a recording of a session.
+    pub(crate) fn has_recording(&self, id: SessionId) -> bool {
+        self.recording_file(id).exists()
+    }
+
     /// Opens a recording, checked against the gateway's key.
     pub(crate) fn recording(&self, id: SessionId) -> Result<Option<Reader>, String> {
-        let path = self.recordings.join(format!("{id}.dwr"));
+        let path = self.recording_file(id);
         if !path.exists() {
             return Ok(None);
         }

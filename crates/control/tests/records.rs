@@ -334,6 +334,46 @@ async fn a_page_gives_away_what_the_interface_does() {
 }
 
 #[tokio::test]
+async fn who_looks_at_what_was_recorded_is_in_the_log_first() {
+    let web = Web::new(None).await;
+    let at = format!("/sessions/{SESSION}/recording");
+    let mut noted = 0;
+    // What is new in the log of what people did.
+    let mut new = || {
+        let all: Vec<String> = web.office.audit.kinds().iter().map(|k| format!("{k:?}")).collect();
+        let new = all[noted..].to_vec();
+        noted = all.len();
+        new
+    };
+    new();
+    let first = read(&web, &format!("{at}/steps"), "auditor").await;
+    let said = new();
+    assert!(said.len() == 1 && said[0].contains("corp/aud") && said[0].contains("replay the recording"), "{said:?}");
+    read(&web, &format!("{at}/steps?cursor={}", first["next"].as_str().unwrap()), "auditor").await;
+    assert!(new().is_empty(), "one look has many pages");
+    page(&web, &["doorward-auditors"], &format!("/sessions/{SESSION}")).await;
+    let said = new();
+    assert!(said.len() == 1 && said[0].contains("corp/ada") && said[0].contains("replay the recording"), "{said:?}");
+    page(&web, &["doorward-auditors"], &format!("/sessions/{SESSION}/follow")).await;
+    page(&web, &["doorward-auditors"], &format!("/sessions/{GONE}")).await;
+    page(&web, &["ops"], &format!("/sessions/{SESSION}")).await;
+    assert!(new().is_empty(), "nothing more was shown");
+    assert_eq!(web.get(&format!("{at}/cast"), Some("auditor")).await.status, 404);
+    assert_eq!(web.post(&format!("{at}/verify"), Some("auditor"), "").await.status, 200);
+    assert_eq!(web.post("/connections/orders/test", Some("admin"), "").await.status, 200);
+    let said = new();
+    for (entry, what) in said.iter().zip(["replay a terminal", "verify the recording", "test connection orders"]) {
+        assert!(entry.contains(what), "{entry}");
+    }
+    assert_eq!(said.len(), 3, "{said:?}");
+    web.office.audit.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    for path in [format!("{at}/cast"), format!("{at}/content")] {
+        assert_eq!(web.get(&path, Some("auditor")).await.status, 503, "{path}: not without an entry");
+    }
+    assert_eq!(web.get(&format!("{at}/steps"), Some("watcher")).await.status, 503);
+}
+
+#[tokio::test]
 async fn who_approved_what_and_what_came_of_it_is_one_question() {
     let web = Web::new(None).await;
     let (id, answers) = web.office.ask(vec![need(&["sre"], 1)], Duration::from_secs(600)).await;

@@ -263,6 +263,7 @@ pub(super) async fn test(
 
 pub(crate) async fn tested(state: &ApiState, asker: &Asker, name: &str) -> Result<ConnectionTest, Problem> {
     asker.may_on(Administration::TestConnection, name)?;
+    administered(state, &asker.who, None, format!("test connection {name}").chars().take(1_000).collect()).await?;
     Ok(state.connections.test(name).await?)
 }
 

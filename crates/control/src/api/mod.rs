@@ -14,6 +14,7 @@ pub(crate) mod policies;
 pub(crate) mod recordings;
 mod records;
 mod repeat;
+pub(crate) mod replays;
 mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod time;

@@ -3,6 +3,7 @@ use super::{
     ApiState,
     page::{Page, query},
     records::Chunks,
+    replays::looks_at,
 };
 use crate::{
     evidence::Evidence,
@@ -155,6 +156,7 @@ pub(crate) async fn played(
     request: Option<u32>,
 ) -> Result<Response, Problem> {
     let (id, view) = find(state, asker, id).await?;
+    super::administered(state, &asker.who, Some(id), format!("replay a terminal of {id}")).await?;
     let write = move |evidence: &Evidence, out: &mut Chunks| -> Result<(), ShowError> {
         let again = || open(evidence, id);
         match view.protocol.as_str() {
@@ -184,6 +186,7 @@ pub(super) async fn list_steps(
     let asked = query(asked)?;
     let page = Page::<u64>::of("steps", asked.cursor.as_deref(), asked.limit)?;
     let (id, _) = find(&state, &asker, &id).await?;
+    looks_at(&state, &asker.who, id).await?;
     let read = move |evidence: &Evidence| {
         let (mut number, mut found, mut more) = (0_u64, Vec::new(), false);
         let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
@@ -231,6 +234,7 @@ pub(super) async fn verify(
     Path(id): Path<String>,
 ) -> Result<Json<RecordingCheck>, Problem> {
     let (id, _) = find(&state, &asker, &id).await?;
+    super::administered(&state, &asker.who, Some(id), format!("verify the recording of {id}")).await?;
     let read = move |evidence: &Evidence| {
         let key = keys::load_public(&evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(|e| e.to_string())?;
         let path = evidence.recordings.join(format!("{id}.dwr"));

@@ -1,6 +1,7 @@
 //! What the interface reads besides the store, and what it keeps in memory: verifications, answers that may be repeated.
 use super::{
     repeat::Repeats,
+    replays::Replays,
     turns::{Turn, Turns},
     verify::Verifications,
 };
@@ -52,6 +53,7 @@ pub struct Records {
     pub(crate) exports: Arc<dyn ExportAccess>,
     pub(crate) verifications: Verifications,
     pub(crate) repeats: Repeats,
+    pub(crate) replays: Replays,
     /// Changes that depend on what is there come one after the other.
     changes: Arc<Mutex<()>>,
     readings: Turns,
@@ -75,6 +77,7 @@ impl Records {
             exports,
             verifications: Verifications::default(),
             repeats: Repeats::default(),
+            replays: Replays::default(),
             changes: Arc::default(),
             readings: Turns::new(READINGS, READINGS_OF_ONE),
             streams: Turns::new(STREAMS, STREAMS_OF_ONE),

@@ -1,7 +1,7 @@
 //! What was recorded of a session, as its page and the pages behind it show it.
 use super::page::{self, Answer};
 use crate::{
-    api::{ApiState, recordings as api},
+    api::{ApiState, recordings as api, replays::looks_at},
     evidence::Evidence,
     problem::Problem,
     recordings::{self, ShowError, kubernetes, sql, ssh},
@@ -176,6 +176,7 @@ pub(crate) async fn request(
     let (id, _) = api::find(&state, &asker, &id).await?;
     let none = || Problem::not_found("request");
     let number: u32 = number.parse().map_err(|_| none())?;
+    looks_at(&state, &asker.who, id).await?;
     let read = move |evidence: &Evidence| -> Result<Option<(RecordedRequest, Vec<Timed>, bool)>, ShowError> {
         let mut out = Recorded::default();
         kubernetes_recorded(evidence, id, &mut out)?;

@@ -7,6 +7,7 @@ use crate::{
     api::{
         ApiState, audit, now,
         page::{Page, text as text_of},
+        replays::looks_at,
         sessions as api,
     },
     evidence::{Decided, Found, Wanted, has},
@@ -230,7 +231,7 @@ async fn seen(state: &ApiState, asker: &Asker, id: &str) -> Result<Seen, Failure
     let (found, decisions, more) = read.await??;
     let is_live = live.is_some();
     let recorded = match asker.may_at(Administration::ReplaySession, &connection, at) {
-        Ok(()) => state.records.read(&asker.who, move |evidence| recorded(evidence, id, is_live)).await?,
+        Ok(()) => looked_at(state, asker, id, is_live).await?,
         Err(why) => Recorded { problem: Some(why.detail().into()), ..Recorded::default() },
     };
     let may_kill = is_live && asker.sees_at(Administration::KillSession, &connection, at);
@@ -251,6 +252,15 @@ async fn seen(state: &ApiState, asker: &Asker, id: &str) -> Result<Seen, Failure
     body.every = begun.elapsed().as_secs().saturating_mul(20).clamp(2, 120);
     body.mark = mark(&body);
     Ok(Seen { session, body, may_kill })
+}
+
+/// What was recorded of a session, and that somebody looks at it is written down before.
+async fn looked_at(state: &ApiState, asker: &Asker, id: SessionId, is_live: bool) -> Result<Recorded, Problem> {
+    let is_there = state.records.read(&asker.who, move |evidence| evidence.has_recording(id)).await?;
+    if is_there {
+        looks_at(state, &asker.who, id).await?;
+    }
+    state.records.read(&asker.who, move |evidence| recorded(evidence, id, is_live)).await
 }
 
 /// The connection that a recording is of, and when it began.
