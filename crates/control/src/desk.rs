@@ -41,7 +41,7 @@ pub enum DecideError {
     /// It ended before.
     #[error("the approval is no longer pending")]
     Ended,
-    /// One person, one verdict.
+    /// One person, one verdict; and after a yes, the glass.
     #[error("you have decided this approval before")]
     Twice,
     /// A comment of at most [`MAX_COMMENT`] characters.
@@ -166,7 +166,8 @@ impl Desk {
         if e.answer.is_none() || now() >= e.request.expires {
             return Err(DecideError::Ended);
         }
-        if e.yes.iter().any(|a| a.id == by.id()) {
+        // Who said yes may still let it through alone: that says more. Nothing else is said twice.
+        if e.yes.iter().any(|a| a.id == by.id() && (a.broke_glass || say != Say::BreakGlass)) {
             return Err(DecideError::Twice);
         }
         let groups = by.groups.iter().cloned().collect();
@@ -184,6 +185,8 @@ impl Desk {
             self.end(&slot, &mut e, verdict, "denied").await;
             return Ok(());
         }
+        // Who breaks the glass counts for nothing else: not by an earlier yes either.
+        e.yes.retain(|a| a.id != who.id);
         e.yes.push(who);
         if unmet_requirement(&e.request.requirements, &e.yes).is_none() {
             let by = e.yes.clone();

@@ -331,6 +331,33 @@ async fn the_glass_is_broken_with_a_reason_by_who_may_and_is_not_the_requester()
     assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by.len() == 2));
 }
 
+/// Somebody who said yes in the ordinary way is the one who is awake when it burns.
+#[tokio::test]
+async fn who_said_yes_may_still_break_the_glass_and_counts_for_that_alone() {
+    let office = Office::new().await;
+    let glass = Requirement { break_glass: vec!["oncall".into()], ..need(&["sre"], 2) };
+    let both = person("ona", &["sre", "oncall", "dba"]);
+    let (id, answers) = office.ask(vec![glass.clone()], LONG).await;
+    office.desk.decide(id, &both, true, "").await.unwrap();
+    assert_eq!(office.desk.decide(id, &both, false, "").await, Err(DecideError::Twice));
+    office.desk.break_glass(id, &both, "the site is down").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by.len() == 1 && by[0].broke_glass));
+    let kept = office.store.approval(id).await.unwrap().unwrap().verdicts;
+    assert!(kept.len() == 1 && kept[0].break_glass, "{kept:?}");
+    let said = format!("{:?}", office.audit.kinds()).matches("ApprovalDecided").count();
+    assert_eq!(said, 2, "the log has both");
+
+    // Where another policy holds it too, somebody else has to say yes for that.
+    let (id, mut answers) = office.ask(vec![glass, need(&["dba"], 1)], LONG).await;
+    office.desk.decide(id, &both, true, "").await.unwrap();
+    office.desk.break_glass(id, &both, "still down").await.unwrap();
+    assert_eq!(office.desk.break_glass(id, &both, "again").await, Err(DecideError::Twice));
+    assert_eq!(office.desk.decide(id, &both, true, "").await, Err(DecideError::Twice));
+    assert!(answers.try_recv().is_err());
+    office.desk.decide(id, &person("dora", &["dba"]), true, "").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by.len() == 2));
+}
+
 #[tokio::test]
 async fn for_callers_who_do_not_wait_it_goes_on_after_a_restart() {
     let office = Office::new().await;

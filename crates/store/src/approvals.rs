@@ -171,11 +171,19 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps a verdict. The second one of the same person fails.
+    /// Keeps a verdict. The second one of the same person fails; but who said yes may break the glass, which stands for the yes then.
     ///
     /// # Errors
     /// Where the database fails, or the person has decided before.
     pub async fn verdict(&self, id: ApprovalId, v: &StoredVerdict) -> Result<(), StoreError> {
+        let mut tx = self.writer.begin().await?;
+        if v.break_glass {
+            sqlx::query("DELETE FROM verdicts WHERE approval = ? AND by = ? AND yes AND NOT break_glass")
+                .bind(id.to_string())
+                .bind(&v.by)
+                .execute(&mut *tx)
+                .await?;
+        }
         sqlx::query(
             "INSERT INTO verdicts (approval, by, groups, yes, comment, time, break_glass) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
@@ -186,9 +194,9 @@ impl Store {
         .bind(&v.comment)
         .bind(micros(v.time))
         .bind(v.break_glass)
-        .execute(&self.writer)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     /// Ends a pending approval. False where it had ended before.

@@ -46,10 +46,11 @@ fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let glass = breaks && sees(Administration::BreakGlass);
     let open = approval.state == ApprovalState::Pending && !requester;
     let id = who.id();
-    let open = open && !approval.verdicts.iter().any(|v| v.by == id);
+    let has_said = |glass: bool| approval.verdicts.iter().any(|v| v.by == id && (v.break_glass || !glass));
+    let (may_decide, may_break) = (decides && open && !has_said(false), glass && open && !has_said(true));
     let is_own = asker.is_whole() && (requester || approver || breaks);
     let is_theirs = is_own || decides || glass || sees(Administration::ViewApprovals);
-    is_theirs.then(|| ApprovalView::new(approval, decides && open, glass && open))
+    is_theirs.then(|| ApprovalView::new(approval, may_decide, may_break))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
