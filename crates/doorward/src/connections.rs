@@ -223,7 +223,7 @@ fn wrong(e: &anyhow::Error) -> ConnectionFailure {
     ConnectionFailure::Wrong(format!("{e:#}"))
 }
 
-fn check_name(name: &str) -> Result<(), ConnectionFailure> {
+pub(crate) fn check_name(name: &str) -> Result<(), ConnectionFailure> {
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let is_one = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
     if begins && name.len() <= LONGEST_NAME && name.chars().all(is_one) {
@@ -265,6 +265,7 @@ impl ConnectionAccess for Connections {
                 "there are {MOST} connections in the store: remove one first"
             )));
         }
+        let _naming = self.secrets.naming().await;
         self.secret_is_there(&spec).await?;
         // First all that can fail.
         let new = self.made(name, &spec).map_err(|e| wrong(&e))?;
@@ -282,10 +283,15 @@ impl ConnectionAccess for Connections {
         self.secrets.fill().await;
         if let Some(Entry::Served(old)) = &before {
             let stays = old.listen() == new.listen();
+            if stays {
+                // Nobody comes in any more by what was; who waits is taken by what comes.
+                doors.close(old.listen());
+            }
+            self.retire(&mut doors, old, "the session was ended: its connection was changed", stays).await;
+            // Only now: who came in before would have kept it again.
             if old.backend.upstream() != new.backend.upstream() {
                 forget_host_key(old);
             }
-            self.retire(&mut doors, old, "the session was ended: its connection was changed", stays).await;
         }
         doors.open(ready);
         self.directory.put(entry);

@@ -125,6 +125,8 @@ pub(crate) struct Secrets {
     directory: Directory,
     /// INVARIANT: held from the store to the slot, so that what was written last is what is used.
     turn: tokio::sync::Mutex<()>,
+    /// INVARIANT: whoever is about to name a secret in a connection reads, whoever forgets one writes: none goes that is about to be used.
+    naming: tokio::sync::RwLock<()>,
 }
 
 impl Secrets {
@@ -136,7 +138,14 @@ impl Secrets {
         directory: Directory,
     ) -> Result<Arc<Self>> {
         let keeper = Keeper::new(store, master_key(config).context(BadConfiguration)?);
-        let new = Arc::new(Self { keeper, slots: config.slots.clone(), registry, directory, turn: Default::default() });
+        let new = Arc::new(Self {
+            keeper,
+            slots: config.slots.clone(),
+            registry,
+            directory,
+            turn: Default::default(),
+            naming: Default::default(),
+        });
         new.fill().await;
         tokio::spawn(Arc::clone(&new).follow_files());
         Ok(new)
@@ -159,6 +168,11 @@ impl Secrets {
     pub(crate) fn prune(&self) {
         let used = self.directory.served().into_iter().filter_map(|s| s.origin).collect();
         self.slots.retain(&used);
+    }
+
+    /// While this is held, none is forgotten: for whoever finds that there is one and names it then.
+    pub(crate) async fn naming(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.naming.read().await
     }
 
     /// Whether there is a secret of that name.
@@ -260,6 +274,8 @@ impl SecretAccess for Secrets {
     }
 
     async fn forget(&self, name: &str) -> Result<bool, SecretFailure> {
+        let _naming = self.naming.write().await;
+        let _turn = self.turn.lock().await;
         let origin = Origin::Stored(name.to_owned());
         if let Some(connection) = self.users(&origin).next() {
             return Err(SecretFailure::InUse(connection.name().to_owned()));
@@ -306,4 +322,45 @@ pub(crate) fn run(command: SecretsCommand) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn secrets(dir: &Path) -> Arc<Secrets> {
+        let store = Store::open(dir, now()).await.unwrap();
+        let keeper = Keeper::new(store, MasterKey::from_file(&dir.join("secrets.key"), true).unwrap());
+        let (slots, registry, directory) = (Slots::default(), Arc::new(Registry::new()), Directory::default());
+        Arc::new(Secrets { keeper, slots, registry, directory, turn: Default::default(), naming: Default::default() })
+    }
+
+    /// Whether it waits: long enough that it would have been done else.
+    async fn waits(task: &mut tokio::task::JoinHandle<bool>) -> bool {
+        tokio::time::timeout(Duration::from_millis(300), task).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_not_forgotten_while_it_is_written_or_about_to_be_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = secrets(dir.path()).await;
+        let put = async || secrets.put("db", Secret::new("x".to_owned()), "corp/ada").await.unwrap();
+        let forget = || {
+            let secrets = Arc::clone(&secrets);
+            tokio::spawn(async move { secrets.forget("db").await.unwrap() })
+        };
+        put().await;
+        let turn = secrets.turn.lock().await;
+        let mut writing = forget();
+        assert!(waits(&mut writing).await);
+        drop(turn);
+        assert!(writing.await.unwrap());
+        put().await;
+        let named = secrets.naming().await;
+        let mut naming = forget();
+        assert!(secrets.has("db").await.unwrap() && waits(&mut naming).await);
+        assert!(secrets.has("db").await.unwrap());
+        drop(named);
+        assert!(naming.await.unwrap());
+    }
 }
