@@ -318,6 +318,16 @@ async fn pages_ask_what_is_known_of_sessions_before_they_read_the_log() {
 }
 
 #[tokio::test]
+async fn who_reads_policies_hears_of_no_connection_that_is_not_theirs_to_see() {
+    let web = Web::new(None).await;
+    let named = "<option>orders</option>";
+    let admin = page(&web, &["doorward-admins"], "/policies").await;
+    assert!(admin.status == 200 && admin.body.contains(named), "{}", admin.body);
+    let reader = page(&web, &["readers"], "/policies").await;
+    assert!(reader.status == 200 && !reader.body.contains(named), "{}", reader.body);
+}
+
+#[tokio::test]
 async fn a_page_gives_away_what_the_interface_does() {
     let web = Web::new(None).await;
     let interface = web.get("/audit/export?outcome=refuse", Some("auditor")).await;

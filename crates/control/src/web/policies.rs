@@ -63,7 +63,8 @@ pub(crate) async fn show(
 async fn page_of(state: &ApiState, asker: &Asker, asked: Asked) -> Answer {
     let view = api::in_force(state, asker).await?;
     let listed = api::list_versions(state, asker, &api::some_versions(asked.before.as_deref(), VERSIONS)?).await?;
-    let may_be_tried = |name: &String| state.rights.info(name).kind == "postgres";
+    let may_be_tried =
+        |name: &String| asker.sees(Administration::ViewConnections, name) && state.rights.info(name).kind == "postgres";
     let question = asked.question.unwrap_or_else(|| Question {
         principal: asker.who.id(),
         groups: asker.who.groups.iter().cloned().collect::<Vec<_>>().join(", "),
@@ -148,6 +149,8 @@ pub(crate) async fn try_out(
 ) -> Answer {
     asker.may(Administration::ViewPolicies)?;
     let Form(tried) = form.map_err(|e| Problem::new(e.status(), e.body_text()))?;
+    // What decides there says what labels it has.
+    asker.may_on(Administration::ViewConnections, &tried.connection)?;
     let subject = subject(&state, &tried);
     let (engine, statement) = (Arc::clone(state.book.engine()), tried.statement.clone());
     let run = move || {
