@@ -210,7 +210,7 @@ impl Write for Chunks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{super::turns::tests::person, *};
     use futures_util::StreamExt as _;
     use std::sync::mpsc as std_mpsc;
@@ -223,7 +223,8 @@ mod tests {
         }
     }
 
-    fn records() -> Records {
+    /// Of nothing, for readers that are slow soon.
+    pub(crate) fn records() -> Records {
         let records = Records::new(Evidence::of("/nowhere".as_ref()), Vec::new(), Arc::new(NoExports));
         Records { stall: Duration::from_millis(50), begin: Duration::from_millis(50), ..records }
     }

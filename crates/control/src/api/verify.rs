@@ -1,5 +1,5 @@
 //! Verifications of the whole audit log: they take as long as they take, one at a time.
-use super::{ApiState, guard::json_body, now};
+use super::{ApiState, guard::json_body, now, records::Records};
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
@@ -16,7 +16,7 @@ use doorward_model::Administration;
 use doorward_record::{Head, VerifyOptions, keys, verify_log};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ impl Verifications {
 
     fn end(&self, id: &str, report: Option<VerificationReport>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(view) = known.get_mut(id) {
+        if let Some(view) = known.get_mut(id).filter(|v| v.state == VerificationState::Running) {
             view.state = if report.is_some() { VerificationState::Done } else { VerificationState::Failed };
             view.report = report;
         }
@@ -53,6 +53,18 @@ impl Verifications {
 
     fn find(&self, id: &str) -> Option<VerificationView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
+/// A verification that runs: whatever becomes of it, it ends.
+struct Running {
+    records: Arc<Records>,
+    id: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.records.verifications.end(&self.id, None);
     }
 }
 
@@ -77,15 +89,18 @@ pub(super) async fn begin(
         |_| Problem::new(StatusCode::BAD_REQUEST, "`at_least` is not a head (`seq/hash`) as a verification gives it");
     let at_least: Option<Head> = asked.at_least.as_deref().map(str::parse).transpose().map_err(wrong)?;
     let view = state.records.verifications.begin(asker.who.id())?;
-    let (id, place) = (view.id.clone(), format!("{}/audit/verifications/{}", super::BASE, view.id));
+    let (running, place) = (
+        Running { records: state.records, id: view.id.clone() },
+        format!("{}/audit/verifications/{}", super::BASE, view.id),
+    );
     tokio::task::spawn_blocking(move || {
-        let records = &state.records;
+        let records = &running.records;
         let key = keys::load_public(&records.evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(std::io::Error::other);
         let report = key.and_then(|key| verify_log(&records.evidence.audit, &key, &VerifyOptions { at_least }));
         if let Err(why) = &report {
             tracing::error!(%why, "the audit log cannot be verified");
         }
-        records.verifications.end(&id, report.ok().as_ref().map(VerificationReport::from));
+        records.verifications.end(&running.id, report.ok().as_ref().map(VerificationReport::from));
     });
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(view)).into_response())
 }
@@ -100,4 +115,43 @@ pub(super) async fn show(
 ) -> Result<Json<VerificationView>, Problem> {
     asker.may(Administration::ExportAudit)?;
     state.records.verifications.find(&id).map(Json).ok_or_else(|| Problem::not_found("verification"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::records::tests::records, *};
+
+    #[tokio::test]
+    async fn one_that_panics_has_failed_and_holds_up_no_other() {
+        let records = Arc::new(records());
+        let begun = records.verifications.begin("corp/ada".into()).unwrap();
+        assert!(records.verifications.begin("corp/bob".into()).is_err(), "one at a time");
+        let running = Running { records: Arc::clone(&records), id: begun.id.clone() };
+        let task = tokio::task::spawn_blocking(move || {
+            let _running = running;
+            panic!("a log that nobody thought of");
+        });
+        assert!(task.await.is_err());
+        assert_eq!(records.verifications.find(&begun.id).unwrap().state, VerificationState::Failed);
+        let next = records.verifications.begin("corp/bob".into()).unwrap();
+        let report = VerificationReport {
+            intact: true,
+            files: 1,
+            entries: 1,
+            begins_after: None,
+            head: "1/ab".into(),
+            signed_seq: 1,
+            unsigned_entries: 0,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let running = Running { records: Arc::clone(&records), id: next.id.clone() };
+        records.verifications.end(&running.id, Some(report));
+        drop(running);
+        assert_eq!(
+            records.verifications.find(&next.id).unwrap().state,
+            VerificationState::Done,
+            "what is done stays so"
+        );
+    }
 }
