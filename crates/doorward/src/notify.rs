@@ -2,6 +2,8 @@
 use crate::{
     BadConfiguration,
     config::{Config, Credential},
+    connections::check_name,
+    directory::Directory,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_model::Secret;
@@ -78,8 +80,9 @@ pub(crate) fn check(config: &Config) -> Result<()> {
         if !names.insert(&section.name) {
             bail!("notify `{}` is defined twice", section.name);
         }
-        if let Some(unknown) = section.connections.iter().find(|n| !config.connections.iter().any(|c| c.name == **n)) {
-            bail!("notify `{}`: there is no connection `{unknown}`", section.name);
+        for name in section.connections.iter().filter(|n| !config.connections.iter().any(|c| c.name == **n)) {
+            // It may be in the store, now or later; but only if it could be.
+            check_name(name).map_err(|_| anyhow!("notify `{}`: `{name}` cannot be a connection", section.name))?;
         }
         Notifiers::check(&ready).map_err(|e| anyhow!("notify `{}`: {e}", section.name))?;
     }
@@ -87,7 +90,12 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 }
 
 /// Starts the channels of the configuration.
-pub(crate) fn start(config: &Config, audit: &Arc<AuditLog>, store: &Store) -> Result<Notifiers> {
+pub(crate) fn start(config: &Config, audit: &Arc<AuditLog>, store: &Store, known: &Directory) -> Result<Notifiers> {
+    for section in &config.notify {
+        for name in section.connections.iter().filter(|n| known.find(n).is_none()) {
+            tracing::warn!("notify `{}`: there is no connection `{name}`, unless it is registered yet", section.name);
+        }
+    }
     let configs =
         config.notify.iter().map(|s| s.ready(config)).collect::<Result<Vec<_>>>().context(BadConfiguration)?;
     for c in &configs {

@@ -168,7 +168,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
     })?;
     let (stop_index, index_stopped) = watch::channel(false);
     let index = Index::start(state.join("audit"), Arc::clone(&running.audit) as _, store.clone(), index_stopped);
-    let notifiers = notify::start(&running.config, &running.audit, &store)?;
+    let notifiers = notify::start(&running.config, &running.audit, &store, &directory)?;
     let keeper = Keeper {
         rules: running.config.retention,
         audit: Arc::clone(&running.audit),

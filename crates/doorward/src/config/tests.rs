@@ -87,3 +87,17 @@ fn host_keys_have_to_be_named() {
     let e = format!("{:#}", load(&key).unwrap_err());
     assert!(e.contains("not a private key") && !e.contains("hunter2"), "{e}");
 }
+
+#[test]
+fn people_may_be_told_of_connections_that_are_registered_later() {
+    let with = |connections: &str| {
+        let notify = format!(
+            "\n[[notify]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://hooks.example/x\"\n\
+             secret = {{ value = \"0123456789abcdef\" }}\nconnections = [{connections}]\n"
+        );
+        load(&format!("{GOOD}{notify}")).map(drop).map_err(|e| format!("{e:#}"))
+    };
+    with("\"orders\", \"billing-2\"").unwrap();
+    let e = with("\"orders\", \"Billing; drop\"").unwrap_err();
+    assert!(e.contains("`Billing; drop` cannot be a connection"), "{e}");
+}
