@@ -23,6 +23,8 @@ struct Door {
     /// Kept, so that what is behind may be replaced and nobody who waits is turned away.
     listener: StdListener,
     stop: watch::Sender<bool>,
+    /// The machines behind it, if it is one of SSH: what is not changed is kept.
+    machines: Option<Arc<ssh::Listener>>,
 }
 
 /// What is behind a listener.
@@ -53,10 +55,14 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    fn behind(&self, backends: &[Backend]) -> Result<Behind> {
+    fn behind(&self, backends: &[Backend], before: Option<&ssh::Listener>) -> Result<Behind> {
         let (first, others) = backends.split_first().context("nothing is to be served there")?;
         if let Backend::Ssh(_) = first {
-            let machines = backends.iter().map(|b| self.machine(b)).collect::<Result<_>>()?;
+            let machine = |b: &Backend| match before.and_then(|l| l.endpoint(b.info())) {
+                Some(as_it_is) => Ok(as_it_is),
+                None => self.machine(b).map(Arc::new),
+            };
+            let machines = backends.iter().map(machine).collect::<Result<_>>()?;
             let listener = ssh::Listener::new(machines).context("nothing is to be served there")?;
             return Ok(Behind::Ssh(Arc::new(listener)));
         }
@@ -129,9 +135,9 @@ impl Doors {
     /// Where the address cannot be had, or an endpoint cannot be made.
     pub(crate) async fn ready(&self, maker: &Maker, address: SocketAddr, backends: &[Backend]) -> Result<Ready> {
         anyhow::ensure!(!self.closed, "the gateway is about to end");
-        let behind = maker.behind(backends)?;
-        let names: Vec<String> = backends.iter().map(|b| b.info().name.to_string()).collect();
         let here = self.open.iter().find(|d| address.port() != 0 && d.address == address);
+        let behind = maker.behind(backends, here.and_then(|d| d.machines.as_deref()))?;
+        let names: Vec<String> = backends.iter().map(|b| b.info().name.to_string()).collect();
         let listener = match here {
             Some(door) => door.listener.try_clone(),
             None => self.listeners.bind(address).await,
@@ -149,6 +155,7 @@ impl Doors {
             self.shut(address);
         }
         let (stop, stopped) = watch::channel(false);
+        let machines = if let Behind::Ssh(machines) = &behind { Some(Arc::clone(machines)) } else { None };
         match behind {
             Behind::Postgres(e) => drop(tokio::spawn(e.serve(accepting, stopped))),
             Behind::MySql(e) => drop(tokio::spawn(e.serve(accepting, stopped))),
@@ -158,7 +165,7 @@ impl Doors {
         for name in names {
             tracing::info!("connection `{name}` on {address}");
         }
-        self.open.push(Door { address, listener, stop });
+        self.open.push(Door { address, listener, stop, machines });
     }
 
     /// Closes the door at an address. Sessions that live go on.

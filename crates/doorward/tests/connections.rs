@@ -196,7 +196,7 @@ fn a_machine_joins_an_address_and_leaves_it_again() {
         second.address(),
         second.user()
     );
-    std::fs::write(&file, &spec).unwrap();
+    std::fs::write(&file, format!("{spec}max_sessions = 1\n")).unwrap();
     let text = common::ssh::text(&w.run("echo alone"));
     assert!(text.contains("alone"), "{text}");
     let mut long = w.client().ssh().unwrap().arg("sleep 30").stdin(Stdio::null()).spawn().unwrap();
@@ -214,6 +214,38 @@ fn a_machine_joins_an_address_and_leaves_it_again() {
     }
     assert!(kept.exists());
     assert!(long.try_wait().unwrap().is_none(), "a session of the other machine goes on");
+    // A third one joins: those that are there count their sessions on.
+    let mut only = loop {
+        let command = "echo up; sleep 60";
+        let mut command = w
+            .client_as("db", &agent)
+            .ssh()
+            .unwrap()
+            .arg(command)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(command.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if line.trim() == "up" {
+            break command;
+        }
+        // The session before has not ended for the gateway yet.
+        command.wait().unwrap();
+    };
+    assert!(on("db").contains("too many sessions"));
+    std::fs::write(&file, &spec).unwrap();
+    let (ok, text) = w.doorward(&keeper, &["connections", "set", "third", "--file", file.to_str().unwrap()]);
+    assert!(ok, "{text}");
+    let text = on("db");
+    assert!(text.contains("too many sessions"), "{text}");
+    let (ok, text) = w.doorward(&keeper, &["connections", "delete", "third"]);
+    assert!(ok, "{text}");
+    let text = on("db");
+    assert!(text.contains("too many sessions"), "{text}");
+    only.kill().unwrap();
+    only.wait().unwrap();
     let (ok, text) = w.doorward(&keeper, &["connections", "delete", "db"]);
     assert!(ok, "{text}");
     assert!(common::ssh::text(&w.run("echo alone again")).contains("alone again"));

@@ -5,7 +5,7 @@ use crate::{
     accept::{self, Door, Full},
     arrivals::Waiting,
 };
-use doorward_model::ConnectionName;
+use doorward_model::{ConnectionInfo, ConnectionName};
 use std::{io, sync::Arc};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -24,17 +24,24 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// For the connections that share an address. None where there are none.
-    pub fn new(endpoints: Vec<Endpoint>) -> Option<Self> {
+    /// For the connections that share an address. None where there are none. Those that another listener had there before go on
+    /// as they are, with the sessions that they count.
+    pub fn new(endpoints: Vec<Arc<Endpoint>>) -> Option<Self> {
         let names: Vec<String> = endpoints.iter().map(|e| e.connection.info.name.to_string()).collect();
         let room = endpoints.iter().map(|e| e.connection.max_sessions).sum::<usize>();
-        let mut endpoints = endpoints.into_iter().map(Arc::new);
+        let mut endpoints = endpoints.into_iter();
         Some(Self {
             first: endpoints.next()?,
             others: endpoints.collect(),
             name: ConnectionName::new(&names.join(",")),
             slots: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
         })
+    }
+
+    /// The endpoint of this very connection, as it is configured now.
+    pub fn endpoint(&self, info: &Arc<ConnectionInfo>) -> Option<Arc<Endpoint>> {
+        let mut all = std::iter::once(&self.first).chain(&self.others);
+        all.find(|e| Arc::ptr_eq(&e.connection.info, info)).map(Arc::clone)
     }
 
     /// Accepts callers until told to stop. Sessions that live go on.
