@@ -268,7 +268,7 @@ async fn what_was_done_on_a_connection_that_is_gone_is_not_opened_by_one_of_its_
     }
     let kill = format!("/sessions/{SESSION}/kill");
     assert_eq!(web.post(&kill, Some("watcher"), "").await.status, 404);
-    for path in ["/sessions".to_owned(), format!("/sessions?text=public"), format!("/sessions/{SESSION}")] {
+    for path in ["/sessions".to_owned(), "/sessions?text=public".to_owned(), format!("/sessions/{SESSION}")] {
         let seen = page(&web, &["prod-watchers"], &path).await;
         assert!(!seen.body.contains(&format!("/sessions/{SESSION}\"")), "{path}: {}", seen.body);
     }
