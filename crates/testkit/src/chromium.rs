@@ -5,7 +5,9 @@ use crate::{
     process::{Process, ProcessSpec},
 };
 use anyhow::{Context as _, Result, bail};
-use fantoccini::{Client, ClientBuilder, Locator, key::Key, wd::WebDriverCompatibleCommand};
+use fantoccini::{
+    Client, ClientBuilder, Locator, elements::Element, error::CmdError, key::Key, wd::WebDriverCompatibleCommand,
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::{
@@ -134,7 +136,7 @@ impl Chromium {
     /// # Errors
     /// When there is none, or it cannot be clicked on.
     pub fn click(&self, css: &str) -> Result<()> {
-        Ok(self.runtime.block_on(async { self.client.find(Locator::Css(css)).await?.click().await })?)
+        self.runtime.block_on(self.on_the_first(css, async |element: Element| element.click().await))
     }
 
     /// Types into the first element of the selector.
@@ -142,7 +144,20 @@ impl Chromium {
     /// # Errors
     /// When there is none.
     pub fn type_into(&self, css: &str, text: &str) -> Result<()> {
-        Ok(self.runtime.block_on(async { self.client.find(Locator::Css(css)).await?.send_keys(text).await })?)
+        self.runtime.block_on(self.on_the_first(css, async |element: Element| element.send_keys(text).await))
+    }
+
+    /// Does this to the first element of the selector: to the one of then, where what was found was replaced meanwhile, as pages
+    /// that change live do. Nothing was done to that.
+    async fn on_the_first(&self, css: &str, act: impl AsyncFn(Element) -> Result<(), CmdError>) -> Result<()> {
+        let end = Instant::now() + WAIT_LIMIT;
+        loop {
+            let done = act(self.client.find(Locator::Css(css)).await?).await;
+            match done {
+                Err(e) if e.is_stale_element_reference() && Instant::now() < end => {}
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Sends keys to what has the focus.
