@@ -91,8 +91,8 @@ tour_web_audit() {
     shown=$(browse admin /audit/verify)
     if ! has "$shown" intact; then
         fail 'the chain is not intact by the page' "$shown"
-    elif ! has "$(head -n 1 <<< "$lines")" '"comment":"seen on the page"'; then
-        fail 'the download does not begin with the newest verdict' "$(head -n 1 <<< "$lines")"
+    elif ! has "$(tail -n 1 <<< "$lines")" '"comment":"seen on the page"'; then
+        fail 'the download does not end with the newest verdict' "$(tail -n 1 <<< "$lines")"
     elif has "$(browse dana '/audit.jsonl')" '"entry"'; then
         fail 'it was downloaded by somebody who may not'
     else

@@ -19,7 +19,7 @@
 //! connections are shared by all addresses, and a connection may keep its place for an hour. A watch
 //! that lags sees what is pending, not each change it missed. Sessions by a text in their statements are looked for in the newest 100,000
 //! entries, all else in the store. One principal has a share of readings and streams; many principals together can still take all of them.
-//! HTTP/1.0 cannot tell a stream that was cut from a whole one. Names of connections in the configuration file are what its writer
+//! Names of connections in the configuration file are what its writer
 //! says, also over what was done under the same name before. Answers for `Idempotency-Key` and verifications are in memory. Texts of callers (statements, comments)
 //! are passed on as they are: who prints them to a terminal has to escape control characters.
 mod api;

@@ -327,6 +327,23 @@ async fn who_reads_policies_hears_of_no_connection_that_is_not_theirs_to_see() {
     assert!(reader.status == 200 && !reader.body.contains(named), "{}", reader.body);
 }
 
+/// In HTTP/1.0 what was cut ends as what is whole does.
+#[tokio::test]
+async fn what_is_given_away_whole_is_not_given_where_its_end_could_not_be_told() {
+    let web = Web::new(None).await;
+    let ask = async |path: &str| {
+        let head = format!("GET /api/v1{path} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer auditor\r\n\r\n");
+        let mut tcp = tokio::net::TcpStream::connect(web.address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut tcp, head.as_bytes()).await.unwrap();
+        web::answer(&mut tcp).await
+    };
+    for path in ["/audit/export".to_owned(), format!("/sessions/{SESSION}/recording/content")] {
+        let got = ask(&path).await;
+        assert!(got.status == 505 && got.body.contains("HTTP/1.1"), "{path}: {got:?}");
+    }
+    assert_eq!(ask("/sessions").await.status, 200, "what says its length is told apart");
+}
+
 #[tokio::test]
 async fn a_page_gives_away_what_the_interface_does() {
     let web = Web::new(None).await;

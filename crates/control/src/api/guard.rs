@@ -2,9 +2,9 @@
 use super::{ApiState, now};
 use crate::problem::Problem;
 use axum::{
-    body::Bytes,
+    body::{Bytes, HttpBody as _},
     extract::{Request, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -21,9 +21,15 @@ const LONG_DEADLINE: Duration = Duration::from_secs(600);
 pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let is_long = ["/back-test", "/recording/verify"].iter().any(|end| request.uri().path().ends_with(end));
     let deadline = if is_long { LONG_DEADLINE } else { REQUEST_DEADLINE };
+    let is_old = request.version() < Version::HTTP_11;
     let answer = tokio::time::timeout(deadline, next.run(request)).await;
     let mut response = answer
         .unwrap_or_else(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
+    if is_old && could_be_cut(&response) {
+        let why = "the end of this could not be told from a break of the connection: ask with HTTP/1.1 \
+                   (behind nginx: `proxy_http_version 1.1`)";
+        response = Problem::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, why).into_response();
+    }
     let fixed: [(HeaderName, &'static str); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
@@ -41,6 +47,12 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether an answer ends where its connection does, in HTTP/1.0: nobody could tell a part of it from the whole. Events have no end.
+fn could_be_cut(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    response.body().size_hint().exact().is_none() && !kind.starts_with(b"text/event-stream")
 }
 
 /// Who is calling: by a session's cookie, an issuer's token, an API key or the credential of `doorward login`.
