@@ -281,7 +281,11 @@ async fn what_was_done_on_a_connection_that_is_gone_is_not_opened_by_one_of_its_
 /// A page, as a browser of somebody signed in gets it.
 async fn page(web: &Web, groups: &[&str], path: &str) -> Answer {
     let who = person("ada", groups);
-    let begun = web.signin.begin(who, "oidc", SessionPurpose::Browser, None, support::now()).await.unwrap();
+    let begun = web
+        .signin
+        .begin(doorward_signin::SignedIn::new(who), "oidc", SessionPurpose::Browser, support::now())
+        .await
+        .unwrap();
     let cookie = begun.secret.expose();
     let head =
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: __Host-doorward={cookie}\r\n\r\n");
