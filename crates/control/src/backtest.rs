@@ -132,7 +132,7 @@ impl BackTest<'_> {
     fn differs(&mut self, subject: &Subject, command: String, before: Judged, after: Judged, example: BackTestExample) {
         self.report.differences += 1;
         let connection = subject.connection.name.to_string();
-        let key = Key { connection, principal: subject.principal.id(), command, before, after };
+        let key = Key { connection, principal: subject.principal.to_string(), command, before, after };
         if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&key) {
             self.report.left_out += 1;
             return;

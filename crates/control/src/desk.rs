@@ -234,7 +234,8 @@ impl Desk {
     }
 
     async fn record(&self, r: &ApprovalRequest, kind: AuditKind) -> Result<(), String> {
-        let event = AuditEvent { time: now(), session: Some(r.session), kind };
+        let event =
+            AuditEvent { time: now(), session: Some(r.session), parties: r.principal.parties().map(Arc::new), kind };
         let ticket = self.0.audit.append(&event).map_err(|e| e.to_string())?;
         poll_fn(|cx| self.0.audit.poll_committed(ticket, cx)).await.map_err(|e| e.to_string())
     }
@@ -385,7 +386,8 @@ fn escalations(request: &ApprovalRequest) -> Vec<(Timestamp, Vec<String>)> {
 
 /// Whether this person is asked at all, and is not the one who asks.
 fn entitled(request: &ApprovalRequest, by: &Principal, say: Say, waited: Duration) -> Result<(), DecideError> {
-    if request.principal.is_same_caller(by) {
+    // Neither the agent nor the person that it acts for. And a verdict is given in person: an agent gives none for anybody.
+    if request.principal.is_party_with(by) || by.on_behalf_of.is_some() {
         return Err(DecideError::OwnRequest);
     }
     match (say, is_approver(request, by, waited), may_break_glass(request, by)) {
@@ -463,6 +465,7 @@ mod tests {
             tags: [].into(),
             token_id: None,
             expires_at: now(),
+            on_behalf_of: None,
         };
         ApprovalRequest {
             id: ApprovalId::from_uuid(uuid::Uuid::from_u128(n)),

@@ -101,7 +101,7 @@ impl Found {
                 self.started = event.time;
             }
             // The first: a session may change its user, and the log is read backwards.
-            SessionPart::Caller(principal) => self.principal = Some(principal.id()),
+            SessionPart::Caller(principal) => self.principal = Some(principal.to_string()),
             SessionPart::Ended { reason } => self.ended = Some((event.time, reason.to_owned())),
             SessionPart::Request { outcome, .. } => {
                 self.requests += 1;

@@ -84,7 +84,7 @@ impl Inner {
     fn append(&self, user: &str, reason: String) {
         let time: Timestamp = SystemTime::now().into();
         let kind = AuditKind::AuthenticationFailed { user: user.into(), reason };
-        if let Err(why) = self.audit.append(&AuditEvent { time, session: None, kind }) {
+        if let Err(why) = self.audit.append(&AuditEvent { time, session: None, kind, parties: None }) {
             tracing::error!(%why, "a failed sign-in is not in the audit log");
         }
     }

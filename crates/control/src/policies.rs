@@ -165,7 +165,7 @@ impl PolicyBook {
     }
 
     async fn note(&self, kind: AuditKind) -> Result<(), PolicyError> {
-        let event = AuditEvent { time: now(), session: None, kind };
+        let event = AuditEvent { time: now(), session: None, kind, parties: None };
         let failed = |e: doorward_enforce::AuditUnavailable| PolicyError::Unavailable(e.to_string());
         let ticket = self.0.audit.append(&event).map_err(failed)?;
         poll_fn(|cx| self.0.audit.poll_committed(ticket, cx)).await.map_err(failed)

@@ -127,6 +127,10 @@ impl Needs {
     }
 }
 
+/// What an agent that acts for a person is told.
+pub(crate) const NOT_IN_PERSON: &str = "this token is of an agent that acts for a person (`act`): the API and its \
+    verdicts are for callers in their own name; come with a token without `act`";
+
 /// Who calls an endpoint, and what they may. Answers are remembered for the length of one call.
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -323,7 +327,13 @@ impl Asker {
 impl FromRequestParts<ApiState> for Asker {
     type Rejection = Problem;
 
+    /// INVARIANT: who administers and decides comes in person. An agent that acts for somebody may get credentials that stand
+    /// for the two of them ([`Whole`]), and nothing else here.
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let shown = parts.extensions.get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
+        if shown.principal.on_behalf_of.is_some() {
+            return Err(Problem::forbidden(NOT_IN_PERSON.to_owned()));
+        }
         Self::of(&parts.extensions, state)
     }
 }

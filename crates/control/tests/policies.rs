@@ -128,8 +128,9 @@ async fn what_is_malformed_or_too_large_is_refused() {
 fn recorded(web: &Web) -> SessionId {
     let log = &web.log.0;
     let session = |n: u128| SessionId::from_uuid(Uuid::from_u128(n));
-    let write =
-        |s: Option<SessionId>, kind| log.append(&AuditEvent { time: support::now(), session: s, kind }).unwrap();
+    let write = |s: Option<SessionId>, kind| {
+        log.append(&AuditEvent { time: support::now(), session: s, kind, parties: None }).unwrap()
+    };
     for n in 0..10 {
         let connection = ConnectionName::new("orders");
         write(Some(session(n)), AuditKind::SessionOpened { connection, client: "127.0.0.1:5000".into() });

@@ -301,7 +301,7 @@ async fn pages_ask_what_is_known_of_sessions_before_they_read_the_log() {
     let old = SessionId::from_uuid(Uuid::from_u128(3));
     let connection = doorward_model::ConnectionName::new("warehouse");
     let kind = AuditKind::SessionOpened { connection, client: "127.0.0.1:9".into() };
-    let opened = doorward_model::AuditEvent { time: support::now(), session: Some(old), kind };
+    let opened = doorward_model::AuditEvent { time: support::now(), session: Some(old), kind, parties: None };
     let at = web.office.store.seen_cursor().await.unwrap().unwrap();
     web.office.store.saw(&[(1, opened)], &at).await.unwrap();
     let admins = ["doorward-admins"];

@@ -111,15 +111,8 @@ pub(crate) enum PolicyCommand {
         /// On which connection.
         #[arg(long)]
         connection: String,
-        /// Who asks: `issuer/subject`.
-        #[arg(long, default_value = "dev/you")]
-        principal: String,
-        /// A group they are in; may be given more than once.
-        #[arg(long = "group")]
-        groups: Vec<String>,
-        /// A person rather than an agent.
-        #[arg(long)]
-        user: bool,
+        #[command(flatten)]
+        who: Who,
         #[command(flatten)]
         config: ConfigArg,
         /// How to print it.
@@ -130,6 +123,26 @@ pub(crate) enum PolicyCommand {
     Schema,
     /// Print the roles of the gateway's administrators as they are shipped: policies.
     Roles,
+}
+
+/// Somebody made up.
+#[derive(Debug, Args)]
+pub(crate) struct Who {
+    /// Who asks: `issuer/subject`.
+    #[arg(long, default_value = "dev/you")]
+    pub(crate) principal: String,
+    /// A group they are in; may be given more than once.
+    #[arg(long = "group")]
+    pub(crate) groups: Vec<String>,
+    /// A person rather than an agent.
+    #[arg(long)]
+    pub(crate) user: bool,
+    /// The person that the agent acts for: `issuer/subject`. Both are asked.
+    #[arg(long = "for", conflicts_with = "user")]
+    pub(crate) person: Option<String>,
+    /// A group that person is in; may be given more than once.
+    #[arg(long = "for-group", requires = "person")]
+    pub(crate) person_groups: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -717,6 +730,12 @@ pub(crate) enum DevCommand {
         /// A group they are in; may be given more than once.
         #[arg(long = "group")]
         groups: Vec<String>,
+        /// An agent that acts for them (`act`, RFC 8693): it holds the token, and both are asked for what it does.
+        #[arg(long)]
+        act: Option<String>,
+        /// A group that the agent is in; may be given more than once.
+        #[arg(long = "act-group", requires = "act")]
+        act_groups: Vec<String>,
         /// Further claims, `name=value`; the value is JSON if it reads as JSON, else text.
         #[arg(long = "claim")]
         claims: Vec<String>,

@@ -44,7 +44,7 @@ impl CredentialAccess for Lending {
             database: c.database.clone(),
             user: issued.user,
             password: issued.password.expose().clone(),
-            principal: who.id(),
+            principal: who.to_string(),
             expires: issued.expires,
         })
     }

@@ -14,7 +14,7 @@ const URL_FILE: &str = "issuer-url";
 pub(crate) fn run(command: DevCommand) -> Result<()> {
     match command {
         DevCommand::Issuer { dir, listen } => crate::runtime()?.block_on(issuer(&dir, listen)),
-        DevCommand::Token { sub, groups, claims, ttl, audience, issuer, dir } => {
+        DevCommand::Token { sub, groups, act, act_groups, claims, ttl, audience, issuer, dir } => {
             let issuer = match issuer {
                 Some(issuer) => issuer,
                 None => std::fs::read_to_string(dir.join(URL_FILE)).with_context(|| {
@@ -24,7 +24,10 @@ pub(crate) fn run(command: DevCommand) -> Result<()> {
                     )
                 })?,
             };
-            let claims = claims.iter().map(|c| claim(c)).collect::<Result<_>>()?;
+            let mut claims = claims.iter().map(|c| claim(c)).collect::<Result<Vec<_>>>()?;
+            if let Some(agent) = act {
+                claims.push(("act".to_owned(), serde_json::json!({ "sub": agent, "groups": act_groups })));
+            }
             let ttl = duration(&ttl)?;
             let request = dev::TokenRequest { issuer: issuer.trim().to_owned(), sub, groups, audience, claims, ttl };
             println!("{}", dev::mint(&dir, &request, Timestamp::from(SystemTime::now()))?);

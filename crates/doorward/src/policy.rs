@@ -1,12 +1,12 @@
 //! `doorward policy`, and the loading of policies for the gateway.
 use crate::{
     BadConfiguration,
-    cli::{Output, PolicyCommand},
+    cli::{Output, PolicyCommand, Who},
     config::Config,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_enforce::Subject;
-use doorward_model::{Principal, PrincipalKind, SessionId, Timestamp};
+use doorward_model::{Delegation, Principal, PrincipalKind, SessionId, Timestamp};
 use doorward_policy::{Engine, Loaded, SCHEMA, Source, explain};
 use doorward_sql::postgres::{Environment, analyse};
 use std::{
@@ -100,9 +100,8 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
             };
             println!("ok: {} policies (version {})", loaded.policies().count(), loaded.version);
         }
-        PolicyCommand::Explain { statement, connection, principal, groups, user, config, output } => {
+        PolicyCommand::Explain { statement, connection, who, config, output } => {
             let config = Config::load(&config.config).context(BadConfiguration)?;
-            let who = Who { principal, groups, user };
             explain_statement(&config, &statement, &connection, who, output)?;
         }
         PolicyCommand::Test { files, config, policy } => {
@@ -112,28 +111,34 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) struct Who {
-    pub(crate) principal: String,
-    pub(crate) groups: Vec<String>,
-    pub(crate) user: bool,
+/// Somebody who never comes.
+fn made_up(kind: PrincipalKind, id: &str, groups: Vec<String>) -> Principal {
+    let (issuer, subject) = id.split_once('/').unwrap_or(("dev", id));
+    Principal {
+        kind,
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        groups: groups.into_iter().collect(),
+        tags: Default::default(),
+        token_id: None,
+        expires_at: Timestamp::from_micros(u64::MAX),
+        on_behalf_of: None,
+    }
 }
 
 /// Somebody made up, on a connection of the configuration.
 pub(crate) fn subject(config: &Config, connection: &str, who: Who) -> Result<Arc<Subject>> {
     let found = config.connections.iter().find(|c| c.name == connection);
     let found = found.ok_or_else(|| anyhow!("the configuration has no connection `{connection}`"))?;
-    let (issuer, subject) = who.principal.split_once('/').unwrap_or(("dev", &who.principal));
+    let mut principal =
+        made_up(if who.user { PrincipalKind::User } else { PrincipalKind::Agent }, &who.principal, who.groups);
+    if let Some(person) = &who.person {
+        let person = made_up(PrincipalKind::User, person, who.person_groups);
+        principal.on_behalf_of = Some(Box::new(Delegation { person, prior_actors: Vec::new() }));
+    }
     Ok(Arc::new(Subject {
         session: SessionId::from_uuid(Default::default()),
-        principal: Principal {
-            kind: if who.user { PrincipalKind::User } else { PrincipalKind::Agent },
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            groups: who.groups.into_iter().collect(),
-            tags: Default::default(),
-            token_id: None,
-            expires_at: Timestamp::from_micros(u64::MAX),
-        },
+        principal,
         connection: (*config.info(found)).clone(),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tls: true,

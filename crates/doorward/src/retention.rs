@@ -123,7 +123,7 @@ impl Keeper {
     /// Durably, before it is done.
     fn note(&self, session: Option<SessionId>, what: String) -> Result<()> {
         let kind = AuditKind::Administration { by: "retention".to_owned(), what };
-        let ticket = self.audit.append(&AuditEvent { time: exports::now(), session, kind })?;
+        let ticket = self.audit.append(&AuditEvent { time: exports::now(), session, kind, parties: None })?;
         Ok(self.audit.wait(ticket)?)
     }
 }

@@ -19,7 +19,7 @@ use doorward_control::{
     PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{ApprovalRequest, AuditSink, DecisionPoint as _};
+use doorward_enforce::{ApprovalRequest, Attributed, AuditSink, DecisionPoint as _};
 use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, tls};
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
@@ -83,7 +83,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
         Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key.clone(), RecordOptions::default())?);
     let store = Store::open(&state, now()).await?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&audit) as _, env!("CARGO_PKG_VERSION")));
-    let sink: Arc<dyn AuditSink> = Arc::clone(&metrics) as _;
+    let sink: Arc<dyn AuditSink> = Arc::new(Attributed::new(Arc::clone(&metrics) as _));
     let sign_in = Arc::new(config.sign_in(store.clone()).context(BadConfiguration)?);
     let desk = Desk::new(store.clone(), Arc::clone(&sink), &config.public_url(), tokio::runtime::Handle::current());
     let verifier =
@@ -238,7 +238,7 @@ fn book(
 
 impl Running {
     fn note(&self, kind: AuditKind) -> Result<()> {
-        self.audit.append(&AuditEvent { time: now(), session: None, kind })?;
+        self.audit.append(&AuditEvent { time: now(), session: None, kind, parties: None })?;
         Ok(())
     }
 
@@ -457,6 +457,7 @@ impl LiveSessions for Live {
             id: s.id,
             connection: s.connection,
             principal: s.principal,
+            parties: s.parties,
             client: s.client,
             started: s.started,
             // Known to the desk.

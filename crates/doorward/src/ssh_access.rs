@@ -51,7 +51,8 @@ pub(crate) fn may_connect(engine: &Engine, who: &Principal, connection: &Connect
     let access = Access::new(Action::Connect, Resource::Connection);
     let command = Name::from("connect");
     let circumstances = Circumstances { now: now(), command: &command, statements: 1, approved: false, approvers: &[] };
-    engine.open(&subject).decide(&access, &circumstances).allowed
+    let parties = subject.parties();
+    parties.iter().all(|party| engine.open(&subject, *party).decide(&access, &circumstances).allowed)
 }
 
 impl SshAccess for Issuing {
@@ -61,7 +62,7 @@ impl SshAccess for Issuing {
             certificate: issued.certificate,
             serial: issued.serial,
             fingerprint: issued.fingerprint,
-            principal: who.id(),
+            principal: who.to_string(),
             expires: issued.expires,
         })
     }

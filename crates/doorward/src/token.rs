@@ -44,8 +44,12 @@ fn show(args: &TokenArgs) -> Result<ExitCode> {
         }
         Ok(principal) => {
             let groups: Vec<&str> = principal.groups.iter().map(String::as_str).collect();
-            println!("accepted: {} ({:?})", principal.id(), principal.kind);
+            println!("accepted: {principal} ({:?})", principal.kind);
             println!("  groups:  {}", groups.join(", "));
+            if let Some(person) = principal.person() {
+                let groups: Vec<&str> = person.groups.iter().map(String::as_str).collect();
+                println!("  groups of {}:  {}", person.id(), groups.join(", "));
+            }
             println!("  expires: {}", state::time(principal.expires_at));
             Ok(ExitCode::SUCCESS)
         }

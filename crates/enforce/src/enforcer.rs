@@ -1,7 +1,7 @@
 //! Facts to outcome, for one session.
 use crate::{
-    ApprovalRequest, ApprovalVerdict, AuditSink, DecisionPoint, Detail, Permit, Requirement, SessionDecisions,
-    StreamPermit, Subject, Ticket,
+    ApprovalRequest, ApprovalVerdict, AuditSink, DecisionPoint, Detail, Party, Permit, Requirement, StreamPermit,
+    Subject, Ticket,
     permit::{Grant, PayloadDigest, digest},
     refusals::{self, Refusal, RefusalKind, denied, expired, withdrawn},
 };
@@ -10,12 +10,15 @@ pub use at_once::AtOnce;
 mod admissible;
 mod at_once;
 mod judging;
+mod parties;
 
 use judging::Judgement;
+use parties::Decisions;
 
 use ahash::AHashMap;
 use doorward_model::{
-    Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, Facts, Operator, RequestId, Resource, Timestamp,
+    Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, Facts, Operator, Parties, RequestId, Resource,
+    Timestamp,
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -118,7 +121,9 @@ impl fmt::Debug for EnforcerParts {
 #[derive(Debug)]
 pub struct Enforcer {
     parts: EnforcerParts,
-    decisions: Box<dyn SessionDecisions>,
+    decisions: Decisions,
+    /// What each audit entry says of whose session it is, where that is two.
+    both: Option<Arc<Parties>>,
     policy_version: Arc<str>,
     last_request: RequestId,
     last_ticket: Ticket,
@@ -140,11 +145,12 @@ const AUDITED_TEXT: usize = 4096;
 impl Enforcer {
     /// An enforcement point for a session.
     pub fn new(parts: EnforcerParts) -> Self {
-        let decisions = parts.pdp.open(&parts.subject);
+        let decisions = Decisions::open(&*parts.pdp, &parts.subject);
         let connect = Facts::new("connect", 0, vec![Access::new(Action::Connect, Resource::Connection)]);
         Self {
             policy_version: decisions.policy_version(),
             decisions,
+            both: parts.subject.principal.parties().map(Arc::new),
             parts,
             last_request: RequestId::default(),
             last_ticket: Ticket::default(),
@@ -289,8 +295,9 @@ impl Enforcer {
         }
         self.refresh();
         // Not remembered: there may be any number of them.
-        part.accesses.iter().all(|access| {
-            let verdict = self.verdict(access, part, false, &[], now);
+        let parties = self.parts.subject.parties();
+        parties.iter().flat_map(|party| part.accesses.iter().map(move |access| (*party, access))).all(|asked| {
+            let verdict = self.verdict(asked, part, false, &[], now);
             verdict.allowed && verdict.error.is_none()
         })
     }
@@ -346,13 +353,20 @@ impl Enforcer {
             return known.clone();
         }
         let access = Access::new(Action::Reveal, resource.clone());
-        let verdict = self.verdict(&access, &self.connect.clone(), false, &[], now);
-        let reveal = if verdict.allowed && verdict.error.is_none() {
-            Reveal::Clear
-        } else {
-            Reveal::Masked(Arc::new(self.mask_rule(resource, &verdict)))
-        };
-        if verdict.lasting {
+        let (mut hidden, mut lasting): (Option<MaskRule>, bool) = (None, true);
+        for party in self.parts.subject.parties() {
+            let verdict = self.verdict((*party, &access), &self.connect.clone(), false, &[], now);
+            lasting &= verdict.lasting;
+            if !verdict.allowed || verdict.error.is_some() {
+                let rule = self.mask_rule(resource, &verdict);
+                hidden = Some(match hidden {
+                    Some(before) => before.and(rule),
+                    None => rule,
+                });
+            }
+        }
+        let reveal = hidden.map_or(Reveal::Clear, |rule| Reveal::Masked(Arc::new(rule)));
+        if lasting {
             if self.reveals.len() >= REMEMBERED {
                 self.reveals.clear();
             }
@@ -366,7 +380,9 @@ impl Enforcer {
     /// # Errors
     /// Why it may not.
     pub fn still_welcome(&mut self, now: Timestamp) -> Result<(), Refusal> {
-        if now >= self.parts.subject.principal.expires_at {
+        let subject = &self.parts.subject;
+        let is_over = |party: &Party| subject.party(*party).is_none_or(|p| now >= p.expires_at);
+        if subject.parties().iter().any(is_over) {
             return Err(Refusal {
                 kind: RefusalKind::Expired,
                 message: "the identity token of this session has expired".into(),
@@ -401,7 +417,7 @@ impl Enforcer {
     /// # Errors
     /// Where it cannot be kept, as a refusal.
     pub fn note(&mut self, kind: AuditKind, now: Timestamp) -> Result<Ticket, Refusal> {
-        let event = AuditEvent { time: now, session: Some(self.parts.subject.session), kind };
+        let event = self.entry(kind, now);
         // Nothing that goes upstream waits for a note.
         let waits_for = self.last_ticket;
         let noted = self.append(&event);
@@ -437,6 +453,11 @@ impl Enforcer {
     fn refused(&mut self, mut event: AuditEvent, refusal: Refusal) -> Refusal {
         set_reason(&mut event, &refusal);
         self.append(&event).err().unwrap_or(refusal)
+    }
+
+    fn entry(&self, kind: AuditKind, now: Timestamp) -> AuditEvent {
+        let (session, parties) = (Some(self.parts.subject.session), self.both.clone());
+        AuditEvent { time: now, session, parties, kind }
     }
 
     fn append(&mut self, event: &AuditEvent) -> Result<Ticket, Refusal> {
@@ -534,7 +555,7 @@ impl Enforcer {
             reason: None,
             approval: None,
         };
-        AuditEvent { time: now, session: Some(self.parts.subject.session), kind }
+        self.entry(kind, now)
     }
 
     fn settled(
@@ -558,7 +579,7 @@ impl Enforcer {
             reason: None,
             approval: Some(approval.id),
         };
-        AuditEvent { time: now, session: Some(self.parts.subject.session), kind }
+        self.entry(kind, now)
     }
 }
 

@@ -11,6 +11,8 @@
 //!   be written refuse the request.
 //! - A [`Permit`] has private fields, is neither `Clone` nor constructible outside this crate.
 //! - A [`Held`] request is settled once, by value, and only with the verdict on its own approval.
+//! - What an agent does for a person has to be allowed to both ([`Subject::parties`]): a refusal to either refuses, an approval
+//!   that either needs is asked for, and what either may not see is masked.
 //! - A caller who does not wait for people is decided by [`Enforcer::decide_at_once`]; an approval that is kept in [`Parked`]
 //!   lets one request through, of the same caller and with the same bytes and facts.
 //!
@@ -29,10 +31,10 @@ mod session;
 pub use approval::{
     ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Escalation, Requirement, unmet_requirement,
 };
-pub use audit::{AuditSink, AuditUnavailable, Ticket};
+pub use audit::{Attributed, AuditSink, AuditUnavailable, Ticket};
 pub use enforcer::{AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
 pub use parked::{Parked, Waiting};
-pub use pdp::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
+pub use pdp::{Circumstances, DecisionPoint, Detail, Party, PolicyInfo, SessionDecisions, Subject, Verdict};
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
 pub use refusals::{Refusal, RefusalKind};

@@ -20,8 +20,8 @@ const TOLD_AGAIN: Duration = Duration::from_secs(10);
 /// What an approval binds where no session waits for it: who, on which connection, these bytes, with this meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bond {
-    issuer: String,
-    subject: String,
+    /// [`Principal::key`]: an agent for one person, for another and for itself are three callers.
+    caller: String,
     connection: ConnectionName,
     digest: [u8; 32],
     facts: Arc<Facts>,
@@ -35,8 +35,7 @@ impl Bond {
             h.update(part);
         }
         Self {
-            issuer: who.issuer.clone(),
-            subject: who.subject.clone(),
+            caller: who.key(),
             connection: connection.clone(),
             digest: h.finalize().into(),
             facts: Arc::clone(facts),
@@ -48,7 +47,7 @@ impl Bond {
     }
 
     fn is_of_caller(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.subject == other.subject
+        self.caller == other.caller
     }
 }
 
@@ -129,9 +128,8 @@ impl Parked {
         if approval.waits || hex::decode_to_slice(&approval.digest, &mut digest).is_err() {
             return false;
         }
-        let (issuer, subject) = (approval.principal.issuer.clone(), approval.principal.subject.clone());
         let (connection, facts) = (approval.connection.clone(), Arc::clone(&approval.facts));
-        let bond = Bond { issuer, subject, connection, digest, facts };
+        let bond = Bond { caller: approval.principal.key(), connection, digest, facts };
         let mut table = self.0.lock();
         if table.entries.contains_key(&bond) || table.make_room(&bond, now).is_err() {
             return false;
@@ -301,6 +299,7 @@ mod tests {
             tags: [].into(),
             token_id: None,
             expires_at: at(10_000),
+            on_behalf_of: None,
         }
     }
 
@@ -433,7 +432,7 @@ mod tests {
             parked.ended(id(n), ApprovalVerdict::Expired, at(2));
         }
         let table = parked.0.lock();
-        let own = |subject| table.entries.keys().filter(|b| b.subject == subject).count();
+        let own = |subject| table.entries.keys().filter(|b| b.caller == format!("dev/{subject}")).count();
         assert_eq!((own("mallory"), own("bot")), (MOST_OF_CALLER, 16));
         assert_eq!(table.bonds.len(), table.entries.len());
         drop(table);

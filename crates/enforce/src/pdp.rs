@@ -18,6 +18,40 @@ pub struct Subject {
     pub tls: bool,
 }
 
+/// Whom a decision is about: of an agent that acts for a person, each of the two has to be allowed what the agent does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// Who calls.
+    Caller,
+    /// The person that the caller acts for.
+    Person,
+}
+
+impl Subject {
+    /// Everybody that decisions have to be asked about.
+    pub const fn parties(&self) -> &'static [Party] {
+        if self.principal.on_behalf_of.is_some() { &[Party::Caller, Party::Person] } else { &[Party::Caller] }
+    }
+
+    /// Who that is. None for the person of a caller who acts for nobody.
+    pub fn party(&self, party: Party) -> Option<&Principal> {
+        match party {
+            Party::Caller => Some(&self.principal),
+            Party::Person => self.principal.person(),
+        }
+    }
+
+    /// Which of the two, in words that follow on "refused"; nothing where there is but one.
+    pub(crate) fn whom(&self, party: Party) -> String {
+        let Some(person) = self.principal.person() else { return String::new() };
+        let (agent, person) = (self.principal.id(), person.id());
+        match party {
+            Party::Caller => format!(" to `{agent}` (which acts for `{person}`)"),
+            Party::Person => format!(" to `{person}` (for whom `{agent}` acts)"),
+        }
+    }
+}
+
 /// What a decision may depend on besides subject and access.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
@@ -87,8 +121,9 @@ pub enum Detail {
 pub trait DecisionPoint: Send + Sync + Debug {
     /// Counts changes of the policies. Cheap: asked for every request.
     fn generation(&self) -> u64;
-    /// Prepares what is known of a session once, by the policies of the moment.
-    fn open(&self, subject: &Arc<Subject>) -> Box<dyn SessionDecisions>;
+    /// Prepares what is known of a session once, by the policies of the moment, to decide about one of
+    /// [`Subject::parties`]. What is allowed has to be allowed to all of them.
+    fn open(&self, subject: &Arc<Subject>, party: Party) -> Box<dyn SessionDecisions>;
 }
 
 /// The policies of one generation, prepared for one session.

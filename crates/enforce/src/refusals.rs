@@ -34,13 +34,14 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-pub(crate) fn forbidden(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
+/// `whom`: to which of two, as [`crate::Subject::whom`] says it.
+pub(crate) fn forbidden(facts: &Facts, access: &Access, whom: &str, v: &Verdict) -> Refusal {
     let message = match v.policies.first() {
         Some(p) => match &p.reason {
-            Some(reason) => format!("{} refused by policy `{}`: {reason}", facts.command, p.id),
-            None => format!("{} refused by policy `{}`", facts.command, p.id),
+            Some(reason) => format!("{} refused{whom} by policy `{}`: {reason}", facts.command, p.id),
+            None => format!("{} refused{whom} by policy `{}`", facts.command, p.id),
         },
-        None => format!("{} refused: no policy allows {access}", facts.command),
+        None => format!("{} refused{whom}: no policy allows {access}", facts.command),
     };
     let hint = if v.policies.is_empty() {
         "ask for a policy that permits it; `doorward policy explain` shows how it was decided"
@@ -55,10 +56,10 @@ pub(crate) fn forbidden(facts: &Facts, access: &Access, v: &Verdict) -> Refusal 
     }
 }
 
-pub(crate) fn policy_error(facts: &Facts, access: &Access, v: &Verdict) -> Refusal {
+pub(crate) fn policy_error(facts: &Facts, access: &Access, whom: &str, v: &Verdict) -> Refusal {
     Refusal {
         kind: RefusalKind::PolicyError,
-        message: format!("{} refused: a policy could not be evaluated", facts.command),
+        message: format!("{} refused{whom}: a policy could not be evaluated", facts.command),
         detail: Some(format!("it asks for {access}: {}", v.error.as_deref().unwrap_or("unknown error"))),
         hint: Some("the author of the policy has to mend it; until then nothing it bears on is allowed".into()),
     }

@@ -100,7 +100,7 @@ pub(crate) fn message(kind: &AuditKind) -> String {
         AuditKind::GatewayStarted { version, .. } => format!("Doorward {version} started"),
         AuditKind::GatewayStopped {} => "Doorward stopped".to_owned(),
         AuditKind::SessionOpened { connection, .. } => format!("client connected to {connection}"),
-        AuditKind::Authenticated { principal, .. } => format!("{} authenticated", principal.id()),
+        AuditKind::Authenticated { principal, .. } => format!("{} authenticated", principal),
         AuditKind::AuthenticationFailed { reason, .. } => format!("authentication failed: {reason}"),
         AuditKind::SessionEnded { reason, .. } => format!("session ended: {reason}"),
         AuditKind::Request { outcome: o, facts, .. } => format!("{} {}", facts.command, outcome(*o)),

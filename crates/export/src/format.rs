@@ -6,7 +6,7 @@ use crate::{
     ocsf,
     sessions::Known,
 };
-use doorward_model::{SessionId, Timestamp};
+use doorward_model::{Parties, SessionId, Timestamp};
 use doorward_record::Entry;
 use serde_json::{Map, Value, json};
 
@@ -37,9 +37,16 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// `issuer/subject` of who the session belongs to.
+    /// `issuer/subject` of who the session belongs to, with the person that they act for.
     pub(crate) fn principal(&self) -> Option<String> {
-        self.known.and_then(|k| k.principal.as_ref()).map(doorward_model::Principal::id)
+        let known = self.known.and_then(|k| k.principal.as_ref()).map(ToString::to_string);
+        known.or_else(|| self.parties().map(|p| format!("{} for {}", p.actor, p.on_behalf_of)))
+    }
+
+    /// The agent and the person, where it is of two.
+    pub(crate) fn parties(&self) -> Option<Parties> {
+        let said = self.entry.event.parties.as_deref().cloned();
+        said.or_else(|| self.known.and_then(|k| k.principal.as_ref()).and_then(doorward_model::Principal::parties))
     }
 
     pub(crate) fn connection(&self) -> Option<&str> {

@@ -12,6 +12,8 @@
 //! | gateway started, stopped | Application Lifecycle (6002) | |
 //! | fault | Application Error (6008) | |
 //!
+//! The actor of what an agent does for a person is the person (`user`) through the agent (`app_uid`, `app_name`).
+//!
 //! The entry as the log has it is in `unmapped`, whole.
 use crate::{describe, format::View};
 use doorward_model::{Access, Action, AuditKind, AuditOutcome as Outcome, Facts, Principal, PrincipalKind, Resource};
@@ -118,7 +120,10 @@ fn of_kind(view: &View<'_>, kind: &AuditKind, out: &mut Attributes) -> Class {
         }
         AuditKind::Cancel { .. } => network(view, out, 99, "Cancel"),
         AuditKind::Authenticated { principal, user, by } => {
-            out.insert("user".into(), self::user(Some(principal)));
+            out.insert("user".into(), self::user(Some(principal.person().unwrap_or(principal))));
+            if let Some(agent) = principal.parties() {
+                out.insert("actor".into(), json!({ "app_uid": agent.actor, "app_name": principal.subject }));
+            }
             let protocol = by.clone().unwrap_or_else(|| "OpenID Connect".to_owned());
             out.insert("auth_protocol_id".into(), json!(if by.is_some() { 99 } else { 4 }));
             out.insert("auth_protocol".into(), json!(protocol));
@@ -248,7 +253,17 @@ fn who_and_where(view: &View<'_>, out: &mut Attributes) {
 }
 
 fn actor(view: &View<'_>) -> Value {
-    let mut out = json!({ "user": user(view.known.and_then(|k| k.principal.as_ref())) });
+    let known = view.known.and_then(|k| k.principal.as_ref());
+    // An application "in conjunction with the user": an agent that acts for a person.
+    let mut out = match view.parties() {
+        None => json!({ "user": user(known) }),
+        Some(parties) => {
+            let person = known.and_then(Principal::person);
+            let user = person.map_or_else(|| json!({ "uid": parties.on_behalf_of }), |p| user(Some(p)));
+            let name = known.map_or(parties.actor.as_str(), |p| p.subject.as_str());
+            json!({ "user": user, "app_uid": parties.actor, "app_name": name })
+        }
+    };
     if let (Some(session), Some(map)) = (view.entry.event.session, out.as_object_mut()) {
         map.insert("session".into(), json!({ "uid": session.to_string(), "is_remote": true }));
     }

@@ -69,7 +69,7 @@ impl Admission {
 
     /// Writes an entry of this session.
     pub(crate) fn note(&self, kind: AuditKind) -> Result<(), AuditUnavailable> {
-        let event = AuditEvent { time: now(), session: Some(self.id), kind };
+        let event = AuditEvent { time: now(), session: Some(self.id), kind, parties: None };
         self.services.audit.append(&event).map(drop)
     }
 
@@ -165,13 +165,14 @@ impl Admission {
         }
     }
 
-    /// Makes the session known: it can be listed, and ended from elsewhere. `who`: [`Principal::id`].
-    pub(crate) fn register(&self, who: String) -> Registered {
+    /// Makes the session known: it can be listed, and ended from elsewhere.
+    pub(crate) fn register(&self, who: &Principal) -> Registered {
         let (to_self, control) = mpsc::unbounded_channel();
         let summary = SessionSummary {
             id: self.id,
             connection: self.connection.name.to_string(),
-            principal: who,
+            principal: who.to_string(),
+            parties: who.ids(),
             client: self.peer.to_string(),
             started: now(),
         };

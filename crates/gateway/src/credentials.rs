@@ -137,6 +137,7 @@ mod tests {
             tags: BTreeMap::new(),
             token_id: None,
             expires_at: NOW.after(Duration::from_secs(3600)),
+            on_behalf_of: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is asked of people for callers who do not wait.
 use crate::{Services, services::now};
 use doorward_enforce::{ApprovalRequest, ApprovalVerdict, AuditSink, Parked};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, SessionId};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, Parties, SessionId};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -17,6 +17,7 @@ pub fn kept_for(services: &Services, approval: &ApprovalRequest) -> Box<dyn FnOn
         audit: Arc::clone(&services.audit),
         id: approval.id,
         session: approval.session,
+        parties: approval.principal.parties().map(Arc::new),
     };
     let expires = approval.expires;
     let runtime = Handle::current();
@@ -43,12 +44,15 @@ struct Kept {
     audit: Arc<dyn AuditSink>,
     id: ApprovalId,
     session: SessionId,
+    /// Whose it is, where that is two: it may outlast the session.
+    parties: Option<Arc<Parties>>,
 }
 
 impl Kept {
     fn note_end(&self, reason: &str) {
         let kind = AuditKind::ApprovalEnded { approval: self.id, reason: reason.to_owned() };
-        if let Err(e) = self.audit.append(&AuditEvent { time: now(), session: Some(self.session), kind }) {
+        let (session, parties) = (Some(self.session), self.parties.clone());
+        if let Err(e) = self.audit.append(&AuditEvent { time: now(), session, parties, kind }) {
             tracing::error!(id = %self.id, "the end of an approval is not in the audit log: {e}");
         }
     }

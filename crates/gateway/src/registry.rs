@@ -28,8 +28,10 @@ pub struct SessionSummary {
     pub id: SessionId,
     /// On which connection.
     pub connection: String,
-    /// Who (`issuer/subject`).
+    /// Who, to be shown: `issuer/subject`, with the person that they act for.
     pub principal: String,
+    /// The identifiers of all who stand behind it ([`doorward_model::Principal::ids`]).
+    pub parties: Vec<String>,
     /// From where.
     pub client: String,
     /// Since when.
@@ -144,13 +146,13 @@ impl Registry {
 
     /// Ends the session that its caller knows by a number, or only what it runs. False where there is no such session of
     /// that caller on that connection.
-    pub(crate) fn end_of(&self, number: u32, connection: &str, principal: &str, query_only: bool) -> bool {
+    pub(crate) fn end_of(&self, number: u32, connection: &str, parties: &[String], query_only: bool) -> bool {
         let Some(session) = self.keys.lock().get(&number).map(|key| key.session) else { return false };
         let is_theirs = self
             .sessions
             .lock()
             .get(&session)
-            .is_some_and(|entry| entry.summary.connection == connection && entry.summary.principal == principal);
+            .is_some_and(|entry| entry.summary.connection == connection && entry.summary.parties == parties);
         let shut = || Control::Shut("Connection was killed".to_owned());
         is_theirs && self.send(session, if query_only { Control::Cancel } else { shut() })
     }
@@ -200,6 +202,7 @@ mod tests {
             id,
             connection: "orders".into(),
             principal: "ci/bot".into(),
+            parties: vec!["ci/bot".into()],
             client: "127.0.0.1".into(),
             started: Timestamp::default(),
         }

@@ -1,5 +1,6 @@
 //! What a token's claims must say (RFC 7519, RFC 8725, OpenID Connect Core 3.1.3.7), and what is taken from them.
 use crate::config::IssuerConfig;
+use crate::delegation;
 use crate::error::IdentityError;
 use crate::{spiffe, words};
 use doorward_model::{Principal, Timestamp};
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// How far `nbf` and `iat` may lie ahead of our clock. `exp` gets no leeway: a token is dead at its `exp`.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
-const MAX_SUBJECT_BYTES: usize = 1024;
+pub(crate) const MAX_SUBJECT_BYTES: usize = 1024;
 const MAX_TOKEN_ID_BYTES: usize = 1024;
 
 /// Claims as a map of names that occur once each.
@@ -42,9 +43,32 @@ impl Validity {
     }
 }
 
-/// Checks verified claims against the issuer's configuration and makes a principal of them. `audience`: whom the token
-/// may be for.
+/// Checks verified claims against the issuer's configuration and makes a principal of them: the subject, who has to come in
+/// person. `audience`: whom the token may be for.
+pub(crate) fn in_person(
+    claims: &Claims,
+    config: &IssuerConfig,
+    audience: &[String],
+    now: Timestamp,
+) -> Result<(Principal, Validity), IdentityError> {
+    if claims.get("act").is_some_and(|act| !act.is_null()) {
+        return Err(IdentityError::NotInPerson);
+    }
+    subject(claims, config, audience, now)
+}
+
+/// As [`in_person`], but for an agent that acts for the subject: it is the principal then.
 pub(crate) fn principal(
+    claims: &Claims,
+    config: &IssuerConfig,
+    audience: &[String],
+    now: Timestamp,
+) -> Result<(Principal, Validity), IdentityError> {
+    let (person, validity) = subject(claims, config, audience, now)?;
+    Ok((delegation::caller(person, claims, config)?, validity))
+}
+
+fn subject(
     claims: &Claims,
     config: &IssuerConfig,
     audience: &[String],
@@ -53,10 +77,6 @@ pub(crate) fn principal(
     let validity = Validity::of(claims)?;
     validity.check(now)?;
     check_audience(claims, config, audience)?;
-    // To decide for the person alone would give the agent that acts for them all that the person may.
-    if claims.get("act").is_some_and(|act| !act.is_null()) {
-        return Err(IdentityError::Delegated);
-    }
     let longest = if config.spiffe_trust_domain.is_some() { spiffe::LONGEST } else { MAX_SUBJECT_BYTES };
     let subject = text(claims, "sub", longest, "claim `sub`")?.ok_or(IdentityError::MissingClaim { claim: "sub" })?;
     let principal = Principal {
@@ -67,6 +87,7 @@ pub(crate) fn principal(
         tags: tags(claims, &config.tags)?,
         token_id: text(claims, "jti", MAX_TOKEN_ID_BYTES, "claim `jti`")?,
         expires_at: validity.expires,
+        on_behalf_of: None,
     };
     Ok((principal, validity))
 }
@@ -170,7 +191,10 @@ pub(crate) fn groups(claims: &Claims, path: &str) -> Result<BTreeSet<String>, Id
 
 /// Strings as they are, numbers and booleans as JSON writes them. Absent or null: no tag.
 /// Arrays and objects refuse the token, as they have no one spelling that a policy could compare.
-fn tags(claims: &Claims, wanted: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, IdentityError> {
+pub(crate) fn tags(
+    claims: &Claims,
+    wanted: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, IdentityError> {
     let mut tags = BTreeMap::new();
     for (tag, path) in wanted {
         let value = match find(claims, path) {

@@ -53,6 +53,10 @@ pub struct IssuerConfig {
     /// If not empty, a token's `azp` must be one of these.
     #[serde(default)]
     pub authorized_parties: Vec<String>,
+    /// Whether tokens may say that an agent acts for their subject (`act`, RFC 8693): both are asked for what the agent
+    /// does, then. Such a token is refused where this is not set.
+    #[serde(default)]
+    pub delegation: bool,
 }
 
 fn default_groups_claim() -> String {
@@ -134,6 +138,12 @@ impl IssuerConfig {
         }
         if self.authorized_parties.iter().any(String::is_empty) {
             return Err(field("authorized_parties", "must not hold an empty string"));
+        }
+        if self.delegation && self.principal == PrincipalKind::Agent {
+            return Err(field("delegation", "needs `principal = \"user\"`: it is people that agents act for"));
+        }
+        if self.delegation && self.spiffe_trust_domain.is_some() {
+            return Err(field("delegation", "means nothing beside `spiffe_trust_domain`"));
         }
         Ok(())
     }
@@ -317,6 +327,12 @@ mod tests {
             (
                 "name='a'\nprincipal='agent'\naudience=['x']\nspiffe_trust_domain='spiffe://a'\njwks_file='b'".into(),
                 "no name of a trust domain",
+            ),
+            (format!("{base}audience=['x']\ndelegation=true"), "`delegation` needs `principal = \"user\"`"),
+            (
+                "name='a'\nprincipal='user'\naudience=['x']\nspiffe_trust_domain='a'\njwks_file='b'\ndelegation=true"
+                    .into(),
+                "`delegation` means nothing",
             ),
             ("name='a/b'\nissuer='https://a'\nprincipal='agent'\naudience=['x']".into(), "issuer name `a/b`"),
             ("name='a'\nissuer='https://a'\nprincipal='robot'\naudience=['x']".into(), "unknown variant `robot`"),

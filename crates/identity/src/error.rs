@@ -60,9 +60,15 @@ pub enum IdentityError {
     /// The identity token answers another question than ours (`nonce`).
     #[error("the token was not made for this sign-in")]
     WrongNonce,
-    /// Somebody acts for the subject (RFC 8693, section 4.1): whoever holds the token is not the person that it names.
-    #[error("the token says that somebody acts for its subject (`act`), which is not supported: ask for one without")]
+    /// Somebody acts for the subject (RFC 8693, section 4.1), and the issuer's configuration does not allow for that.
+    #[error(
+        "the token says that somebody acts for its subject (`act`): its issuer may say so where `delegation = true` is set \
+         in its [[identity.issuers]]"
+    )]
     Delegated,
+    /// Somebody acts for the subject where a person has to come themselves: signing in, keys that tokens are bound to.
+    #[error("the token says that somebody acts for its subject (`act`), who has to come in person here")]
+    NotInPerson,
     /// A claim that must be there is not.
     #[error("the token has no claim `{claim}`")]
     MissingClaim {
@@ -93,6 +99,7 @@ impl IdentityError {
             Self::Unbound => "unbound",
             Self::WrongNonce => "wrong_nonce",
             Self::Delegated => "delegated",
+            Self::NotInPerson => "not_in_person",
             Self::MissingClaim { .. } => "missing_claim",
         }
     }

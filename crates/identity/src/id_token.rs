@@ -56,7 +56,7 @@ impl Verifier {
         if !said.contains_key("iat") {
             return Err(IdentityError::MissingClaim { claim: "iat" });
         }
-        let (principal, _) = claims::principal(said, &issuer.config, &[client_id.to_owned()], now)?;
+        let (principal, _) = claims::in_person(said, &issuer.config, &[client_id.to_owned()], now)?;
         Ok(IdToken {
             principal,
             session: claims::text(said, "sid", 512, "claim `sid`")?,

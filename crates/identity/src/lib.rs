@@ -10,6 +10,7 @@
 //!   `jwk`, `jku`, `x5u` and `x5c` headers are never read, symmetric algorithms do not exist here.
 //! - No error, log line or debug print holds any part of a token. The caller is always told
 //!   [`EXTERNAL_MESSAGE`]; the reason is for the audit log.
+//! - An agent that acts for a person is never taken for the person: see `delegation`.
 //! - What is fetched, kept and cached is bounded, whatever tokens and issuers send: see [`FetchPolicy`].
 //! - An issuer that fails or stalls affects its own tokens only.
 //!
@@ -24,6 +25,7 @@ mod algorithm;
 mod ci;
 mod claims;
 mod config;
+mod delegation;
 pub mod dev;
 mod error;
 mod fetch;

@@ -1,5 +1,5 @@
 //! What the audit log holds: asked, decided, approved, done.
-use crate::{ApprovalId, ConnectionName, Facts, Principal, RequestId, SessionId, Timestamp};
+use crate::{ApprovalId, ConnectionName, Facts, Parties, Principal, RequestId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ pub struct AuditEvent {
     /// In which session, if in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// Whose it is, where an agent acts for a person: both, in every entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parties: Option<Arc<Parties>>,
     /// What happened.
     #[serde(flatten)]
     pub kind: AuditKind,

@@ -29,7 +29,7 @@ pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};
 pub use kubernetes::{ApiObject, Labels, Pod, PodSpec, SECRET_FIELDS};
 pub use operator::{DateUnit, Operator, OperatorParseError};
-pub use principal::{Principal, PrincipalKind};
+pub use principal::{Delegation, Parties, Principal, PrincipalKind};
 pub use resource::{ConnectionInfo, DataType, Name, Resource};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -2,8 +2,8 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// The unit to which a date is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The unit to which a date is cut: the coarsest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DateUnit {
     /// To the first of January.
     Year,
@@ -36,6 +36,22 @@ pub enum Operator {
 #[error("`{0}` is not a mask: use redact, partial:N, hash, null, fixed:TEXT, date:year, date:month or date:day")]
 pub struct OperatorParseError(String);
 
+impl Operator {
+    /// What shows of a value no more than either of the two would.
+    #[must_use]
+    pub fn stricter(&self, other: &Self) -> Self {
+        match (self, other) {
+            (one, same) if one == same => one.clone(),
+            (Self::Null, _) | (_, Self::Null) => Self::Null,
+            (fixed @ Self::Fixed(_), _) | (_, fixed @ Self::Fixed(_)) => fixed.clone(),
+            (Self::Partial(one), Self::Partial(other)) => Self::Partial(*one.min(other)),
+            (Self::Date(one), Self::Date(other)) => Self::Date(*one.min(other)),
+            // One shows which values are the same, one their ends, one their time: nothing is in all of them.
+            (Self::Redact | Self::Hash | Self::Partial(_) | Self::Date(_), _) => Self::Redact,
+        }
+    }
+}
+
 impl FromStr for Operator {
     type Err = OperatorParseError;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
@@ -66,6 +82,31 @@ impl fmt::Display for Operator {
             Self::Date(DateUnit::Year) => f.write_str("date:year"),
             Self::Date(DateUnit::Month) => f.write_str("date:month"),
             Self::Date(DateUnit::Day) => f.write_str("date:day"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stricter_shows_no_more_than_either() {
+        for (one, other, both) in [
+            ("partial:4", "partial:2", "partial:2"),
+            ("partial:4", "redact", "redact"),
+            ("hash", "partial:4", "redact"),
+            ("hash", "date:year", "redact"),
+            ("date:day", "date:year", "date:year"),
+            ("date:month", "date:day", "date:month"),
+            ("hash", "null", "null"),
+            ("redact", "null", "null"),
+            ("fixed:x", "redact", "fixed:x"),
+            ("hash", "hash", "hash"),
+        ] {
+            let (a, b): (Operator, Operator) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(a.stricter(&b).to_string(), both, "{one} {other}");
+            assert_eq!(b.stricter(&a).to_string(), both, "{other} {one}");
         }
     }
 }

@@ -76,7 +76,7 @@ impl Notice {
             event,
             approval: r.id,
             state: a.state,
-            principal: printable(&r.principal.id()),
+            principal: printable(&r.principal.to_string()),
             connection: printable(r.connection.as_str()),
             command: printable(r.facts.command.as_ref()),
             statement: shows.then(|| cut(&r.statement)),

@@ -62,7 +62,7 @@ impl World {
     }
 
     fn write(&self, kind: AuditKind) {
-        let ticket = self.log.append(&AuditEvent { time: now(), session: None, kind }).unwrap();
+        let ticket = self.log.append(&AuditEvent { time: now(), session: None, kind, parties: None }).unwrap();
         self.log.wait(ticket).unwrap();
     }
 
@@ -75,6 +75,7 @@ impl World {
             tags: [].into(),
             token_id: None,
             expires_at: now(),
+            on_behalf_of: None,
         };
         let id = ApprovalId::from_uuid(Uuid::from_u128(n));
         let groups = vec![group.to_owned()];

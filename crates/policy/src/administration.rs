@@ -25,6 +25,11 @@ impl Engine {
     /// Whether the subject may do something with the gateway itself, or with the subject's connection where that is what
     /// the right is on. Nothing is remembered.
     pub fn administer(&self, right: Administration, subject: &Subject, now: doorward_model::Timestamp) -> Administered {
+        // Whoever calls this has told them so before. The policies would be asked of the agent alone here.
+        if subject.principal.on_behalf_of.is_some() {
+            let error = Some("an agent that acts for a person administers nothing".to_owned());
+            return Administered { allowed: false, policies: Vec::new(), error };
+        }
         let force = self.in_force();
         evaluate(&force, right, subject, now).unwrap_or_else(|| Administered {
             allowed: false,
@@ -86,7 +91,7 @@ fn request(
     reads: Reads,
     now: doorward_model::Timestamp,
 ) -> Option<(Request, Entities)> {
-    let who = entities::principal_uid(subject)?;
+    let who = entities::principal_uid(&subject.principal)?;
     let command = Name::from(right.as_str());
     let c = Circumstances { now, command: &command, statements: 1, approved: false, approvers: &[] };
     // What the context has of the access is false for all of these.

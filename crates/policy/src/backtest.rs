@@ -22,7 +22,7 @@ pub struct Judged {
 pub struct Judge {
     engine: Engine,
     /// By everything that a decision can depend on but the request: who, on what, from where.
-    callers: HashMap<String, Box<dyn SessionDecisions>>,
+    callers: HashMap<String, Vec<Box<dyn SessionDecisions>>>,
     known: HashMap<(String, Facts), Judged>,
 }
 
@@ -47,8 +47,9 @@ impl Judge {
         if self.callers.len() >= KEPT_CALLERS {
             self.callers.clear();
         }
-        let session = self.callers.entry(key.0.clone()).or_insert_with(|| self.engine.open(subject));
-        let (judged, lasts) = judge(session.as_mut(), facts, now);
+        let open = || subject.parties().iter().map(|party| self.engine.open(subject, *party)).collect();
+        let each = self.callers.entry(key.0.clone()).or_insert_with(open);
+        let (judged, lasts) = judge(each, facts, now);
         if lasts {
             if self.known.len() >= KEPT_JUDGEMENTS {
                 self.known.clear();
@@ -60,19 +61,20 @@ impl Judge {
 }
 
 fn caller(s: &Subject) -> String {
-    let p = &s.principal;
-    let who = (p.kind, &p.issuer, &p.subject, &p.groups, &p.tags);
+    let who: Vec<_> = s.parties().iter().filter_map(|party| s.party(*party)).collect();
+    let who: Vec<_> = who.iter().map(|p| (p.kind, &p.issuer, &p.subject, &p.groups, &p.tags)).collect();
     format!("{who:?} {:?} {} {}", s.connection, s.client_ip, s.tls)
 }
 
-/// As the enforcement point does: every access but `reveal` has to be allowed, or all of them once it is approved.
-fn judge(session: &mut dyn SessionDecisions, facts: &Facts, now: Timestamp) -> (Judged, bool) {
-    let mut ask = |access: &Access, approved| {
+/// As the enforcement point does: every access but `reveal` has to be allowed to each of those who stand behind it, or all of
+/// them once it is approved.
+fn judge(each: &mut [Box<dyn SessionDecisions>], facts: &Facts, now: Timestamp) -> (Judged, bool) {
+    let mut ask = |approved| -> Vec<Verdict> {
         let c = Circumstances { now, command: &facts.command, statements: facts.statements, approved, approvers: &[] };
-        session.decide(access, &c)
+        let counts = || facts.accesses.iter().filter(|a: &&Access| a.action != Action::Reveal);
+        each.iter_mut().flat_map(|session| counts().map(|a| session.decide(a, &c)).collect::<Vec<_>>()).collect()
     };
-    let counts = || facts.accesses.iter().filter(|a| a.action != Action::Reveal);
-    let plain: Vec<Verdict> = counts().map(|a| ask(a, false)).collect();
+    let plain = ask(false);
     let lasts = plain.iter().all(|v| v.lasting);
     let denied = |v: &&Verdict| !v.allowed || v.error.is_some();
     if facts.accesses.is_empty() || plain.iter().any(|v| v.error.is_some()) {
@@ -81,7 +83,7 @@ fn judge(session: &mut dyn SessionDecisions, facts: &Facts, now: Timestamp) -> (
     if !plain.iter().any(|v| denied(&v)) {
         return (judged(AuditOutcome::Forward, plain.iter()), lasts);
     }
-    let approved: Vec<Verdict> = counts().map(|a| ask(a, true)).collect();
+    let approved = ask(true);
     let lasts = lasts && approved.iter().all(|v| v.lasting && v.error.is_none());
     let never: Vec<&Verdict> = approved.iter().filter(denied).collect();
     if !never.is_empty() {
@@ -126,6 +128,7 @@ mod tests {
                 tags: [].into(),
                 token_id: None,
                 expires_at: Timestamp::default(),
+                on_behalf_of: None,
             },
             connection: ConnectionInfo {
                 name: ConnectionName::new("orders"),

@@ -16,8 +16,8 @@
 use crate::{Engine, Explanation, explain, kubernetes};
 use doorward_enforce::Subject;
 use doorward_model::{
-    Access, Action, ConnectionInfo, ConnectionName, DataType, Facts, Name, Principal, PrincipalKind, Resource,
-    SessionId, Timestamp,
+    Access, Action, ConnectionInfo, ConnectionName, DataType, Delegation, Facts, Name, Principal, PrincipalKind,
+    Resource, SessionId, Timestamp,
 };
 use serde::Deserialize;
 use std::{
@@ -71,6 +71,8 @@ struct Case {
     user: bool,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    /// The person that the agent acts for.
+    on_behalf_of: Option<Person>,
     statement: Option<String>,
     #[serde(default)]
     access: Vec<String>,
@@ -88,6 +90,16 @@ struct Case {
     /// Policies that must be among those that decided.
     #[serde(default)]
     by: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Person {
+    principal: String,
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 fn anybody() -> String {
@@ -194,6 +206,9 @@ impl Case {
             }
             Err(e) => return Err(e),
         };
+        if self.user && self.on_behalf_of.is_some() {
+            return Err("it is agents that act `on_behalf_of` somebody, not a `user`".into());
+        }
         let now = self.at.map_or(now, Timestamp::from_secs);
         let got = explain(engine, &Arc::new(self.subject(connection)), &facts, now);
         let outcome = match self.expect {
@@ -234,22 +249,36 @@ impl Case {
     }
 
     fn subject(&self, connection: &ConnectionInfo) -> Subject {
-        let (issuer, subject) = self.principal.split_once('/').unwrap_or(("dev", &self.principal));
+        let kind = if self.user { PrincipalKind::User } else { PrincipalKind::Agent };
+        let delegation = |p: &Person| Delegation {
+            person: made_up(PrincipalKind::User, &p.principal, &p.groups, &p.tags),
+            prior_actors: Vec::new(),
+        };
         Subject {
             session: SessionId::from_uuid(Default::default()),
             principal: Principal {
-                kind: if self.user { PrincipalKind::User } else { PrincipalKind::Agent },
-                issuer: issuer.to_owned(),
-                subject: subject.to_owned(),
-                groups: self.groups.clone(),
-                tags: self.tags.clone(),
-                token_id: None,
-                expires_at: Timestamp::from_micros(u64::MAX),
+                on_behalf_of: self.on_behalf_of.as_ref().map(|p| Box::new(delegation(p))),
+                ..made_up(kind, &self.principal, &self.groups, &self.tags)
             },
             connection: connection.clone(),
             client_ip: self.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tls: self.tls.unwrap_or(true),
         }
+    }
+}
+
+/// Somebody who never comes: `issuer/subject`.
+fn made_up(kind: PrincipalKind, id: &str, groups: &BTreeSet<String>, tags: &BTreeMap<String, String>) -> Principal {
+    let (issuer, subject) = id.split_once('/').unwrap_or(("dev", id));
+    Principal {
+        kind,
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        groups: groups.clone(),
+        tags: tags.clone(),
+        token_id: None,
+        expires_at: Timestamp::from_micros(u64::MAX),
+        on_behalf_of: None,
     }
 }
 

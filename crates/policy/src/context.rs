@@ -1,5 +1,5 @@
 //! The context of a request, as far as the policies at hand read it.
-use crate::reads::Reads;
+use crate::{entities::principal_uid, reads::Reads};
 use cedar_policy::{Context, RestrictedExpression};
 use doorward_enforce::{Circumstances, Subject};
 use doorward_model::Access;
@@ -29,6 +29,14 @@ pub(crate) fn context(reads: Reads, access: &Access, c: &Circumstances<'_>, subj
     put("minute", &|| long(second_of_day / 60 % 60));
     // 1970-01-01 was a Thursday, which is 4.
     put("weekday", &|| long((days + 3) % 7 + 1));
+    // Where somebody acts for somebody else, and else left out.
+    if let Some(person) = subject.principal.person() {
+        for (name, who) in [("actor", &subject.principal), ("on_behalf_of", person)] {
+            if reads.contains(name) {
+                pairs.push((name.to_owned(), RestrictedExpression::new_entity_uid(principal_uid(who)?)));
+            }
+        }
+    }
     Context::from_pairs(pairs).ok()
 }
 

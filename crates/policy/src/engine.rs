@@ -10,7 +10,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request};
-use doorward_enforce::{Circumstances, DecisionPoint, Detail, PolicyInfo, SessionDecisions, Subject, Verdict};
+use doorward_enforce::{Circumstances, DecisionPoint, Detail, Party, PolicyInfo, SessionDecisions, Subject, Verdict};
 use doorward_model::{Access, Action, Name, Resource};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -125,8 +125,8 @@ impl DecisionPoint for Engine {
         self.force.load().generation
     }
 
-    fn open(&self, subject: &Arc<Subject>) -> Box<dyn SessionDecisions> {
-        Box::new(Session::new(self.force.load_full(), subject))
+    fn open(&self, subject: &Arc<Subject>, party: Party) -> Box<dyn SessionDecisions> {
+        Box::new(Session::new(self.force.load_full(), subject, party))
     }
 }
 
@@ -189,12 +189,14 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    fn new(force: Arc<InForce>, subject: &Arc<Subject>) -> Self {
-        let base = entities::principal_uid(subject)
+    fn new(force: Arc<InForce>, subject: &Arc<Subject>, party: Party) -> Self {
+        let principal = subject.party(party);
+        let base = principal
+            .and_then(entities::principal_uid)
             .and_then(|who| Some((who, Entities::from_entities(entities::of_session(subject)?, None).ok()?)));
         let candidates = base.as_ref().map(|(who, _)| {
             let set = &force.loaded.set;
-            let groups = entities::groups(subject);
+            let groups = principal.map(entities::groups).unwrap_or_default();
             set.index.candidates(&set.policies, who, &groups, subject.connection.name.as_str())
         });
         Self {
@@ -325,7 +327,7 @@ mod tests {
     use cedar_policy::{Context, Schema};
     use doorward_enforce::Approver;
     use doorward_model::{
-        ConnectionInfo, ConnectionName, DataType, Name, Principal, PrincipalKind, SessionId, Timestamp,
+        ConnectionInfo, ConnectionName, DataType, Delegation, Name, Principal, PrincipalKind, SessionId, Timestamp,
     };
     use std::collections::BTreeSet;
 
@@ -361,6 +363,15 @@ mod tests {
         out
     }
 
+    /// An agent that acts for a person.
+    fn acting() -> Arc<Subject> {
+        let (agent, person) = (subject(PrincipalKind::Agent), subject(PrincipalKind::User));
+        let mut principal = agent.principal.clone();
+        principal.on_behalf_of =
+            Some(Box::new(Delegation { person: person.principal.clone(), prior_actors: Vec::new() }));
+        Arc::new(Subject { principal, ..(*agent).clone() })
+    }
+
     fn subject(kind: PrincipalKind) -> Arc<Subject> {
         Arc::new(Subject {
             session: SessionId::from_uuid(uuid::Uuid::nil()),
@@ -372,6 +383,7 @@ mod tests {
                 tags: [("ref".to_owned(), "main".to_owned())].into(),
                 token_id: None,
                 expires_at: Timestamp::default(),
+                on_behalf_of: None,
             },
             connection: ConnectionInfo {
                 name: ConnectionName::new("orders"),
@@ -395,9 +407,10 @@ mod tests {
         let command: Name = "SELECT".into();
         let now = Timestamp::from_secs(1_772_445_900);
         let mut checked = 0;
-        for who in [PrincipalKind::Agent, PrincipalKind::User] {
-            let s = subject(who);
-            let mut session = Session::new(engine.force.load_full(), &s);
+        let alone = [PrincipalKind::Agent, PrincipalKind::User].map(|kind| (subject(kind), Party::Caller));
+        let for_somebody = [Party::Caller, Party::Person].map(|party| (acting(), party));
+        for (s, party) in alone.into_iter().chain(for_somebody) {
+            let mut session = Session::new(engine.force.load_full(), &s, party);
             for resource in resources() {
                 for action in Action::ALL {
                     for approvers in [&[][..], &approvers] {
@@ -429,7 +442,8 @@ mod tests {
     #[test]
     fn groups_of_one_issuer_are_never_those_of_another() {
         let s = subject(PrincipalKind::Agent);
-        let ids: Vec<String> = entities::groups(&s).iter().map(|g| AsRef::<str>::as_ref(g.id()).to_owned()).collect();
+        let ids: Vec<String> =
+            entities::groups(&s.principal).iter().map(|g| AsRef::<str>::as_ref(g.id()).to_owned()).collect();
         assert_eq!(ids, ["/staff", "agents", "ci//staff", "ci/a/b", "ci/agents"]);
     }
 
@@ -486,7 +500,7 @@ mod tests {
             let text = format!("@id(\"p\") permit (principal, action, resource); {}", forbids.collect::<String>());
             let engine = Engine::load(&[Source { name: "p".into(), text }]).unwrap();
             let (s, list) = (subject(PrincipalKind::Agent), Name::from("list"));
-            let fresh = || Session::new(engine.force.load_full(), &s);
+            let fresh = || Session::new(engine.force.load_full(), &s, Party::Caller);
             let mut session = fresh();
             for _ in 0..40 {
                 let name = [["a", "b"][next(2) as usize], ["web", "db"][next(2) as usize]].join("/");
@@ -512,7 +526,7 @@ mod tests {
              @id(\"f\") forbid (principal, action, resource is Pod) when { resource.images.contains(\"a\") };";
         let engine = Engine::load(&[Source { name: "p".into(), text: text.into() }]).unwrap();
         let s = subject(PrincipalKind::Agent);
-        let mut session = Session::new(engine.force.load_full(), &s);
+        let mut session = Session::new(engine.force.load_full(), &s, Party::Caller);
         for length in [10, 10_000] {
             let pod = kubernetes::pod_of(&format!("a/x image:{}", "i".repeat(length))).unwrap();
             let access = Access::new(Action::List, Resource::Pod(Arc::new(pod)));

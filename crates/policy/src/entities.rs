@@ -5,7 +5,7 @@
 use crate::{catalogues, kubernetes};
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use doorward_enforce::Subject;
-use doorward_model::{Action, ConnectionInfo, Name, PrincipalKind, Resource};
+use doorward_model::{Action, ConnectionInfo, Name, Principal, PrincipalKind, Resource};
 use std::{
     collections::{BTreeSet, HashMap},
     str::FromStr as _,
@@ -79,39 +79,45 @@ pub(crate) fn entity_with_tags(
     Entity::new_with_tags(uid, attributes, parents, tags).ok()
 }
 
-pub(crate) fn principal_uid(subject: &Subject) -> Option<EntityUid> {
-    let kind = match subject.principal.kind {
+pub(crate) fn principal_uid(p: &Principal) -> Option<EntityUid> {
+    let kind = match p.kind {
         PrincipalKind::Agent => "Agent",
         PrincipalKind::User => "User",
     };
-    uid(kind, &subject.principal.id())
+    uid(kind, &p.id())
 }
 
 /// The groups of a principal: by issuer and name, and by name alone.
 ///
 /// INVARIANT: a name with a `/` in it is never used alone (but for a leading one, which no issuer's name
 /// can stand before): an issuer could otherwise claim the groups of another, `other/admins`.
-pub(crate) fn groups(subject: &Subject) -> Vec<EntityUid> {
-    let p = &subject.principal;
+pub(crate) fn groups(p: &Principal) -> Vec<EntityUid> {
     let alone = |g: &&String| !g.contains('/') || g.starts_with('/');
     let by_name = p.groups.iter().filter(alone).filter_map(|g| uid("Group", g));
     let by_issuer = p.groups.iter().filter_map(|g| uid("Group", &format!("{}/{g}", p.issuer)));
     by_name.chain(by_issuer).collect()
 }
 
-/// What does not change within a session: the principal and the connection.
-pub(crate) fn of_session(subject: &Subject) -> Option<Vec<Entity>> {
-    let p = &subject.principal;
+fn principal(p: &Principal) -> Option<Entity> {
     let attributes = [("id", &p.id()), ("issuer", &p.issuer), ("subject", &p.subject)];
     let attributes = attributes.map(|(name, value)| (name.to_owned(), text(value)));
     let tags = p.tags.iter().map(|(k, v)| (k.clone(), text(v)));
-    let principal = Entity::new_with_tags(principal_uid(subject)?, attributes, groups(subject), tags).ok()?;
+    Entity::new_with_tags(principal_uid(p)?, attributes, groups(p), tags).ok()
+}
+
+/// What does not change within a session: who stands behind it, the agent and the person, and the connection.
+pub(crate) fn of_session(subject: &Subject) -> Option<Vec<Entity>> {
+    let mut out = Vec::new();
+    for party in subject.parties() {
+        out.push(principal(subject.party(*party)?)?);
+    }
     let c = &subject.connection;
     let connection = connection_uid(c)?;
     let mut attributes = owned(&connection, [("name", c.name.as_str())]);
     attributes.push(("kind".to_owned(), text(&c.kind)));
     let labels = c.labels.iter().map(|(k, v)| (k.clone(), text(v)));
-    Some(vec![principal, Entity::new_with_tags(connection, attributes, [], labels).ok()?])
+    out.push(Entity::new_with_tags(connection, attributes, [], labels).ok()?);
+    Some(out)
 }
 
 /// The gateway itself, which is of no connection.

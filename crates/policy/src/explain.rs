@@ -30,6 +30,9 @@ pub struct ApprovalNeeded {
 /// The decision on one access.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
+    /// Whom it is asked about, where an agent acts for a person and both are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// What is asked, on what.
     pub access: Access,
     /// Allowed as it is.
@@ -60,14 +63,18 @@ pub struct Explanation {
 
 /// Explains how a request would be decided now.
 pub fn explain(engine: &Engine, subject: &Arc<Subject>, facts: &Facts, now: Timestamp) -> Explanation {
-    let mut session = engine.open(subject);
-    let steps: Vec<Step> = facts.accesses.iter().map(|a| step(session.as_mut(), a, facts, now)).collect();
-    Explanation {
-        outcome: outcome(&steps),
-        policy_version: session.policy_version().to_string(),
-        command: facts.command.to_string(),
-        steps,
+    let mut steps: Vec<Step> = Vec::new();
+    let mut policy_version = String::new();
+    for party in subject.parties() {
+        let mut session = engine.open(subject, *party);
+        policy_version = session.policy_version().to_string();
+        let about = subject.principal.person().and_then(|_| subject.party(*party)).map(doorward_model::Principal::id);
+        steps.extend(facts.accesses.iter().map(|a| {
+            let step = step(session.as_mut(), a, facts, now);
+            Step { principal: about.clone(), ..step }
+        }));
     }
+    Explanation { outcome: outcome(&steps), policy_version, command: facts.command.to_string(), steps }
 }
 
 fn outcome(steps: &[Step]) -> &'static str {
@@ -95,6 +102,7 @@ fn step(session: &mut dyn SessionDecisions, access: &Access, facts: &Facts, now:
     let shown = if never || (before.policies.is_empty() && !before.allowed) { &after } else { &before };
     let waits = !before.allowed && after.allowed;
     Step {
+        principal: None,
         access: access.clone(),
         allowed: before.allowed,
         allowed_if_approved: after.allowed,
@@ -149,7 +157,8 @@ impl fmt::Display for Explanation {
             let named: Vec<String> = s.policies.iter().map(ToString::to_string).collect();
             let by =
                 if named.is_empty() { "no policy allows it".to_owned() } else { format!("by {}", named.join(", ")) };
-            writeln!(f, "  {:<18} {}: {by}", s.verdict(), s.access)?;
+            let about = s.principal.as_ref().map_or_else(String::new, |who| format!("{who}: "));
+            writeln!(f, "  {:<18} {about}{}: {by}", s.verdict(), s.access)?;
             for approval in &s.approvals {
                 writeln!(f, "{:21}{approval}", "")?;
             }

@@ -2,7 +2,7 @@
 use serde_json::Value;
 
 /// The attributes of the context, in the order of the schema.
-pub(crate) const ATTRIBUTES: [&str; 13] = [
+pub(crate) const ATTRIBUTES: [&str; 15] = [
     "approved",
     "approvers",
     "approver_groups",
@@ -16,6 +16,8 @@ pub(crate) const ATTRIBUTES: [&str; 13] = [
     "hour",
     "minute",
     "weekday",
+    "actor",
+    "on_behalf_of",
 ];
 
 /// Attributes that change within a session for the same request. What is approved is no such thing:

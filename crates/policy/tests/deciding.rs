@@ -10,7 +10,7 @@
 )]
 use doorward_enforce::{
     ApprovalVerdict, Approver, AtOnce, AuditSink, AuditUnavailable, Circumstances, DecisionPoint as _, Enforcer,
-    EnforcerParts, MaskRule, Outcome, Parked, Request, Reveal, SessionDecisions, Subject, Ticket, UpstreamQueue,
+    EnforcerParts, MaskRule, Outcome, Parked, Party, Request, Reveal, SessionDecisions, Subject, Ticket, UpstreamQueue,
     Verdict,
 };
 use doorward_model::{
@@ -45,6 +45,7 @@ fn subject(groups: &[&str]) -> Arc<Subject> {
             tags: Default::default(),
             token_id: None,
             expires_at: Timestamp::from_micros(u64::MAX),
+            on_behalf_of: None,
         },
         connection: ConnectionInfo {
             name: ConnectionName::new("orders"),
@@ -70,7 +71,7 @@ fn ask(session: &mut dyn SessionDecisions, action: Action, resource: Resource, a
 }
 
 fn verdict(text: &str, action: Action, resource: Resource) -> Verdict {
-    ask(engine(text).open(&subject(&["agents"])).as_mut(), action, resource, false)
+    ask(engine(text).open(&subject(&["agents"]), Party::Caller).as_mut(), action, resource, false)
 }
 
 fn ids(v: &Verdict) -> Vec<&str> {
@@ -134,14 +135,14 @@ fn what_reads_the_clock_does_not_last() {
 fn a_session_is_of_one_generation() {
     let engine = engine(PERMIT);
     let s = subject(&[]);
-    let mut old = engine.open(&s);
+    let mut old = engine.open(&s, Party::Caller);
     engine.replace(load(&sources("")).unwrap());
     assert!(
         ask(old.as_mut(), Action::Select, table("orders"), false).allowed,
         "judged by the policies it was opened with"
     );
     assert_ne!(old.generation(), engine.generation(), "which it says");
-    let mut new = engine.open(&s);
+    let mut new = engine.open(&s, Party::Caller);
     assert_eq!(new.generation(), engine.generation());
     assert!(!ask(new.as_mut(), Action::Select, table("orders"), false).allowed);
     assert_ne!(old.policy_version(), new.policy_version());

@@ -10,7 +10,7 @@
     reason = "tests"
 )]
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema};
-use doorward_enforce::{Approver, Circumstances, DecisionPoint as _, Subject};
+use doorward_enforce::{Approver, Circumstances, DecisionPoint as _, Party, Subject};
 use doorward_model::{
     Access, Action, ConnectionInfo, ConnectionName, DataType, Name, Principal, PrincipalKind, Resource, SessionId,
     Timestamp,
@@ -154,6 +154,7 @@ fn subject(user: bool, groups: BTreeSet<String>, prod: bool, ip: &str) -> Arc<Su
             tags: [("ref".to_owned(), "refs/heads/main".to_owned())].into(),
             token_id: None,
             expires_at: Timestamp::from_micros(u64::MAX),
+            on_behalf_of: None,
         },
         connection: ConnectionInfo {
             name: ConnectionName::new("orders"),
@@ -287,7 +288,7 @@ proptest! {
         let text = texts.iter().map(|t| t.as_str()).collect::<Vec<_>>().join("\n");
         let engine = Engine::load(&[Source { name: "chosen".into(), text }]).unwrap();
         let s = subject(user, groups.iter().map(|g| (*g).to_owned()).collect(), prod, ip);
-        let mut session = engine.open(&s);
+        let mut session = engine.open(&s, Party::Caller);
         let approver = [Approver::new("ci/anna", vec!["dba".into()])];
         let command: Name = command.into();
         let now = if monday { MONDAY } else { SATURDAY_NIGHT };

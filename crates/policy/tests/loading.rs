@@ -166,7 +166,7 @@ fn deep_policies_neither_load_nor_decide_into_the_end_of_a_stack() {
 }
 
 fn decide_once(engine: &Engine) {
-    use doorward_enforce::{Circumstances, Subject};
+    use doorward_enforce::{Circumstances, Party, Subject};
     use doorward_model::*;
     let subject = std::sync::Arc::new(Subject {
         session: SessionId::from_uuid(uuid::Uuid::nil()),
@@ -178,6 +178,7 @@ fn decide_once(engine: &Engine) {
             tags: Default::default(),
             token_id: None,
             expires_at: Timestamp::default(),
+            on_behalf_of: None,
         },
         connection: ConnectionInfo {
             name: ConnectionName::new("orders"),
@@ -193,6 +194,6 @@ fn decide_once(engine: &Engine) {
     let c =
         Circumstances { now: Timestamp::default(), command: &command, statements: 1, approved: false, approvers: &[] };
     let access = Access::new(Action::Connect, Resource::Connection);
-    let verdict = engine.open(&subject).decide(&access, &c);
+    let verdict = engine.open(&subject, Party::Caller).decide(&access, &c);
     assert!(!verdict.allowed || verdict.error.is_none());
 }

@@ -8,7 +8,7 @@
     clippy::print_stdout,
     reason = "tests"
 )]
-use doorward_enforce::{Circumstances, DecisionPoint as _, Subject};
+use doorward_enforce::{Circumstances, DecisionPoint as _, Party, Subject};
 use doorward_model::{
     Access, Action, ConnectionInfo, ConnectionName, Name, Principal, PrincipalKind, Resource, SessionId, Timestamp,
 };
@@ -26,6 +26,7 @@ fn subject() -> Arc<Subject> {
             tags: [("ref".to_owned(), "refs/heads/main".to_owned())].into(),
             token_id: None,
             expires_at: Timestamp::from_micros(u64::MAX),
+            on_behalf_of: None,
         },
         connection: ConnectionInfo {
             name: ConnectionName::new("orders"),
@@ -67,11 +68,11 @@ fn measure(name: &str, text: String) {
     let engine = Engine::new(loaded);
     let s = subject();
     let start = Instant::now();
-    let mut session = engine.open(&s);
+    let mut session = engine.open(&s, Party::Caller);
     let first_open = start.elapsed();
     let start = Instant::now();
     for _ in 0..1000 {
-        session = engine.open(&s);
+        session = engine.open(&s, Party::Caller);
     }
     let open = start.elapsed() / 1000;
     let command: Name = "SELECT".into();

@@ -19,7 +19,7 @@ fn main() {
     let log = AuditLog::open(&dir.join("audit"), key.clone(), AuditOptions::default()).unwrap();
     let what = "select abalance from pgbench_accounts where aid = $1; ".repeat(6);
     let kind = AuditKind::Administration { by: "ci/bot".into(), what };
-    let event = AuditEvent { time: Timestamp::from_secs(1), session: None, kind };
+    let event = AuditEvent { time: Timestamp::from_secs(1), session: None, kind, parties: None };
     let mut took: Vec<u128> = (0..5000)
         .map(|_| {
             let start = Instant::now();

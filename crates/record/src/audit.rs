@@ -396,7 +396,12 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 pub(crate) type Notes = Vec<AuditEvent>;
 
 fn note(what: String) -> AuditEvent {
-    AuditEvent { time: now(), session: None, kind: AuditKind::Fault { at_fault: "gateway".to_owned(), what } }
+    AuditEvent {
+        time: now(),
+        session: None,
+        kind: AuditKind::Fault { at_fault: "gateway".to_owned(), what },
+        parties: None,
+    }
 }
 
 fn begin(dir: &Path, key: &SigningKey) -> Result<(LogFile, Scan, Notes), OpenError> {

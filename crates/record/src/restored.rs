@@ -38,5 +38,5 @@ pub(crate) fn forget(dir: &Path) -> io::Result<()> {
 pub(crate) fn note(from: &str, log: &str, head: Head) -> AuditEvent {
     let what = format!("restore the audit log from a back-up: log {log} goes on after line {}. {from}", head.seq);
     let kind = AuditKind::Administration { by: "local".to_owned(), what };
-    AuditEvent { time: crate::audit::now(), session: None, kind }
+    AuditEvent { time: crate::audit::now(), session: None, kind, parties: None }
 }

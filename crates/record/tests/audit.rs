@@ -22,7 +22,7 @@ fn key() -> SigningKey {
 }
 fn event(n: u64) -> AuditEvent {
     let kind = AuditKind::Administration { by: "tester".to_owned(), what: format!("step {n}") };
-    AuditEvent { time: Timestamp::from_micros(n), session: None, kind }
+    AuditEvent { time: Timestamp::from_micros(n), session: None, kind, parties: None }
 }
 fn small() -> AuditOptions {
     AuditOptions { file_bytes: 4096, checkpoint_lines: 8, ..AuditOptions::default() }

@@ -16,7 +16,8 @@ fn fill(dir: &Path, n: u64, file_bytes: u64) -> Arc<AuditLog> {
     for i in 0..n {
         let what = format!("step {i} {}", "x".repeat(if i % 37 == 0 { 9_000 } else { 10 }));
         let kind = AuditKind::Administration { by: "tester".to_owned(), what };
-        let ticket = log.append(&AuditEvent { time: Timestamp::from_micros(i), session: None, kind }).unwrap();
+        let ticket =
+            log.append(&AuditEvent { time: Timestamp::from_micros(i), session: None, kind, parties: None }).unwrap();
         log.wait(ticket).unwrap();
     }
     log

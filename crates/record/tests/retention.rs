@@ -30,6 +30,7 @@ fn log() -> (TempDir, PathBuf, std::sync::Arc<AuditLog>) {
             time: SystemTime::now().into(),
             session: None,
             kind: AuditKind::Administration { by: "test".into(), what: format!("{n} {}", "x".repeat(200)) },
+            parties: None,
         };
         log.wait(log.append(&event).unwrap()).unwrap();
     }
@@ -129,7 +130,7 @@ fn a_restored_log_goes_on_under_another_name_and_is_pruned_as_before() {
     let seam = log.head();
     for n in 0..60 {
         let kind = AuditKind::Administration { by: "test".into(), what: format!("new {n} {}", "y".repeat(200)) };
-        let event = AuditEvent { time: SystemTime::now().into(), session: None, kind };
+        let event = AuditEvent { time: SystemTime::now().into(), session: None, kind, parties: None };
         log.wait(log.append(&event).unwrap()).unwrap();
     }
     log.stop();

@@ -45,6 +45,7 @@ impl SignIn {
             tags: [].into(),
             token_id: None,
             expires_at: now.after(self.settings.limits.absolute),
+            on_behalf_of: None,
         }))
     }
 }

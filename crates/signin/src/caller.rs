@@ -55,7 +55,8 @@ impl Caller {
         match (ended, &self.by) {
             (Ended::Session(over), By::Session { id, .. }) | (Ended::Key(over), By::Key { id, .. }) => over == id,
             (Ended::Principal { issuer, subject }, By::Session { .. } | By::Token) => {
-                *issuer == self.principal.issuer && *subject == self.principal.subject
+                let is_of = |p: &Principal| *issuer == p.issuer && *subject == p.subject;
+                is_of(&self.principal) || self.principal.person().is_some_and(is_of)
             }
             (Ended::Session(_), By::Token | By::Key { .. })
             | (Ended::Key(_), By::Token | By::Session { .. })

@@ -60,6 +60,7 @@ impl ProviderConfig {
             principal: PrincipalKind::User,
             tags: self.tags.clone(),
             authorized_parties: Vec::new(),
+            delegation: false,
         }
     }
 }

@@ -284,6 +284,7 @@ fn principal(
         tags,
         token_id: None,
         expires_at: now.after(length),
+        on_behalf_of: None,
     })
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn person(subject: &str) -> Principal {
         tags: [].into(),
         token_id: None,
         expires_at: in_secs(300),
+        on_behalf_of: None,
     }
 }
 

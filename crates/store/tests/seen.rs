@@ -13,7 +13,7 @@ fn session(n: u128) -> SessionId {
 }
 
 fn event(n: u128, kind: AuditKind) -> AuditEvent {
-    AuditEvent { time: Timestamp::from_secs(1_800_000_000), session: Some(session(n)), kind }
+    AuditEvent { time: Timestamp::from_secs(1_800_000_000), session: Some(session(n)), kind, parties: None }
 }
 
 fn opened(n: u128) -> AuditEvent {

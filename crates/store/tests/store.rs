@@ -30,6 +30,7 @@ fn request(n: u128) -> ApprovalRequest {
             tags: [("team".to_owned(), "shop".to_owned())].into(),
             token_id: Some("t1".into()),
             expires_at: at(999),
+            on_behalf_of: None,
         },
         connection: ConnectionName::new("orders"),
         statement: Arc::from("DELETE FROM \"o'Neil\" WHERE id = $1; -- \u{1F980}"),

@@ -38,7 +38,7 @@ const MOST_PENDING: u32 = 100;
 fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let who = &asker.who;
     let sees = |right| asker.sees_at(right, approval.request.connection.as_str(), approval.request.asked);
-    let requester = approval.request.principal.is_same_caller(who);
+    let requester = approval.request.principal.is_party_with(who);
     let waited = now().since(approval.request.asked);
     let approver = is_approver(&approval.request, who, waited);
     let breaks = may_break_glass(&approval.request, who);

@@ -317,7 +317,7 @@ fn learn(sessions: &mut HashMap<SessionId, Whose>, event: &AuditEvent) {
         }
         SessionPart::Caller(principal) => {
             if let Some(known) = sessions.get_mut(&id) {
-                known.principal.get_or_insert_with(|| principal.id());
+                known.principal.get_or_insert_with(|| principal.to_string());
             }
         }
         SessionPart::Opened { .. } | SessionPart::Request { .. } | SessionPart::Ended { .. } | SessionPart::Other => {}

@@ -226,8 +226,8 @@ pub(crate) async fn administered(
     session: Option<SessionId>,
     what: String,
 ) -> Result<(), Problem> {
-    let kind = AuditKind::Administration { by: who.id(), what };
-    let ticket = state.audit.append(&AuditEvent { time: now(), session, kind });
+    let kind = AuditKind::Administration { by: who.to_string(), what };
+    let ticket = state.audit.append(&AuditEvent { time: now(), session, parties: who.parties().map(Arc::new), kind });
     let ticket = ticket.map_err(|e| Problem::unavailable(&e))?;
     poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))
 }

@@ -38,6 +38,7 @@ fn word(error: &SignInError) -> &'static str {
             | IdentityError::Unbound
             | IdentityError::WrongNonce
             | IdentityError::Delegated
+            | IdentityError::NotInPerson
             | IdentityError::MissingClaim { .. } => "invalid_request",
         },
         SignInError::NoSuchProvider
@@ -69,7 +70,7 @@ pub(super) async fn push(
             note(&state, AuditKind::Administration { by: format!("provider {provider}"), what }).await?;
             state.signin.end_revoked(&revoked).await.map_err(|e| Problem::unavailable(&e))?;
             for session in state.sessions.list() {
-                if session.principal == who && session.started <= revoked.until {
+                if session.parties.contains(&who) && session.started <= revoked.until {
                     state.sessions.kill(session.id, "the identity provider has ended the session");
                 }
             }

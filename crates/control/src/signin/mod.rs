@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Router<ApiState> {
 
 /// An entry in the audit log, on the disk before anything comes of it.
 pub(crate) async fn note(state: &ApiState, kind: AuditKind) -> Result<(), Problem> {
-    let event = AuditEvent { time: now(), session: None, kind };
+    let event = AuditEvent { time: now(), session: None, kind, parties: None };
     let ticket = state.audit.append(&event).map_err(|e| Problem::unavailable(&e))?;
     poll_fn(|cx| state.audit.poll_committed(ticket, cx)).await.map_err(|e| Problem::unavailable(&e))
 }
@@ -223,7 +223,7 @@ async fn me(State(state): State<ApiState>, method: Method, headers: HeaderMap) -
     };
     let p = who.principal;
     Ok(Json(Me {
-        principal: p.id(),
+        principal: p.to_string(),
         issuer: p.issuer,
         subject: p.subject,
         groups: p.groups.into_iter().collect(),

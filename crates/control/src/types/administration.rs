@@ -81,7 +81,7 @@ impl From<ApiKey> for ApiKeyView {
         Self {
             id: k.id,
             name: k.name,
-            principal: k.principal.id(),
+            principal: k.principal.to_string(),
             groups: k.principal.groups,
             scope: ScopeView { actions: k.scope.actions, connections: k.scope.connections },
             created: k.created,

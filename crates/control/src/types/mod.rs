@@ -190,7 +190,7 @@ impl ApprovalView {
             id: r.id,
             state: a.state,
             session: r.session,
-            principal: r.principal.id(),
+            principal: r.principal.to_string(),
             kind: r.principal.kind,
             connection: r.connection.to_string(),
             statement: r.statement.to_string(),

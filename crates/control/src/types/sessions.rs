@@ -11,8 +11,10 @@ pub struct LiveSession {
     pub id: SessionId,
     /// On which connection.
     pub connection: String,
-    /// Who (`issuer/subject`).
+    /// Who, to be shown: `issuer/subject`, with the person that they act for.
     pub principal: String,
+    /// The identifiers of all who stand behind it.
+    pub parties: Vec<String>,
     /// From where.
     pub client: String,
     /// Since when.

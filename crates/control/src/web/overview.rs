@@ -36,7 +36,7 @@ impl Day {
                 return ControlFlow::Break(());
             };
             if let (AuditKind::Authenticated { principal, .. }, Some(id)) = (&entry.event.kind, entry.event.session) {
-                principals.insert(id, principal.id());
+                principals.insert(id, principal.to_string());
             }
             day.count(&entry.event, place);
             ControlFlow::Continue(())

@@ -186,6 +186,7 @@ fn subject(state: &ApiState, tried: &Tried) -> Arc<Subject> {
             tags: Default::default(),
             token_id: None,
             expires_at: Timestamp::from_micros(u64::MAX),
+            on_behalf_of: None,
         },
         connection: state.rights.info(&tried.connection),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -214,7 +215,11 @@ pub(super) fn shown_explanation(found: doorward_policy::Explanation) -> Explanat
         by.extend(s.approvals.iter().map(ToString::to_string));
         by.extend(s.error.map(|e| format!("error: {e}")));
         let by = if by.is_empty() { "no policy allows it".to_owned() } else { by.join("; ") };
-        Explained { access: s.access.to_string().into(), verdict, class, by: by.into() }
+        let access = match &s.principal {
+            None => s.access.to_string(),
+            Some(who) => format!("{who}: {}", s.access),
+        };
+        Explained { access: access.into(), verdict, class, by: by.into() }
     };
     let outcome = [Outcome::Forward, Outcome::Hold, Outcome::Refuse].map(Outcome::as_str);
     Explanation {

@@ -3,6 +3,7 @@ use super::page::{self, Answer};
 use crate::{
     api::{ApiState, now},
     problem::Problem,
+    rights::NOT_IN_PERSON,
     signin::{note, see_other},
 };
 use axum::{
@@ -79,7 +80,8 @@ pub(crate) async fn begin(
     let token = token.trim();
     let checked = if token.len() > MAX_TOKEN { Err("it is too long".into()) } else { state.tokens.check(token).await };
     let checked = checked.and_then(|p| if p.expires_at > now() { Ok(p) } else { Err("the token has expired".into()) });
-    let who = match checked {
+    let in_person = |p: Principal| if p.on_behalf_of.is_none() { Ok(p) } else { Err(NOT_IN_PERSON.to_owned()) };
+    let who = match checked.and_then(in_person) {
         Ok(who) => who,
         Err(reason) => {
             state.failures.note("web", &reason);

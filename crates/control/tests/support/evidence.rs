@@ -25,7 +25,7 @@ impl Log {
     }
 
     pub fn note(&self, session: Option<SessionId>, kind: AuditKind) {
-        let ticket = self.0.append(&AuditEvent { time: support::now(), session, kind }).unwrap();
+        let ticket = self.0.append(&AuditEvent { time: support::now(), session, kind, parties: None }).unwrap();
         self.0.wait(ticket).unwrap();
     }
 

@@ -35,6 +35,7 @@ pub fn person(subject: &str, groups: &[&str]) -> Principal {
         tags: [].into(),
         token_id: None,
         expires_at: now().after(Duration::from_secs(3600)),
+        on_behalf_of: None,
     }
 }
 

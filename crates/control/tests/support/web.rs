@@ -343,6 +343,7 @@ impl Web {
             id: SESSION,
             connection: "orders".into(),
             principal: "corp/bot".into(),
+            parties: vec!["corp/bot".into()],
             client: "127.0.0.1:9".into(),
             started: support::now(),
             waits_for: Vec::new(),

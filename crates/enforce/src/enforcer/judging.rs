@@ -1,7 +1,7 @@
 //! What the policies say of a request: allowed, refused, or for people to decide.
-use super::{Enforcer, MaskRule, REMEMBERED};
+use super::{Enforcer, MaskRule, REMEMBERED, parties::Decisions};
 use crate::{
-    ApprovalRequest, Approver, Circumstances, PolicyInfo, Requirement, Verdict,
+    ApprovalRequest, Approver, Circumstances, Party, PolicyInfo, Requirement, Verdict,
     refusals::{self, Refusal, expired, forbidden, not_understood, policy_error, suspended},
     unmet_requirement,
 };
@@ -18,8 +18,8 @@ pub(super) enum Judgement {
 impl Enforcer {
     /// Takes up changed policies: nothing remembered under the old ones counts any more.
     pub(super) fn refresh(&mut self) {
-        if self.decisions.generation() != self.parts.pdp.generation() {
-            self.decisions = self.parts.pdp.open(&self.parts.subject);
+        if !self.decisions.are_of(self.parts.pdp.generation()) {
+            self.decisions = Decisions::open(&*self.parts.pdp, &self.parts.subject);
             self.policy_version = self.decisions.policy_version();
             self.remembered.clear();
             self.reveals.clear();
@@ -53,13 +53,16 @@ impl Enforcer {
         if facts.accesses.is_empty() {
             return (refuse(Vec::new(), not_understood("a request that asks for nothing known")), false);
         }
-        let mut plain = Vec::with_capacity(facts.accesses.len());
-        for access in &facts.accesses {
-            plain.push((access, self.verdict(access, facts, false, &[], now)));
+        // Each access of each party: what one of them may not do is not done, and what one of them needs an approval for
+        // needs it.
+        let asked = self.asked(facts);
+        let mut plain = Vec::with_capacity(asked.len());
+        for one in asked {
+            plain.push((one, self.verdict(one, facts, false, &[], now)));
         }
         let mut lasting = plain.iter().all(|(_, v)| v.lasting);
-        if let Some((access, v)) = plain.iter().find(|(_, v)| v.error.is_some()) {
-            return (refuse(ids(&v.policies), policy_error(facts, access, v)), false);
+        if let Some((one, v)) = plain.iter().find(|(_, v)| v.error.is_some()) {
+            return (refuse(ids(&v.policies), policy_error(facts, one.1, &self.whom(*one), v)), false);
         }
         if plain.iter().all(|(_, v)| v.allowed) {
             let policies = plain.iter().flat_map(|(_, v)| ids(&v.policies)).collect();
@@ -67,23 +70,23 @@ impl Enforcer {
         }
         let mut flipped: Vec<Arc<PolicyInfo>> = Vec::new();
         let denied: Vec<_> = plain.iter().filter(|(_, v)| !v.allowed).collect();
-        for (access, before) in &denied {
-            let after = self.verdict(access, facts, true, &[], now);
+        for (one, before) in &denied {
+            let after = self.verdict(*one, facts, true, &[], now);
             lasting &= after.lasting;
             if after.error.is_some() || !after.allowed {
                 let shown = if after.policies.is_empty() { before } else { &after };
-                return (refuse(ids(&shown.policies), forbidden(facts, access, shown)), lasting);
+                return (refuse(ids(&shown.policies), forbidden(facts, one.1, &self.whom(*one), shown)), lasting);
             }
             // Denied by forbids: those that stepped back. Denied by default: the permits that stepped in.
             let deciding = if before.policies.is_empty() { &after.policies } else { &before.policies };
             flipped.extend(deciding.iter().cloned());
         }
         // What is allowed without an approval may be forbidden by one; the whole must stand approved.
-        for (access, _) in plain.iter().filter(|(_, v)| v.allowed) {
-            let after = self.verdict(access, facts, true, &[], now);
+        for (one, _) in plain.iter().filter(|(_, v)| v.allowed) {
+            let after = self.verdict(*one, facts, true, &[], now);
             lasting &= after.lasting;
             if after.error.is_some() || !after.allowed {
-                return (refuse(ids(&after.policies), forbidden(facts, access, &after)), lasting);
+                return (refuse(ids(&after.policies), forbidden(facts, one.1, &self.whom(*one), &after)), lasting);
             }
         }
         (hold_for(&flipped), lasting)
@@ -112,8 +115,9 @@ impl Enforcer {
         now: Timestamp,
     ) -> Result<Arc<[String]>, Refusal> {
         self.still_welcome(now)?;
-        let asked_by = self.parts.subject.principal.id();
-        let others: Vec<Approver> = by.iter().filter(|a| a.id != asked_by).cloned().collect();
+        // INVARIANT: nobody approves what they ask for, nor what an agent asks for in their name.
+        let own = self.parts.subject.principal.ids();
+        let others: Vec<Approver> = by.iter().filter(|a| !own.contains(&a.id)).cloned().collect();
         // The policies of this moment say what has to be met, not those of the moment it was asked.
         let requirements = match self.evaluate(facts, now).0 {
             Judgement::Allow { policies } => return Ok(policies),
@@ -124,10 +128,10 @@ impl Enforcer {
             return Err(refusals::not_by_all(facts, &unmet.policy));
         }
         let mut policies = Vec::new();
-        for access in &facts.accesses {
-            let v = self.verdict(access, facts, true, &others, now);
+        for one in self.asked(facts) {
+            let v = self.verdict(one, facts, true, &others, now);
             if v.error.is_some() || !v.allowed {
-                return Err(forbidden(facts, access, &v));
+                return Err(forbidden(facts, one.1, &self.whom(one), &v));
             }
             policies.extend(ids(&v.policies));
         }
@@ -135,9 +139,20 @@ impl Enforcer {
         Ok(unique(policies))
     }
 
+    /// Everything that has to be allowed.
+    fn asked<'f>(&self, facts: &'f Facts) -> Vec<(Party, &'f Access)> {
+        let parties = self.parts.subject.parties();
+        parties.iter().flat_map(|party| facts.accesses.iter().map(move |access| (*party, access))).collect()
+    }
+
+    /// Of whom a refusal is, in words.
+    fn whom(&self, (party, _): (Party, &Access)) -> String {
+        self.parts.subject.whom(party)
+    }
+
     pub(super) fn verdict(
         &mut self,
-        access: &Access,
+        (party, access): (Party, &Access),
         facts: &Facts,
         approved: bool,
         approvers: &[Approver],
@@ -145,7 +160,7 @@ impl Enforcer {
     ) -> Verdict {
         let circumstances =
             Circumstances { now, command: &facts.command, statements: facts.statements, approved, approvers };
-        let verdict = self.decisions.decide(access, &circumstances);
+        let verdict = self.decisions.decide(party, access, &circumstances);
         self.passing = self.passing.wrapping_add(u64::from(!verdict.lasting));
         verdict
     }

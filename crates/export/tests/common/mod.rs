@@ -115,7 +115,7 @@ pub fn session(n: u128) -> SessionId {
 }
 
 fn event(n: u128, kind: AuditKind) -> AuditEvent {
-    AuditEvent { time: now(), session: (n > 0).then(|| session(n)), kind }
+    AuditEvent { time: now(), session: (n > 0).then(|| session(n)), kind, parties: None }
 }
 
 pub fn opened(n: u128, connection: &str) -> AuditEvent {
@@ -131,6 +131,7 @@ pub fn principal() -> Principal {
         tags: Default::default(),
         token_id: None,
         expires_at: Timestamp::from_secs(2_000_000_000),
+        on_behalf_of: None,
     }
 }
 

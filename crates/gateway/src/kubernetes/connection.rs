@@ -142,7 +142,7 @@ impl Caller {
             Ok(principal) => principal,
             Err(rejected) => {
                 let kind = AuditKind::AuthenticationFailed { user: String::new(), reason: rejected.reason };
-                let event = AuditEvent { time: now(), session: None, kind };
+                let event = AuditEvent { time: now(), session: None, kind, parties: None };
                 if let Err(e) = services.audit.append(&event) {
                     tracing::error!("a failed authentication is not in the audit log: {e}");
                 }

@@ -75,12 +75,12 @@ impl Session {
             connection.strict_audit,
         );
         admission.note_opened()?;
-        let (who, id) = (principal.id(), admission.id);
+        let (who, id) = (principal.clone(), admission.id);
         let naming = connection.impersonate.as_ref();
         let in_cluster = naming.map(|naming| naming.of(&principal, &id.to_string())).transpose();
         let checked = Ok(principal.clone());
         admission.note_identity("", &checked)?;
-        let recording = admission.record(json!({ "principal": who }));
+        let recording = admission.record(json!({ "principal": who.to_string() }));
         let enforcer = admission.enforcer(principal, None, true);
         let nobody = in_cluster.as_ref().err().map(|why| nobody_there(why));
         let session = Arc::new(Self {
@@ -103,7 +103,7 @@ impl Session {
             session.close(&format!("no session: {}", refusal.message));
             return Err(NoSession::Refused(refusal));
         }
-        let Registered { control, is_served, .. } = admission.register(who);
+        let Registered { control, is_served, .. } = admission.register(&who);
         if !is_served {
             let why = "its connection was changed or removed meanwhile: try again";
             session.close(&format!("no session: {why}"));

@@ -17,8 +17,8 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) struct MySql {
     endpoint: Arc<Endpoint>,
     caller: Arc<Caller>,
-    /// The caller ([`doorward_model::Principal::id`]).
-    who: String,
+    /// Whose session it is ([`doorward_model::Principal::ids`]).
+    parties: Vec<String>,
     /// A log-in under way in which the client was asked something.
     again: Mutex<Option<Again>>,
     reader: Arc<Mutex<Arc<Grammar>>>,
@@ -29,8 +29,8 @@ pub(super) struct MySql {
 impl MySql {
     pub(super) fn new(endpoint: &Arc<Endpoint>, caller: Caller, reader: &Arc<Grammar>, number: u32) -> Self {
         let reader = Arc::new(Mutex::new(Arc::clone(reader)));
-        let (who, again) = (caller.principal.id(), Mutex::default());
-        Self { endpoint: Arc::clone(endpoint), caller: Arc::new(caller), who, again, reader, number }
+        let (parties, again) = (caller.principal.ids(), Mutex::default());
+        Self { endpoint: Arc::clone(endpoint), caller: Arc::new(caller), parties, again, reader, number }
     }
 
     fn refresh(&self, changed: bool, tell: UnboundedSender<Answer>) {
@@ -68,11 +68,11 @@ impl MySql {
 
     /// Ends another session of the same caller on the same connection, or what it runs, once that is written down.
     fn kill(&self, kill: Kill, ticket: Ticket, tell: UnboundedSender<Answer>) {
-        let (endpoint, who) = (Arc::clone(&self.endpoint), self.who.clone());
+        let (endpoint, parties) = (Arc::clone(&self.endpoint), self.parties.clone());
         tokio::spawn(async move {
             let services = &endpoint.services;
             let name = endpoint.connection.info.name.as_str();
-            let find = |number| services.registry.end_of(number, name, &who, kill.query_only);
+            let find = |number| services.registry.end_of(number, name, &parties, kill.query_only);
             let outcome = match poll_fn(|cx| services.audit.poll_committed(ticket, cx)).await {
                 Ok(()) if u32::try_from(kill.id).is_ok_and(find) => Ok(()),
                 Ok(()) => Err(Rejection::new(1094, "HY000", format!("Unknown thread id: {}", kill.id))),

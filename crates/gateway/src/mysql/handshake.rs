@@ -114,10 +114,10 @@ impl Arrival {
         let (Introduction { user, database, .. }, shown) = self.log_in(&mut login, &first).await?;
         let principal = identity::identify(&self.endpoint, &self.admission, &user, shown, None).await?;
         if let Some(recording) = &self.recording {
-            recording.meta(now(), &serde_json::json!({ "principal": principal.id() }));
+            recording.meta(now(), &serde_json::json!({ "principal": principal.to_string() }));
         }
         let expires = principal.expires_at;
-        let who = principal.id();
+        let who = principal.clone();
         let database = identity::schema(&self.endpoint.connection, database.as_deref())?;
         let tls = self.client.stream.is_tls();
         let mut enforcer = self.admission.enforcer(principal.clone(), database.as_deref(), tls);
@@ -131,7 +131,7 @@ impl Arrival {
         let Some(recording) = self.recording.take() else {
             return Err(Rejected::new("gateway", 1105, "HY000", "this session has no recording"));
         };
-        let Registered { to_self, control, .. } = self.admission.register(who.clone());
+        let Registered { to_self, control, .. } = self.admission.register(&who);
         // Without it nobody could read the bytes that follow.
         recording.meta(now(), &serde_json::json!({ "capabilities": login.agreed().0 }));
         let services = &self.endpoint.services;

@@ -88,7 +88,7 @@ pub(super) async fn identify(
     if let (Ok(principal), Some(same)) = (&checked, same)
         && !principal.is_same_caller(same)
     {
-        checked = Err(format!("another caller, {}, in a session of {}", principal.id(), same.id()));
+        checked = Err(format!("another caller, {}, in a session of {}", principal, same));
         let message = format!("Access denied for user '{user}': this session is another caller's, connect anew");
         rejection = Some(Rejection::new(1045, "28000", message));
     }

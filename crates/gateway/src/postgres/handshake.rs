@@ -276,7 +276,8 @@ impl Arrival {
 
     fn cancel(&self, process_id: u32, key: &[u8]) {
         let session = self.endpoint.services.registry.cancel(process_id, key);
-        let event = AuditEvent { time: now(), session, kind: AuditKind::Cancel { known: session.is_some() } };
+        let event =
+            AuditEvent { time: now(), session, kind: AuditKind::Cancel { known: session.is_some() }, parties: None };
         if let Err(e) = self.endpoint.services.audit.append(&event) {
             tracing::error!("a cancel request is not in the audit log: {e}");
         }
@@ -328,7 +329,7 @@ impl Arrival {
         match checked {
             Ok(principal) => {
                 if let Some(recording) = &self.recording {
-                    recording.meta(now(), &serde_json::json!({ "principal": principal.id() }));
+                    recording.meta(now(), &serde_json::json!({ "principal": principal.to_string() }));
                 }
                 Ok(principal)
             }
@@ -425,7 +426,7 @@ impl Arrival {
     ) -> Result<Box<Started>, Rejected> {
         let endpoint = Arc::clone(&self.endpoint);
         let expires = principal.expires_at;
-        let who = principal.id();
+        let who = principal.clone();
         let database = self.database(&plan)?;
         let mut enforcer = self.admission.enforcer(principal, Some(&database), self.client.is_tls());
         self.decide(&mut enforcer, &plan).await?;
@@ -455,7 +456,7 @@ impl Arrival {
         render::backend_key_data(&mut greeting, process_id, &key);
         render::ready_for_query(&mut greeting, b'I');
         recording.frame(Direction::Upstream, now(), &greeting);
-        let Registered { to_self, control, .. } = self.admission.register(who);
+        let Registered { to_self, control, .. } = self.admission.register(&who);
         let session = Session::new(SessionParts {
             enforcer,
             detector: Arc::clone(&endpoint.services.detector),

@@ -94,7 +94,8 @@ impl UserCa {
         let nonce: [u8; 32] = rand::random();
         let from = from.as_secs().saturating_sub(SKEW.as_secs());
         let mut builder = Builder::new(nonce, key.key_data().clone(), from, to.as_secs())?;
-        let who = principal.id();
+        // An agent that acts for a person is not named as if it came alone.
+        let who = principal.to_string();
         let says = serde_json::to_string(principal).map_err(|_| ssh_key::Error::CertificateValidation)?;
         builder.serial(serial)?.cert_type(CertType::User)?.key_id(who.clone())?.valid_principal(who)?;
         builder.extension(PRINCIPAL, says)?;
@@ -169,6 +170,7 @@ mod tests {
             tags: [("ref".to_owned(), "main".to_owned())].into(),
             token_id: Some("t".into()),
             expires_at: NOW.after(Duration::from_secs(600)),
+            on_behalf_of: None,
         }
     }
 

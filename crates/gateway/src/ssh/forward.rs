@@ -138,7 +138,7 @@ fn decide_at_once(session: &Session, meaning: &facts::Meaning) -> Option<Permit>
         Outcome::Hold(held) => {
             let reason = "a remote forward cannot wait".into();
             let kind = AuditKind::ApprovalEnded { approval: held.approval().id, reason };
-            let event = AuditEvent { time: now(), session: Some(session.live.id), kind };
+            let event = AuditEvent { time: now(), session: Some(session.live.id), kind, parties: None };
             let _refused_either_way = session.endpoint.services.audit.append(&event);
             None
         }

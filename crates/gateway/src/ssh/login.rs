@@ -118,9 +118,9 @@ impl Arrival {
             return Err(NoSession::Refused(why.into()));
         }
         let login = Login { is_root: upstream_user == "root" };
-        let who = principal.id();
+        let who = principal.clone();
         let admission = self.admission();
-        let recording = admission.record(serde_json::json!({ "principal": who, "user": upstream_user }));
+        let recording = admission.record(serde_json::json!({ "principal": who.to_string(), "user": upstream_user }));
         let begun = self.connect(&admission, &upstream_user, login, principal).await;
         let (enforcer, upstream, incoming) = match begun {
             Ok(begun) => begun,
@@ -129,7 +129,7 @@ impl Arrival {
                 return Err(refused);
             }
         };
-        let Registered { control, is_served, .. } = admission.register(who);
+        let Registered { control, is_served, .. } = admission.register(&who);
         if !is_served {
             endpoint.services.registry.remove(admission.id, None);
             let why = "refused: the connection was changed or removed meanwhile; try again";

@@ -143,7 +143,7 @@ impl Endpoint {
 
     fn note_fault(&self, session: Option<doorward_model::SessionId>, at_fault: &str, what: &str) {
         let kind = AuditKind::Fault { at_fault: at_fault.into(), what: what.into() };
-        let event = AuditEvent { time: crate::services::now(), session, kind };
+        let event = AuditEvent { time: crate::services::now(), session, kind, parties: None };
         if let Err(e) = self.services.audit.append(&event) {
             tracing::error!("a fault is not in the audit log: {e}");
         }
@@ -153,7 +153,7 @@ impl Endpoint {
     fn note_no_log_in(&self, session: doorward_model::SessionId, why: &str) {
         self.note_fault(Some(session), "client", why);
         let kind = AuditKind::SessionEnded { reason: why.into(), client_bytes: 0, upstream_bytes: 0 };
-        let event = AuditEvent { time: crate::services::now(), session: Some(session), kind };
+        let event = AuditEvent { time: crate::services::now(), session: Some(session), kind, parties: None };
         if let Err(e) = self.services.audit.append(&event) {
             tracing::error!("the end of a session is not in the audit log: {e}");
         }

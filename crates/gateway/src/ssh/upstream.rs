@@ -166,6 +166,7 @@ fn probing() -> Principal {
         tags: Default::default(),
         token_id: None,
         expires_at: Timestamp::from_micros(now().as_micros() + 60_000_000),
+        on_behalf_of: None,
     }
 }
 

@@ -45,7 +45,7 @@ impl UpstreamCa {
         let from = now.as_secs().saturating_sub(SKEW.as_secs());
         let mut builder = Builder::new(nonce, key.public_key().key_data().clone(), from, now.after(VALID).as_secs())?;
         builder.serial(rand::random())?.cert_type(CertType::User)?.valid_principal(user)?;
-        builder.key_id(format!("{} through doorward, session {session}", who.id()))?;
+        builder.key_id(format!("{who} through doorward, session {session}"))?;
         for extension in ALLOWED {
             builder.extension(extension, "")?;
         }

@@ -33,6 +33,7 @@ fn config(issuer: &str) -> IssuerConfig {
         principal: PrincipalKind::User,
         tags: [("branch".to_owned(), "ref".to_owned())].into(),
         authorized_parties: Vec::new(),
+        delegation: false,
     }
 }
 

@@ -165,6 +165,7 @@ fn an_audience_is_of_bearer_tokens_or_of_bound_ones() {
         principal: doorward_model::PrincipalKind::User,
         tags: [].into(),
         authorized_parties: Vec::new(),
+        delegation: false,
     };
     assert!(config("a", "b").validate().is_ok());
     assert!(config("", "b").validate().is_ok());

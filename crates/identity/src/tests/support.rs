@@ -208,6 +208,7 @@ impl Host {
             principal: PrincipalKind::Agent,
             tags: [("ref".to_owned(), "ref".to_owned())].into(),
             authorized_parties: Vec::new(),
+            delegation: false,
         }
     }
 

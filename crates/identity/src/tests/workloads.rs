@@ -20,6 +20,7 @@ fn config(name: &str) -> IssuerConfig {
         principal: PrincipalKind::Agent,
         tags: BTreeMap::new(),
         authorized_parties: Vec::new(),
+        delegation: false,
     }
 }
 

@@ -15,6 +15,7 @@ fn who(kind: PrincipalKind, groups: &[&str]) -> Subject {
             tags: [].into(),
             token_id: None,
             expires_at: Timestamp::default(),
+            on_behalf_of: None,
         },
         connection: ConnectionInfo {
             name: ConnectionName::new("orders"),

@@ -48,7 +48,8 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// Who a caller is in the cluster; in words, why he cannot be anybody there. `session` goes into the cluster's audit log.
+    /// Who a caller is in the cluster (of an agent that acts for a person the agent: the API server asks its own rules about
+    /// one user, and the policies here ask about both); in words, why he cannot be anybody there. `session` goes into the cluster's audit log.
     ///
     /// # Errors
     /// Where the name or a group is one that Kubernetes keeps for itself, or cannot be written.
@@ -77,15 +78,17 @@ impl Naming {
             user: named("name", user)?,
             uid: None,
             groups: principal.groups.iter().map(|g| named("group", g)).collect::<Result<_, _>>()?,
-            extra: Self::own(&id, session).collect(),
+            extra: Self::own(principal, session).collect(),
         })
     }
 
     /// What the cluster's audit log has besides: whose session it is.
-    fn own(id: &str, session: &str) -> impl Iterator<Item = (String, String)> {
+    fn own(principal: &Principal, session: &str) -> impl Iterator<Item = (String, String)> {
         // A subject may hold what no header can.
-        let id = utf8_percent_encode(id, ID).to_string();
-        [("principal", id), ("session", session.to_owned())].into_iter().map(|(k, v)| (format!("{OWN}{k}"), v))
+        let written = |id: String| utf8_percent_encode(&id, ID).to_string();
+        let person = principal.person().map(|p| ("on-behalf-of", written(p.id())));
+        let own = [("principal", written(principal.id())), ("session", session.to_owned())];
+        own.into_iter().chain(person).map(|(k, v)| (format!("{OWN}{k}"), v))
     }
 
     /// The same for who speaks in the name of another one.
@@ -347,6 +350,7 @@ mod tests {
             tags: [("email".to_owned(), subject.to_owned())].into(),
             token_id: None,
             expires_at: Timestamp::from_secs(1),
+            on_behalf_of: None,
         }
     }
 

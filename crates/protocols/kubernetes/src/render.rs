@@ -143,6 +143,7 @@ mod tests {
                 tags: [].into(),
                 token_id: None,
                 expires_at: Timestamp::from_secs(0),
+                on_behalf_of: None,
             },
             connection: ConnectionName::new("k8s"),
             statement: "delete pods a/b".into(),

@@ -33,7 +33,7 @@ impl DecisionPoint for NoDrops {
     fn generation(&self) -> u64 {
         1
     }
-    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+    fn open(&self, _: &Arc<Subject>, _: doorward_enforce::Party) -> Box<dyn SessionDecisions> {
         Box::new(Self)
     }
 }
@@ -100,7 +100,7 @@ impl DecisionPoint for Changing {
     fn generation(&self) -> u64 {
         u64::from(self.0.load(Ordering::Relaxed))
     }
-    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+    fn open(&self, _: &Arc<Subject>, _: doorward_enforce::Party) -> Box<dyn SessionDecisions> {
         Box::new(Selects(self.0.load(Ordering::Relaxed)))
     }
 }
@@ -170,6 +170,7 @@ fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Sessi
         tags: Default::default(),
         token_id: None,
         expires_at: Timestamp::from_micros(u64::MAX),
+        on_behalf_of: None,
     };
     let connection = ConnectionInfo {
         name: ConnectionName::new("orders"),

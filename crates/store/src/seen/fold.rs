@@ -83,18 +83,11 @@ impl Folded {
                 delta.started = event.time;
             }
             SessionPart::Caller(principal) => {
-                delta.principal.get_or_insert_with(|| principal.id());
-                let known = self.principals.entry(principal.id()).or_insert_with(|| PrincipalDelta {
-                    principal: principal.clone(),
-                    first: event.time,
-                    last: event.time,
-                    sessions: 0,
-                    line,
-                });
-                known.principal = principal.clone();
-                known.last = known.last.max(event.time);
-                known.sessions += 1;
-                known.line = line;
+                // As it is shown: whoever looks for a person finds what agents did for them.
+                delta.principal.get_or_insert_with(|| principal.to_string());
+                for party in std::iter::once(principal).chain(principal.person()) {
+                    self.seen(party, event.time, line);
+                }
             }
             SessionPart::Request { outcome, facts, .. } => {
                 delta.requests += 1;
@@ -109,6 +102,22 @@ impl Folded {
             SessionPart::Ended { reason } => delta.ended = Some((event.time, reason.to_owned())),
             SessionPart::Other => {}
         }
+    }
+}
+
+impl Folded {
+    fn seen(&mut self, who: &Principal, time: Timestamp, line: u64) {
+        let known = self.principals.entry(who.id()).or_insert_with(|| PrincipalDelta {
+            principal: who.clone(),
+            first: time,
+            last: time,
+            sessions: 0,
+            line,
+        });
+        known.principal = who.clone();
+        known.last = known.last.max(time);
+        known.sessions += 1;
+        known.line = line;
     }
 }
 

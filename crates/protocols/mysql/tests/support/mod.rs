@@ -38,7 +38,7 @@ impl DecisionPoint for House {
     fn generation(&self) -> u64 {
         1
     }
-    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+    fn open(&self, _: &Arc<Subject>, _: doorward_enforce::Party) -> Box<dyn SessionDecisions> {
         Box::new(Self)
     }
 }
@@ -116,6 +116,7 @@ pub(crate) fn enforcer() -> Enforcer {
         tags: Default::default(),
         token_id: None,
         expires_at: Timestamp::from_micros(u64::MAX),
+        on_behalf_of: None,
     };
     let connection = ConnectionInfo {
         name: ConnectionName::new("orders"),
