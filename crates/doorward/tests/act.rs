@@ -281,6 +281,15 @@ fn a_third_person_approves_and_every_entry_names_both() {
         assert!(!ok, "{said}");
         assert_said(&said, "an agent that acts for a person");
     }
+    // Nor does one sign in at the pages, where verdicts are given.
+    let site = format!("http://127.0.0.1:{}", office.api);
+    let sign_in = |token: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Origin: {site}")]);
+        curl.args(["--data-urlencode", &format!("token={token}"), "--data", "next=/", &format!("{site}/sign-in")]);
+        text(&curl.output().unwrap())
+    };
+    assert_eq!((sign_in(&for_ann).as_str(), sign_in(&ann).as_str()), ("401", "303"));
     assert_eq!(server.query("select count(*) from customers").unwrap().trim(), "5", "nothing ran yet");
     let (ok, said) = office.doorward(&ann, &["approvals", "approve", &id, "--comment", "fine"]);
     assert!(ok, "{said}");

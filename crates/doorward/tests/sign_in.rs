@@ -283,29 +283,38 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
     let world = World::with(|corp| {
         format!(
             "[[identity.issuers]]\nname = \"corp\"\nissuer = \"{corp}\"\naudience = [\"doorward\"]\nprincipal = \"user\"\n\
-             [[connections]]\nname = \"orders\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:{port}\"\n\
+             delegation = true\n[[connections]]\nname = \"orders\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:{port}\"\n\
              upstream = \"{upstream}\"\ndatabase = \"postgres\"\nuser = \"{user}\"\n\
              credential = {{ value = \"{password}\" }}\ntls = \"disable\"\n"
         )
     });
     let corp = world.providers[0].issuer();
-    let mut psql = std::process::Command::new("psql")
-        .args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
-        .args(["-c", "select pg_sleep(60)"])
-        .env("PGPASSWORD", world.providers[0].token("alice").unwrap())
-        .env("PGSSLMODE", "require")
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begun = std::time::Instant::now();
-    while !world.audit().contains("pg_sleep") {
-        assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
+    let revoke = |who: &str| {
+        let event =
+            Browser::default().get(&format!("{corp}/test/session-revoked?sub={who}&aud=doorward")).unwrap().body;
+        let headers = ["Content-Type: application/secevent+jwt".to_owned()];
+        let pushed = Browser::default().exchange("POST", &world.at("/auth/events/corp"), &headers, &event).unwrap();
+        assert_eq!(pushed.status, 202);
+    };
+    // The caller's own; of an agent that acts for a person, that of either.
+    for (n, (who, revoked)) in [("alice", "alice"), ("carol", "carol"), ("carol", "sql-bot")].into_iter().enumerate() {
+        let sleep = format!("select pg_sleep({})", 60 + n);
+        let mut psql = std::process::Command::new("psql")
+            .args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
+            .args(["-c", &sleep])
+            .env("PGPASSWORD", world.providers[0].token(who).unwrap())
+            .env("PGSSLMODE", "require")
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        while !world.audit().contains(&sleep) {
+            assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
+        }
+        revoke(revoked);
+        let out = psql.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        let ended = "the identity provider has ended the session";
+        assert!(begun.elapsed().as_secs() < 50 && said.contains(ended), "{who}, {revoked}: {said}");
     }
-    let event = Browser::default().get(&format!("{corp}/test/session-revoked?sub=alice&aud=doorward")).unwrap().body;
-    let headers = ["Content-Type: application/secevent+jwt".to_owned()];
-    let pushed = Browser::default().exchange("POST", &world.at("/auth/events/corp"), &headers, &event).unwrap();
-    assert_eq!(pushed.status, 202);
-    let out = psql.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(begun.elapsed().as_secs() < 50 && said.contains("the identity provider has ended the session"), "{said}");
 }

@@ -70,6 +70,16 @@ async fn ocsf_is_what_its_schema_says() {
     assert_eq!((&refused["disposition"], &refused["status"]), (&"Blocked".into(), &"Failure".into()));
     assert_eq!(refused["actor"]["user"]["uid"], "ci/bot");
     assert_eq!(refused["src_endpoint"]["ip"], "192.0.2.7");
+    // The person through the agent that acts for them.
+    let acting: Vec<Value> = text
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .filter(|e| e["actor"]["app_uid"] == "ci/bot" && e["actor"]["app_name"] == "bot")
+        .collect();
+    let query = acting.iter().find(|e| e["class_uid"] == 6005).unwrap();
+    assert_eq!((&query["actor"]["user"]["uid"], &query["actor"]["user"]["type"]), (&"ci/dana".into(), &"User".into()));
+    let logon = acting.iter().find(|e| e["class_uid"] == 3002).unwrap();
+    assert_eq!((&logon["user"]["uid"], &logon["unmapped"]["parties"]["actor"]), (&"ci/dana".into(), &"ci/bot".into()));
     assert!(refused["query_info"]["query_string"].as_str().unwrap().contains("a|b"));
 }
 
@@ -95,6 +105,7 @@ async fn cef_keeps_its_separators() {
         "{request}"
     );
     assert!(request.contains("act=refused") && request.contains("reason=refused by policy"), "{request}");
+    assert!(text.lines().any(|l| l.contains("|request|") && l.contains(" suser=ci/bot for ci/dana ")), "{text}");
     assert!(text.lines().all(|l| l.starts_with("CEF:0|Doorward|Doorward|") && !l.contains('\r')));
 }
 
@@ -109,4 +120,5 @@ async fn json_holds_the_entry_as_the_log_has_it() {
         assert!(line.ends_with(&format!(",\"entry\":{entry}}}")), "{line}");
     }
     assert_eq!(text.lines().count(), kept.len());
+    assert!(text.lines().any(|l| l.contains("\"principal\":\"ci/bot for ci/dana\"")), "{text}");
 }

@@ -1,8 +1,8 @@
 //! What the log says, taken in line by line and searched.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 use doorward_model::{
-    Access, Action, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Facts, RequestId, Resource, SessionId,
-    Timestamp,
+    Access, Action, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Delegation, Facts, Principal, PrincipalKind,
+    RequestId, Resource, SessionId, Timestamp,
 };
 use doorward_store::{Among, SessionFilter, Store, StoredCursor};
 use std::sync::Arc;
@@ -123,4 +123,41 @@ async fn sessions_are_found_on_the_connections_that_are_named_alone() {
     let (at, later) = (1_800_000_000, 1_800_000_001);
     assert_eq!((begun(at, None).await, begun(later, None).await), (2, 0));
     assert_eq!((begun(0, Some(at)).await, begun(0, Some(later)).await), (0, 2));
+}
+
+/// Sessions of agents that act for people are found by either, and both have come.
+#[tokio::test]
+async fn what_an_agent_does_for_a_person_is_found_by_either() {
+    let (_dir, store) = store().await;
+    let one = |kind, subject: &str| Principal {
+        kind,
+        issuer: "corp".into(),
+        subject: subject.into(),
+        groups: [format!("of-{subject}")].into(),
+        tags: [].into(),
+        token_id: None,
+        expires_at: Timestamp::from_secs(2),
+        on_behalf_of: None,
+    };
+    let dana = one(PrincipalKind::User, "dana");
+    let bot = one(PrincipalKind::Agent, "bot");
+    let on_behalf_of = Some(Box::new(Delegation { person: dana.clone(), prior_actors: vec!["corp/planner".into()] }));
+    let came = |n, principal| event(n, AuditKind::Authenticated { principal, user: "u".into(), by: None });
+    let acting = Principal { on_behalf_of, ..bot.clone() };
+    let entries =
+        [(1, opened(1)), (2, came(1, acting)), (3, opened(2)), (4, came(2, bot)), (5, opened(3)), (6, came(3, dana))];
+    store.saw(&entries, &cursor(6)).await.unwrap();
+    let by = async |who: &str| {
+        let among = vec![whole("orders")];
+        let filter = SessionFilter { among, principal: Some(who.to_owned()), ..SessionFilter::default() };
+        let found = store.seen_sessions(&filter, None, 10).await.unwrap();
+        let mut found: Vec<String> = found.into_iter().filter_map(|s| s.principal).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(by("corp/dana").await, ["corp/bot for corp/dana", "corp/dana"]);
+    assert_eq!(by("corp/bot").await, ["corp/bot", "corp/bot for corp/dana"]);
+    let seen = store.seen_principals(None, 10).await.unwrap();
+    let seen: Vec<_> = seen.iter().map(|p| (p.id.as_str(), p.kind, p.sessions)).collect();
+    assert_eq!(seen, [("corp/bot", PrincipalKind::Agent, 2), ("corp/dana", PrincipalKind::User, 2)]);
 }

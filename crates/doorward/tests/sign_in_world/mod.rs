@@ -26,6 +26,9 @@ fn provider(api: u16, name: &str, public: bool) -> OidcProvider {
     let options = OidcProvider::options().web_client("doorward", &[&back], public);
     // The same person by token: an access token whose subject is the client.
     let options = options.client(OidcClient::new("alice"));
+    // And one that an agent holds for a person.
+    let act = serde_json::json!({ "sub": "sql-bot" });
+    let options = options.client(OidcClient::new("carol").claim("act", act));
     let people = [("alice", "sre"), ("bob", "staff"), ("mallory", "staff")];
     people.into_iter().fold(options, |o, (who, group)| o.person(who, &[group])).start().unwrap()
 }

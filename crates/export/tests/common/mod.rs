@@ -4,8 +4,8 @@
 use doorward_enforce::AuditSink as _;
 use doorward_export::{ExportConfig, Exporters, Format, Kinds, Pace, Source, Status, Target};
 use doorward_model::{
-    Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Facts, Principal, PrincipalKind,
-    RequestId, Resource, SessionId, Timestamp,
+    Access, Action, ApprovalId, AuditEvent, AuditKind, AuditOutcome, ConnectionName, Delegation, Facts, Principal,
+    PrincipalKind, RequestId, Resource, SessionId, Timestamp,
 };
 use doorward_record::{AuditLog, AuditOptions, SigningKey};
 use doorward_store::Store;
@@ -139,6 +139,15 @@ pub fn authenticated(n: u128) -> AuditEvent {
     event(n, AuditKind::Authenticated { principal: principal(), user: "app".into(), by: None })
 }
 
+/// The same for a person.
+fn acting(n: u128) -> AuditEvent {
+    let dana = Principal { kind: PrincipalKind::User, subject: "dana".into(), ..principal() };
+    let on_behalf_of = Some(Box::new(Delegation { person: dana, prior_actors: vec!["ci/planner".into()] }));
+    let principal = Principal { on_behalf_of, ..principal() };
+    let parties = principal.parties().map(Arc::new);
+    AuditEvent { parties, ..event(n, AuditKind::Authenticated { principal, user: "app".into(), by: None }) }
+}
+
 pub fn request(n: u128, id: u64, statement: &str, outcome: AuditOutcome) -> AuditEvent {
     with_facts(
         n,
@@ -171,9 +180,9 @@ pub fn with_facts(n: u128, id: u64, statement: &str, outcome: AuditOutcome, acce
 pub fn every_kind() -> Vec<AuditEvent> {
     let approval = ApprovalId::from_uuid(Uuid::from_u128(99));
     let mut out = vec![event(0, AuditKind::GatewayStarted { version: "1".into(), policy_version: "v1".into() })];
-    for (n, connection) in [(1, "orders"), (2, "shell"), (3, "cluster"), (4, "unheard of")] {
+    for (n, connection) in [(1, "orders"), (2, "shell"), (3, "cluster"), (4, "unheard of"), (5, "orders")] {
         out.push(opened(n, connection));
-        out.push(authenticated(n));
+        out.push(if n == 5 { acting(n) } else { authenticated(n) });
         for outcome in [AuditOutcome::Forward, AuditOutcome::Hold, AuditOutcome::Refuse] {
             out.push(request(n, 1, "select * from \"a|b\\c\" where x = '\u{e9}\n\u{1f980}'", outcome));
         }

@@ -67,7 +67,7 @@ impl DecisionPoint for Showing {
     fn generation(&self) -> u64 {
         u64::from(self.0.load(Ordering::Relaxed))
     }
-    fn open(&self, _: &Arc<Subject>) -> Box<dyn SessionDecisions> {
+    fn open(&self, _: &Arc<Subject>, _: doorward_enforce::Party) -> Box<dyn SessionDecisions> {
         Box::new(Shows(self.0.load(Ordering::Relaxed)))
     }
 }
