@@ -258,6 +258,8 @@ fn a_third_person_approves_and_every_entry_names_both() {
         let (ok, said) = office.doorward(&ann, &["approvals", "list", "--output", "json"]);
         assert!(ok, "{said}");
         let found: Value = serde_json::from_str(&said).unwrap();
+        let both = json!({ "actor": "corp/sql-bot", "on_behalf_of": "corp/dana" });
+        assert!(found.get(0).is_none_or(|a| a["parties"] == both), "{found}");
         found.get(0).map(|a| a["id"].as_str().unwrap().to_owned())
     });
     let (ok, said) = office.doorward(&ann, &["approvals", "show", &id]);

@@ -1,5 +1,5 @@
 //! What there is to tell.
-use doorward_model::{ApprovalId, Timestamp};
+use doorward_model::{ApprovalId, Parties, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval};
 use doorward_terminal::printable;
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub(crate) struct Notice {
     pub(crate) approval: ApprovalId,
     pub(crate) state: ApprovalState,
     pub(crate) principal: String,
+    /// The agent and the person that it acts for, where it does.
+    pub(crate) parties: Option<Parties>,
     pub(crate) connection: String,
     pub(crate) command: String,
     pub(crate) statement: Option<String>,
@@ -77,6 +79,10 @@ impl Notice {
             approval: r.id,
             state: a.state,
             principal: printable(&r.principal.to_string()),
+            parties: r
+                .principal
+                .parties()
+                .map(|p| Parties { actor: printable(&p.actor), on_behalf_of: printable(&p.on_behalf_of) }),
             connection: printable(r.connection.as_str()),
             command: printable(r.facts.command.as_ref()),
             statement: shows.then(|| cut(&r.statement)),
@@ -140,6 +146,9 @@ impl Notice {
             "expires": when(self.expires),
             "link": self.link,
         });
+        if let (Some(parties), Some(map)) = (&self.parties, data.as_object_mut()) {
+            map.insert("parties".into(), json!(parties));
+        }
         if let (Event::Decided { by, approved, comment }, Some(map)) = (&self.event, data.as_object_mut()) {
             map.insert("verdict".into(), json!({ "by": by, "approved": approved, "comment": comment }));
         }

@@ -5,8 +5,8 @@ use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoR
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use doorward_enforce::{ApprovalRequest, AuditSink as _, Requirement};
 use doorward_model::{
-    ApprovalId, AuditEvent, AuditKind, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Secret, SessionId,
-    Timestamp,
+    ApprovalId, AuditEvent, AuditKind, ConnectionName, Delegation, Facts, Principal, PrincipalKind, RequestId, Secret,
+    SessionId, Timestamp,
 };
 use doorward_notify::{ChannelConfig, Mail, Notifiers, Source, Target};
 use doorward_record::{AuditLog, AuditOptions, keys};
@@ -77,6 +77,10 @@ impl World {
             expires_at: now(),
             on_behalf_of: None,
         };
+        // The fifth is for somebody.
+        let dana = Principal { kind: PrincipalKind::User, subject: "dana <!here>".into(), ..principal.clone() };
+        let delegation = Delegation { person: dana, prior_actors: Vec::new() };
+        let principal = Principal { on_behalf_of: (n == 5).then(|| Box::new(delegation)), ..principal };
         let id = ApprovalId::from_uuid(Uuid::from_u128(n));
         let groups = vec![group.to_owned()];
         let request = ApprovalRequest {
@@ -213,7 +217,11 @@ async fn a_webhook_is_signed_tried_again_and_goes_on_after_a_restart() {
     world.ask(4, "DROP TABLE w", "sre").await;
     world.ask(5, "DROP TABLE x", "dba").await;
     let got = receiver.wait(5).await;
-    assert_eq!(got[4].1["data"]["statement"], json!("DROP TABLE x"));
+    let (alone, acting) = (&got[2].1["data"], &got[4].1["data"]);
+    assert_eq!(acting["statement"], json!("DROP TABLE x"));
+    assert_eq!(acting["principal"], json!("ci/bot <!here> for ci/dana <!here>"));
+    assert_eq!(acting["parties"], json!({ "actor": "ci/bot <!here>", "on_behalf_of": "ci/dana <!here>" }));
+    assert_eq!((&alone["principal"], alone.get("parties")), (&json!("ci/bot <!here>"), None));
     running.stop().await;
 }
 

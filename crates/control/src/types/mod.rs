@@ -63,8 +63,11 @@ pub struct ApprovalView {
     /// The session that waits.
     #[schema(value_type = String)]
     pub session: SessionId,
-    /// Who asks (`issuer/subject`).
+    /// Who asks, as they are shown: `issuer/subject`, or `corp/bot for corp/dana` for an agent that acts for a person.
     pub principal: String,
+    /// The two, where an agent acts for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parties: Option<PartiesView>,
     /// An agent or a person.
     #[schema(value_type = String)]
     pub kind: PrincipalKind,
@@ -99,6 +102,15 @@ pub struct ApprovalView {
     pub may_decide: bool,
     /// Whether the person who looks may let it through alone, in an emergency.
     pub may_break_glass: bool,
+}
+
+/// An agent and the person that it acts for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartiesView {
+    /// The agent (`issuer/subject`).
+    pub actor: String,
+    /// The person (`issuer/subject`).
+    pub on_behalf_of: String,
 }
 
 /// What one policy asks for.
@@ -191,6 +203,7 @@ impl ApprovalView {
             state: a.state,
             session: r.session,
             principal: r.principal.to_string(),
+            parties: r.principal.parties().map(|p| PartiesView { actor: p.actor, on_behalf_of: p.on_behalf_of }),
             kind: r.principal.kind,
             connection: r.connection.to_string(),
             statement: r.statement.to_string(),

@@ -33,7 +33,7 @@ pub struct SessionView {
     pub live: bool,
     /// On which connection.
     pub connection: String,
-    /// Who (`issuer/subject`); none where they did not prove it.
+    /// Who, as they are shown: `issuer/subject`, or `corp/bot for corp/dana`; none where they did not prove it.
     pub principal: Option<String>,
     /// From where.
     pub client: String,
@@ -130,7 +130,7 @@ pub(crate) struct SessionsQuery {
     #[param(inline)]
     #[serde(default)]
     pub(crate) state: Option<SessionState>,
-    /// A part of `issuer/subject`.
+    /// A part of `issuer/subject`; of an agent that acts for a person, of either.
     #[param(max_length = 300)]
     pub(crate) principal: Option<String>,
     /// The connection's name.
