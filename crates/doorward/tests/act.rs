@@ -451,7 +451,8 @@ fn over_kubernetes_both_are_asked() {
     let own = cluster.service_account_token("doorward", "gateway", "cluster-admin").unwrap();
     let issuer = Issuer::start();
     let connection = format!(
-        "name = \"k8s\"\nkind = \"kubernetes\"\nupstream = \"{}\"\ncredential = {{ value = \"{own}\" }}\ntls_ca = \"{}\"\n",
+        "name = \"k8s\"\nkind = \"kubernetes\"\nupstream = \"{}\"\ncredential = {{ value = \"{own}\" }}\ntls_ca = \"{}\"\n\
+         impersonate = \"caller\"\n",
         cluster.address(),
         cluster.ca_file().display()
     );
@@ -461,8 +462,16 @@ fn over_kubernetes_both_are_asked() {
         let file = cluster.token_kubeconfig(name, &server, &office.ca(), token).unwrap();
         text(&cluster.kubectl_of(KubectlRelease::Current).unwrap().kubeconfig(&file).output(args).unwrap())
     };
+    let bind = ["create", "clusterrolebinding", "bot", "--clusterrole=cluster-admin", "--user=doorward:corp/sql-bot"];
+    let bound = cluster.kubectl_of(KubectlRelease::Current).unwrap().output(&bind).unwrap();
+    assert!(bound.status.success(), "{}", text(&bound));
     let token = acting(&issuer, "dana", "analysts");
     assert_said(&kubectl("both", &token, &["get", "namespaces"]), "kube-system");
+    // In the cluster it is the agent, and its audit log has the person.
+    let who: Value = serde_json::from_str(&kubectl("both", &token, &["auth", "whoami", "-o", "json"])).unwrap();
+    let info = &who["status"]["userInfo"];
+    assert_eq!((&info["username"], &info["groups"][0]), (&json!("doorward:corp/sql-bot"), &json!("doorward:agents")));
+    assert_eq!(info["extra"]["doorward.dev/on-behalf-of"], json!(["corp/dana"]));
     assert_said(&kubectl("both", &token, &["get", "secrets"]), "corp/dana");
     assert_said(&kubectl("both", &token, &["get", "configmaps"]), "corp/sql-bot");
     for entry in office.audit("request") {

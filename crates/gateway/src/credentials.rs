@@ -178,6 +178,24 @@ mod tests {
         assert_eq!(all.0.lock().len(), 1, "what has expired is forgotten");
     }
 
+    /// An agent that acts for a person, for another, and for itself are three callers.
+    #[test]
+    fn a_credential_is_of_the_agent_and_the_person() {
+        let all = Credentials::default();
+        let orders = ConnectionName::new("orders");
+        let acting = |person: &str| {
+            let delegation = doorward_model::Delegation { person: bot(person), prior_actors: Vec::new() };
+            Principal { on_behalf_of: Some(Box::new(delegation)), ..bot("a") }
+        };
+        let first = [bot("a"), acting("dana"), acting("eve")].map(|p| (all.issue(&p, &orders, LONG, NOW).unwrap(), p));
+        for n in 0..MOST_OF_ONE {
+            all.issue(&acting("dana"), &orders, LONG, NOW.after(Duration::from_secs(n as u64 + 1))).unwrap();
+        }
+        let kept =
+            first.map(|(issued, who)| all.claim(&issued.user, &orders, NOW).unwrap().principal.map(|p| *p == who));
+        assert_eq!(kept.map(|k| k.ok()), [Some(true), None, Some(true)], "one of hers makes way, and nobody else's");
+    }
+
     #[test]
     fn what_is_kept_is_bounded() {
         let all = Credentials::default();

@@ -156,7 +156,7 @@ pub fn certificate_ends(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doorward_model::PrincipalKind;
+    use doorward_model::{Delegation, PrincipalKind};
     use std::fs;
 
     const NOW: Timestamp = Timestamp::from_secs(1_000_000);
@@ -196,6 +196,21 @@ mod tests {
         let short = issue(&ca, 60);
         assert_eq!(ca.verify(&short, NOW).unwrap().expires_at, NOW.after(Duration::from_secs(60)));
         assert_eq!(ca.verify(&issue(&UserCa::open(dir.path()).unwrap(), 60), NOW).unwrap().subject, "ci-bot");
+    }
+
+    /// An agent that acts for a person does not come in alone by a certificate.
+    #[test]
+    fn a_certificate_is_of_the_agent_and_the_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = UserCa::open(dir.path()).unwrap();
+        let dana = Principal { kind: PrincipalKind::User, subject: "dana".into(), ..principal() };
+        let on_behalf_of = Some(Box::new(Delegation { person: dana, prior_actors: vec!["dev/planner".into()] }));
+        let both = Principal { on_behalf_of, ..principal() };
+        let public = key().public_key().to_openssh().unwrap();
+        let issued = ca.issue(&public, &both, Duration::from_secs(3600), NOW).unwrap();
+        let certificate = Certificate::from_openssh(&issued.certificate).unwrap();
+        assert_eq!(ca.verify(&certificate, NOW).unwrap(), both);
+        assert_eq!(certificate.key_id(), "dev/ci-bot for dev/dana");
     }
 
     #[test]

@@ -374,6 +374,22 @@ mod tests {
         assert_eq!((other.user.as_str(), other.groups.len(), other.extra.len()), ("eve", 0, 2));
     }
 
+    /// The agent is somebody in the cluster, by its own groups; the person is named in the cluster's audit log.
+    #[test]
+    fn who_acts_for_a_person_is_not_that_person_in_the_cluster() {
+        let naming = Naming { prefix: "doorward:".into(), tag: None };
+        let person = principal("dana\u{e9}", &["admins"]);
+        let on_behalf_of = Some(Box::new(doorward_model::Delegation { person, prior_actors: Vec::new() }));
+        let own = naming.of(&Principal { on_behalf_of, ..principal("bot", &["agents"]) }, "S").unwrap();
+        let groups: Vec<&str> = own.groups.iter().map(String::as_str).collect();
+        assert_eq!((own.user.as_str(), groups), ("doorward:ci/bot", vec!["doorward:agents"]));
+        let extra: Vec<_> = own.extra.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let of_person = "doorward.dev/on-behalf-of=ci/dana%C3%A9";
+        assert_eq!(extra, [of_person, "doorward.dev/principal=ci/bot", "doorward.dev/session=S"]);
+        let asked = asked(&[("impersonate-user", "eve")]).unwrap().unwrap();
+        assert_eq!(Naming::beside(asked, &own).extra.len(), 3, "with --as, too");
+    }
+
     /// Whoever can choose a claim must not choose the cluster's own groups with it.
     #[test]
     fn no_claim_makes_anybody_one_of_the_clusters_own() {
