@@ -148,6 +148,14 @@ impl IssuerConfig {
         Ok(())
     }
 
+    /// Checks every entry, and that no two can be mistaken for each other.
+    ///
+    /// # Errors
+    /// The first problem found.
+    pub fn validate_all(all: &[Self]) -> Result<(), ConfigError> {
+        validate_all(all)
+    }
+
     fn field_error(&self, field: &'static str, problem: &'static str) -> ConfigError {
         ConfigError::Field { name: self.name.clone(), field, problem }
     }

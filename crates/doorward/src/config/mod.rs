@@ -160,6 +160,7 @@ impl Config {
         for c in &self.connections {
             self.backend(c)?;
         }
+        IssuerConfig::validate_all(&self.identity.issuers)?;
         self.check_sign_in()?;
         self.retention.check()?;
         exports::check(self)?;

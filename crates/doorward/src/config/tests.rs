@@ -51,6 +51,17 @@ fn mistakes_are_named_with_their_place() {
         ("tls = \"disable\"", "impersonate = \"caller\"", "`impersonate` means nothing for kind \"postgres\""),
         ("tls = \"disable\"", "held = \"retry\"", "`held` means nothing for kind \"postgres\""),
         ("\"postgres\"", "\"kubernetes\"\nheld = \"later\"", "unknown variant `later`"),
+        (
+            "[policy]",
+            "[[identity.issuers]]\nname = \"ci\"\nissuer = \"https://a\"\naudience = [\"x\"]\nprincipal = \"agent\"\n\
+             delegation = true\n[policy]",
+            "`delegation` needs `principal = \"user\"`",
+        ),
+        (
+            "[policy]",
+            "[[identity.issuers]]\nname = \"ci\"\nissuer = \"http://a\"\naudience = [\"x\"]\nprincipal = \"agent\"\n[policy]",
+            "plain http is for loopback only",
+        ),
         ("kind = \"postgres\"", "kind = \"ssh\"", "`tls` means nothing for kind \"ssh\""),
     ] {
         let e = format!("{:#}", load(&GOOD.replace(from, to)).unwrap_err());
