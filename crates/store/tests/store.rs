@@ -236,6 +236,6 @@ async fn a_connection_that_was_removed_and_comes_again_is_another() {
     let kind = AuditKind::SessionOpened { connection, client: "127.0.0.1:9".into() };
     let session = Some(SessionId::from_uuid(Uuid::from_u128(7)));
     let cursor = StoredCursor { seq: 1, hash: "ab".into(), entries: 1, updated: at(50) };
-    store.saw(&[(1, AuditEvent { time: at(50), session, kind })], &cursor).await.unwrap();
+    store.saw(&[(1, AuditEvent { time: at(50), session, kind, parties: None })], &cursor).await.unwrap();
     assert!(put(1, 5).await.unwrap() > at(50));
 }

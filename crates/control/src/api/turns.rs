@@ -67,6 +67,7 @@ pub(crate) mod tests {
             tags: [].into(),
             token_id: None,
             expires_at: Timestamp::from_secs(0),
+            on_behalf_of: None,
         }
     }
 
