@@ -328,7 +328,7 @@ impl ConnectionAccess for Connections {
         credential: Option<Secret<String>>,
     ) -> Result<ConnectionTest, ConnectionFailure> {
         let credential = match (credential, &spec.secret) {
-            (Some(given), _) => Some(given),
+            (Some(given), _) => Some(Rotating::new("of the test", given)),
             (None, Some(name)) => {
                 self.secret_is_there(spec).await?;
                 self.secrets.open(name).await.map_err(ConnectionFailure::Unavailable)?
@@ -339,9 +339,7 @@ impl ConnectionAccess for Connections {
         let nameless = ConnectionSpec { secret: None, ..spec.clone() };
         let made = self.made("connection-test", &nameless).map_err(|e| wrong(&e))?;
         let backend = match credential {
-            Some(secret) => {
-                made.backend.with_credential(Rotating::new("of the test", secret)).map_err(|e| wrong(&e))?
-            }
+            Some(secret) => made.backend.with_credential(secret).map_err(|e| wrong(&e))?,
             None => made.backend,
         };
         Ok(self.tried(&backend).await)

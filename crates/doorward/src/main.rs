@@ -30,6 +30,7 @@ mod sessions_kubernetes;
 mod sessions_ssh;
 mod sign_in;
 mod signed_in;
+mod sources;
 mod ssh_access;
 mod ssh_cert;
 mod ssh_host_key;

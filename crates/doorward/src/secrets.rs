@@ -4,6 +4,7 @@ use crate::{
     cli::{Output, SecretsCommand},
     config::Config,
     directory::{Directory, Served},
+    sources::Outside,
     state,
 };
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +34,8 @@ const MOST: u64 = 64 * 1024 + 1;
 pub(crate) enum Origin {
     File(PathBuf),
     Stored(String),
+    /// Its source is asked for it at each log-in.
+    Outside(Outside),
 }
 
 /// Credentials that may change, by where they come from: one for all connections that share it.
@@ -44,6 +47,7 @@ impl Slots {
         let name = match &origin {
             Origin::File(path) => path.display().to_string(),
             Origin::Stored(name) => name.clone(),
+            Origin::Outside(outside) => outside.to_string(),
         };
         self.0.lock().entry(origin).or_insert_with(|| Rotating::missing(&name)).clone()
     }
@@ -52,7 +56,7 @@ impl Slots {
     fn unknown(&self) -> Vec<String> {
         let of = |(origin, credential): (&Origin, &Rotating)| match origin {
             Origin::Stored(name) if credential.current().is_err() => Some(name.clone()),
-            Origin::Stored(_) | Origin::File(_) => None,
+            Origin::Stored(_) | Origin::File(_) | Origin::Outside(_) => None,
         };
         self.0.lock().iter().filter_map(of).collect()
     }
@@ -60,7 +64,7 @@ impl Slots {
     fn files(&self) -> Vec<PathBuf> {
         let of = |origin: &Origin| match origin {
             Origin::File(path) => Some(path.clone()),
-            Origin::Stored(_) => None,
+            Origin::Stored(_) | Origin::Outside(_) => None,
         };
         self.0.lock().keys().filter_map(of).collect()
     }
@@ -77,17 +81,10 @@ impl Slots {
     }
 }
 
-/// `[secrets]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SecretsSection {
-    key: Option<KeySource>,
-}
-
 /// Where the key that wraps the keys is.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeySource {
+pub(crate) struct KeySource {
     file: Option<PathBuf>,
     env: Option<String>,
     command: Option<Vec<String>>,
@@ -120,6 +117,8 @@ fn master_key(config: &Config) -> Result<MasterKey> {
 pub(crate) struct Secrets {
     keeper: Keeper,
     slots: Slots,
+    config: Arc<Config>,
+    started: Timestamp,
     registry: Arc<Registry>,
     /// Who uses them.
     directory: Directory,
@@ -132,7 +131,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// Fills what connections use, and follows files that change.
     pub(crate) async fn start(
-        config: &Config,
+        config: &Arc<Config>,
         store: Store,
         registry: Arc<Registry>,
         directory: Directory,
@@ -141,12 +140,15 @@ impl Secrets {
         let new = Arc::new(Self {
             keeper,
             slots: config.slots.clone(),
+            config: Arc::clone(config),
+            started: now(),
             registry,
             directory,
             turn: Default::default(),
             naming: Default::default(),
         });
         new.fill().await;
+        tokio::spawn(Arc::clone(&new).follow_sources());
         tokio::spawn(Arc::clone(&new).follow_files());
         Ok(new)
     }
@@ -177,13 +179,49 @@ impl Secrets {
 
     /// Whether there is a secret of that name.
     pub(crate) async fn has(&self, name: &str) -> Result<bool, String> {
+        if self.named(name).is_some() {
+            return Ok(true);
+        }
         let known = self.keeper.list().await.map_err(|e| e.to_string())?;
         Ok(known.iter().any(|k| k.name == name))
     }
 
-    /// A secret of the store, to log in with.
-    pub(crate) async fn open(&self, name: &str) -> Result<Option<Secret<String>>, String> {
-        self.keeper.open(name).await.map_err(|e| e.to_string())
+    /// A secret of that name, to log in with once.
+    pub(crate) async fn open(&self, name: &str) -> Result<Option<Rotating>, String> {
+        if let Some(outside) = self.named(name) {
+            return self.config.sources.rotating(&outside).map(Some).map_err(|e| format!("{e:#}"));
+        }
+        let secret = self.keeper.open(name).await.map_err(|e| e.to_string())?;
+        Ok(secret.map(|s| Rotating::new("of the test", s)))
+    }
+
+    fn named(&self, name: &str) -> Option<Outside> {
+        self.config.secrets.named(name).ok().flatten()
+    }
+
+    /// Renews what is lent, and notices what changes elsewhere.
+    async fn follow_sources(self: Arc<Self>) {
+        let mut seen: BTreeMap<Outside, u64> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let used = self.directory.served().into_iter().filter_map(|s| match s.origin {
+                Some(Origin::Outside(outside)) => Some(outside),
+                Some(Origin::File(_) | Origin::Stored(_)) | None => None,
+            });
+            let now = self.config.sources.tend(&used.collect()).await;
+            for (outside, generation) in &now {
+                if seen.get(outside).copied().unwrap_or_default() != *generation {
+                    tracing::info!("the credential {outside} was replaced");
+                    self.replaced(&Origin::Outside(outside.clone()), None);
+                }
+            }
+            seen = now;
+        }
+    }
+
+    /// Gives back what is lent.
+    pub(crate) async fn close(&self) {
+        self.config.sources.close().await;
     }
 
     /// The connections whose credential it is.
@@ -227,11 +265,27 @@ impl Secrets {
     }
 
     fn view(&self, known: Known) -> SecretView {
-        let mut used_by: Vec<_> =
-            self.users(&Origin::Stored(known.name.clone())).map(|s| s.name().to_owned()).collect();
-        used_by.sort();
+        let used_by = self.used_by(&Origin::Stored(known.name.clone()));
         let Known { name, version, updated, updated_by } = known;
-        SecretView { name, version, updated, updated_by, used_by }
+        SecretView { name, version, updated, updated_by, used_by, source: None }
+    }
+
+    fn used_by(&self, origin: &Origin) -> Vec<String> {
+        let mut names: Vec<_> = self.users(origin).map(|s| s.name().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// One that is kept elsewhere, as the configuration names it.
+    fn view_outside(&self, name: &str, outside: Outside) -> SecretView {
+        SecretView {
+            name: name.to_owned(),
+            version: 0,
+            updated: self.started,
+            updated_by: "the configuration".to_owned(),
+            source: Some(outside.to_string()),
+            used_by: self.used_by(&Origin::Outside(outside)),
+        }
     }
 }
 
@@ -263,10 +317,19 @@ fn failure(e: SecretError) -> SecretFailure {
 impl SecretAccess for Secrets {
     async fn list(&self) -> Result<Vec<SecretView>, SecretFailure> {
         let known = self.keeper.list().await.map_err(failure)?;
-        Ok(known.into_iter().map(|k| self.view(k)).collect())
+        let names: Vec<_> = self.config.secrets.names().collect();
+        // The configuration is in force where the store has the same name.
+        let stored = known.into_iter().filter(|k| names.iter().all(|(name, _)| *name != k.name));
+        let mut all: Vec<_> = stored.map(|k| self.view(k)).collect();
+        all.extend(names.into_iter().map(|(name, outside)| self.view_outside(name, outside)));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
     }
 
     async fn put(&self, name: &str, value: Secret<String>, by: &str) -> Result<SecretView, SecretFailure> {
+        if let Some(outside) = self.named(name) {
+            return Err(SecretFailure::Wrong(format!("`{name}` is kept elsewhere ({outside}): change it there")));
+        }
         let _turn = self.turn.lock().await;
         let known = self.keeper.put(name, &value, by, now()).await.map_err(failure)?;
         self.replaced(&Origin::Stored(name.to_owned()), Some(value));
@@ -295,7 +358,12 @@ pub(crate) fn run(command: SecretsCommand) -> Result<ExitCode> {
                         Output::Text => {
                             let used = if s.used_by.is_empty() { "nothing".into() } else { s.used_by.join(", ") };
                             let (when, by) = (state::time(s.updated), crate::approvals::one_line(&s.updated_by));
-                            println!("{:<24} version {:<4} {when} by {by}, used by {used}", s.name, s.version);
+                            match s.source {
+                                Some(source) => println!("{:<24} in {source}, used by {used}", s.name),
+                                None => {
+                                    println!("{:<24} version {:<4} {when} by {by}, used by {used}", s.name, s.version);
+                                }
+                            }
                         }
                     }
                 }

@@ -150,7 +150,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
         connections: Arc::clone(&connections) as _,
         book: running.book.clone(),
         audit_dir: state.join("audit"),
-        secrets,
+        secrets: Arc::clone(&secrets) as _,
         metrics,
         vitals: Arc::new(Alive { audit: Arc::clone(&running.audit), recordings: Arc::clone(&recordings), draining }),
         back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
@@ -205,6 +205,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
     drain.send_replace(true);
     connections.close().await;
     running.drain().await;
+    secrets.close().await;
     stop.send_replace(true);
     let _ended = tokio::time::timeout(Duration::from_secs(5), api_done).await;
     running.note(AuditKind::GatewayStopped {})?;

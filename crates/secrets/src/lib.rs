@@ -1,4 +1,4 @@
-//! Secrets in the store, under envelope encryption.
+//! Secrets in the store, under envelope encryption, and secrets that are kept elsewhere (`source/`).
 //!
 //! Purpose: each version of a secret is sealed with a key of its own (AES-256-GCM), which is wrapped by the gateway's key;
 //! that one is never in the store. Who has the database alone has nothing.
@@ -10,8 +10,13 @@
 //!
 //! Deliberately absent: where secrets go. The gateway takes them at each log-in.
 mod key;
+mod source;
 
 pub use key::{KeyError, MasterKey};
+pub use source::{
+    AwsSecrets, AwsSettings, Content, Fetched, Given, KubernetesSecrets, KubernetesSettings, Lease, Login, Provider,
+    Rules, Source, SourceError, SourceTls, Vault, VaultAuth, VaultSettings,
+};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use doorward_model::{Secret, Timestamp};

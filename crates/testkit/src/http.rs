@@ -44,7 +44,7 @@ pub fn http_post_form(url: &str, fields: &[(&str, &str)]) -> Result<HttpReply> {
     exchange(url, "POST", &["Content-Type: application/x-www-form-urlencoded"], &body.join("&"))
 }
 
-fn exchange(url: &str, method: &str, headers: &[&str], body: &str) -> Result<HttpReply> {
+pub(crate) fn exchange(url: &str, method: &str, headers: &[&str], body: &str) -> Result<HttpReply> {
     let rest = url.strip_prefix("http://").with_context(|| format!("`{url}` does not begin with `http://`"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(authority).with_context(|| format!("cannot reach {authority}"))?;

@@ -3,7 +3,8 @@
 //! Each server has a directory of its own, is waited for until it answers, and is ended by its process id. Nothing
 //! here is a mock: PostgreSQL is PostgreSQL, MySQL and MariaDB are themselves, sshd is OpenSSH's, a Kubernetes cluster is etcd, the API server, its
 //! controllers, the scheduler and a kubelet whose containers are processes of this machine, the OIDC provider is the OpenID-certified
-//! `oidc-provider` of npm, the SAML provider is Keycloak, and the gateway is the `doorward` binary.
+//! `oidc-provider` of npm, the SAML provider is Keycloak, Vault is Vault, and the gateway is the `doorward` binary. AWS alone cannot be
+//! had: `moto` stands in for it, which is somebody else's picture of it and not ours.
 //!
 //! Invariants
 //! - Servers listen on 127.0.0.1 and on a Unix socket in their own directory, nowhere else.
@@ -38,6 +39,7 @@ mod process;
 mod saml_attacks;
 mod ssh_matrix;
 mod tls;
+mod vault;
 
 pub use browser::{Browser, Page};
 pub use chromium::{Chromium, Screen};
@@ -59,3 +61,4 @@ pub use process::{Process, ProcessSpec};
 pub use saml_attacks::SamlAnswer;
 pub use ssh_matrix::SshMatrix;
 pub use tls::{Authority, Identity};
+pub use vault::{Moto, Vault};

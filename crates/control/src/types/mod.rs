@@ -335,6 +335,9 @@ pub struct SecretView {
     pub updated_by: String,
     /// The connections that use it.
     pub used_by: Vec<String>,
+    /// Where it is kept, if not in the store: it is changed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// `GET /secrets`.

@@ -63,7 +63,7 @@ impl SecretAccess for Hidden {
 
 fn seen(name: &str) -> SecretView {
     let (updated, updated_by) = (support::now(), "corp/ada".into());
-    SecretView { name: name.into(), version: 1, updated, updated_by, used_by: Vec::new() }
+    SecretView { name: name.into(), version: 1, updated, updated_by, used_by: Vec::new(), source: None }
 }
 
 /// Connections by name; `orders` is of the file.

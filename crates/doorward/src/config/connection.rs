@@ -1,6 +1,5 @@
 //! `[[connections]]`: one table, what it has to be, and what it is made into.
-use super::Config;
-use crate::secrets::Origin;
+use super::{Config, Credential};
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::ConnectionSpec;
 use doorward_gateway::{
@@ -8,7 +7,7 @@ use doorward_gateway::{
     kubernetes::{Fields, KubernetesConnection, Naming},
     ssh::{HostKeys, SshConnection, SshCredential, parse_host_keys, private_key},
 };
-use doorward_model::{ConnectionInfo, ConnectionName, Secret};
+use doorward_model::{ConnectionInfo, ConnectionName};
 use serde::Deserialize;
 use serde_json::json;
 use std::{
@@ -27,7 +26,7 @@ pub(crate) struct ConnectionConfig {
     upstream: String,
     database: Option<String>,
     user: Option<String>,
-    credential: Option<Credential>,
+    pub(super) credential: Option<Credential>,
     tls: Option<String>,
     tls_ca: Option<PathBuf>,
     /// The authorities themselves, in PEM: of a connection in the store.
@@ -110,25 +109,6 @@ enum Audit {
     #[default]
     Strict,
     BestEffort,
-}
-
-/// Where a secret comes from.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Credential {
-    env: Option<String>,
-    file: Option<PathBuf>,
-    secret: Option<String>,
-    value: Option<String>,
-    /// SSH: a certificate for each session, signed by the gateway's own authority.
-    #[serde(default)]
-    authority: bool,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential([secret])")
-    }
 }
 
 /// A connection, ready to be served.
@@ -392,7 +372,7 @@ impl Config {
     fn ssh(&self, c: &ConnectionConfig) -> Result<SshConnection> {
         let (host, port) = c.host_and_port()?;
         let credential = match self.secret(c)? {
-            None if c.credential.as_ref().is_some_and(|c| c.authority) => Some(SshCredential::Authority),
+            None if c.credential.as_ref().is_some_and(Credential::is_authority) => Some(SshCredential::Authority),
             None => None,
             Some(secret) => {
                 // One that is still to come is looked at when it is used.
@@ -443,56 +423,5 @@ impl Config {
             labels: c.labels.clone(),
             tags: c.tags.clone(),
         })
-    }
-
-    fn secret(&self, c: &ConnectionConfig) -> Result<Option<Rotating>> {
-        let Some(credential) = &c.credential else { return Ok(None) };
-        if credential.authority && c.kind != "ssh" {
-            bail!("credential = {{ authority = true }} is for kind \"ssh\"");
-        }
-        match credential {
-            Credential { env: None, file: None, secret: None, value: None, authority: true } => Ok(None),
-            // Those that may change while the gateway runs are shared by all that is made of the configuration.
-            Credential { env: None, file: Some(path), secret: None, value: None, authority: false } => {
-                let text = self.resolved(credential)?;
-                let slot = self.slots.slot(Origin::File(self.path(path)));
-                slot.set(Some(text));
-                Ok(Some(slot))
-            }
-            Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
-                Ok(Some(self.slots.slot(Origin::Stored(name.clone()))))
-            }
-            Credential { .. } => {
-                let text = self.resolved(credential)?;
-                Ok(Some(Rotating::new(&format!("of {}", c.name), text)))
-            }
-        }
-    }
-
-    /// Where the credential of a connection comes from, if it may change.
-    pub(crate) fn origin(&self, c: &ConnectionConfig) -> Option<Origin> {
-        let credential = c.credential.as_ref()?;
-        let file = credential.file.as_ref().map(|path| Origin::File(self.path(path)));
-        file.or_else(|| credential.secret.clone().map(Origin::Stored))
-    }
-
-    /// A secret, from where it is.
-    pub(crate) fn resolved(&self, credential: &Credential) -> Result<Secret<String>> {
-        let secret = match credential {
-            Credential { env: Some(name), file: None, secret: None, value: None, authority: false } => {
-                std::env::var(name).map_err(|_| anyhow!("the environment variable {name} is not set"))?
-            }
-            Credential { env: None, file: Some(path), secret: None, value: None, authority: false } => {
-                let path = self.path(path);
-                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
-            Credential { env: None, file: None, secret: None, value: Some(value), authority: false } => value.clone(),
-            Credential { env: None, file: None, secret: Some(name), value: None, authority: false } => {
-                bail!("`{name}`: only the credential of a connection may come from the store: use env or file")
-            }
-            _ => bail!("credential takes exactly one of env, file, secret, value, authority = true"),
-        };
-        Ok(Secret::new(secret))
     }
 }

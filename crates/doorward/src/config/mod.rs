@@ -1,13 +1,16 @@
 //! `doorward.toml`: read, checked, and turned into what the parts are made of.
 mod connection;
+mod credential;
 
-pub(crate) use connection::{Backend, ConnectionConfig, Credential, Rotation};
+pub(crate) use connection::{Backend, ConnectionConfig, Rotation};
+pub(crate) use credential::{Credential, Given};
 
 use crate::{
     exports::{self, ExportSection},
     notify,
     retention::RetentionSection,
-    secrets::{SecretsSection, Slots},
+    secrets::Slots,
+    sources::{SecretsSection, Sources},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_identity::IssuerConfig;
@@ -40,6 +43,9 @@ pub(crate) struct Config {
     /// Credentials that may change while the gateway runs.
     #[serde(skip)]
     pub(crate) slots: Slots,
+    /// Those that are kept elsewhere.
+    #[serde(skip)]
+    pub(crate) sources: Sources,
     #[serde(default)]
     pub(crate) retention: RetentionSection,
     /// The folder that relative paths start from.
@@ -112,6 +118,7 @@ impl Config {
                 *path = config.base.join(&*path);
             }
         }
+        config.sources = Sources::new(&config).with_context(|| path.display().to_string())?;
         config.check().with_context(|| path.display().to_string())?;
         Ok(config)
     }

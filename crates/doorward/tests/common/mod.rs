@@ -136,7 +136,7 @@ kind = "postgres"
 listen = "127.0.0.1:{port}"
 upstream = "{upstream}"
 database = "orders"
-user = "{user}"
+{user}
 {credential}
 {tags}
 {tls}
@@ -145,8 +145,12 @@ user = "{user}"
 files = ["policy.cedar"]
 "#,
             issuer_url = issuer.url,
-            user = postgres.user(),
             tags = if connection.contains("tags =") { "" } else { TAGS },
+            user = if connection.contains("the user comes with it") {
+                String::new()
+            } else {
+                format!("user = \"{}\"", postgres.user())
+            },
             credential = if connection.contains("credential") {
                 String::new()
             } else {

@@ -7,13 +7,13 @@ use super::{
 use crate::{
     connection::Upstream,
     memory::{NoRoom, Room},
-    secret::{MissingSecret, Rotating},
+    secret::{MissingSecret, Rotating, UpstreamLogin},
 };
 use bytes::BytesMut;
 use doorward_kubernetes::json;
 use http_body_util::BodyExt as _;
 use reqwest::{
-    Method, Response, StatusCode,
+    Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use rustls::ClientConfig;
@@ -93,15 +93,26 @@ impl Cluster {
         })
     }
 
+    /// Sends what `made` makes, with the gateway's token; once more where the token was not accepted and there is a newer
+    /// one. A request that was answered with 401 has done nothing.
+    ///
     /// INVARIANT: nothing is sent without the credential that is configured.
-    fn request(&self, method: Method, target: &str) -> Result<reqwest::RequestBuilder, ClusterError> {
-        let request = self.client.request(method, format!("{}{target}", self.base));
-        let Some(token) = &self.token else { return Ok(request) };
-        let token = token.current()?;
-        let value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim()));
-        let mut value = value.map_err(|_| ClusterError::Odd("the gateway's token is no header".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(request.header(AUTHORIZATION, value))
+    async fn answered(
+        &self,
+        made: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder + Sync,
+    ) -> Result<Response, ClusterError> {
+        let Some(token) = &self.token else {
+            return made(&self.client).send().await.map_err(ClusterError::Unreachable);
+        };
+        let shown = token.login().await?;
+        let answer = with_token(made(&self.client), &shown)?.send().await.map_err(ClusterError::Unreachable)?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match token.refused(&shown).await {
+            Some(newer) => with_token(made(&self.client), &newer)?.send().await.map_err(ClusterError::Unreachable),
+            None => Ok(answer),
+        }
     }
 
     /// Sends a message that was allowed. Where `is_slow`, its answer may begin whenever it does: a log that nobody writes,
@@ -127,9 +138,12 @@ impl Cluster {
     }
 
     async fn sent(&self, message: &Message) -> Result<Response, ClusterError> {
-        let request = self.request(message.method.clone(), &message.target)?.headers(message.headers.clone());
-        let request = if message.body.is_empty() { request } else { request.body(message.body.clone()) };
-        request.send().await.map_err(ClusterError::Unreachable)
+        let address = format!("{}{}", self.base, message.target);
+        self.answered(|client| {
+            let request = client.request(message.method.clone(), &address).headers(message.headers.clone());
+            if message.body.is_empty() { request } else { request.body(message.body.clone()) }
+        })
+        .await
     }
 
     /// Sends a message as a question, and reads the answer whole, as JSON.
@@ -143,11 +157,21 @@ impl Cluster {
     pub(crate) async fn get(&self, target: &str, room: &Room) -> Result<Whole, ClusterError> {
         let _slot = self.inquiries.take().await?;
         let asked = async {
-            let request = self.request(Method::GET, target)?.header(ACCEPT, "application/json");
-            read(request.send().await.map_err(ClusterError::Unreachable)?, room).await
+            let address = format!("{}{target}", self.base);
+            read(self.answered(|c| c.get(&address).header(ACCEPT, "application/json")).await?, room).await
         };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
     }
+}
+
+fn with_token(
+    request: reqwest::RequestBuilder,
+    shown: &UpstreamLogin,
+) -> Result<reqwest::RequestBuilder, ClusterError> {
+    let value = HeaderValue::from_str(&format!("Bearer {}", shown.password.expose().trim()));
+    let mut value = value.map_err(|_| ClusterError::Odd("the gateway's token is no header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(request.header(AUTHORIZATION, value))
 }
 
 async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {
@@ -178,6 +202,7 @@ mod tests {
     use crate::connection::UpstreamTls;
     use bytes::Bytes;
     use doorward_kubernetes::Target;
+    use reqwest::Method;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,

@@ -4,7 +4,7 @@ use super::{Endpoint, packets::Packets};
 use crate::{
     connection::UpstreamTls,
     probe::{self, Probed},
-    secret::{MissingSecret, Rotating},
+    secret::{MissingSecret, UpstreamLogin},
     stream::Stream,
 };
 use doorward_mysql::{
@@ -46,6 +46,12 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the server does not accept who the gateway says it is: `ER_ACCESS_DENIED_ERROR`,
+    /// `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`, `ER_MUST_CHANGE_PASSWORD_LOGIN`.
+    fn is_of_the_credential(&self) -> bool {
+        matches!(self, Self::Refused { code: 1045 | 1698 | 1862, .. })
+    }
+
     /// What the caller hears: nothing of the gateway's own credential or user.
     pub(crate) fn for_the_caller(&self) -> String {
         match self {
@@ -69,16 +75,38 @@ pub(super) struct Connected {
 
 /// Connects and logs in, for a client that agreed to `client`.
 pub(super) async fn connect(endpoint: &Endpoint, client: Capabilities) -> Result<Connected, UpstreamError> {
-    timeout(PATIENCE, log_in(endpoint, client)).await.map_err(|_| UpstreamError::Slow)?
+    timeout(PATIENCE, async {
+        let Some(credential) = &endpoint.connection.upstream.password else {
+            return log_in(endpoint, client, None).await;
+        };
+        let shown = credential.login().await?;
+        let refused = match log_in(endpoint, client, Some(&shown)).await {
+            Err(e) if e.is_of_the_credential() => e,
+            other => return other,
+        };
+        // It may have changed at its source a moment ago.
+        match credential.refused(&shown).await {
+            Some(newer) => log_in(endpoint, client, Some(&newer)).await,
+            None => Err(refused),
+        }
+    })
+    .await
+    .map_err(|_| UpstreamError::Slow)?
 }
 
 fn odd(e: impl std::fmt::Display) -> UpstreamError {
     UpstreamError::Misbehaved(e.to_string())
 }
 
-async fn log_in(endpoint: &Endpoint, client: Capabilities) -> Result<Connected, UpstreamError> {
+async fn log_in(
+    endpoint: &Endpoint,
+    client: Capabilities,
+    shown: Option<&UpstreamLogin>,
+) -> Result<Connected, UpstreamError> {
     let upstream = &endpoint.connection.upstream;
-    let password = upstream.password.as_ref().map(Rotating::current).transpose()?;
+    let pinned = upstream.user.as_deref();
+    let user = shown.map_or(Ok(pinned), |s| s.user(pinned))?.unwrap_or_default().as_bytes().to_vec();
+    let password = shown.map(|s| s.password.clone());
     let socket = TcpStream::connect((upstream.host.as_str(), upstream.port)).await?;
     crate::accept::prepare(&socket)?;
     let mut packets = Packets::new(Stream::Plain(socket));
@@ -94,7 +122,6 @@ async fn log_in(endpoint: &Endpoint, client: Capabilities) -> Result<Connected, 
     let clear = upstream.tls == UpstreamTls::Disable;
     let mut auth = UpstreamAuth::new(password, packets.stream.is_tls(), clear, rand::random());
     let (method, proof) = auth.begin(&greeting.plugin, &greeting.nonce)?;
-    let user = upstream.user.clone().unwrap_or_default().into_bytes();
     let login = Login { user, response: proof, plugin: method.name().into(), ..Login::default() };
     say(&mut packets, agreed, Some(login)).await?;
     while !auth.is_done() {

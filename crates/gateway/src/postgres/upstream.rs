@@ -6,11 +6,12 @@ use super::Endpoint;
 use crate::{
     connection::UpstreamTls,
     probe::{self, Probed},
-    secret::{MissingSecret, Rotating},
+    secret::{MissingSecret, UpstreamLogin},
     stream::Stream,
     tls,
 };
 use bytes::BytesMut;
+use doorward_model::Secret;
 use doorward_postgres::{
     UpstreamAuth,
     auth::{AuthError, AuthStep},
@@ -53,6 +54,12 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the server does not accept who the gateway says it is: `invalid_password`, or
+    /// `invalid_authorization_specification`.
+    fn is_of_the_credential(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if matches!(code.as_str(), "28P01" | "28000"))
+    }
+
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Refused { code, .. } if code == "3D000" => "3D000",
@@ -82,7 +89,7 @@ impl UpstreamError {
 }
 
 /// What a log-in asks for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Login<'a> {
     pub(crate) user: &'a str,
     pub(crate) database: &'a str,
@@ -109,18 +116,45 @@ pub(crate) struct Greeted {
 /// Connects and logs in.
 pub(crate) async fn connect(endpoint: &Endpoint, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
     timeout(PATIENCE, async {
-        let stream = dial(endpoint).await?;
-        log_in(endpoint, stream, login).await
+        let Some(credential) = &endpoint.connection.upstream.password else {
+            return log_in(endpoint, dial(endpoint).await?, login, None).await;
+        };
+        let shown = credential.login().await?;
+        let refused = match attempt(endpoint, login, shown.clone()).await {
+            Err(e) if e.is_of_the_credential() => e,
+            other => return other,
+        };
+        // It may have changed at its source a moment ago.
+        match credential.refused(&shown).await {
+            Some(newer) => attempt(endpoint, login, newer).await,
+            None => Err(refused),
+        }
     })
     .await
     .map_err(|_| UpstreamError::Slow)?
 }
 
+async fn attempt(endpoint: &Endpoint, login: &Login<'_>, shown: UpstreamLogin) -> Result<Greeted, UpstreamError> {
+    let user = shown.user(endpoint.connection.upstream.user.as_deref())?.unwrap_or(login.user).to_owned();
+    let login = Login { user: &user, ..*login };
+    log_in(endpoint, dial(endpoint).await?, &login, Some(shown.password)).await
+}
+
 /// Logs in and leaves. Without a user of the gateway's own there is nobody to log in as.
 pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> {
-    let Some(user) = &endpoint.connection.upstream.user else {
-        let stream = timeout(PATIENCE, dial(endpoint)).await.map_err(|_| UpstreamError::Slow)??;
-        return Ok(Probed { server: None, encrypted: stream.is_tls(), logged_in: false, host_key: None });
+    let upstream = &endpoint.connection.upstream;
+    let brings_a_user = match (&upstream.user, &upstream.password) {
+        (None, Some(credential)) if credential.is_asked() => credential.login().await?.user.is_some(),
+        (None | Some(_), _) => false,
+    };
+    let user = match &upstream.user {
+        Some(user) => user.as_str(),
+        // A database that is always there: the user is of its source, and has none of its name.
+        None if brings_a_user => "postgres",
+        None => {
+            let stream = timeout(PATIENCE, dial(endpoint)).await.map_err(|_| UpstreamError::Slow)??;
+            return Ok(Probed { server: None, encrypted: stream.is_tls(), logged_in: false, host_key: None });
+        }
     };
     let database = endpoint.connection.database.as_deref().unwrap_or(user);
     let parameters = [("application_name".to_owned(), "doorward".to_owned())];
@@ -186,8 +220,12 @@ async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not expected during log-in ends it")]
-async fn log_in(endpoint: &Endpoint, mut stream: Stream, login: &Login<'_>) -> Result<Greeted, UpstreamError> {
-    let password = endpoint.connection.upstream.password.as_ref().map(Rotating::current).transpose()?;
+async fn log_in(
+    endpoint: &Endpoint,
+    mut stream: Stream,
+    login: &Login<'_>,
+    password: Option<Secret<String>>,
+) -> Result<Greeted, UpstreamError> {
     let mut out = BytesMut::new();
     let mut parameters = vec![("user", login.user), ("database", login.database)];
     parameters.extend(login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())));

@@ -4,7 +4,11 @@ use super::{
     Endpoint, HostKeys, SshCredential, WINDOW,
     inbox::{Inbox, Item},
 };
-use crate::{probe::Probed, secret::MissingSecret, services::now};
+use crate::{
+    probe::Probed,
+    secret::{MissingSecret, UpstreamLogin},
+    services::now,
+};
 use doorward_model::{Principal, PrincipalKind, SessionId, Timestamp};
 use doorward_ssh::codec::Stream;
 use parking_lot::Mutex;
@@ -219,25 +223,35 @@ async fn authenticate(
     let accepted = match &endpoint.connection.credential {
         None => return Err(UpstreamError::NoCredential),
         Some(SshCredential::Secret(secret)) => {
-            let text = secret.current().map_err(UpstreamError::Missing)?;
-            match super::keys::private_key(&text)? {
-                Some(key) => {
-                    let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
-                    handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await
-                }
-                None => handle.authenticate_password(user, text.expose().as_str()).await,
+            let shown = secret.login().await.map_err(UpstreamError::Missing)?;
+            let mut accepted = show(user, &shown, handle).await?;
+            if !accepted && let Some(newer) = secret.refused(&shown).await {
+                // It changed at its source a moment ago.
+                accepted = show(user, &newer, handle).await?;
             }
+            accepted
         }
         Some(SshCredential::Authority) => {
             let ca = endpoint.upstream_ca.as_ref().ok_or(UpstreamError::NoCredential)?;
             let issued = ca.issue(user, principal, session, now()).map_err(|e| UpstreamError::Misbehaved(e.into()))?;
-            handle.authenticate_openssh_cert(user, issued.0, issued.1).await
+            let said = handle.authenticate_openssh_cert(user, issued.0, issued.1).await;
+            said.map_err(UpstreamError::Misbehaved)?.success()
         }
     };
-    if !accepted.map_err(UpstreamError::Misbehaved)?.success() {
-        return Err(UpstreamError::Login);
-    }
-    Ok(())
+    if accepted { Ok(()) } else { Err(UpstreamError::Login) }
+}
+
+/// Shows a private key or a password. False where the upstream does not accept it.
+async fn show(user: &str, shown: &UpstreamLogin, handle: &mut client::Handle<Upstream>) -> Result<bool, UpstreamError> {
+    shown.user(Some(user)).map_err(UpstreamError::Missing)?;
+    let said = match super::keys::private_key(&shown.password)? {
+        Some(key) => {
+            let hash = handle.best_supported_rsa_hash().await.map_err(UpstreamError::Misbehaved)?.flatten();
+            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await
+        }
+        None => handle.authenticate_password(user, shown.password.expose().as_str()).await,
+    };
+    Ok(said.map_err(UpstreamError::Misbehaved)?.success())
 }
 
 fn config() -> client::Config {

@@ -1,0 +1,250 @@
+use super::*;
+use parking_lot::Mutex as Lock;
+
+/// A provider that says what the test says, and counts who asks.
+#[derive(Debug, Default)]
+struct Scripted {
+    says: Lock<Option<Result<(String, Option<Lease>), SourceError>>>,
+    asked: AtomicU64,
+    renewals: Lock<Vec<Duration>>,
+    revoked: Lock<Vec<String>>,
+    era: AtomicU64,
+    gate: tokio::sync::Mutex<()>,
+}
+
+impl Scripted {
+    fn says(&self, password: &str) {
+        *self.says.lock() = Some(Ok((password.to_owned(), None)));
+    }
+    fn leases(&self, id: &str, seconds: u64) {
+        let era = self.era.load(Ordering::Relaxed);
+        let lease = Lease { id: id.to_owned(), length: Duration::from_secs(seconds), renewable: true, era };
+        *self.says.lock() = Some(Ok((format!("pw-{id}"), Some(lease))));
+    }
+    fn fails(&self, e: SourceError) {
+        *self.says.lock() = Some(Err(e));
+    }
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    async fn fetch(&self, _path: &str) -> Result<Fetched, SourceError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let _open = self.gate.lock().await;
+        let (password, lease) = self.says.lock().clone().unwrap()?;
+        let fields = [("password".to_owned(), Secret::new(password)), ("username".to_owned(), Secret::new("u".into()))];
+        Ok(Fetched { content: Content::Fields(fields.into()), lease, good_for: None })
+    }
+    async fn renew(&self, _lease: &Lease) -> Result<Duration, SourceError> {
+        self.renewals.lock().pop().ok_or_else(|| SourceError::new("at its longest".into()))
+    }
+    async fn revoke(&self, lease: &str) -> Result<(), SourceError> {
+        self.revoked.lock().push(lease.to_owned());
+        Ok(())
+    }
+    fn era(&self) -> u64 {
+        self.era.load(Ordering::Relaxed)
+    }
+}
+
+fn source(last_good: u64) -> (Arc<Scripted>, Arc<Source>) {
+    let scripted = Arc::new(Scripted::default());
+    let rules = Rules { fresh: Duration::from_secs(60), last_good: Duration::from_secs(last_good) };
+    (Arc::clone(&scripted), Source::new(scripted, "a/b", None, rules))
+}
+
+async fn word(s: &Arc<Source>, now: Instant) -> Result<String, String> {
+    s.login_at(now).await.map(|l| l.password.expose().clone()).map_err(|e| e.to_string())
+}
+
+#[tokio::test]
+async fn what_was_said_is_used_for_a_while_and_a_refusal_ends_that() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.says("one");
+    assert_eq!((word(&s, now).await, word(&s, now).await, p.asked()), (Ok("one".into()), Ok("one".into()), 1));
+    p.says("two");
+    assert_eq!(word(&s, now).await.unwrap(), "one", "it is still fresh");
+    let newer =
+        s.refused_at(&Login { user: Some("u".into()), password: Secret::new("one".into()) }, now).await.unwrap();
+    assert_eq!((newer.password.expose().as_str(), s.generation()), ("two", 1));
+    let stale = Login { user: Some("u".into()), password: Secret::new("one".into()) };
+    assert_eq!(s.refused_at(&stale, now).await.unwrap().password.expose(), "two", "another session was told before");
+    assert_eq!(p.asked(), 2);
+    // The one that is there is wrong, too: the source is asked once, and not by each who tries.
+    now += Duration::from_secs(3);
+    for _ in 0..5 {
+        assert!(s.refused_at(&newer, now).await.is_none());
+    }
+    assert_eq!(p.asked(), 3);
+    now += Duration::from_secs(61);
+    p.says("three");
+    assert_eq!(word(&s, now).await.unwrap(), "three");
+    now += Duration::from_secs(61);
+    p.says("four");
+    s.tend_at(now).await;
+    assert_eq!((p.asked(), s.generation()), (5, 3), "a change is noticed though nobody logs in");
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_refuses_or_the_last_good_value_goes_on_for_its_time() {
+    let mut now = Instant::now();
+    let away = || SourceError::away("it is away".into());
+    let (p, s) = source(0);
+    p.says("one");
+    word(&s, now).await.unwrap();
+    p.fails(away());
+    now += Duration::from_secs(61);
+    for _ in 0..5 {
+        assert_eq!(word(&s, now).await.unwrap_err(), "it is away");
+    }
+    assert_eq!(p.asked(), 2, "those who wait hear the same");
+    let (p, s) = source(600);
+    p.says("one");
+    word(&s, now).await.unwrap();
+    p.fails(away());
+    now += Duration::from_secs(61);
+    assert_eq!(word(&s, now).await.unwrap(), "one");
+    // What the source itself takes away is gone at once.
+    p.fails(SourceError::new("there is nothing".into()));
+    now += Duration::from_secs(20);
+    assert_eq!(word(&s, now).await.unwrap_err(), "there is nothing");
+    p.fails(away());
+    now += Duration::from_secs(700);
+    assert_eq!(word(&s, now).await.unwrap_err(), "it is away", "too long ago");
+    // What the upstream refused is not good.
+    let (p, s) = source(600);
+    p.says("one");
+    let login = s.login_at(now).await.unwrap();
+    p.fails(away());
+    assert!(s.refused_at(&login, now).await.is_none());
+    assert_eq!(word(&s, now).await.unwrap_err(), "it is away");
+}
+
+#[tokio::test]
+async fn leases_are_renewed_while_they_can_be_and_revoked_at_the_end() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 100);
+    assert_eq!(word(&s, now).await.unwrap(), "pw-l1");
+    p.leases("l2", 100);
+    p.renewals.lock().extend([Duration::from_secs(40), Duration::from_secs(100)]);
+    now += Duration::from_secs(49);
+    s.tend_at(now).await;
+    assert_eq!(p.renewals.lock().len(), 2, "not yet");
+    now += Duration::from_secs(2);
+    s.tend_at(now).await;
+    now += Duration::from_secs(60);
+    assert_eq!(word(&s, now).await.unwrap(), "pw-l1", "110 s after it was given for 100");
+    s.tend_at(now).await;
+    assert!(p.renewals.lock().is_empty());
+    // It was renewed for 40 s only: it is near its end, and the next log-in after its margin has a new one.
+    now += Duration::from_secs(20);
+    assert_eq!((word(&s, now).await.unwrap(), s.generation()), ("pw-l2".into(), 1));
+    // Our own log-in ended, and so did what it was given.
+    p.era.fetch_add(1, Ordering::Relaxed);
+    p.leases("l3", 100);
+    assert_eq!(word(&s, now).await.unwrap(), "pw-l3");
+    s.close().await;
+    assert_eq!(*p.revoked.lock(), ["l1", "l2", "l3"]);
+}
+
+#[tokio::test]
+async fn a_credential_that_was_made_for_somebody_who_left_is_kept() {
+    let now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 100);
+    let shut = p.gate.lock().await;
+    let one = Arc::clone(&s);
+    let waiting = tokio::spawn(async move { one.login_at(now).await });
+    while p.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    drop(shut);
+    assert_eq!((word(&s, now).await.unwrap(), p.asked()), ("pw-l1".into(), 1));
+}
+
+#[test]
+fn what_is_logged_in_with_is_picked_and_never_empty() {
+    let fields = |all: &[(&str, &str)]| {
+        Content::Fields(all.iter().map(|(n, v)| ((*n).to_owned(), Secret::new((*v).to_owned()))).collect())
+    };
+    let both = fields(&[("username", "app\n"), ("password", "p\n"), ("other", "o"), ("blank", "\n")]);
+    let login = pick(&both, None, "a").unwrap();
+    assert_eq!((login.user.as_deref(), login.password.expose().as_str()), (Some("app"), "p"));
+    let login = pick(&both, Some("other"), "a").unwrap();
+    assert_eq!((login.user, login.password.expose().as_str()), (None, "o"));
+    for (content, field, says) in [
+        (&both, Some("blank"), "empty"),
+        (&both, Some("none"), "has no field `none`"),
+        (&fields(&[("token", "t")]), None, "say which `field`"),
+        (&Content::Text(Secret::new("t".into())), Some("x"), "one text"),
+        (&Content::Text(Secret::new("\n".into())), None, "empty"),
+    ] {
+        let said = pick(content, field, "a").unwrap_err().to_string();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+/// A server on loopback that answers each request with these bytes, and counts them.
+async fn answering(answer: String) -> (String, Arc<AtomicU64>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = vec![0; 8192];
+            if socket.read(&mut head).await.is_ok_and(|n| n > 0) {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let _gone = socket.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    (format!("http://{address}"), count)
+}
+
+async fn asked(address: &str) -> String {
+    let auth = VaultAuth::Token(Given::Text(Secret::new("hvs.token".into())));
+    let settings = VaultSettings { address: address.to_owned(), namespace: None, auth, tls: SourceTls::default() };
+    Vault::new(settings).unwrap().fetch("secret/data/a").await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn whatever_a_source_answers_is_bounded_not_followed_and_not_shown() {
+    let (elsewhere, visits) = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".into()).await;
+    let redirect = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere}/v1/secret/data/a\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let (address, _) = answering(redirect).await;
+    let said = asked(&address).await;
+    assert!(said.contains("answered 307") && visits.load(Ordering::Relaxed) == 0, "{said}");
+    let body = "x".repeat((1 << 20) + 1);
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    assert!(asked(&answering(long).await.0).await.contains("more than 1048576 bytes"));
+    let answer = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    };
+    for (status, body, says) in [
+        ("200 OK", "the-secret-itself", "was not understood"),
+        ("200 OK", r#"{"data":"the-secret-itself"}"#, "was not understood"),
+        ("200 OK", r#"{"data":{"data":null,"x":"the-secret-itself"}}"#, ""),
+        ("400 Bad Request", r#"{"errors":["the-secret-itself"]}"#, "answered 400"),
+        ("500 Oops", r#"{"errors":["the-secret-itself"]}"#, "answered 500"),
+        ("503 Sealed", "the-secret-itself", "is sealed"),
+    ] {
+        let (address, _) = answering(answer(status, body)).await;
+        let auth = VaultAuth::Token(Given::Text(Secret::new("hvs.token".into())));
+        let settings = VaultSettings { address, namespace: None, auth, tls: SourceTls::default() };
+        let rules = Rules { fresh: Duration::ZERO, last_good: Duration::ZERO };
+        let source = Source::new(Arc::new(Vault::new(settings).unwrap()), "secret/data/a", None, rules);
+        let said = source.login().await.unwrap_err().to_string();
+        assert!(said.contains(says) && !said.contains("the-secret-itself") && !said.contains("hvs."), "{said}");
+    }
+}
