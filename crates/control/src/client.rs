@@ -1,8 +1,8 @@
 //! A client of the interface, for the command line.
 use crate::types::{
     ApprovalList, ApprovalView, Comment, ConnectionList, ConnectionSpec, ConnectionTest, ConnectionView,
-    CredentialRequest, CredentialView, NewConnection, NewConnectionTest, NewSecret, ProblemDetails, SecretList,
-    SecretView, SessionList, SessionView, SshAccessView, SshCertificate, SshCertificateRequest,
+    CredentialRequest, CredentialView, NewConnection, NewConnectionTest, NewSecret, ProblemDetails, RewrapView,
+    SecretList, SecretView, SessionList, SessionView, SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -273,6 +273,14 @@ impl Client {
     pub async fn delete_secret(&self, name: &str) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, &format!("secrets/{}", in_path(name)));
         self.send(request.timeout(DEADLINE)).await.map(|_| ())
+    }
+
+    /// Has the key take over that the gateway's configuration names now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rewrap_secrets(&self) -> Result<RewrapView, ClientError> {
+        self.json(self.request(Method::POST, "secret-rewraps").timeout(DEADLINE)).await
     }
 
     /// A certificate over a public key, to log in over SSH with.

@@ -162,6 +162,12 @@ pub(crate) enum SecretsCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+    /// Have another key take over: the gateway reads `[secrets] key` and `old_keys` of its configuration anew, and wraps
+    /// all secrets by `key`, while log-ins go on.
+    Rewrap {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
     /// Delete a secret that no connection uses.
     Delete {
         /// Which.

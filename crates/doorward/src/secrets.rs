@@ -2,19 +2,18 @@
 use crate::{
     BadConfiguration,
     cli::{Output, SecretsCommand},
-    config::Config,
+    config::{Config, Credential, Given},
     directory::{Directory, Served},
     sources::Outside,
     state,
 };
 use anyhow::{Context as _, Result, bail};
-use doorward_control::{SecretAccess, SecretFailure, SecretView};
+use doorward_control::{RewrapView, SecretAccess, SecretFailure, SecretView};
 use doorward_gateway::{Registry, Rotating};
 use doorward_model::{Secret, Timestamp};
-use doorward_secrets::{Keeper, Known, MasterKey, SecretError};
+use doorward_secrets::{Keeper, Keyring, Known, MasterKey, Rewrapped, SecretError};
 use doorward_store::Store;
 use parking_lot::Mutex;
-use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,
@@ -81,36 +80,41 @@ impl Slots {
     }
 }
 
-/// Where the key that wraps the keys is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeySource {
-    file: Option<PathBuf>,
-    env: Option<String>,
-    command: Option<Vec<String>>,
+/// A key that wraps the keys.
+async fn master_key(config: &Config, source: &Credential) -> Result<MasterKey> {
+    match source.given()? {
+        Given::File(path) => Ok(MasterKey::from_file(&config.path(&path), false)?),
+        Given::Env(name) => {
+            let text =
+                std::env::var(&name).with_context(|| format!("[secrets] key: the environment variable {name}"))?;
+            Ok(MasterKey::parse(&text, &name)?)
+        }
+        Given::Command(command) => {
+            let (program, arguments) = command.split_first().context("[secrets] key: the command is empty")?;
+            let (program, arguments) = (program.clone(), arguments.to_vec());
+            Ok(tokio::task::spawn_blocking(move || MasterKey::from_program(&program, &arguments)).await??)
+        }
+        Given::Outside(outside) => {
+            let text = config.sources.once(&outside).await.context("[secrets] key")?;
+            Ok(MasterKey::parse(text.expose(), &outside.to_string())?)
+        }
+        Given::Stored(_) | Given::Value(_) | Given::Authority => {
+            bail!("[secrets] key takes exactly one of file, env, command, vault, aws, kubernetes")
+        }
+    }
 }
 
-fn master_key(config: &Config) -> Result<MasterKey> {
-    let Some(source) = &config.secrets.key else {
-        return Ok(MasterKey::from_file(&config.state_dir().join("keys/secrets.key"), true)?);
+/// `key`, and `old_keys`.
+async fn keyring(config: &Config) -> Result<Keyring> {
+    let current = match &config.secrets.key {
+        Some(source) => master_key(config, source).await?,
+        None => MasterKey::from_file(&config.state_dir().join("keys/secrets.key"), true)?,
     };
-    match source {
-        KeySource { file: Some(path), env: None, command: None } => {
-            Ok(MasterKey::from_file(&config.path(path), false)?)
-        }
-        KeySource { file: None, env: Some(name), command: None } => {
-            let text =
-                std::env::var(name).with_context(|| format!("[secrets] key: the environment variable {name}"))?;
-            Ok(MasterKey::parse(&text, name)?)
-        }
-        KeySource { file: None, env: None, command: Some(command) } => {
-            let Some((program, arguments)) = command.split_first() else {
-                bail!("[secrets] key: the command is empty")
-            };
-            Ok(MasterKey::from_program(program, arguments)?)
-        }
-        KeySource { .. } => bail!("[secrets] key takes exactly one of file, env, command"),
+    let mut old = Vec::new();
+    for source in &config.secrets.old_keys {
+        old.push(master_key(config, source).await.context("[secrets] old_keys")?);
     }
+    Ok(Keyring::new(current, old))
 }
 
 /// The secrets of a running gateway.
@@ -136,7 +140,7 @@ impl Secrets {
         registry: Arc<Registry>,
         directory: Directory,
     ) -> Result<Arc<Self>> {
-        let keeper = Keeper::new(store, master_key(config).context(BadConfiguration)?);
+        let keeper = Keeper::new(store, keyring(config).await.context(BadConfiguration)?);
         let new = Arc::new(Self {
             keeper,
             slots: config.slots.clone(),
@@ -345,6 +349,21 @@ impl SecretAccess for Secrets {
         }
         self.keeper.forget(name).await.map_err(failure)
     }
+
+    async fn rewrap(&self) -> Result<RewrapView, SecretFailure> {
+        let wrong = |e: anyhow::Error| SecretFailure::Wrong(format!("{e:#}"));
+        // As the file is now: the key of a running gateway is replaced by editing it.
+        let config = Config::load(&self.config.file).map_err(wrong)?;
+        let keys = keyring(&config).await.map_err(wrong)?;
+        let _turn = self.turn.lock().await;
+        let done = self.keeper.rewrap(keys).await.map_err(|e| match e {
+            SecretError::OtherKey { .. } => SecretFailure::Wrong(e.to_string()),
+            other => failure(other),
+        })?;
+        let Rewrapped { key, rewrapped, secrets } = done;
+        tracing::info!(rewrapped, secrets, "secrets are wrapped by key {key}");
+        Ok(RewrapView { key, rewrapped, secrets })
+    }
 }
 
 /// `doorward secrets`, through the API.
@@ -381,6 +400,16 @@ pub(crate) fn run(command: SecretsCommand) -> Result<ExitCode> {
                 match api.output {
                     Output::Json => println!("{}", serde_json::json!(kept)),
                     Output::Text => println!("secret {} is kept: version {}", kept.name, kept.version),
+                }
+            }
+            SecretsCommand::Rewrap { api } => {
+                let done = crate::approvals::client(&api)?.rewrap_secrets().await?;
+                match api.output {
+                    Output::Json => println!("{}", serde_json::json!(done)),
+                    Output::Text => println!(
+                        "{} of {} secrets were wrapped anew: all are under key {}",
+                        done.rewrapped, done.secrets, done.key
+                    ),
                 }
             }
             SecretsCommand::Delete { name, api } => {

@@ -1,10 +1,8 @@
 //! `[secrets.vault]`, `[secrets.aws]`, `[secrets.kubernetes]`, `[secrets.named]`: secrets that are kept elsewhere.
-use crate::{
-    config::{Config, Credential, Given},
-    secrets::KeySource,
-};
+use crate::config::{Config, Credential, Given};
 use anyhow::{Result, anyhow, bail};
 use doorward_gateway::{Asking, LoginSource, Rotating, UpstreamLogin};
+use doorward_model::Secret;
 use doorward_secrets::{
     AwsSecrets, AwsSettings, Given as Shown, KubernetesSecrets, KubernetesSettings, Login, Provider, Rules, Source,
     SourceTls, Vault, VaultAuth, VaultSettings,
@@ -131,7 +129,10 @@ pub(crate) struct KubernetesSection {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretsSection {
     /// The key of secrets in the store.
-    pub(crate) key: Option<KeySource>,
+    pub(crate) key: Option<Credential>,
+    /// Keys that have wrapped secrets before.
+    #[serde(default)]
+    pub(crate) old_keys: Vec<Credential>,
     vault: Option<VaultSection>,
     aws: Option<AwsSection>,
     kubernetes: Option<KubernetesSection>,
@@ -241,6 +242,12 @@ impl Sources {
         Ok(Rotating::asked(&outside.to_string(), Arc::new(Asked(Arc::clone(source)))))
     }
 
+    /// A secret that is asked for once, such as the key of the store.
+    pub(crate) async fn once(&self, outside: &Outside) -> Result<Secret<String>> {
+        let asked = self.rotating(outside)?.login().await?;
+        Ok(asked.password)
+    }
+
     fn providers(&self) -> impl Iterator<Item = &Shared> {
         [&self.0.vault, &self.0.aws, &self.0.kubernetes].into_iter().flatten()
     }
@@ -319,7 +326,9 @@ fn shown(config: &Config, credential: &Credential) -> Result<Shown> {
     Ok(match credential.given()? {
         Given::File(path) => Shown::File(config.path(&path)),
         Given::Env(_) | Given::Value(_) => Shown::Text(config.resolved(credential)?),
-        Given::Stored(_) | Given::Outside(_) | Given::Authority => bail!("it takes one of file, env, value"),
+        Given::Stored(_) | Given::Outside(_) | Given::Authority | Given::Command(_) => {
+            bail!("it takes one of file, env, value")
+        }
     })
 }
 

@@ -118,3 +118,65 @@ fn a_file_that_changes_is_taken_at_the_next_log_in() {
     std::fs::write(file.path(), "of-the-file\n").unwrap();
     until("the new credential", || w.psql(&agent, &["-c", "select 1"]).trim() == "1");
 }
+
+/// A new key in a file; the line of the configuration for it.
+fn new_key(w: &World, name: &str) -> String {
+    let out = Command::new("openssl").args(["rand", "-base64", "32"]).output().unwrap();
+    std::fs::write(w.gateway.directory().join(name), &out.stdout).unwrap();
+    format!("{{ file = \"{name}\" }}")
+}
+
+/// The configuration, with this section of secrets.
+fn configure(w: &World, plain: &str, secrets: &str) {
+    w.gateway.write("doorward.toml", &format!("{plain}\n[secrets]\n{secrets}\n")).unwrap();
+}
+
+#[test]
+fn another_key_takes_over_while_the_gateway_serves_and_a_kill_in_the_middle_loses_nothing() {
+    let mut w = World::with(POLICY, "credential = { secret = \"orders-password\" }");
+    let (agent, keeper) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["keepers"], &[]));
+    let old = w.postgres.password().to_owned();
+    assert!(set(&w, &keeper, "orders-password", &old).0);
+    for n in 0..40 {
+        assert!(set(&w, &keeper, &format!("more-{n}"), "word").0);
+    }
+    let plain = std::fs::read_to_string(w.gateway.config_file()).unwrap();
+    let rewrap = |w: &World, token: &str| w.doorward(token, &["secrets", "rewrap"]);
+    let (ok, said) = rewrap(&w, &agent);
+    assert!(!ok && said.contains("edit_secrets"), "{said}");
+    // Without the old key nothing is touched.
+    let first = new_key(&w, "first.key");
+    configure(&w, &plain, &format!("key = {first}"));
+    let (ok, said) = rewrap(&w, &keeper);
+    assert!(!ok && said.contains("give the other one in old_keys"), "{said}");
+    assert!(set(&w, &keeper, "more-0", "word").0);
+    // With it, all are under the new one; nobody is disturbed, and the old one may go.
+    configure(&w, &plain, &format!("key = {first}\nold_keys = [{{ file = \"state/keys/secrets.key\" }}]"));
+    let (ok, said) = rewrap(&w, &keeper);
+    assert!(ok && said.contains("41 of 41 secrets were wrapped anew"), "{said}");
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    let (ok, said) = rewrap(&w, &keeper);
+    assert!(ok && said.contains("0 of 41"), "{said}");
+    configure(&w, &plain, &format!("key = {first}"));
+    w.gateway.stop().unwrap();
+    std::fs::remove_file(w.state().join("keys/secrets.key")).unwrap();
+    w.gateway.restart().unwrap();
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    // Killed wherever it is by then.
+    let second = new_key(&w, "second.key");
+    configure(&w, &plain, &format!("key = {second}\nold_keys = [{first}]"));
+    let (state, api, asker) = (w.state(), w.api, keeper.clone());
+    let asking = thread::spawn(move || common::doorward(&state, api, &asker, &["secrets", "rewrap"]));
+    until("its beginning", || {
+        let asked = w.audit("administration").iter().filter(|e| e.to_string().contains("wrap all secrets")).count();
+        asked == 4
+    });
+    w.gateway.kill9().unwrap();
+    let _answered_or_not = asking.join();
+    w.gateway.restart().unwrap();
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    let (ok, said) = rewrap(&w, &keeper);
+    assert!(ok && said.contains("of 41 secrets"), "{said}");
+    let (ok, listed) = w.doorward(&keeper, &["secrets", "list"]);
+    assert!(ok && listed.lines().count() == 41 && listed.contains("version 2"), "{listed}");
+}

@@ -111,6 +111,35 @@ impl MasterKey {
     }
 }
 
+/// The key that wraps, and those that have wrapped before and still open.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    current: MasterKey,
+    old: Vec<MasterKey>,
+}
+
+impl Keyring {
+    /// Of these.
+    pub fn new(current: MasterKey, old: Vec<MasterKey>) -> Self {
+        Self { current, old }
+    }
+
+    /// What wraps now.
+    pub const fn current(&self) -> &MasterKey {
+        &self.current
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&MasterKey> {
+        std::iter::once(&self.current).chain(&self.old).find(|k| k.id() == id)
+    }
+}
+
+impl From<MasterKey> for Keyring {
+    fn from(key: MasterKey) -> Self {
+        Self::new(key, Vec::new())
+    }
+}
+
 /// A new key under its name only when it is whole: a full disk leaves none, not half of one.
 fn make(path: &Path) -> io::Result<String> {
     let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());

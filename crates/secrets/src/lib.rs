@@ -10,14 +10,17 @@
 //!
 //! Deliberately absent: where secrets go. The gateway takes them at each log-in.
 mod key;
+mod rewrap;
 mod source;
 
-pub use key::{KeyError, MasterKey};
+pub use key::{KeyError, Keyring, MasterKey};
+pub use rewrap::Rewrapped;
 pub use source::{
     AwsSecrets, AwsSettings, Content, Fetched, Given, KubernetesSecrets, KubernetesSettings, Lease, Login, Provider,
     Rules, Source, SourceError, SourceTls, Vault, VaultAuth, VaultSettings,
 };
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use doorward_model::{Secret, Timestamp};
 use doorward_store::{SealedSecret, Store, StoreError};
@@ -38,7 +41,9 @@ pub enum SecretError {
     #[error("a secret has 1 to {MAX_SECRET} bytes")]
     Size,
     /// It was sealed under another key.
-    #[error("the secret `{name}` was sealed under key {wrapped_by}, and the gateway has key {have}")]
+    #[error(
+        "the secret `{name}` was sealed under key {wrapped_by}, and the gateway has key {have}: give the other one in old_keys"
+    )]
     OtherKey {
         /// Which secret.
         name: String,
@@ -81,13 +86,13 @@ impl From<SealedSecret> for Known {
 #[derive(Debug)]
 pub struct Keeper {
     store: Store,
-    key: MasterKey,
+    keys: ArcSwap<Keyring>,
 }
 
 impl Keeper {
-    /// Keeps them in this store, under this key.
-    pub fn new(store: Store, key: MasterKey) -> Self {
-        Self { store, key }
+    /// Keeps them in this store, under these keys.
+    pub fn new(store: Store, keys: impl Into<Keyring>) -> Self {
+        Self { store, keys: ArcSwap::from_pointee(keys.into()) }
     }
 
     /// What there is, by name.
@@ -115,11 +120,12 @@ impl Keeper {
         }
         let version = self.store.secret(name).await?.map_or(0, |s| s.version).saturating_add(1);
         let own: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
+        let keys = self.keys.load_full();
         let sealed = SealedSecret {
             name: name.to_owned(),
             version,
-            wrapped_by: self.key.id().to_owned(),
-            wrapped_key: seal(self.key.bytes(), &bound(name, version, "key"), &*own)?,
+            wrapped_by: keys.current().id().to_owned(),
+            wrapped_key: seal(keys.current().bytes(), &bound(name, version, "key"), &*own)?,
             sealed: seal(&own, &bound(name, version, "secret"), secret.expose().as_bytes())?,
             updated: now,
             updated_by: by.to_owned(),
@@ -142,17 +148,24 @@ impl Keeper {
     /// [`SecretError`].
     pub async fn open(&self, name: &str) -> Result<Option<Secret<String>>, SecretError> {
         let Some(s) = self.store.secret(name).await? else { return Ok(None) };
-        if s.wrapped_by != self.key.id() {
-            let have = self.key.id().to_owned();
-            return Err(SecretError::OtherKey { name: s.name, wrapped_by: s.wrapped_by, have });
-        }
         let changed = || SecretError::Changed(name.to_owned());
-        let own = open(self.key.bytes(), &bound(name, s.version, "key"), &s.wrapped_key).ok_or_else(changed)?;
+        let own = own_key(&self.keys.load(), &s)?;
         let own: &[u8; 32] = own.as_slice().try_into().map_err(|_| changed())?;
         let text = open(own, &bound(name, s.version, "secret"), &s.sealed).ok_or_else(changed)?;
         let text = std::str::from_utf8(&text).map_err(|_| changed())?;
         Ok(Some(Secret::new(text.to_owned())))
     }
+}
+
+/// The key of a secret's own, unwrapped.
+fn own_key(keys: &Keyring, s: &SealedSecret) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let key = keys.find(&s.wrapped_by).ok_or_else(|| SecretError::OtherKey {
+        name: s.name.clone(),
+        wrapped_by: s.wrapped_by.clone(),
+        have: keys.current().id().to_owned(),
+    })?;
+    let own = open(key.bytes(), &bound(&s.name, s.version, "key"), &s.wrapped_key);
+    own.ok_or_else(|| SecretError::Changed(s.name.clone()))
 }
 
 fn check_name(name: &str) -> Result<(), SecretError> {

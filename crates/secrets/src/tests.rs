@@ -1,4 +1,5 @@
 use super::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::path::Path;
 
 fn at(n: u64) -> Timestamp {
@@ -37,7 +38,7 @@ async fn a_secret_comes_back_to_the_gateway_and_is_nowhere_in_clear() {
     let other = MasterKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "test").unwrap();
     let other = Keeper::new(again.store.clone(), other);
     let said = other.open("orders").await.unwrap_err().to_string();
-    assert!(said.contains("under key") && said.contains(again.key.id()), "{said}");
+    assert!(said.contains("under key") && said.contains(again.keys.load().current().id()), "{said}");
     assert!(again.forget("orders").await.unwrap() && !again.forget("orders").await.unwrap());
 }
 
@@ -96,4 +97,69 @@ fn keys_come_from_files_and_programs_and_show_nothing() {
         let said = MasterKey::from_file(&path, true).unwrap_err().to_string();
         assert!(said.contains("32 bytes"), "{said}");
     }
+}
+
+fn key(n: u8) -> MasterKey {
+    MasterKey::parse(&STANDARD.encode([n; 32]), "test").unwrap()
+}
+
+async fn all_open(dir: &Path, keys: Keyring) {
+    let k = Keeper::new(Store::open(dir, at(0)).await.unwrap(), keys);
+    for n in 0..8 {
+        assert_eq!(k.open(&format!("s{n}")).await.unwrap().unwrap().expose(), &format!("word {n}"));
+    }
+    k.store.close().await;
+}
+
+#[tokio::test]
+async fn another_key_takes_over_and_wherever_it_is_cut_off_both_keys_open_all() {
+    use std::{future::Future as _, pin::pin, task::Poll};
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (key(1), key(2));
+    let k = Keeper::new(Store::open(dir.path(), at(0)).await.unwrap(), old.clone());
+    for n in 0..8 {
+        k.put(&format!("s{n}"), &secret(&format!("word {n}")), "x", at(1)).await.unwrap();
+    }
+    k.store.close().await;
+    let both = || Keyring::new(new.clone(), vec![old.clone()]);
+    // Without the old one nothing is touched.
+    let k = Keeper::new(Store::open(dir.path(), at(0)).await.unwrap(), old.clone());
+    let said = k.rewrap(new.clone().into()).await.unwrap_err().to_string();
+    assert!(said.contains("old_keys"), "{said}");
+    assert_eq!(k.open("s0").await.unwrap().unwrap().expose(), "word 0", "the old one is still in force");
+    k.store.close().await;
+    // Given up at each of its steps, by somebody who then has both keys.
+    let (mut steps, mut mixed) = (1, false);
+    loop {
+        let k = Keeper::new(Store::open(dir.path(), at(0)).await.unwrap(), old.clone());
+        let mut polls = 0;
+        let done = {
+            let mut work = pin!(k.rewrap(both()));
+            std::future::poll_fn(|c| match work.as_mut().poll(c) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if polls == steps => Poll::Ready(None),
+                Poll::Pending => {
+                    polls += 1;
+                    Poll::Pending
+                }
+            })
+            .await
+        };
+        let under: Vec<_> = k.store.secrets().await.unwrap().into_iter().map(|s| s.wrapped_by).collect();
+        mixed |= under.iter().any(|u| u == old.id()) && under.iter().any(|u| u == new.id());
+        k.store.close().await;
+        all_open(dir.path(), both()).await;
+        if let Some(done) = done {
+            assert_eq!(done.unwrap().key, new.id());
+            break;
+        }
+        steps += 1;
+    }
+    assert!(mixed, "it was cut off in the middle at least once");
+    all_open(dir.path(), new.clone().into()).await;
+    let k = Keeper::new(Store::open(dir.path(), at(0)).await.unwrap(), new.clone());
+    let again = k.rewrap(both()).await.unwrap();
+    assert_eq!((again.rewrapped, again.secrets), (0, 8));
+    let known = k.list().await.unwrap();
+    assert!(known.iter().all(|s| s.version == 1 && s.updated == at(1)), "it is no change of a secret");
 }

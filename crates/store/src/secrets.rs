@@ -54,6 +54,30 @@ impl Store {
         if written.rows_affected() == 0 { Err(StoreError::Unreadable("version of the secret")) } else { Ok(()) }
     }
 
+    /// Puts another wrapping of a secret's own key in the place of the one that `before` has. The secret itself stays. False
+    /// where it has changed since: somebody has written it anew.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn rewrap_secret(
+        &self,
+        before: &SealedSecret,
+        wrapped_by: &str,
+        wrapped_key: &[u8],
+    ) -> Result<bool, StoreError> {
+        let written = sqlx::query(
+            "UPDATE secrets SET wrapped_by = ?1, wrapped_key = ?2 WHERE name = ?3 AND version = ?4 AND wrapped_by = ?5",
+        )
+        .bind(wrapped_by)
+        .bind(wrapped_key)
+        .bind(&before.name)
+        .bind(before.version)
+        .bind(&before.wrapped_by)
+        .execute(&self.writer)
+        .await?;
+        Ok(written.rows_affected() > 0)
+    }
+
     /// One secret, sealed.
     ///
     /// # Errors

@@ -208,6 +208,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(connections::test))
         .routes(routes!(connections::try_out).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(operation::metrics))
+        .routes(routes!(secrets::rewrap))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::show, secrets::put, secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET)))
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     problem::{Problem, Problems},
     rights::Asker,
-    types::{NewSecret, PageQuery, SecretList, SecretView},
+    types::{NewSecret, PageQuery, RewrapView, SecretList, SecretView},
 };
 use axum::{
     Json,
@@ -54,6 +54,12 @@ pub trait SecretAccess: Send + Sync {
     /// # Errors
     /// [`SecretFailure`].
     async fn forget(&self, name: &str) -> Result<bool, SecretFailure>;
+    /// Takes the key that the configuration names now, and wraps all by it. Nothing is changed where one cannot be opened
+    /// with the keys that the configuration names.
+    ///
+    /// # Errors
+    /// [`SecretFailure`].
+    async fn rewrap(&self) -> Result<RewrapView, SecretFailure>;
 }
 
 impl From<SecretFailure> for Problem {
@@ -150,6 +156,21 @@ pub(super) async fn delete(
     if_match(&headers, known.as_deref())?;
     administered(&state, &asker.who, None, format!("delete secret {}", shown(&name))).await?;
     if state.secrets.forget(&name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("secret")) }
+}
+
+/// Has the key take over that the configuration names now: reads it anew, and wraps all secrets by it. What was
+/// wrapped by another one has to open with `old_keys`. Log-ins go on meanwhile; what is interrupted is done by asking again.
+#[utoipa::path(post, path = "/secret-rewraps", tag = "secrets",
+    responses((status = 200, description = "all are under the new key", body = RewrapView), Problems))]
+pub(super) async fn rewrap(State(state): State<ApiState>, asker: Asker) -> Result<Json<RewrapView>, Problem> {
+    asker.may(Administration::EditSecrets)?;
+    let turn = state.records.change().await;
+    administered(&state, &asker.who, None, "wrap all secrets by the key of the configuration".to_owned()).await?;
+    let task = tokio::spawn(async move {
+        let _turn = turn;
+        state.secrets.rewrap().await
+    });
+    Ok(Json(task.await.map_err(|e| Problem::unavailable(&e))??))
 }
 
 /// A name as it goes into the audit log: what is none is cut.

@@ -340,6 +340,17 @@ pub struct SecretView {
     pub source: Option<String>,
 }
 
+/// What became of the secrets when another key took over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RewrapView {
+    /// The key that wraps them all now: a digest that says nothing of it.
+    pub key: String,
+    /// How many were wrapped anew.
+    pub rewrapped: usize,
+    /// How many there are.
+    pub secrets: usize,
+}
+
 /// `GET /secrets`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretList {

@@ -5,7 +5,7 @@ use doorward_control::{
     ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
     ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
     Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook,
-    Records, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer,
+    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer,
     TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
@@ -58,6 +58,9 @@ impl SecretAccess for Hidden {
             return Err(SecretFailure::InUse("orders".into()));
         }
         Ok(self.0.lock().unwrap().remove(name).is_some())
+    }
+    async fn rewrap(&self) -> Result<RewrapView, SecretFailure> {
+        Ok(RewrapView { key: "0a".into(), rewrapped: 0, secrets: self.0.lock().unwrap().len() })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Credential {
     aws: Option<String>,
     /// `NAMESPACE/NAME` of a secret of Kubernetes.
     kubernetes: Option<String>,
+    /// A program that prints it: of the key that wraps secrets alone.
+    command: Option<Vec<String>>,
     /// The field of these three; without it they give a password, and its user if they have one.
     field: Option<String>,
 }
@@ -48,6 +50,7 @@ pub(crate) enum Given {
     Value(String),
     Authority,
     Outside(Outside),
+    Command(Vec<String>),
 }
 
 impl Credential {
@@ -64,6 +67,7 @@ impl Credential {
             self.vault.as_ref().map(|p| outside(p, Place::Vault)),
             self.aws.as_ref().map(|p| outside(p, Place::Aws)),
             self.kubernetes.as_ref().map(|p| outside(p, Place::Kubernetes)),
+            self.command.clone().map(Given::Command),
         ];
         let mut all = all.into_iter().flatten();
         let (Some(given), None) = (all.next(), all.next()) else { bail!(ONE_OF) };
@@ -95,6 +99,7 @@ impl Config {
                 None => self.slots.slot(Origin::Stored(name)),
             },
             Given::Outside(outside) => self.sources.rotating(&outside)?,
+            Given::Command(_) => bail!(ONE_OF),
             Given::Env(_) | Given::Value(_) => Rotating::new(&format!("of {}", c.name), self.resolved(credential)?),
         }))
     }
@@ -108,7 +113,7 @@ impl Config {
                 None => Origin::Stored(name),
             }),
             Given::Outside(outside) => Some(Origin::Outside(outside)),
-            Given::Env(_) | Given::Value(_) | Given::Authority => None,
+            Given::Env(_) | Given::Value(_) | Given::Authority | Given::Command(_) => None,
         }
     }
 
@@ -130,7 +135,7 @@ impl Config {
             Given::Outside(outside) => {
                 bail!("`{outside}`: only the credential of a connection may come from there: use env or file")
             }
-            Given::Authority => bail!(ONE_OF),
+            Given::Authority | Given::Command(_) => bail!(ONE_OF),
         };
         Ok(Secret::new(secret))
     }

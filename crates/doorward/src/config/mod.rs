@@ -51,6 +51,9 @@ pub(crate) struct Config {
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub(crate) base: PathBuf,
+    /// The file itself.
+    #[serde(skip)]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +114,7 @@ impl Config {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut config: Self = toml::from_str(&text).map_err(|e| located(path, &text, &e))?;
         let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        path.clone_into(&mut config.file);
         config.base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
         for issuer in &mut config.identity.issuers {
             for path in [&mut issuer.jwks_file, &mut issuer.tls_ca, &mut issuer.token_file].into_iter().flatten() {
