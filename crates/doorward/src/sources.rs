@@ -256,7 +256,8 @@ impl Sources {
     /// values took the place of others, by how often they did.
     pub(crate) async fn tend(&self, used: &BTreeSet<Outside>) -> BTreeMap<Outside, u64> {
         let mut work = JoinSet::new();
-        for provider in self.providers().cloned() {
+        for provider in self.providers() {
+            let provider = Arc::clone(provider);
             work.spawn(async move { provider.tend().await });
         }
         let open = self.0.open.lock().clone();
@@ -278,7 +279,8 @@ impl Sources {
     pub(crate) async fn close(&self) {
         let given_back = async {
             let mut work = JoinSet::new();
-            for source in self.0.open.lock().values().cloned() {
+            for source in self.0.open.lock().values() {
+                let source = Arc::clone(source);
                 work.spawn(async move { source.close().await });
             }
             while work.join_next().await.is_some() {}

@@ -1,10 +1,13 @@
 use super::*;
 use parking_lot::Mutex as Lock;
 
+/// A password with its lease, or what is wrong.
+type Said = Result<(String, Option<Lease>), SourceError>;
+
 /// A provider that says what the test says, and counts who asks.
 #[derive(Debug, Default)]
 struct Scripted {
-    says: Lock<Option<Result<(String, Option<Lease>), SourceError>>>,
+    says: Lock<Option<Said>>,
     asked: AtomicU64,
     renewals: Lock<Vec<Duration>>,
     revoked: Lock<Vec<String>>,
