@@ -43,6 +43,8 @@ pub struct Readings {
     pub policy_generation: u64,
     /// How each exporter stands.
     pub exports: Vec<ExportView>,
+    /// Spans that were sent, and spans that were dropped.
+    pub spans: (u64, u64),
 }
 
 /// An audit log that counts what goes into it.
@@ -67,6 +69,8 @@ pub struct Metrics {
     export_running: Family<ByExport, Gauge>,
     export_acknowledged: Family<ByExport, Counter>,
     export_rejected: Family<ByExport, Counter>,
+    spans: Counter,
+    dropped_spans: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -102,6 +106,8 @@ impl Metrics {
             export_running: Family::default(),
             export_acknowledged: Family::default(),
             export_rejected: Family::default(),
+            spans: Counter::default(),
+            dropped_spans: Counter::default(),
         };
         m.register();
         m
@@ -128,6 +134,8 @@ impl Metrics {
         let acknowledged = self.export_acknowledged.clone();
         r.register("export_acknowledged", "Entries that a sink has acknowledged, over restarts", acknowledged);
         r.register("export_rejected", "Entries that a sink took and will not keep", self.export_rejected.clone());
+        r.register("trace_spans", "Spans that a collector has taken", self.spans.clone());
+        r.register("trace_spans_dropped", "Spans, or steps of one, that were dropped", self.dropped_spans.clone());
     }
 
     /// All numbers in OpenMetrics' text format.
@@ -154,6 +162,9 @@ impl Metrics {
                 let counter = counter.get_or_create(&label);
                 counter.inc_by(value.saturating_sub(counter.get()));
             }
+        }
+        for (counter, value) in [(&self.spans, now.spans.0), (&self.dropped_spans, now.spans.1)] {
+            counter.inc_by(value.saturating_sub(counter.get()));
         }
         let mut out = String::new();
         encode(&mut out, &self.registry)?;

@@ -35,6 +35,7 @@ mod ssh_access;
 mod ssh_cert;
 mod ssh_host_key;
 mod state;
+mod telemetry;
 mod terminal_keys;
 mod token;
 

@@ -19,7 +19,7 @@ use doorward_control::{
     PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{ApprovalRequest, Attributed, AuditSink, DecisionPoint as _};
+use doorward_enforce::{ApprovalRequest, Attributed, AuditSink, DecisionPoint as _, TraceSink};
 use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, tls};
 use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
 use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
@@ -83,7 +83,13 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
         Arc::new(RecordStore::open(&private_dir(&state.join("recordings"))?, key.clone(), RecordOptions::default())?);
     let store = Store::open(&state, now()).await?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&audit) as _, env!("CARGO_PKG_VERSION")));
-    let sink: Arc<dyn AuditSink> = Arc::new(Attributed::new(Arc::clone(&metrics) as _));
+    let tracer = crate::telemetry::start(&config).context(BadConfiguration)?;
+    let kept = match &tracer {
+        Some(tracer) => tracer.over(Arc::clone(&metrics) as _),
+        None => Arc::clone(&metrics) as _,
+    };
+    let sink: Arc<dyn AuditSink> = Arc::new(Attributed::new(kept));
+    let traces = tracer.clone().map(|t| t as Arc<dyn TraceSink>);
     let sign_in = Arc::new(config.sign_in(store.clone()).context(BadConfiguration)?);
     let desk = Desk::new(store.clone(), Arc::clone(&sink), &config.public_url(), tokio::runtime::Handle::current());
     let verifier =
@@ -111,6 +117,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
         detector: Arc::new(Detector::new()),
         masker: Arc::new(Masker::new(masking_key(&state.join("keys"))?)),
         memory: Arc::default(),
+        traces: traces.clone(),
     };
     let directory = Directory::of(connections::of_the_file(&running.config).context(BadConfiguration)?);
     let secrets =
@@ -160,6 +167,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
             Arc::new(exports::Statuses(Arc::clone(&exporters))),
         )),
         web: Some(Arc::new(running.pages())),
+        traces,
     };
     let issuers = verifier;
     running.note(AuditKind::GatewayStarted {
@@ -211,6 +219,9 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
     running.note(AuditKind::GatewayStopped {})?;
     exports::stop(&exporters, &running.audit).await;
     notifiers.stop().await;
+    if let Some(tracer) = tracer {
+        tracer.stop(Duration::from_secs(2)).await;
+    }
     stop_index.send_replace(true);
     let _ended = tokio::time::timeout(Duration::from_secs(2), index).await;
     store.close().await;

@@ -27,6 +27,7 @@ mod permit;
 mod queue;
 mod refusals;
 mod session;
+mod trace;
 
 pub use approval::{
     ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Escalation, Requirement, unmet_requirement,
@@ -39,3 +40,4 @@ pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
 pub use refusals::{Refusal, RefusalKind};
 pub use session::{ProtocolSession, SessionEnd, SessionEvent};
+pub use trace::{HttpCall, TraceParent, TraceSink};

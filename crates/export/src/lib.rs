@@ -11,6 +11,8 @@
 //! - An exporter that fails holds up neither another nor the gateway; what it fails at shows in its [`Status`].
 //! - A part of the log that is gone or changed stops the exporter and says so.
 //!
+//! Traces (`traces/`) are another matter: made of the same entries, lost rather than waited for.
+//!
 //! Deliberately absent: changing entries. What must not leave the gateway must not be in the audit log.
 //!
 //! Known limits:
@@ -32,8 +34,10 @@ mod reader;
 mod sessions;
 mod sink;
 mod status;
+mod traces;
 
 pub use config::{ExportConfig, Format, Misconfigured, Pace, S3Target, Target, TlsFiles};
 pub use exporters::{Exporters, Source, StartError};
 pub use sessions::Kinds;
 pub use status::{State, Status};
+pub use traces::{TraceTarget, Tracer};

@@ -11,6 +11,8 @@ mod http;
 mod s3;
 mod syslog;
 
+pub(crate) use http::{checked, client};
+
 /// Why a batch was not acknowledged. No payload and no secret is in it.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -87,7 +89,7 @@ impl Sink {
 }
 
 /// The name of this machine.
-fn host() -> String {
+pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -1,7 +1,7 @@
 //! What every session uses: the parts that the binary wires together.
 use crate::{AnalysisPool, Arrivals, Credentials, Memory, Registry};
 use doorward_detect::{Detector, Masker};
-use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint, Parked};
+use doorward_enforce::{ApprovalDesk, AuditSink, DecisionPoint, Parked, TraceSink};
 use doorward_identity::CallerKey;
 use doorward_model::{Principal, Timestamp};
 use doorward_record::RecordStore;
@@ -56,6 +56,8 @@ pub struct Services {
     pub masker: Arc<Masker>,
     /// Room for values that are taken apart.
     pub memory: Arc<Memory>,
+    /// Traces, where they are switched on.
+    pub traces: Option<Arc<dyn TraceSink>>,
 }
 
 /// The time, read here and nowhere below.

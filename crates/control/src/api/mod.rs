@@ -18,6 +18,7 @@ pub(crate) mod replays;
 mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod time;
+mod trace;
 mod turns;
 mod verify;
 
@@ -36,7 +37,7 @@ use crate::{
     web::{self, WebParts},
 };
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
-use doorward_enforce::AuditSink;
+use doorward_enforce::{AuditSink, TraceSink};
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_signin::SignIn;
 use doorward_store::Store;
@@ -117,6 +118,8 @@ pub struct ApiState {
     pub records: Arc<Records>,
     /// The web pages; none: there are no pages.
     pub web: Option<Arc<WebParts>>,
+    /// Traces, where they are switched on.
+    pub traces: Option<Arc<dyn TraceSink>>,
 }
 
 impl Debug for ApiState {
@@ -133,9 +136,12 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn router(state: ApiState, shutdown: watch::Receiver<bool>) -> Router {
     let (closed, _) = closed().split_for_parts();
     let (open, _) = open().split_for_parts();
-    let closed = closed
+    let mut closed = closed
         .route_layer(middleware::from_fn_with_state(state.clone(), repeat::repeat))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));
+    if let Some(traces) = &state.traces {
+        closed = closed.route_layer(middleware::from_fn_with_state(Arc::clone(traces), trace::observe));
+    }
     // Where probes and scrapers look for them.
     let metrics = Router::new().route("/metrics", get(operation::metrics));
     let metrics = metrics.route_layer(middleware::from_fn_with_state(state.clone(), guard::authenticate));

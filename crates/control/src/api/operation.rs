@@ -53,6 +53,7 @@ pub(super) async fn metrics(State(state): State<ApiState>, asker: Asker) -> Resu
         recording_is_healthy: !state.vitals.failing().contains(&"recording"),
         policy_generation: state.book.engine().generation(),
         exports: state.records.exports.list(),
+        spans: state.traces.as_ref().map(|t| t.counts()).unwrap_or_default(),
     };
     let text = state.metrics.text(&readings).map_err(|e| Problem::unavailable(&e))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())

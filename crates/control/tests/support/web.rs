@@ -360,6 +360,7 @@ impl Web {
         let settings = Settings::new("https://doors.example", SessionLimits::default()).unwrap();
         let signin = Arc::new(SignIn::new(office.store.clone(), settings));
         let state = ApiState {
+            traces: None,
             tokens: Arc::new(Names),
             signin: Arc::clone(&signin),
             desk: office.desk.clone(),

@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) sources: Sources,
     #[serde(default)]
     pub(crate) retention: RetentionSection,
+    #[serde(default)]
+    pub(crate) telemetry: crate::telemetry::TelemetrySection,
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -174,6 +176,7 @@ impl Config {
         IssuerConfig::validate_all(&self.identity.issuers)?;
         self.check_sign_in()?;
         self.retention.check()?;
+        self.telemetry.check(self)?;
         exports::check(self)?;
         notify::check(self)
     }

@@ -292,7 +292,7 @@ fn causes(e: &dyn std::error::Error) -> String {
 }
 
 /// A URL that may be spoken to: https, or http on loopback.
-pub(super) fn checked(text: &str) -> Result<Url, Misconfigured> {
+pub(crate) fn checked(text: &str) -> Result<Url, Misconfigured> {
     let url = Url::parse(text).map_err(|e| Misconfigured(format!("the URL cannot be read: {e}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Misconfigured("the URL holds credentials: give them as secret".to_owned()));
@@ -310,7 +310,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn client(url: &Url, tls: &TlsFiles) -> Result<Client, Misconfigured> {
+pub(crate) fn client(url: &Url, tls: &TlsFiles) -> Result<Client, Misconfigured> {
     let bad = |what: &str, e: &dyn std::fmt::Display| Misconfigured(format!("{what}: {e}"));
     let mut builder = Client::builder()
         // An acknowledgement comes from whom it was sent to.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{connection::WhenHeld, memory::Room, services::now};
 use bytes::{Bytes, BytesMut};
-use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit};
+use doorward_enforce::{ApprovalVerdict, AtOnce, Detail, Held, Outcome, Permit, TraceParent};
 use doorward_kubernetes::{
     Target, Verb,
     facts::{self, Meaning, Road},
@@ -39,7 +39,10 @@ const BODY: Duration = Duration::from_secs(30);
 
 /// Answers a request.
 pub(crate) async fn handle(session: &Arc<Session>, request: Request<Incoming>) -> Answered {
-    let mut handling = Handling { session, number: session.next_request() };
+    let is_traced = session.endpoint.services.traces.is_some();
+    let parent = request.headers().get("traceparent").filter(|_| is_traced);
+    let trace = parent.and_then(|v| TraceParent::parse(v.to_str().ok()?));
+    let mut handling = Handling { session, number: session.next_request(), trace };
     let is_head = request.method() == http::Method::HEAD;
     // INVARIANT: nothing goes on for a session that is over, however far it is. Bodies and streams see to it themselves.
     let done = tokio::select! {
@@ -84,6 +87,8 @@ pub(crate) struct Understood {
 pub(crate) struct Handling<'a> {
     session: &'a Arc<Session>,
     number: u32,
+    /// The caller's trace that the request is of.
+    trace: Option<TraceParent>,
 }
 
 impl Handling<'_> {
@@ -99,7 +104,7 @@ impl Handling<'_> {
         if self.session.endpoint.connection.held == WhenHeld::Retry {
             return self.at_once(understood, upgrade, &bytes).await;
         }
-        match self.session.decide("request", &understood.meaning, &bytes) {
+        match self.session.decide("request", &understood.meaning, &bytes, self.trace) {
             Outcome::Forward(permit) => self.forward(permit, understood, upgrade, None).await,
             Outcome::Refuse(refusal) => Err(render::refusal(&refusal)),
             Outcome::Hold(held) => self.hold(*held, understood, upgrade).await,
@@ -255,7 +260,7 @@ impl Handling<'_> {
     ) -> Result<Answered, render::Answer> {
         let same = understood.message.same(upgrade.is_some());
         let uid = understood.found.uid.clone().unwrap_or_default();
-        match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()]) {
+        match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()], self.trace) {
             AtOnce::Forward { permit, approval } => {
                 if approval.is_some() {
                     self.session.event_approved_by(self.number, permit.approved_by());

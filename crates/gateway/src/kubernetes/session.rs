@@ -9,11 +9,11 @@ use crate::{
 };
 use doorward_enforce::{
     ApprovalRequest, ApprovalVerdict, Approver, AtOnce, AuditUnavailable, Held, Outcome, Permit, Refusal, Request,
-    StreamPermit, UpstreamQueue,
+    StreamPermit, TraceParent, UpstreamQueue,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
-use doorward_model::{ApprovalId, AuditKind, DataType, Principal};
+use doorward_model::{ApprovalId, AuditKind, DataType, Principal, RequestId};
 use doorward_record::Direction;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ impl Session {
     async fn decide_start(&self) -> Result<(), Refusal> {
         let facts = Arc::clone(self.live.enforcer.lock().connect_facts());
         let meaning = Meaning { facts, statement: "connect".into() };
-        let decided = self.decide("connect", &meaning, b"");
+        let decided = self.decide("connect", &meaning, b"", None);
         let permit = match decided {
             Outcome::Forward(permit) => permit,
             Outcome::Refuse(refusal) => return Err(refusal),
@@ -131,9 +131,25 @@ impl Session {
     }
 
     /// Decides a request.
-    pub(crate) fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Outcome {
+    pub(crate) fn decide(
+        &self,
+        via: &'static str,
+        meaning: &Meaning,
+        payload: &[u8],
+        trace: Option<TraceParent>,
+    ) -> Outcome {
         let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
-        self.live.ready_enforcer().decide(&meaning.facts, &request, now())
+        let mut enforcer = self.live.ready_enforcer();
+        let outcome = enforcer.decide(&meaning.facts, &request, now());
+        self.is_of(enforcer.last_request(), trace);
+        outcome
+    }
+
+    /// Tells of the caller's trace that a request is of.
+    fn is_of(&self, request: RequestId, trace: Option<TraceParent>) {
+        if let (Some(traces), Some(trace)) = (&self.endpoint.services.traces, trace) {
+            traces.belongs(self.live.id, request, trace);
+        }
     }
 
     /// Decides a request of a caller who does not wait for people; `same`: see [`Enforcer::decide_at_once`].
@@ -143,11 +159,15 @@ impl Session {
         meaning: &Meaning,
         payload: &[u8],
         same: &[&[u8]],
+        trace: Option<TraceParent>,
     ) -> AtOnce {
         let services = &self.endpoint.services;
         let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
-        let decided =
-            self.live.ready_enforcer().decide_at_once(&meaning.facts, &request, same, &services.parked, now());
+        let mut enforcer = self.live.ready_enforcer();
+        let decided = enforcer.decide_at_once(&meaning.facts, &request, same, &services.parked, now());
+        let number = enforcer.last_request();
+        drop(enforcer);
+        self.is_of(number, trace);
         if let AtOnce::Wait(waiting) = &decided
             && waiting.is_new
         {
