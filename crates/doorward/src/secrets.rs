@@ -429,7 +429,12 @@ mod tests {
         let store = Store::open(dir, now()).await.unwrap();
         let keeper = Keeper::new(store, MasterKey::from_file(&dir.join("secrets.key"), true).unwrap());
         let (slots, registry, directory) = (Slots::default(), Arc::new(Registry::new()), Directory::default());
-        Arc::new(Secrets { keeper, slots, registry, directory, turn: Default::default(), naming: Default::default() })
+        let config = dir.join("doorward.toml");
+        let text = "[server]\nstate_dir = \"state\"\n[policy]\nfiles = [\"a.cedar\"]\n";
+        std::fs::write(&config, text).unwrap();
+        let config = Arc::new(Config::load(&config).unwrap());
+        let (turn, naming) = Default::default();
+        Arc::new(Secrets { keeper, slots, config, started: now(), registry, directory, turn, naming })
     }
 
     /// Whether it waits: long enough that it would have been done else.

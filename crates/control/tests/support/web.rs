@@ -5,8 +5,8 @@ use doorward_control::{
     ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
     ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
     Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook,
-    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate, TokenAnswer,
-    TokenCheck, Vitals, WebParts, serve,
+    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate,
+    TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};

@@ -112,3 +112,52 @@ fn people_may_be_told_of_connections_that_are_registered_later() {
     let e = with("\"orders\", \"Billing; drop\"").unwrap_err();
     assert!(e.contains("`Billing; drop` cannot be a connection"), "{e}");
 }
+
+#[test]
+fn secrets_elsewhere_have_to_be_said_to_be_somewhere() {
+    let vault = "[secrets.vault]\naddress = \"https://vault.example.com\"\n\
+                 auth = { method = \"token\", token = { value = \"hvs.hunter2\" } }\n";
+    let with = |credential: &str, more: &str| {
+        let text =
+            GOOD.replace("{ value = \"hunter2\" }", credential).replace("[policy]", &format!("{more}\n[policy]"));
+        load(&text)
+    };
+    let of_vault = "{ vault = \"secret/data/orders\", field = \"password\" }";
+    let config = with(of_vault, vault).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let named = format!("[secrets.named]\norders = {of_vault}\n{vault}");
+    assert!(with("{ secret = \"orders\" }", &named).is_ok());
+    let telemetry = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
+    assert!(with("{ value = \"x\" }", &telemetry("http://127.0.0.1:4318")).is_ok());
+    let bad_vault = |from: &str, to: &str| vault.replace(from, to);
+    for (credential, more, want) in [
+        (of_vault, "", "needs a [secrets.vault] that says where it is"),
+        ("{ aws = \"prod/orders\" }", vault, "needs a [secrets.aws]"),
+        ("{ kubernetes = \"orders\" }", vault, "`orders` is not NAMESPACE/NAME"),
+        ("{ vault = \"secret/../sys/raw\" }", vault, "is not one"),
+        ("{ vault = \"a\", aws = \"b\" }", vault, "exactly one of"),
+        ("{ value = \"hunter2\", field = \"password\" }", vault, "`field` goes with"),
+        ("{ command = [\"true\"] }", vault, "exactly one of"),
+        (of_vault, &bad_vault("https", "http"), "[secrets.vault]: the address"),
+        (of_vault, &bad_vault("token = {", "role = {"), "unknown field"),
+        (of_vault, &bad_vault("[secrets.vault]", "[secrets]\ncache_second = 1\n[secrets.vault]"), "cache_second"),
+        (
+            of_vault,
+            &bad_vault("[secrets.vault]", "[secrets]\ncache_seconds = 4000\n[secrets.vault]"),
+            "at most an hour",
+        ),
+        (
+            of_vault,
+            &format!("[secrets.named]\nx = {{ value = \"hunter2\" }}\n{vault}"),
+            "[secrets.named] x: it has to be",
+        ),
+        (of_vault, "[secrets.aws]\nregion = \"EU\"", "`EU` is no region"),
+        (of_vault, "[secrets.aws]\nregion = \"eu-central-1\"\naccess_key_id = \"a\"", "go together"),
+        (of_vault, "[secrets.kubernetes]\nserver = \"https://10.0.0.1\"", "say who we are"),
+        ("{ value = \"x\" }", &telemetry("http://collector.example.com"), "[telemetry]: http:// is for loopback"),
+        ("{ value = \"x\" }", "[telemetry]\nsample = 0.5", "nothing is traced without otlp_endpoint"),
+    ] {
+        let e = format!("{:#}", with(credential, more).unwrap_err());
+        assert!(e.contains(want) && !e.contains("hunter2"), "{credential} {more}: {e}");
+    }
+}

@@ -202,7 +202,8 @@ impl Held {
     fn is_good(&self, era: u64, now: Instant) -> bool {
         match &self.lease {
             Some(lease) => lease.is_good(era, now),
-            None => now.duration_since(self.fetched) < self.good_for,
+            // What came while somebody waited is new to them, whatever the cache.
+            None => now.checked_duration_since(self.fetched).is_none_or(|age| age < self.good_for),
         }
     }
 }
@@ -293,7 +294,7 @@ impl Source {
     fn last_good(&self, state: &State, now: Instant) -> Option<Login> {
         let held = state.value.as_ref().filter(|h| h.lease.is_none())?;
         let until = held.good_for.saturating_add(self.rules.last_good);
-        (now.duration_since(held.fetched) < until).then(|| held.login.clone())
+        (now.saturating_duration_since(held.fetched) < until).then(|| held.login.clone())
     }
 
     /// Takes the value away; its lease is revoked at the end.
@@ -311,12 +312,15 @@ impl Source {
         }
     }
 
+    /// `now` is when it was asked for; what is kept has the time at which the answer came, so that whoever waited
+    /// meanwhile takes it for theirs.
     async fn fetch(&self, state: &mut State, now: Instant) -> Result<Login, SourceError> {
+        let begun = Instant::now();
         let said = in_time(self.provider.fetch(&self.path)).await;
         let fetched = match said.and_then(|f| Ok((pick(&f.content, self.field.as_deref(), &self.path)?, f))) {
             Ok(fetched) => fetched,
             Err(e) => {
-                state.failed = Some((now, e.clone()));
+                state.failed = Some((now + begun.elapsed(), e.clone()));
                 return Err(e);
             }
         };
@@ -328,7 +332,7 @@ impl Source {
         }
         state.value = Some(Held {
             login: login.clone(),
-            fetched: now,
+            fetched: now + begun.elapsed(),
             good_for: good_for.map_or(self.rules.fresh, |g| g.min(self.rules.fresh)),
             lease: lease.map(|lease| HeldLease { since: now, first: lease.length, lease }),
         });

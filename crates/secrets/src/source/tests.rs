@@ -172,6 +172,39 @@ async fn a_credential_that_was_made_for_somebody_who_left_is_kept() {
     assert_eq!((word(&s, now).await.unwrap(), p.asked()), ("pw-l1".into(), 1));
 }
 
+#[tokio::test]
+async fn all_who_wait_for_a_source_hear_its_one_answer() {
+    for fails in [true, false] {
+        let p = Arc::new(Scripted::default());
+        let rules = Rules { fresh: Duration::ZERO, last_good: Duration::ZERO };
+        let s = Source::new(Arc::clone(&p) as _, "a/b", None, rules);
+        if fails {
+            p.fails(SourceError::away("it is away".into()))
+        } else {
+            p.says("one")
+        }
+        let shut = p.gate.lock().await;
+        let ask = || {
+            let s = Arc::clone(&s);
+            tokio::spawn(async move { s.login().await.is_ok() })
+        };
+        let waiting: Vec<_> = (0..20).map(|_| ask()).collect();
+        while p.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever comes later than the first, and before its answer.
+        let late = ask();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(shut);
+        for asked in waiting.into_iter().chain([late]) {
+            assert_eq!(asked.await.unwrap(), !fails);
+        }
+        assert_eq!(p.asked(), 1);
+    }
+}
+
 #[test]
 fn what_is_logged_in_with_is_picked_and_never_empty() {
     let fields = |all: &[(&str, &str)]| {
