@@ -244,8 +244,10 @@ impl Sources {
 
     /// A secret that is asked for once, such as the key of the store.
     pub(crate) async fn once(&self, outside: &Outside) -> Result<Secret<String>> {
-        let asked = self.rotating(outside)?.login().await?;
-        Ok(asked.password)
+        self.rotating(outside)?;
+        let source = self.0.open.lock().get(outside).cloned();
+        let asked = source.ok_or_else(|| anyhow!("`{outside}` is not known"))?.login().await;
+        Ok(asked.map_err(|e| anyhow!("{outside}: {e}"))?.password)
     }
 
     fn providers(&self) -> impl Iterator<Item = &Shared> {

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod common;
 use common::World;
-use doorward_testkit::{Authority, Cluster, Moto, Postgres, Unavailable, Vault};
+use common::{mysql::MySqlWorld, ssh::SshWorld};
+use doorward_testkit::{Authority, Cluster, Moto, MySql, MySqlAuth, OpenSsh, Postgres, Unavailable, Vault};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -226,6 +227,57 @@ fn users_that_vault_lends_are_renewed_replaced_and_given_back() {
 }
 
 #[test]
+fn users_of_mysql_are_lent_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Vault::start().unwrap();
+    let server = MySql::options().database("public").start().unwrap();
+    server.create_account("vaultadmin", "of-vault-itself", MySqlAuth::Native).unwrap();
+    server.exec("grant all on *.* to vaultadmin with grant option").unwrap();
+    vault.call("POST", "sys/mounts/database", &json!({ "type": "database" })).unwrap();
+    let config = json!({ "plugin_name": "mysql-database-plugin", "allowed_roles": "*",
+        "connection_url": format!("{{{{username}}}}:{{{{password}}}}@tcp({})/", server.address()),
+        "username": "vaultadmin", "password": "of-vault-itself" });
+    vault.call("POST", "database/config/orders", &config).unwrap();
+    let role = json!({ "db_name": "orders", "default_ttl": "1h", "creation_statements":
+        ["CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT ALL ON public.* TO '{{name}}'@'%'"] });
+    vault.call("POST", "database/roles/orders", &role).unwrap();
+    let secrets = by_approle(&vault, &json!({}), dir.path());
+    let lines = format!("tls = \"disable\"\ncredential = {{ vault = \"database/creds/orders\" }}\n{secrets}");
+    let w = MySqlWorld::over(server, POLICY, &lines);
+    let token = w.token("ci-bot", &["agents"], &[]);
+    let user = || w.run(&token, "select current_user()").trim().to_owned();
+    let first = user();
+    assert!(first.starts_with("v-"), "{first} {}", w.gateway.log());
+    assert_eq!(user(), first);
+    vault.call("PUT", "sys/leases/revoke-prefix/database/creds/orders", &json!({})).unwrap();
+    let second = user();
+    assert!(second.starts_with("v-") && second != first, "{second}");
+}
+
+#[test]
+fn a_private_key_of_vault_is_taken_and_so_is_its_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = Vault::start().unwrap();
+    vault.mount_kv2("secret").unwrap();
+    let sshd = OpenSsh::start().unwrap();
+    let right = std::fs::read_to_string(sshd.private_key()).unwrap();
+    let wrong = dir.path().join("wrong");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&wrong).status().unwrap();
+    assert!(made.success());
+    let keep = |key: &str| vault.call("POST", "secret/data/web", &json!({ "data": { "key": key } })).unwrap();
+    keep(&std::fs::read_to_string(&wrong).unwrap());
+    let secrets = by_approle(&vault, &json!({}), dir.path());
+    let credential =
+        format!("{{ vault = \"secret/data/web\", field = \"key\" }}\n[secrets]\ncache_seconds = 3600\n{secrets}");
+    let policy = include_str!("../../../policies/examples/ssh.cedar");
+    let w = SshWorld::with_credential(sshd, policy, &credential);
+    let out = w.run("echo hello");
+    assert!(!out.status.success() && String::from_utf8_lossy(&out.stderr).contains("could not log in"), "{out:?}");
+    keep(&right);
+    until("the new key", || w.run("echo hello").stdout == b"hello\n");
+}
+
+#[test]
 fn vault_knows_us_by_a_signed_token_and_over_tls() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = Vault::start().unwrap();
@@ -276,6 +328,35 @@ fn vault_knows_us_by_a_signed_token_and_over_tls() {
         let log = w.gateway.log();
         assert!(!log.contains(safe.root_token()) && !failures(&w).contains(safe.root_token()));
     }
+}
+
+#[test]
+fn the_key_of_the_store_may_be_in_vault() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = Vault::start().unwrap();
+    vault.mount_kv2("secret").unwrap();
+    let made = Command::new("openssl").args(["rand", "-base64", "32"]).output().unwrap();
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    vault.call("POST", "secret/data/doorward", &json!({ "data": { "key": key } })).unwrap();
+    let secrets = by_approle(&vault, &json!({}), dir.path());
+    let lines = format!(
+        "credential = {{ secret = \"p\" }}\n[secrets]\nkey = {{ vault = \"secret/data/doorward\", field = \"key\" }}\n{secrets}"
+    );
+    let mut w = World::with(POLICY, &lines);
+    let (agent, keeper) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["keepers"], &[]));
+    let file = dir.path().join("p");
+    std::fs::write(&file, w.postgres.password()).unwrap();
+    let (ok, said) = w.doorward(&keeper, &["secrets", "set", "p", "--file", file.to_str().unwrap()]);
+    assert!(ok, "{said}");
+    w.gateway.stop().unwrap();
+    w.gateway.restart().unwrap();
+    assert_eq!(w.psql(&agent, &["-c", "select 1"]).trim(), "1");
+    is_nowhere(&w, &key);
+    assert!(!w.state().join("keys/secrets.key").exists());
+    w.gateway.stop().unwrap();
+    vault.process().kill9().unwrap();
+    assert!(w.gateway.restart().is_err());
+    assert!(w.gateway.log().contains("Vault cannot be reached"), "{}", w.gateway.log());
 }
 
 #[test]

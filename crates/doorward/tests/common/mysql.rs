@@ -43,15 +43,17 @@ name = "orders"
 kind = "mysql"
 listen = "127.0.0.1:{port}"
 upstream = "{upstream}"
-user = "{}"
-credential = {{ value = "{}" }}
+{login}
 {connection}
 [policy]
 files = ["policy.cedar"]
 "#,
             issuer.url,
-            server.user(),
-            server.password(),
+            login = if connection.contains("credential = ") {
+                String::new()
+            } else {
+                format!("user = \"{}\"\ncredential = {{ value = \"{}\" }}", server.user(), server.password())
+            },
         );
         let gateway = Gateway::options(&config).program(DOORWARD).file("policy.cedar", policy).start().unwrap();
         Self { server, gateway, port, api, issuer }

@@ -42,6 +42,8 @@ impl SshWorld {
         let issuer = Issuer::start();
         let (port, api) = (free_port().unwrap(), free_port().unwrap());
         let user = if pin_user { format!("user = \"{}\"", sshd.user()) } else { String::new() };
+        // What begins with a section is the file's, not the connection's.
+        let (credential, sections) = credential.split_at(credential.find("\n[").unwrap_or(credential.len()));
         let mut machines = String::new();
         for name in ["web", second].iter().filter(|n| !n.is_empty()) {
             machines += &format!(
@@ -63,6 +65,7 @@ audience = ["doorward"]
 openpubkey_audience = ["opkssh"]
 principal = "agent"
 {machines}
+{sections}
 [policy]
 files = ["policy.cedar"]
 "#,
