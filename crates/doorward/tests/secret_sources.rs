@@ -20,6 +20,7 @@ const POLICY: &str = r#"
 "#;
 const READ: &str = "path \"secret/data/*\" { capabilities = [\"read\"] }
 path \"database/creds/*\" { capabilities = [\"read\"] }
+path \"kv1/*\" { capabilities = [\"read\"] }
 path \"sys/leases/*\" { capabilities = [\"update\"] }";
 const ORDERS: &str = "credential = { vault = \"secret/data/orders\", field = \"password\" }";
 
@@ -136,6 +137,28 @@ fn a_source_that_is_away_refuses_with_its_name_and_does_not_hang() {
         assert!(w.psql(&agent, &["-c", "select 1"]).contains("could not log in at the database server"));
         failures(&w).contains("onnection refused")
     });
+}
+
+#[test]
+fn a_user_and_its_password_are_taken_from_the_first_version_of_kv() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Vault::start().unwrap();
+    vault.call("POST", "sys/mounts/kv1", &json!({ "type": "kv" })).unwrap();
+    let postgres = Postgres::start().unwrap();
+    let both = json!({ "username": postgres.user(), "password": postgres.password() });
+    vault.call("POST", "kv1/orders", &both).unwrap();
+    let secrets = by_approle(&vault, &json!({}), dir.path());
+    let lines = format!("credential = {{ vault = \"kv1/orders\" }} # the user comes with it\n{secrets}");
+    let user = postgres.user().to_owned();
+    let w = World::over(postgres, POLICY, &lines);
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    assert_eq!(w.psql(&agent, &["-c", "select current_user"]).trim(), user, "{}", failures(&w));
+    // A connection that says another user than the secret does shows its password to nobody.
+    vault.call("POST", "kv1/orders", &json!({ "username": "somebody-else", "password": "x" })).unwrap();
+    let lines = format!("credential = {{ vault = \"kv1/orders\" }}\n{secrets}");
+    let w = World::with(POLICY, &lines);
+    assert!(w.psql(&w.token("ci-bot", &["agents"], &[]), &["-c", "select 1"]).contains("could not log in"));
+    assert!(failures(&w).contains("is of user `somebody-else`"), "{}", failures(&w));
 }
 
 #[test]
