@@ -125,7 +125,7 @@ async fn a_collector_that_says_nothing_delays_nobody_and_costs_spans_that_are_co
     let url = format!("http://{}", deaf.local_addr().unwrap());
     let tracer = Tracer::start(&TraceTarget { url, token: None, tls: TlsFiles::default(), sample: 1.0 }).unwrap();
     let log = tracer.over(Arc::new(Nowhere));
-    let event = |kind| AuditEvent { time: at(1), session: Some(SESSION), kind };
+    let event = |kind| AuditEvent { time: at(1), session: Some(SESSION), kind, parties: None };
     let opened = AuditKind::SessionOpened { connection: ConnectionName::new("orders"), client: "c".into() };
     log.append(&event(opened)).unwrap();
     const MANY: u64 = 100_000;
