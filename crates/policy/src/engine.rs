@@ -7,9 +7,10 @@ use crate::{
     load::{LoadedPolicy, load},
     reads::Reads,
     source::{LoadError, Source},
+    tags::Naming,
 };
 use arc_swap::ArcSwap;
-use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request};
+use cedar_policy::{Authorizer, Decision, Effect, Entities, EntityUid, PolicyId, PolicySet, Request};
 use doorward_enforce::{Circumstances, DecisionPoint, Detail, Party, PolicyInfo, SessionDecisions, Subject, Verdict};
 use doorward_model::{Access, Action, Name, Resource};
 use parking_lot::Mutex;
@@ -55,6 +56,12 @@ impl Loaded {
     /// What is known of each policy, in the order of the files.
     pub fn policies(&self) -> impl Iterator<Item = &PolicyInfo> {
         self.set.policies.iter().map(|p| &*p.info)
+    }
+
+    /// The policies that look at tags or kinds of values, in the order of the files.
+    pub fn naming(&self) -> impl Iterator<Item = Naming<'_>> {
+        let named = self.set.policies.iter().filter(|p| !p.names.is_empty());
+        named.map(|p| Naming { info: &p.info, forbids: p.policy.effect() == Effect::Forbid, named: &p.names })
     }
 
     /// What looks wrong, though it is allowed: to be shown to the author.

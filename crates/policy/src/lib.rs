@@ -36,6 +36,7 @@ mod kubernetes;
 mod load;
 mod reads;
 mod source;
+mod tags;
 
 pub use administration::{Administered, ROLES};
 pub use backtest::{Judge, Judged};
@@ -44,6 +45,7 @@ pub use engine::{Engine, Loaded};
 pub use explain::{ApprovalNeeded, Deciding, Explanation, Step, explain};
 pub use load::load;
 pub use source::{LoadError, Source, read_files};
+pub use tags::{Named, Naming};
 
 /// The schema that policies are checked against.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");

@@ -6,6 +6,7 @@ use crate::{
     index::Scope,
     reads::Reads,
     source::{LoadError, Source, pieces},
+    tags::Named,
 };
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use doorward_enforce::PolicyInfo;
@@ -26,6 +27,8 @@ pub(crate) struct LoadedPolicy {
     pub(crate) reads: Reads,
     /// What of the resource it looks at.
     pub(crate) looks: Looks,
+    /// What it calls sensitive: tags and kinds of values.
+    pub(crate) names: Named,
 }
 
 /// Where a policy stands: its file and the offset of its text there.
@@ -179,6 +182,7 @@ fn understand(policy: &Policy, id: &str) -> Result<(LoadedPolicy, Vec<String>), 
     let may_be_reveal = scope.actions.as_ref().is_none_or(|a| a.contains(&Action::Reveal));
     let may_ask = reads.asks_approval() || reads.whole();
     let warnings = annotations::idle(policy, may_ask, may_be_reveal);
-    let loaded = LoadedPolicy { policy: policy.new_id(PolicyId::new(id)), info: Arc::new(info), scope, reads, looks };
+    let (policy, info, names) = (policy.new_id(PolicyId::new(id)), Arc::new(info), Named::of(&json));
+    let loaded = LoadedPolicy { policy, info, scope, reads, looks, names };
     Ok((loaded, warnings))
 }

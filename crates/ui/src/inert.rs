@@ -21,6 +21,11 @@ impl Inert {
         out
     }
 
+    /// As it was written, for the value of a field that comes back to us. Templates escape it; it is not for eyes.
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+
     /// For one line: line ends as signs, no longer than `most` characters.
     pub fn line(&self, most: usize) -> String {
         let mut out = String::new();

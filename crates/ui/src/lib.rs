@@ -22,6 +22,7 @@ mod overview;
 mod policies;
 mod sessions;
 mod shell;
+mod tags;
 
 pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State, Status, Verdict};
 pub use askama::Template;
@@ -44,6 +45,7 @@ pub use sessions::{
     SessionSummary, SessionsPage, Step, TerminalPage, Timed,
 };
 pub use shell::{ErrorPage, Notice, Section, Shell, SignIn};
+pub use tags::{Meaning, Naming, Tagged, TaggedConnection, TagsPage};
 
 /// The Content-Security-Policy of every page.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \

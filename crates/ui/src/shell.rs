@@ -18,20 +18,23 @@ pub enum Section {
     Policies,
     /// Backends and how to reach them.
     Connections,
-    /// How the gateway is set up.
+    /// What is called sensitive.
+    Tags,
+    /// One's own sign-ins and keys, and how the gateway is set up.
     Settings,
     /// Sign-in and errors.
     None,
 }
 
-/// Name, address and icon of what the navigation leads to.
-const SECTIONS: [(Section, &str, &str); 7] = [
+/// Name and address of what the navigation leads to.
+const SECTIONS: [(Section, &str, &str); 8] = [
     (Section::Overview, "Overview", "/"),
     (Section::Approvals, "Approvals", "/approvals"),
     (Section::Sessions, "Sessions", "/sessions"),
     (Section::Audit, "Audit", "/audit"),
     (Section::Policies, "Policies", "/policies"),
     (Section::Connections, "Connections", "/connections"),
+    (Section::Tags, "Tags", "/tags"),
     (Section::Settings, "Settings", "/settings"),
 ];
 
@@ -44,6 +47,8 @@ pub struct Shell {
     pub section: Section,
     /// Who is signed in (`issuer/subject`), shown escaped.
     pub who: Option<String>,
+    /// Where this person may go: what is not theirs to see is not in the navigation.
+    pub open: Vec<Section>,
     /// How many approvals this person may decide or waits for.
     pub waiting: usize,
     /// When the page was made.
@@ -51,8 +56,13 @@ pub struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn sections(&self) -> &'static [(Section, &'static str, &'static str)] {
-        &SECTIONS
+    /// Of somebody who is not signed in.
+    pub fn outside(title: impl Into<String>, now: Timestamp) -> Self {
+        Self { title: title.into(), section: Section::None, who: None, open: Vec::new(), waiting: 0, now }
+    }
+
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (Section, &'static str, &'static str)> {
+        SECTIONS.into_iter().filter(|(section, ..)| self.open.contains(section))
     }
 
     /// A time relative to when the page was made.

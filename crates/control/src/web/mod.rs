@@ -14,6 +14,7 @@ mod policy_versions;
 mod replay;
 mod sessions;
 mod sign_in;
+mod tags;
 
 pub use connections::IssuerView;
 
@@ -88,6 +89,9 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/connections/{name}/edit", form(connection_form::edit, connection_form::change))
         .route("/new-connection", form(connection_form::new, connection_form::create))
         .route("/settings", get(connections::settings))
+        .route("/tags", get(tags::show))
+        .route("/tags/{connection}/add", post(tags::add))
+        .route("/tags/{connection}/remove", post(tags::remove))
         .route("/policies", get(policies::show))
         .route("/policies/edit", get(policy_versions::edit))
         .route("/policies/check", post(policy_versions::check).layer(DefaultBodyLimit::max(MAX_POLICIES)))

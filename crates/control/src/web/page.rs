@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use doorward_model::Administration;
 use doorward_ui::{ErrorPage, POLICY, Section, Shell, Template};
 
 /// A page, or why there is none.
@@ -33,7 +34,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.0.status();
         let (title, advice) = words(status);
-        let shell = Shell { title: title.into(), section: Section::None, who: None, waiting: 0, now: now() };
+        let shell = Shell::outside(title, now());
         let page = ErrorPage { shell, status: status.as_u16(), detail: self.0.detail().to_owned(), advice };
         answer(status, &page, POLICY)
     }
@@ -111,5 +112,23 @@ pub(crate) async fn shell(
     title: impl Into<String>,
 ) -> Result<Shell, Failure> {
     let waiting = approvals::pending(state, asker).await?.len();
-    Ok(Shell { title: title.into(), section, who: Some(asker.who.id()), waiting, now: now() })
+    let open = open(asker);
+    Ok(Shell { title: title.into(), section, who: Some(asker.who.id()), open, waiting, now: now() })
+}
+
+/// Where somebody may go, by the rights that the pages themselves ask for.
+fn open(asker: &Asker) -> Vec<Section> {
+    let on_any = |right| asker.may_on_any(right).is_ok();
+    let connections = on_any(Administration::ViewConnections);
+    let all = [
+        (Section::Overview, true),
+        (Section::Approvals, true),
+        (Section::Sessions, on_any(Administration::ViewSessions)),
+        (Section::Audit, asker.may(Administration::ViewAudit).is_ok()),
+        (Section::Policies, asker.may(Administration::ViewPolicies).is_ok()),
+        (Section::Connections, connections),
+        (Section::Tags, connections),
+        (Section::Settings, true),
+    ];
+    all.into_iter().filter_map(|(section, may)| may.then_some(section)).collect()
 }

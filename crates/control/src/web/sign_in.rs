@@ -18,7 +18,7 @@ use axum::{
 use doorward_model::{AuditKind, Principal};
 use doorward_signin::Cookie;
 use doorward_store::SessionPurpose;
-use doorward_ui::{POLICY, Section, Shell, SignIn};
+use doorward_ui::{POLICY, Shell, SignIn};
 use serde::Deserialize;
 
 /// The longest token.
@@ -50,7 +50,7 @@ fn safe(next: &str) -> &str {
 }
 
 fn form(state: &ApiState, status: StatusCode, next: &str, problem: Option<&str>) -> Response {
-    let shell = Shell { title: "Sign in".into(), section: Section::None, who: None, waiting: 0, now: now() };
+    let shell = Shell::outside("Sign in", now());
     let next = safe(next).to_owned();
     let provider = |name: &str| {
         let address = format!("/auth/login/{}?return_to={}", page::percent(name), page::percent(&next));
