@@ -32,7 +32,7 @@ fn parsed(id: &str) -> Result<SessionId, Problem> {
     id.parse().map_err(|_| Problem::not_found("session"))
 }
 
-async fn all(state: &ApiState) -> Result<Vec<LegalHold>, Problem> {
+pub(crate) async fn all(state: &ApiState) -> Result<Vec<LegalHold>, Problem> {
     state.store.holds().await.map_err(|e| Problem::unavailable(&e))
 }
 
@@ -89,19 +89,32 @@ pub(super) async fn place(
 ) -> Result<Response, Problem> {
     asker.may(Administration::EditHolds)?;
     let NewHold { reason } = json_body(&headers, body)?;
+    let (status, hold) = placed(&state, &asker, &session, reason, &headers).await?;
+    Ok(answer(status, &hold))
+}
+
+/// Holds a session for somebody who may: 201, or 200 where it was held before.
+pub(crate) async fn placed(
+    state: &ApiState,
+    asker: &Asker,
+    session: &str,
+    reason: String,
+    headers: &HeaderMap,
+) -> Result<(StatusCode, HoldView), Problem> {
+    asker.may(Administration::EditHolds)?;
     let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
     if reason.trim().is_empty() || reason.chars().count() > LONGEST_REASON || reason.contains(steers) {
         let why = format!("a hold has a reason, of at most {LONGEST_REASON} characters, without control characters");
         return Err(Problem::new(StatusCode::BAD_REQUEST, why));
     }
-    let session = parsed(&session)?;
+    let session = parsed(session)?;
     let turn = state.records.change().await;
-    if let Some(known) = find(&state, session).await? {
-        if_none(&headers, Some(&tag(&known)))?;
-        return Ok(answer(StatusCode::OK, &known));
+    if let Some(known) = find(state, session).await? {
+        if_none(headers, Some(&tag(&known)))?;
+        return Ok((StatusCode::OK, known));
     }
     // In a task of its own: a caller who hangs up must not leave an audited hold unplaced.
-    let who = Arc::clone(&asker.who);
+    let (state, who) = (state.clone(), Arc::clone(&asker.who));
     let task = tokio::spawn(async move {
         let _turn = turn;
         administered(&state, &who, Some(session), format!("place legal hold: {reason}")).await?;
@@ -110,7 +123,7 @@ pub(super) async fn place(
         Ok::<_, Problem>(hold)
     });
     let hold = task.await.map_err(|e| Problem::unavailable(&e))??;
-    Ok(answer(StatusCode::CREATED, &hold.into()))
+    Ok((StatusCode::CREATED, hold.into()))
 }
 
 fn answer(status: StatusCode, hold: &HoldView) -> Response {
@@ -129,18 +142,28 @@ pub(super) async fn release(
     Path(session): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    released(&state, &asker, &session, &headers).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Releases a session for somebody who may.
+pub(crate) async fn released(
+    state: &ApiState,
+    asker: &Asker,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     asker.may(Administration::EditHolds)?;
-    let session = parsed(&session)?;
+    let session = parsed(session)?;
     let turn = state.records.change().await;
-    let known = find(&state, session).await?;
-    if_match(&headers, known.as_ref().map(tag).as_deref())?;
+    let known = find(state, session).await?;
+    if_match(headers, known.as_ref().map(tag).as_deref())?;
     let known = known.ok_or_else(|| Problem::not_found("hold"))?;
-    let who = Arc::clone(&asker.who);
+    let (state, who) = (state.clone(), Arc::clone(&asker.who));
     let task = tokio::spawn(async move {
         let _turn = turn;
         administered(&state, &who, Some(session), format!("release legal hold: {}", known.reason)).await?;
         state.store.release(session).await.map_err(|e| Problem::unavailable(&e))
     });
-    task.await.map_err(|e| Problem::unavailable(&e))??;
-    Ok(StatusCode::NO_CONTENT)
+    task.await.map_err(|e| Problem::unavailable(&e))?.map(drop)
 }

@@ -21,7 +21,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use doorward_model::{Administration, Principal};
+use doorward_model::{Administration, Principal, Secret};
 use doorward_signin::{KeyError, NewKey};
 use doorward_store::ApiKey;
 use std::{sync::Arc, time::Duration};
@@ -62,7 +62,10 @@ pub(super) async fn list(
     asker: Asker,
     asked: Result<Query<KeysQuery>, QueryRejection>,
 ) -> Result<Json<ApiKeyList>, Problem> {
-    let asked = query(asked)?;
+    listed(&state, &asker, &query(asked)?).await.map(Json)
+}
+
+pub(crate) async fn listed(state: &ApiState, asker: &Asker, asked: &KeysQuery) -> Result<ApiKeyList, Problem> {
     let page = Page::<String>::of("keys", asked.cursor.as_deref(), asked.limit)?;
     let owner: Option<&Principal> = match asked.owner.unwrap_or_default() {
         KeyOwner::All => asker.may(Administration::ViewKeys).map(|()| None)?,
@@ -74,7 +77,7 @@ pub(super) async fn list(
         async move { signin.keys(owner, before.as_deref(), most).await.map_err(|e| Problem::unavailable(&e)) }
     };
     let (keys, next) = page.fill(fetch, |k| k.id.clone(), |k| Some(k.into())).await?;
-    Ok(Json(ApiKeyList { keys, next }))
+    Ok(ApiKeyList { keys, next })
 }
 
 /// Makes a key that acts as the caller within its scope, with the groups that the caller has now. Its secret is in the
@@ -90,7 +93,21 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     asker.may(Administration::CreateKeys)?;
     asker.needs(Need::Groups(asker.who.groups.clone()));
-    let asked: NewApiKey = json_body(&headers, body)?;
+    let (secret, key) = made(&state, &asker, json_body(&headers, body)?).await?;
+    let place = format!("{}/keys/{}", super::BASE, key.id);
+    let etag = HeaderValue::from_str(&key_tag(&key)).map_err(|e| Problem::unavailable(&e))?;
+    let made = ApiKeyMade { secret: secret.expose().clone(), key: key.into() };
+    let place = HeaderValue::from_str(&place).map_err(|e| Problem::unavailable(&e))?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, place), (header::ETAG, etag)], Json(made)).into_response())
+}
+
+/// Makes a key for somebody who may; its secret is nowhere else.
+pub(crate) async fn made(
+    state: &ApiState,
+    asker: &Asker,
+    asked: NewApiKey,
+) -> Result<(Secret<String>, ApiKey), Problem> {
+    asker.may(Administration::CreateKeys)?;
     let ttl = asked.ttl_seconds.map(Duration::from_secs);
     let new = NewKey { name: asked.name, scope: asked.scope.into(), ttl };
     // In a task of its own: a caller who hangs up must not leave a key that nobody wrote down.
@@ -106,12 +123,7 @@ pub(super) async fn create(
         }
         Ok::<_, Problem>((secret, key))
     });
-    let (secret, key) = task.await.map_err(|e| Problem::unavailable(&e))??;
-    let place = format!("{}/keys/{}", super::BASE, key.id);
-    let etag = HeaderValue::from_str(&key_tag(&key)).map_err(|e| Problem::unavailable(&e))?;
-    let made = ApiKeyMade { secret: secret.expose().clone(), key: key.into() };
-    let place = HeaderValue::from_str(&place).map_err(|e| Problem::unavailable(&e))?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, place), (header::ETAG, etag)], Json(made)).into_response())
+    task.await.map_err(|e| Problem::unavailable(&e))?
 }
 
 /// One key.
@@ -138,17 +150,23 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    revoked(&state, &asker, &id, &headers).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revokes a key that is somebody's own, or that they may end.
+pub(crate) async fn revoked(state: &ApiState, asker: &Asker, id: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let turn = state.records.change().await;
-    let key = find(&state, &asker, &id).await?;
-    if !is_own(&asker, &key) {
+    let key = find(state, asker, id).await?;
+    if !is_own(asker, &key) {
         asker.may(Administration::EditKeys)?;
     }
-    if_match(&headers, Some(&key_tag(&key)))?;
+    if_match(headers, Some(&key_tag(&key)))?;
     if key.revoked.is_some() {
         return Err(Problem::new(StatusCode::CONFLICT, "the key was revoked before"));
     }
     // In a task of its own: a caller who hangs up must not leave an audited revocation undone.
-    let who = Arc::clone(&asker.who);
+    let (state, who) = (state.clone(), Arc::clone(&asker.who));
     let task = tokio::spawn(async move {
         let _turn = turn;
         let what = format!("revoke API key {} of {}", key.id, key.principal.id());
@@ -156,5 +174,5 @@ pub(super) async fn revoke(
         state.signin.revoke_key(&key.id, now()).await.map_err(|e| Problem::unavailable(&e))
     });
     let revoked = task.await.map_err(|e| Problem::unavailable(&e))??;
-    if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("key")) }
+    if revoked { Ok(()) } else { Err(Problem::not_found("key")) }
 }
