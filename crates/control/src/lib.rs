@@ -58,4 +58,4 @@ pub use serve::serve;
 pub use signin::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 pub use ssh::SshAccess;
 pub use types::*;
-pub use web::{IssuerView, WebParts};
+pub use web::{IssuerView, NotifierView, SetUp, WebParts};

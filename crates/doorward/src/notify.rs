@@ -6,6 +6,7 @@ use crate::{
     directory::Directory,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
+use doorward_control::NotifierView;
 use doorward_model::Secret;
 use doorward_notify::{ChannelConfig, Mail, Notifiers, Source, Target};
 use doorward_record::AuditLog;
@@ -112,6 +113,16 @@ pub(crate) fn start(config: &Config, audit: &Arc<AuditLog>, store: &Store, known
 }
 
 impl NotifySection {
+    /// For the page of settings.
+    pub(crate) fn view(&self) -> NotifierView {
+        NotifierView {
+            name: self.name.clone(),
+            kind: self.kind.as_str(),
+            groups: self.groups.clone(),
+            connections: self.connections.clone(),
+        }
+    }
+
     /// With its secret resolved.
     fn ready(&self, config: &Config) -> Result<ChannelConfig> {
         self.target(config).map_err(|e| anyhow!("notify `{}`: {e:#}", self.name))

@@ -18,8 +18,8 @@ const DAY: u64 = 86_400;
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetentionSection {
-    audit_days: Option<u32>,
-    recordings_days: Option<u32>,
+    pub(crate) audit_days: Option<u32>,
+    pub(crate) recordings_days: Option<u32>,
 }
 
 impl RetentionSection {

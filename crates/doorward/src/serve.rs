@@ -16,7 +16,7 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::{
     ApiState, Desk, Evidence, Failures, Index, IssuerEntry, IssuerView, LiveSession, LiveSessions, Metrics, PolicyBook,
-    PolicyError, Records, Rights, TokenAnswer, TokenCheck, Vitals, WebParts,
+    PolicyError, Records, Rights, SetUp, TokenAnswer, TokenCheck, Vitals, WebParts,
 };
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalRequest, Attributed, AuditSink, DecisionPoint as _, TraceSink};
@@ -261,7 +261,14 @@ impl Running {
             audience: i.audience.clone(),
             kind: i.principal,
         });
-        WebParts::new(issuers.collect(), &self.config.public_url())
+        let retention = self.config.retention;
+        let set_up = SetUp {
+            issuers: issuers.collect(),
+            notifiers: self.config.notify.iter().map(notify::NotifySection::view).collect(),
+            audit_days: retention.audit_days,
+            recordings_days: retention.recordings_days,
+        };
+        WebParts::new(set_up, &self.config.public_url())
     }
 
     fn issuers(&self) -> Vec<IssuerEntry> {

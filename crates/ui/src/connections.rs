@@ -1,4 +1,4 @@
-//! Connections, and how to reach them; settings.
+//! Connections, and how to reach them.
 use crate::{Inert, Notice, Shell};
 use askama::Template;
 
@@ -161,37 +161,4 @@ pub struct ConnectionsPage {
     pub notice: Option<Notice>,
     /// Whether the person may register one.
     pub may_add: bool,
-}
-
-/// An issuer whose tokens are taken.
-#[derive(Clone, Debug)]
-pub struct Issuer {
-    /// Its name here.
-    pub name: Inert,
-    /// Its address.
-    pub url: Inert,
-    /// What its tokens are for.
-    pub audience: Inert,
-    /// `agent` or `person`.
-    pub kind: &'static str,
-}
-
-/// How the gateway is set up.
-#[derive(Debug, Template)]
-#[template(path = "settings.html")]
-pub struct SettingsPage {
-    /// The frame.
-    pub shell: Shell,
-    /// The program's version.
-    pub version: &'static str,
-    /// The policies' version.
-    pub policy_version: String,
-    /// Where people reach it.
-    pub public_url: Inert,
-    /// Issuers.
-    pub issuers: Vec<Issuer>,
-    /// Who looks.
-    pub groups: Vec<Inert>,
-    /// Until when they are signed in.
-    pub until: doorward_model::Timestamp,
 }

@@ -21,6 +21,7 @@ mod moment;
 mod overview;
 mod policies;
 mod sessions;
+mod settings;
 mod shell;
 mod tags;
 
@@ -30,8 +31,7 @@ pub use assets::{Asset, asset, find};
 pub use audit::{Again, AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
 pub use cedar::Cedar;
 pub use connections::{
-    ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Issuer, SettingsPage,
-    Trial,
+    ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Trial,
 };
 pub use inert::Inert;
 pub use moment::Moment;
@@ -43,6 +43,10 @@ pub use policies::{
 pub use sessions::{
     Decision, LiveList, LiveSession, Recorded, RecordedRequest, RequestPage, Search, SessionBody, SessionPage,
     SessionSummary, SessionsPage, Step, TerminalPage, Timed,
+};
+pub use settings::{
+    Exporter, ExportersPage, GatewayPage, Hold, HoldsPage, Issuer, Key, KeyFields, KeysPage, NewKey, Notifier,
+    OwnSession, SettingsPage, SettingsTab, SettingsTabs,
 };
 pub use shell::{ErrorPage, Notice, Section, Shell, SignIn};
 pub use tags::{Meaning, Naming, Tagged, TaggedConnection, TagsPage};

@@ -1,5 +1,5 @@
 //! What every page has: navigation, who is signed in, what waits.
-use crate::Moment;
+use crate::{Inert, Moment, moment::exact};
 use askama::Template;
 use doorward_model::Timestamp;
 
@@ -63,6 +63,16 @@ impl Shell {
 
     pub(crate) fn sections(&self) -> impl Iterator<Item = (Section, &'static str, &'static str)> {
         SECTIONS.into_iter().filter(|(section, ..)| self.open.contains(section))
+    }
+
+    /// Who is signed in, with what cannot be seen made visible.
+    pub(crate) fn name(&self) -> Inert {
+        Inert::new(self.who.clone().unwrap_or_default())
+    }
+
+    /// A time as it is, for where there is no room for markup.
+    pub(crate) fn exact(&self, at: &Timestamp) -> String {
+        exact(*at)
     }
 
     /// A time relative to when the page was made.

@@ -1,4 +1,4 @@
-//! Connections with lines to copy, and settings.
+//! Connections with lines to copy.
 use super::{
     Parts,
     page::{self, Answer},
@@ -13,25 +13,10 @@ use axum::{
     Extension, Form,
     extract::{Path, Query, State, rejection::FormRejection},
 };
-use doorward_model::{Administration, PrincipalKind, Secret};
-use doorward_ui::{
-    ClientLine, Connection, ConnectionPage, ConnectionsPage, Inert, Issuer, Notice, Section, SettingsPage, Trial,
-};
+use doorward_model::{Administration, Secret};
+use doorward_ui::{ClientLine, Connection, ConnectionPage, ConnectionsPage, Inert, Notice, Section, Trial};
 use serde::Deserialize;
 use std::net::SocketAddr;
-
-/// An issuer, for people.
-#[derive(Clone, Debug)]
-pub struct IssuerView {
-    /// Its name here.
-    pub name: String,
-    /// Its address.
-    pub url: String,
-    /// What its tokens are for.
-    pub audience: Vec<String>,
-    /// What its principals are.
-    pub kind: PrincipalKind,
-}
 
 /// What was done before this page is shown.
 #[derive(Deserialize)]
@@ -241,28 +226,6 @@ fn lines(kind: &str, host: &str, port: u16, database: Option<&str>, name: &str) 
         ],
         _ => Vec::new(),
     }
-}
-
-pub(crate) async fn settings(State(state): State<ApiState>, asker: Asker, Extension(parts): Parts) -> Answer {
-    asker.may(Administration::ViewSettings)?;
-    let issuer = |i: &IssuerView| Issuer {
-        name: i.name.clone().into(),
-        url: i.url.clone().into(),
-        audience: i.audience.join(", ").into(),
-        kind: match i.kind {
-            PrincipalKind::Agent => "agent",
-            PrincipalKind::User => "person",
-        },
-    };
-    page::ok(&SettingsPage {
-        shell: page::shell(&state, &asker, Section::Settings, "Settings").await?,
-        version: env!("CARGO_PKG_VERSION"),
-        policy_version: state.book.engine().loaded().version.to_string(),
-        public_url: parts.public_url.clone().into(),
-        issuers: parts.issuers.iter().map(issuer).collect(),
-        groups: asker.who.groups.iter().map(|g| g.clone().into()).collect(),
-        until: asker.who.expires_at,
-    })
 }
 
 #[cfg(test)]

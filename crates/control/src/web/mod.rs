@@ -13,10 +13,11 @@ mod policies;
 mod policy_versions;
 mod replay;
 mod sessions;
+mod settings;
 mod sign_in;
 mod tags;
 
-pub use connections::IssuerView;
+pub use settings::{IssuerView, NotifierView, SetUp};
 
 use crate::{
     api::{ApiState, MAX_POLICIES, MAX_SPEC, now},
@@ -38,8 +39,8 @@ use std::{fmt::Debug, sync::Arc};
 
 /// What the pages need beyond the API's state.
 pub struct WebParts {
-    /// Issuers whose tokens are taken.
-    pub issuers: Vec<IssuerView>,
+    /// How the gateway is set up.
+    pub set_up: SetUp,
     /// Where people reach the pages.
     pub public_url: String,
     /// The host of that.
@@ -57,11 +58,11 @@ pub(crate) type Parts = Extension<Arc<WebParts>>;
 
 impl WebParts {
     /// Pages of a gateway that people reach at `public_url`.
-    pub fn new(issuers: Vec<IssuerView>, public_url: &str) -> Self {
+    pub fn new(set_up: SetUp, public_url: &str) -> Self {
         let rest = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
         let authority = rest.split('/').next().unwrap_or_default();
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        Self { issuers, public_url: public_url.to_owned(), public_host: host.to_owned() }
+        Self { set_up, public_url: public_url.to_owned(), public_host: host.to_owned() }
     }
 }
 
@@ -88,7 +89,6 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/connections/{name}/remove", post(connections::remove))
         .route("/connections/{name}/edit", form(connection_form::edit, connection_form::change))
         .route("/new-connection", form(connection_form::new, connection_form::create))
-        .route("/settings", get(connections::settings))
         .route("/tags", get(tags::show))
         .route("/tags/{connection}/add", post(tags::add))
         .route("/tags/{connection}/remove", post(tags::remove))
@@ -107,13 +107,28 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/sessions/{id}/follow", get(sessions::follow))
         .route("/sessions/{id}/requests/{number}", get(replay::request))
         .route("/sessions/{id}/terminal", get(replay::terminal))
-        .route("/sessions/{id}/cast", get(replay::cast))
-        .route_layer(middleware::from_fn_with_state(state.clone(), person));
+        .route("/sessions/{id}/cast", get(replay::cast));
+    let closed = closed.merge(settings()).route_layer(middleware::from_fn_with_state(state.clone(), person));
     let open = Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::begin))
         .route("/sign-out", post(sign_in::end))
         .route("/assets/{hash}/{name}", get(asset));
     closed.merge(open).layer(Extension(parts))
+}
+
+/// What is one's own, and how the gateway is set up.
+fn settings() -> Router<ApiState> {
+    Router::new()
+        .route("/settings", get(settings::show))
+        .route("/settings/sessions/{id}/end", post(settings::end))
+        .route("/settings/keys-of-mine", post(settings::make_key))
+        .route("/settings/keys-of-mine/{id}/revoke", post(settings::revoke_own))
+        .route("/settings/keys", get(settings::everybodys))
+        .route("/settings/keys/{id}/revoke", post(settings::revoke))
+        .route("/settings/gateway", get(settings::gateway))
+        .route("/settings/exporters", get(settings::exporters))
+        .route("/settings/holds", get(settings::holds).post(settings::place))
+        .route("/settings/holds/{session}/release", post(settings::release))
 }
 
 /// A form, and where it is sent to: with certificates and tags it may be long.

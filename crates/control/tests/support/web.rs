@@ -5,8 +5,8 @@ use doorward_control::{
     ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
     ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
     Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook,
-    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SshAccess, SshAccessView, SshCertificate,
-    TokenAnswer, TokenCheck, Vitals, WebParts, serve,
+    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SetUp, SshAccess, SshAccessView,
+    SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};
@@ -379,7 +379,7 @@ impl Web {
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
             records: Arc::new(Records::new(Evidence::of(office.dir.path()), issuers(), Arc::new(NoExports))),
-            web: Some(Arc::new(WebParts::new(Vec::new(), "https://doors.example"))),
+            web: Some(Arc::new(WebParts::new(SetUp::default(), "https://doors.example"))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
