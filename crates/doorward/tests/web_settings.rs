@@ -238,3 +238,32 @@ fn how_the_gateway_is_set_up_is_seen_and_sessions_are_held() {
     visit.browser.wait_in(".notice", "It is released").unwrap();
     visit.browser.wait_in("section[aria-labelledby=holds]", "None.").unwrap();
 }
+
+#[test]
+fn the_api_is_described_by_the_program_itself() {
+    let w = World::with(&people("dba"), "");
+    for screen in [Screen::Desktop, Screen::Phone] {
+        let visit = Visit::new(w.api, screen);
+        visit.sign_in(&w.token("eve", &["agents"], &[]), "/settings");
+        visit.browser.click("nav.tabs a[href='/docs']").unwrap();
+        visit.browser.wait_for("Download OpenAPI 3.1").unwrap();
+        visit.browser.click("#post-api-v1-keys summary").unwrap();
+        visit.browser.wait_in("#post-api-v1-keys", "idempotency-key").unwrap();
+        visit.picture(&format!("docs-{screen:?}"));
+        visit.is_sound();
+        if screen == Screen::Desktop {
+            visit.browser.click("#post-api-v1-keys p a[href='#shape-NewApiKey']").unwrap();
+            visit.until("return location.hash;", "#shape-NewApiKey");
+            visit.browser.wait_in("#shape-NewApiKey", "ttl_seconds").unwrap();
+            let broken = "return [...document.querySelectorAll('main a[href^=\"#\"]')].map((a) => a.getAttribute('href').slice(1)).filter((id) => !document.getElementById(id));";
+            assert_eq!(visit.browser.script(broken, &[]).unwrap(), json!([]));
+            for theme in ["light", "dark"] {
+                visit.theme(theme);
+                visit.is_readable();
+                visit.picture(&format!("docs-shape-{theme}"));
+            }
+            let script = "return fetch('/docs/openapi.json').then((r) => r.json()).then((j) => j.openapi);";
+            assert_eq!(visit.browser.script(script, &[]).unwrap(), "3.1.0");
+        }
+    }
+}

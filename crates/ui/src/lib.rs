@@ -16,6 +16,7 @@ mod assets;
 mod audit;
 mod cedar;
 mod connections;
+mod docs;
 mod inert;
 mod moment;
 mod overview;
@@ -33,6 +34,7 @@ pub use cedar::Cedar;
 pub use connections::{
     ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Trial,
 };
+pub use docs::{ApiDescription, DocsPage, Endpoint, Field, Kind as FieldKind, Prose, Reply, Shape};
 pub use inert::Inert;
 pub use moment::Moment;
 pub use overview::{Chart, Overview, Refused};

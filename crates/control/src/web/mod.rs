@@ -7,6 +7,7 @@ mod audit;
 mod audit_entry;
 mod connection_form;
 mod connections;
+mod docs;
 mod overview;
 mod page;
 mod policies;
@@ -119,6 +120,8 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
 /// What is one's own, and how the gateway is set up.
 fn settings() -> Router<ApiState> {
     Router::new()
+        .route("/docs", get(docs::show))
+        .route("/docs/openapi.json", get(docs::download))
         .route("/settings", get(settings::show))
         .route("/settings/sessions/{id}/end", post(settings::end))
         .route("/settings/keys-of-mine", post(settings::make_key))
