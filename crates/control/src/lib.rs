@@ -7,7 +7,7 @@
 //! - A verdict counts once it is durable in the audit log and stored, and never afterwards is lost.
 //! - An approval ends once. Its requester never decides it; one person gives one verdict.
 //! - Every endpoint asks the policies ([`Rights`]) before it does anything.
-//! - Every route but `health`, `ready` and those of signing in needs a token, a session or a key; what is not a person's
+//! - Every route but `health`, `ready`, those of signing in and what Slack signs needs a token, a session or a key; what is not a person's
 //!   business looks as if it were not there.
 //! - A certificate or credential that was issued is in the audit log before anybody has it.
 //! - Whatever an unknown peer sends is bounded in size and time.

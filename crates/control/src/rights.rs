@@ -172,6 +172,18 @@ impl Asker {
         }
     }
 
+    /// Somebody who speaks otherwise than by a request of theirs: by a button in a chat.
+    pub(crate) fn speaking(state: &ApiState, caller: Caller, from: Peer) -> Self {
+        Self {
+            who: Arc::new(caller.principal.clone()),
+            shown: Arc::new(caller),
+            from,
+            rights: Arc::clone(&state.rights),
+            known: Mutex::default(),
+            needs: Needs::default(),
+        }
+    }
+
     /// The same caller, with nothing remembered: for what lasts longer than a call.
     pub(crate) fn afresh(&self) -> Self {
         Self {

@@ -8,11 +8,15 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_control::NotifierView;
 use doorward_model::Secret;
-use doorward_notify::{ChannelConfig, Mail, Notifiers, Source, Target};
+use doorward_notify::{ChannelConfig, Mail, Notifiers, SlackButtons, Source, Target};
 use doorward_record::AuditLog;
 use doorward_store::Store;
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// One `[[notify]]`.
 #[derive(Debug, Deserialize)]
@@ -35,6 +39,10 @@ pub(crate) struct NotifySection {
     secret: Option<Credential>,
     /// slack: the channel's identifier.
     channel: Option<String>,
+    /// slack: the app's signing secret: there are buttons to decide with.
+    signing_secret: Option<Credential>,
+    /// slack: the workspace whose accounts may press them.
+    team: Option<String>,
     /// mail: host:port.
     address: Option<String>,
     /// mail: whether TLS comes first; else STARTTLS.
@@ -88,6 +96,12 @@ pub(crate) fn check(config: &Config) -> Result<()> {
         Notifiers::check(&ready).map_err(|e| anyhow!("notify `{}`: {e}", section.name))?;
     }
     Ok(())
+}
+
+/// The buttons of the configuration, by the names of the sections.
+pub(crate) fn buttons(config: &Config) -> Result<BTreeMap<String, SlackButtons>> {
+    let of = |s: &NotifySection| s.buttons(config).map(|b| b.map(|b| (s.name.clone(), b))).transpose();
+    config.notify.iter().filter_map(of).collect()
 }
 
 /// Starts the channels of the configuration.
@@ -148,6 +162,7 @@ impl NotifySection {
                 api: self.url.clone(),
                 token: needed("the bot's token")?,
                 channel: need(&self.channel, "channel")?,
+                buttons: self.buttons(config)?.is_some(),
             },
             Kind::Teams => Target::Teams { url: needed("the workflow's address")? },
             Kind::Mail => Target::Mail(Box::new(self.mail(config, secret)?)),
@@ -159,6 +174,17 @@ impl NotifySection {
             connections: self.connections.clone(),
             statement: self.statement,
         })
+    }
+
+    /// Buttons in Slack; none where nothing is said of them.
+    fn buttons(&self, config: &Config) -> Result<Option<SlackButtons>> {
+        match (&self.signing_secret, &self.team) {
+            (None, None) => Ok(None),
+            (Some(secret), Some(team)) => {
+                Ok(Some(SlackButtons::new(team, &config.resolved(secret)?, self.url.as_deref())?))
+            }
+            _ => bail!("`signing_secret` and `team` go together: buttons are of one workspace"),
+        }
     }
 
     fn mail(&self, config: &Config, secret: Option<Secret<String>>) -> Result<Mail> {
@@ -183,9 +209,11 @@ impl NotifySection {
     /// What means nothing for a kind is a mistake.
     fn only_what_means_something(&self) -> Result<()> {
         use Kind::{Mail, Slack, Webhook};
-        let fields: [(&str, bool, &[Kind]); 8] = [
+        let fields: [(&str, bool, &[Kind]); 10] = [
             ("url", self.url.is_some(), &[Webhook, Slack]),
             ("channel", self.channel.is_some(), &[Slack]),
+            ("signing_secret", self.signing_secret.is_some(), &[Slack]),
+            ("team", self.team.is_some(), &[Slack]),
             ("address", self.address.is_some(), &[Mail]),
             ("implicit_tls", self.implicit_tls.is_some(), &[Mail]),
             ("tls_ca", self.tls_ca.is_some(), &[Mail]),
@@ -197,5 +225,35 @@ impl NotifySection {
             Some((name, ..)) => bail!("`{name}` means nothing for kind \"{}\": take it out", self.kind.as_str()),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(section: &str) -> Result<(), String> {
+        let text = format!(
+            "[server]\nstate_dir = \"state\"\napi_listen = \"127.0.0.1:8443\"\n[policy]\nfiles = [\"p.cedar\"]\n[[notify]]\nname = \"x\"\n{section}"
+        );
+        let config: Config = toml::from_str(&text).map_err(|e| e.to_string())?;
+        check(&config).map_err(|e| format!("{e:#}"))?;
+        buttons(&config).map(drop).map_err(|e| format!("{e:#}"))
+    }
+
+    #[test]
+    fn buttons_have_a_secret_and_a_workspace() {
+        let slack = "kind = \"slack\"\nchannel = \"C1\"\nsecret = { value = \"xoxb-1\" }\n";
+        let with = |more: &str| checked(&format!("{slack}{more}"));
+        let secret = "signing_secret = { value = \"8f742231b10e8888abcd99yyyzzz85a5\" }\n";
+        assert_eq!(with(""), Ok(()));
+        assert_eq!(with(&format!("{secret}team = \"T1\"")), Ok(()));
+        assert!(with(secret).unwrap_err().contains("go together"));
+        assert!(with("team = \"T1\"").unwrap_err().contains("go together"));
+        assert!(with(&format!("{secret}team = \"acme.slack.com\"")).unwrap_err().contains("no identifier"));
+        let short = "signing_secret = { value = \"x\" }\nteam = \"T1\"";
+        assert!(with(short).unwrap_err().contains("at least 16"));
+        let teams = format!("kind = \"teams\"\nsecret = {{ value = \"https://x.example/\" }}\n{secret}team = \"T1\"");
+        assert!(checked(&teams).unwrap_err().contains("means nothing"));
     }
 }

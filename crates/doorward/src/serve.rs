@@ -166,6 +166,7 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
             running.issuers(),
             Arc::new(exports::Statuses(Arc::clone(&exporters))),
         )),
+        slack: Arc::new(notify::buttons(&running.config).context(BadConfiguration)?),
         web: Some(Arc::new(running.pages())),
         traces,
     };

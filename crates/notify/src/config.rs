@@ -44,6 +44,8 @@ pub enum Target {
         token: Secret<String>,
         /// The channel's identifier.
         channel: String,
+        /// Whether there are buttons to decide with: then somebody has to take what they send.
+        buttons: bool,
     },
     /// A workflow of Microsoft Teams that posts what it gets.
     Teams {

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 /// Characters of a statement in a message.
 const STATEMENT: usize = 1000;
+/// Parameters in a message.
+const PARAMETERS: usize = 20;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(crate) struct Notice {
     pub(crate) command: String,
     pub(crate) statement: Option<String>,
     pub(crate) parameters: Vec<String>,
+    /// Whether statement and parameters are all there: what is to run can be read in the message.
+    pub(crate) whole: bool,
     pub(crate) reasons: Vec<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) expires: Timestamp,
@@ -85,8 +89,9 @@ impl Notice {
                 .map(|p| Parties { actor: printable(&p.actor), on_behalf_of: printable(&p.on_behalf_of) }),
             connection: printable(r.connection.as_str()),
             command: printable(r.facts.command.as_ref()),
+            whole: shows && is_whole(&r.statement, &r.parameters),
             statement: shows.then(|| cut(&r.statement)),
-            parameters: if shows { r.parameters.iter().take(20).map(|p| cut(p)).collect() } else { Vec::new() },
+            parameters: if shows { r.parameters.iter().take(PARAMETERS).map(|p| cut(p)).collect() } else { Vec::new() },
             reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),
             groups: r.requirements.iter().flat_map(|q| &q.groups).map(|g| printable(g)).collect(),
             expires: r.expires,
@@ -167,8 +172,27 @@ impl Notice {
 
 /// A bounded text in which nothing acts.
 fn cut(text: &str) -> String {
-    let shown: String = printable(text).chars().take(STATEMENT).collect();
-    if text.chars().count() > STATEMENT { format!("{shown} …") } else { shown }
+    // What acts is shown by more characters than it is made of.
+    let whole = printable(text);
+    let shown: String = whole.chars().take(STATEMENT).collect();
+    if shown.len() < whole.len() { format!("{shown} …") } else { shown }
+}
+
+/// Whether nothing of it is cut, in the message or in a field of it.
+fn is_whole(statement: &str, parameters: &[String]) -> bool {
+    let length = |text: &str| printable(text).chars().count();
+    let all: usize = parameters.iter().map(|p| length(p).saturating_add(2)).sum();
+    let is_seen = |text: &str| !text.contains(is_hidden);
+    let fits = length(statement) <= STATEMENT && parameters.len() <= PARAMETERS && all <= STATEMENT;
+    fits && is_seen(statement) && parameters.iter().all(|p| is_seen(p))
+}
+
+/// What has no width, hides what follows, or carries a message that nobody sees: pages show it by number, chats do not.
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// RFC 3339, in UTC, in seconds.

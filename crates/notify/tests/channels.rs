@@ -248,7 +248,8 @@ async fn slack_gets_plain_texts_and_a_button_and_its_refusal_is_tried_again() {
     let (receiver, address) = Receiver::start().await;
     *receiver.answer.lock().unwrap() = json!({ "ok": false, "error": "channel_not_found" });
     let token = Secret::new("xoxb-1".to_owned());
-    let target = Target::Slack { api: Some(format!("http://{address}/api/")), token, channel: "C1".into() };
+    let target =
+        Target::Slack { api: Some(format!("http://{address}/api/")), token, channel: "C1".into(), buttons: false };
     let running = world.start(target, &[]);
     let id = world.ask(1, HOSTILE, "dba").await;
     receiver.wait(1).await;
@@ -263,6 +264,43 @@ async fn slack_gets_plain_texts_and_a_button_and_its_refusal_is_tried_again() {
     assert!(!body["text"].as_str().unwrap().contains("<!"), "{body}");
     let button = &body["blocks"].as_array().unwrap().last().unwrap()["elements"][0];
     assert_eq!(button["url"], json!(format!("https://doors.example/approvals/{id}")));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn slack_gets_a_button_for_what_can_be_read_whole_alone() {
+    let world = World::new().await;
+    let (receiver, address) = Receiver::start().await;
+    *receiver.answer.lock().unwrap() = json!({ "ok": true, "ts": "1.2" });
+    let token = Secret::new("xoxb-1".to_owned());
+    let api = Some(format!("http://{address}/api/"));
+    let running = world.start(Target::Slack { api, token, channel: "C1".into(), buttons: true }, &[]);
+    let long = format!("DELETE FROM t WHERE a = '{}'", "x".repeat(1000));
+    // As characters they fit; shown, each steering one takes eight.
+    let steered = format!("SELECT '{}'", "\u{202e}".repeat(200));
+    let cases = [
+        ("DROP TABLE t", vec!["doorward_approve", "doorward_deny", "review"]),
+        (&long, vec!["doorward_deny", "review"]),
+        (&steered, vec!["doorward_deny", "review"]),
+        ("DROP TABLE t\u{200b}s", vec!["doorward_deny", "review"]),
+    ];
+    for (n, (statement, buttons)) in (1..).zip(cases) {
+        let id = world.ask(n, statement, "dba").await;
+        let got = receiver.wait(usize::try_from(n).unwrap()).await;
+        let body = &got.last().unwrap().1;
+        let elements = body["blocks"].as_array().unwrap().last().unwrap()["elements"].as_array().unwrap().clone();
+        let names: Vec<_> = elements.iter().map(|e| e["action_id"].as_str().unwrap()).collect();
+        assert_eq!(names, buttons, "{statement}");
+        let decide = elements.iter().filter(|e| e["action_id"] != "review");
+        assert!(
+            decide.clone().count() > 0 && decide.clone().all(|e| e["value"] == json!(id.to_string())),
+            "{elements:?}"
+        );
+        let link = json!(format!("https://doors.example/approvals/{id}"));
+        assert_eq!(elements.last().unwrap()["url"], link);
+        let shown = body["blocks"][1]["elements"][0]["elements"][0]["text"].as_str().unwrap();
+        assert_eq!(shown.ends_with(" …"), statement.len() > 500, "{shown}");
+    }
     running.stop().await;
 }
 
@@ -419,7 +457,7 @@ fn what_would_go_in_clear_text_or_cannot_be_right_is_refused() {
         check(Target::Webhook { url: "https://example.com/".into(), secret: Secret::new("x".into()) }).contains("16")
     );
     assert!(check(Target::Teams { url: Secret::new("http://example.com/secret".into()) }).contains("https"));
-    let slack = Target::Slack { api: None, token: Secret::new("a\r\nb".into()), channel: "C".into() };
+    let slack = Target::Slack { api: None, token: Secret::new("a\r\nb".into()), channel: "C".into(), buttons: false };
     assert!(check(slack).contains("header"));
     let mail = |to: Vec<String>| {
         Target::Mail(Box::new(Mail {

@@ -17,6 +17,7 @@
 //! under way are kept in memory: a restart makes people begin again.
 mod bootstrap;
 mod caller;
+mod chat;
 mod cli;
 mod cookie;
 mod events;
@@ -32,6 +33,7 @@ mod waiting;
 
 pub use bootstrap::{ADMINS, BOOTSTRAP_TTL};
 pub use caller::{By, Caller, Refused, TokenAnswer, TokenCheck};
+pub use chat::{Offered, Speaker};
 pub use cli::DeviceBegun;
 pub use cookie::{Cookie, CookieTwice};
 pub use keys::{DEFAULT_KEY_TTL, KeyError, LONGEST_KEY_TTL, NewKey};
@@ -70,6 +72,7 @@ pub struct SignIn {
     saml_used: Used,
     vouched: Waiting<Vouched>,
     devices: Waiting<Device>,
+    chat_offers: Waiting<Offered>,
 }
 
 impl SignIn {
@@ -87,6 +90,7 @@ impl SignIn {
             saml_used: Used::default(),
             vouched: Waiting::new(1024),
             devices: Waiting::new(1024),
+            chat_offers: Waiting::new(1024),
         }
     }
 

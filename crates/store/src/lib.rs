@@ -15,6 +15,7 @@
 //! Known limits: one process per state directory; a second one would withdraw the first one's approvals.
 mod api_keys;
 mod approvals;
+mod chat;
 mod connections;
 mod exports;
 mod holds;
@@ -25,6 +26,7 @@ mod web_sessions;
 
 pub use api_keys::{ApiKey, KeyScope, Limit};
 pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
+pub use chat::ChatAccount;
 pub use connections::StoredConnection;
 pub use exports::StoredCursor;
 pub use holds::{HoldsAsOfNow, LegalHold};

@@ -61,6 +61,31 @@ pub struct OwnSession {
     pub this: bool,
 }
 
+/// An account of a chat that the person has said is theirs.
+#[derive(Clone, Debug)]
+pub struct ChatAccount {
+    /// The workspace's identifier.
+    pub team: String,
+    /// The account's identifier there.
+    pub user: String,
+    /// What it is called.
+    pub name: Inert,
+    /// Since when it is theirs.
+    pub since: Timestamp,
+}
+
+/// Asks whether an account of a chat is the person's.
+#[derive(Debug, Template)]
+#[template(path = "chat_offer.html")]
+pub struct ChatOfferPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The account.
+    pub account: ChatAccount,
+    /// What proves that the account was told of this page.
+    pub code: String,
+}
+
 /// An API key.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -131,6 +156,8 @@ pub struct SettingsPage {
     pub groups: Vec<Inert>,
     /// Their sessions, newest first.
     pub sessions: Vec<OwnSession>,
+    /// Accounts of a chat that are theirs; none where there are no buttons in a chat.
+    pub chat: Option<Vec<ChatAccount>>,
     /// Their keys, newest first.
     pub keys: Vec<Key>,
     /// Where older ones are.

@@ -39,9 +39,10 @@ use crate::{
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use doorward_enforce::{AuditSink, TraceSink};
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
+use doorward_notify::SlackButtons;
 use doorward_signin::SignIn;
 use doorward_store::Store;
-use std::{fmt::Debug, future::poll_fn, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, fmt::Debug, future::poll_fn, path::PathBuf, sync::Arc, time::SystemTime};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
@@ -116,6 +117,8 @@ pub struct ApiState {
     pub back_tests: Arc<Semaphore>,
     /// The audit log, recordings, exporters, issuers.
     pub records: Arc<Records>,
+    /// Buttons in Slack, by the name of what tells people there.
+    pub slack: Arc<BTreeMap<String, SlackButtons>>,
     /// The web pages; none: there are no pages.
     pub web: Option<Arc<WebParts>>,
     /// Traces, where they are switched on.

@@ -1,13 +1,15 @@
 //! Signing in and out: the routes under `/auth`, for browsers and for `doorward login`.
 //!
 //! What changes something takes POST, and proof that a page of ours sent it. The one exception is the provider's answer
-//! (`/auth/callback`, `/auth/saml`), which is bound to the browser by a cookie of its own.
+//! (`/auth/callback`, `/auth/saml`), which is bound to the browser by a cookie of its own, and what Slack sends (`/auth/slack`), which is
+//! signed.
 mod cli;
 mod client;
 mod events;
 mod form;
 mod pages;
 mod saml;
+mod slack;
 
 pub use client::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 
@@ -38,6 +40,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/auth/login/{provider}", get(leave))
         .route("/auth/callback/{provider}", get(callback))
         .merge(saml::routes())
+        .merge(slack::routes())
         .route("/auth/bootstrap", get(bootstrap_page).post(bootstrap))
         .route("/auth/me", get(me))
         .route("/auth/logout", post(sign_out))

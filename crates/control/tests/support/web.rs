@@ -10,6 +10,7 @@ use doorward_control::{
 };
 use doorward_enforce::AuditSink;
 use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};
+use doorward_notify::SlackButtons;
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
 use std::{
@@ -339,6 +340,11 @@ impl Answer {
 
 impl Web {
     pub async fn new(tls: Option<TlsAcceptor>) -> Self {
+        Self::with(tls, Vec::new()).await
+    }
+
+    /// With buttons in Slack, by the name of what tells people there.
+    pub async fn with(tls: Option<TlsAcceptor>, slack: Vec<(String, SlackButtons)>) -> Self {
         let office = Office::new().await;
         let log = evidence::write(office.dir.path(), SESSION);
         let sessions = Arc::new(Sessions::default());
@@ -379,6 +385,7 @@ impl Web {
             vitals: Arc::new(Well),
             back_tests: Arc::new(tokio::sync::Semaphore::new(1)),
             records: Arc::new(Records::new(Evidence::of(office.dir.path()), issuers(), Arc::new(NoExports))),
+            slack: Arc::new(slack.into_iter().collect()),
             web: Some(Arc::new(WebParts::new(SetUp::default(), "https://doors.example"))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -424,10 +431,15 @@ impl Web {
     }
 
     pub async fn send(&self, method: &str, path: &str, token: Option<&str>, headers: &str, body: &str) -> Answer {
+        self.ask(method, &format!("/api/v1{path}"), token, headers, body).await
+    }
+
+    /// The same for a path that is not of the API.
+    pub async fn ask(&self, method: &str, path: &str, token: Option<&str>, headers: &str, body: &str) -> Answer {
         let authorization = token.map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
         let length = body.len();
         let request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}{headers}Content-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}{headers}Content-Length: {length}\r\n\r\n{body}"
         );
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.write_all(request.as_bytes()).await.unwrap();

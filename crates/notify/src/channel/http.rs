@@ -14,7 +14,7 @@ const MOST_ANSWER: usize = 64 << 10;
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// A URL that may be spoken to: https, or http on loopback.
-pub(super) fn checked(text: &str) -> Result<Url, Misconfigured> {
+pub(crate) fn checked(text: &str) -> Result<Url, Misconfigured> {
     let url = Url::parse(text).map_err(|e| Misconfigured(format!("the URL cannot be read: {e}")))?;
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -25,7 +25,7 @@ pub(super) fn checked(text: &str) -> Result<Url, Misconfigured> {
     }
 }
 
-pub(super) fn client() -> Result<Client, Misconfigured> {
+pub(crate) fn client() -> Result<Client, Misconfigured> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
         .timeout(ANSWER)
@@ -34,7 +34,7 @@ pub(super) fn client() -> Result<Client, Misconfigured> {
 }
 
 /// Sends, and gives the answer's body where it is taken. The address is not named: it may be a secret.
-pub(super) async fn post(
+pub(crate) async fn post(
     client: &Client,
     url: &Url,
     mut headers: HeaderMap,
@@ -65,6 +65,6 @@ async fn read(mut answer: Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-pub(super) fn bytes(json: &Value) -> Vec<u8> {
+pub(crate) fn bytes(json: &Value) -> Vec<u8> {
     json.to_string().into_bytes()
 }

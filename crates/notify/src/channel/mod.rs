@@ -5,7 +5,7 @@ use crate::{
 };
 use std::time::Duration;
 
-mod http;
+pub(crate) mod http;
 mod mail;
 mod slack;
 mod teams;
@@ -14,7 +14,7 @@ mod webhook;
 /// Why a message was not taken. No secret and nothing of the message is in it.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct SendError {
+pub struct SendError {
     pub(crate) what: String,
     /// How long the other side asked us to wait.
     pub(crate) wait: Option<Duration>,
@@ -39,7 +39,9 @@ impl Channel {
     pub(crate) fn new(config: &ChannelConfig) -> Result<Self, Misconfigured> {
         Ok(match &config.target {
             Target::Webhook { url, secret } => Self::Webhook(webhook::Webhook::new(url, secret)?),
-            Target::Slack { api, token, channel } => Self::Slack(slack::Slack::new(api.as_deref(), token, channel)?),
+            Target::Slack { api, token, channel, buttons } => {
+                Self::Slack(slack::Slack::new(api.as_deref(), token, channel, *buttons)?)
+            }
             Target::Teams { url } => Self::Teams(teams::Teams::new(url)?),
             Target::Mail(mail) => Self::Mail(Box::new(mail::Mailer::new(mail)?)),
         })

@@ -3,6 +3,7 @@
 //! What callers wrote stands in `rich_text` and `plain_text` elements, in which Slack reads no markup.
 use super::{SendError, http};
 use crate::{
+    buttons::{APPROVE, DENY},
     config::Misconfigured,
     notice::{Event, Notice},
 };
@@ -24,22 +25,28 @@ pub(crate) struct Slack {
     url: Url,
     authorization: HeaderValue,
     channel: String,
+    buttons: bool,
 }
 
 impl Slack {
-    pub(super) fn new(api: Option<&str>, token: &Secret<String>, channel: &str) -> Result<Self, Misconfigured> {
+    pub(super) fn new(
+        api: Option<&str>,
+        token: &Secret<String>,
+        channel: &str,
+        buttons: bool,
+    ) -> Result<Self, Misconfigured> {
         let api = http::checked(api.unwrap_or(API))?;
         let url = api.join("chat.postMessage").map_err(|e| Misconfigured(e.to_string()))?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| Misconfigured("the token holds characters that no header can carry".to_owned()))?;
         authorization.set_sensitive(true);
-        Ok(Self { client: http::client()?, url, authorization, channel: channel.to_owned() })
+        Ok(Self { client: http::client()?, url, authorization, channel: channel.to_owned(), buttons })
     }
 
     pub(super) async fn send(&self, notice: &Notice) -> Result<(), SendError> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, self.authorization.clone());
-        let body = http::bytes(&message(&self.channel, notice));
+        let body = http::bytes(&message(&self.channel, notice, self.buttons));
         let answer = http::post(&self.client, &self.url, headers, body).await?;
         let said: Value = serde_json::from_slice(&answer).unwrap_or_default();
         if said.get("ok").and_then(Value::as_bool) == Some(true) {
@@ -55,7 +62,7 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-fn message(channel: &str, notice: &Notice) -> Value {
+fn message(channel: &str, notice: &Notice, buttons: bool) -> Value {
     let plain = |text: &str, most| json!({ "type": "plain_text", "text": cut(text, most), "emoji": false });
     let mut blocks = vec![json!({ "type": "header", "text": plain(&notice.title(), HEADER) })];
     if let Some(statement) = &notice.statement {
@@ -66,14 +73,39 @@ fn message(channel: &str, notice: &Notice) -> Value {
     let fields: Vec<Value> =
         notice.fields().iter().map(|(name, value)| plain(&format!("{name}\n{value}"), FIELD)).collect();
     blocks.push(json!({ "type": "section", "fields": fields }));
-    if notice.event == Event::Asked {
-        let button = json!({
-            "type": "button", "text": plain("Review and decide", 75), "url": notice.link, "action_id": "review",
-            "style": "primary",
-        });
-        blocks.push(json!({ "type": "actions", "elements": [button] }));
+    let asks = matches!(notice.event, Event::Asked | Event::Escalated { .. });
+    if asks {
+        blocks.push(json!({ "type": "actions", "elements": choices(notice, buttons) }));
     }
     // The fallback of notifications, in which `&`, `<` and `>` are markup.
     let text = notice.title().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     json!({ "channel": channel, "text": text, "blocks": blocks, "unfurl_links": false, "mrkdwn": false })
+}
+
+/// What people may press. What cannot be read whole in the message is approved on its page alone.
+fn choices(notice: &Notice, buttons: bool) -> Vec<Value> {
+    let plain = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
+    let id = notice.approval.to_string();
+    let mut out = Vec::new();
+    if buttons && notice.whole {
+        let confirm = json!({
+            "title": plain("Approve?"), "text": plain("What this message shows runs once."),
+            "confirm": plain("Approve"), "deny": plain("Not yet"),
+        });
+        out.push(json!({
+            "type": "button", "text": plain("Approve"), "style": "primary", "action_id": APPROVE, "value": id, "confirm": confirm,
+        }));
+    }
+    if buttons {
+        out.push(json!({
+            "type": "button", "text": plain("Deny"), "style": "danger", "action_id": DENY, "value": id,
+        }));
+    }
+    let text = if buttons && !notice.whole { "Read it whole and decide" } else { "Review and decide" };
+    let mut link = json!({ "type": "button", "text": plain(text), "url": notice.link, "action_id": "review" });
+    if let (true, Some(map)) = (out.is_empty(), link.as_object_mut()) {
+        map.insert("style".into(), json!("primary"));
+    }
+    out.push(link);
+    out
 }

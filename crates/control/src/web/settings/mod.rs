@@ -1,9 +1,11 @@
 //! Settings: what is one's own, and how the gateway is set up.
+mod chat;
 mod gateway;
 mod holds;
 mod keys;
 mod own;
 
+pub(super) use chat::{link, offered, unlink};
 pub(super) use gateway::{exporters, gateway};
 pub(super) use holds::{holds, place, release};
 pub(super) use keys::{everybodys, revoke};

@@ -15,7 +15,9 @@ use axum::{
 use doorward_model::Administration;
 use doorward_signin::{By, Cookie};
 use doorward_store::{Limit, SessionPurpose, WebSession};
-use doorward_ui::{Inert, KeyFields, NewKey, Notice, OwnSession, POLICY, Section, SettingsPage, SettingsTab};
+use doorward_ui::{
+    ChatAccount, Inert, KeyFields, NewKey, Notice, OwnSession, POLICY, Section, SettingsPage, SettingsTab,
+};
 use serde::Deserialize;
 
 /// Keys on a page.
@@ -46,6 +48,8 @@ pub(crate) async fn show(State(state): State<ApiState>, asker: Asker, Query(aske
 fn notice(done: &str) -> Option<Notice> {
     let text = match done {
         "ended" => "It is signed out.",
+        "linked" => "The Slack account is yours: press the button there again.",
+        "unlinked" => "The Slack account is nobody's any more.",
         "revoked" => "The key was revoked: it is good for nothing from now on.",
         _ => return None,
     };
@@ -54,6 +58,8 @@ fn notice(done: &str) -> Option<Notice> {
 
 async fn page_of(state: &ApiState, asker: &Asker, shown: Shown) -> Answer {
     let sessions = state.signin.sessions_of(&asker.who, now()).await.map_err(|e| Problem::unavailable(&e))?;
+    let own = state.signin.chat_accounts_of(&asker.who).await.map_err(|e| Problem::unavailable(&e))?;
+    let chat: Vec<ChatAccount> = own.into_iter().map(account).collect();
     let asked = KeysQuery { owner: Some(KeyOwner::Mine), cursor: shown.asked.keys, limit: Some(KEYS) };
     let found = api::listed(state, asker, &asked).await?;
     let page = SettingsPage {
@@ -62,6 +68,7 @@ async fn page_of(state: &ApiState, asker: &Asker, shown: Shown) -> Answer {
         notice: notice(&shown.asked.done),
         groups: asker.who.groups.iter().map(|g| g.clone().into()).collect(),
         sessions: sessions.into_iter().map(|s| session(asker, s)).collect(),
+        chat: (!state.slack.is_empty() || !chat.is_empty()).then_some(chat),
         keys: found.keys.into_iter().map(|k| key(k, now())).collect(),
         older: found.next,
         made: shown.made,
@@ -71,6 +78,10 @@ async fn page_of(state: &ApiState, asker: &Asker, shown: Shown) -> Answer {
         actions: Administration::ALL.iter().map(|a| a.as_str()).collect(),
     };
     Ok(page::answer(shown.status, &page, POLICY))
+}
+
+fn account(a: doorward_store::ChatAccount) -> ChatAccount {
+    ChatAccount { team: a.team, user: a.user, name: a.name.into(), since: a.created }
 }
 
 /// The session that a page was asked for with.

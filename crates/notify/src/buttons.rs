@@ -1,0 +1,301 @@
+//! Buttons under messages in Slack: what comes when one is pressed, and what is said to it.
+//!
+//! Slack signs what it sends (<https://docs.slack.dev/authentication/verifying-requests-from-slack>): HMAC-SHA256 over
+//! `v0:timestamp:body` with the app's signing secret. Nothing of a body is read before that is right. Who pressed is an account
+//! of a chat; whose that is, and what they may, is not known here.
+use crate::{channel::SendError, channel::http, config::Misconfigured};
+use aws_lc_rs::hmac;
+use doorward_model::{ApprovalId, Secret, Timestamp};
+use doorward_terminal::printable;
+use parking_lot::Mutex;
+use reqwest::{Client, Url, header::HeaderMap};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{collections::HashMap, fmt, time::Duration};
+use tokio::sync::Semaphore;
+
+/// `action_id` of the buttons.
+pub(crate) const APPROVE: &str = "doorward_approve";
+pub(crate) const DENY: &str = "doorward_deny";
+
+/// The longest body that a press comes in: it holds the message, every character of which may take sixteen.
+pub const MOST_PRESSED: usize = 256 << 10;
+/// How old a signature may be, or how far ahead our clock is behind.
+const FRESH: Duration = Duration::from_secs(300);
+/// Signatures that are remembered.
+const MOST_SEEN: usize = 4096;
+/// Answers that are under way at once.
+const ANSWERS: usize = 16;
+/// Where Slack takes answers.
+const HOOKS: &str = "hooks.slack.com";
+/// Characters of an account's name, and of an answer.
+const NAME: usize = 80;
+const TEXT: usize = 1500;
+
+/// The buttons of one Slack app in one workspace.
+pub struct SlackButtons {
+    team: String,
+    key: hmac::Key,
+    /// The API that was set in place of Slack's own: it takes answers, too.
+    api: Option<Url>,
+    client: Client,
+    seen: Mutex<HashMap<[u8; 32], Timestamp>>,
+    answers: Semaphore,
+}
+
+impl fmt::Debug for SlackButtons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlackButtons").field("team", &self.team).finish_non_exhaustive()
+    }
+}
+
+/// An account of a Slack workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlackUser {
+    /// The workspace.
+    pub team: String,
+    /// The account.
+    pub id: String,
+    /// What it is called, for people: nothing acts in it.
+    pub name: String,
+}
+
+/// What a button asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let it through.
+    Approve(ApprovalId),
+    /// Refuse it.
+    Deny(ApprovalId),
+    /// Nothing: a link was followed.
+    Nothing,
+}
+
+/// A button was pressed.
+#[derive(Clone, Debug)]
+pub struct Pressed {
+    /// Who did.
+    pub user: SlackUser,
+    /// What for.
+    pub verdict: Verdict,
+    /// Where an answer goes.
+    reply: Url,
+    /// The message under which the button is.
+    blocks: Vec<Value>,
+}
+
+/// Why what came counts as nothing. No part of it is in the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPressed {
+    /// Not signed, or not by Slack.
+    #[error("the signature of a Slack button is missing or wrong")]
+    Forged,
+    /// Signed at another time.
+    #[error("the signature of a Slack button is older than five minutes, or of a time to come")]
+    Stale,
+    /// It came before.
+    #[error("a Slack button's message came twice")]
+    Repeated,
+    /// Too many at once.
+    #[error("more Slack buttons are pressed than can be remembered")]
+    Busy,
+    /// Signed, and yet not what a button sends.
+    #[error("what Slack sent is not understood: {0}")]
+    Malformed(&'static str),
+    /// Of another workspace, or of an account of another.
+    #[error("a Slack button was pressed in another workspace, or by an account of another")]
+    OtherTeam,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "type")]
+    kind: String,
+    user: User,
+    team: Option<Team>,
+    response_url: Option<String>,
+    message: Option<Message>,
+    #[serde(default)]
+    actions: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+    username: Option<String>,
+    name: Option<String>,
+    team_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Team {
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Message {
+    #[serde(default)]
+    blocks: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Action {
+    action_id: String,
+    value: Option<String>,
+}
+
+/// Identifiers of Slack are letters and digits.
+fn is_id(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+impl SlackButtons {
+    /// Buttons of the app with this signing secret, in this workspace; `api` where it is not Slack's own.
+    ///
+    /// # Errors
+    /// [`Misconfigured`].
+    pub fn new(team: &str, secret: &Secret<String>, api: Option<&str>) -> Result<Self, Misconfigured> {
+        if !is_id(team) {
+            return Err(Misconfigured(format!("`{team}` is no identifier of a workspace, such as T0123456789")));
+        }
+        if secret.expose().len() < 16 {
+            return Err(Misconfigured("a signing secret has at least 16 characters".to_owned()));
+        }
+        Ok(Self {
+            team: team.to_owned(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()),
+            api: api.map(http::checked).transpose()?,
+            client: http::client()?,
+            seen: Mutex::default(),
+            answers: Semaphore::new(ANSWERS),
+        })
+    }
+
+    /// Reads what came, if it is Slack's: `timestamp` and `signature` are the headers `X-Slack-Request-Timestamp` and
+    /// `X-Slack-Signature`, the body is as it came.
+    ///
+    /// # Errors
+    /// Why it counts as nothing.
+    pub fn read(&self, timestamp: &str, signature: &str, body: &[u8], now: Timestamp) -> Result<Pressed, NotPressed> {
+        let is_number = (1..=12).contains(&timestamp.len()) && timestamp.bytes().all(|b| b.is_ascii_digit());
+        let at = timestamp.parse().ok().filter(|_| is_number).map(Timestamp::from_secs).ok_or(NotPressed::Forged)?;
+        let tag = signature.strip_prefix("v0=").and_then(bytes_of_hex).ok_or(NotPressed::Forged)?;
+        let mut signed = format!("v0:{timestamp}:").into_bytes();
+        signed.extend_from_slice(body);
+        // In constant time.
+        hmac::verify(&self.key, &signed, &tag).map_err(|_| NotPressed::Forged)?;
+        if now.since(at) > FRESH || at.since(now) > FRESH {
+            return Err(NotPressed::Stale);
+        }
+        self.once(tag, now)?;
+        self.pressed(body)
+    }
+
+    /// A signature counts once. Only those that are good come here: nobody else fills the memory.
+    fn once(&self, tag: [u8; 32], now: Timestamp) -> Result<(), NotPressed> {
+        let mut seen = self.seen.lock();
+        if seen.contains_key(&tag) {
+            return Err(NotPressed::Repeated);
+        }
+        if seen.len() >= MOST_SEEN {
+            seen.retain(|_, until| *until > now);
+            if seen.len() >= MOST_SEEN {
+                return Err(NotPressed::Busy);
+            }
+        }
+        // Its time may be five minutes ahead of ours.
+        seen.insert(tag, now.after(FRESH.saturating_mul(2)));
+        Ok(())
+    }
+
+    fn pressed(&self, body: &[u8]) -> Result<Pressed, NotPressed> {
+        let wrong = NotPressed::Malformed;
+        let text = std::str::from_utf8(body).map_err(|_| wrong("not a form"))?;
+        let mut form = Url::parse("http://localhost/").map_err(|_| wrong("not a form"))?;
+        form.set_query(Some(text));
+        let mut payloads = form.query_pairs().filter(|(name, _)| name == "payload");
+        let (_, payload) = payloads.next().ok_or(wrong("no payload"))?;
+        if payloads.next().is_some() {
+            return Err(wrong("two payloads"));
+        }
+        let p: Payload = serde_json::from_str(&payload).map_err(|_| wrong("not the payload of a button"))?;
+        if p.kind != "block_actions" {
+            return Err(wrong("not the press of a button"));
+        }
+        // Accounts of other workspaces may be in a channel that is shared.
+        let of = p.team.map(|t| t.id);
+        if of.as_deref() != Some(&self.team) || p.user.team_id.is_some_and(|t| t != self.team) {
+            return Err(NotPressed::OtherTeam);
+        }
+        if !is_id(&p.user.id) {
+            return Err(wrong("no identifier of an account"));
+        }
+        let [action] = p.actions.as_slice() else { return Err(wrong("not one button")) };
+        let approval = || action.value.as_deref().and_then(|v| v.parse().ok()).ok_or(wrong("no approval"));
+        let verdict = match action.action_id.as_str() {
+            APPROVE => Verdict::Approve(approval()?),
+            DENY => Verdict::Deny(approval()?),
+            _ => Verdict::Nothing,
+        };
+        let reply = p.response_url.as_deref().and_then(|u| self.reply(u)).ok_or(wrong("no address for an answer"))?;
+        let name = p.user.username.or(p.user.name).unwrap_or_default();
+        let name = printable(&name).chars().take(NAME).collect();
+        let user = SlackUser { team: self.team.clone(), id: p.user.id, name };
+        Ok(Pressed { user, verdict, reply, blocks: p.message.unwrap_or_default().blocks })
+    }
+
+    /// Answers go to Slack, or to the API that was set in its place, and nowhere else.
+    fn reply(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok().filter(|u| u.username().is_empty() && u.password().is_none())?;
+        let is_slack = url.scheme() == "https" && url.host_str() == Some(HOOKS) && url.port().is_none();
+        (is_slack || self.api.as_ref().is_some_and(|api| api.origin() == url.origin())).then_some(url)
+    }
+
+    /// Says something to who pressed, which nobody else sees.
+    ///
+    /// # Errors
+    /// Where Slack does not take it.
+    pub async fn whisper(&self, to: &Pressed, text: &str) -> Result<(), SendError> {
+        let text = escaped(&text.chars().take(TEXT).collect::<String>());
+        let body = json!({ "response_type": "ephemeral", "replace_original": false, "text": text });
+        self.answer(to, &body).await
+    }
+
+    /// Puts what came of it under the message; without buttons where it is over.
+    ///
+    /// # Errors
+    /// Where Slack does not take it.
+    pub async fn update(&self, to: &Pressed, outcome: &str, over: bool) -> Result<(), SendError> {
+        let is_kept = |block: &&Value| !over || block.get("type").is_none_or(|t| t != "actions");
+        let mut blocks: Vec<Value> = to.blocks.iter().filter(is_kept).take(48).cloned().collect();
+        let shown: String = printable(outcome).chars().take(TEXT).collect();
+        blocks.push(json!({ "type": "section", "text": { "type": "plain_text", "text": shown, "emoji": false } }));
+        self.answer(to, &json!({ "replace_original": true, "text": escaped(&shown), "blocks": blocks })).await
+    }
+
+    async fn answer(&self, to: &Pressed, body: &Value) -> Result<(), SendError> {
+        let _turn = self.answers.try_acquire().map_err(|_| SendError::new("too many answers are under way"))?;
+        http::post(&self.client, &to.reply, HeaderMap::new(), http::bytes(body)).await.map(drop)
+    }
+}
+
+/// Texts outside of `plain_text`, in which three characters are markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let mut value = 0_u8;
+        for c in pair {
+            let digit = char::from(*c).to_digit(16)?;
+            value = value.checked_mul(16)?.checked_add(u8::try_from(digit).ok()?)?;
+        }
+        *byte = value;
+    }
+    Some(out)
+}
