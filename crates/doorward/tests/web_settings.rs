@@ -228,7 +228,11 @@ fn how_the_gateway_is_set_up_is_seen_and_sessions_are_held() {
     visit.browser.wait_in(".notice.bad", "no number of a session").unwrap();
     assert!(visit.browser.complaints().unwrap().iter().all(|c| c.contains("404")));
     let session = w.audit("authenticated").iter().find_map(|e| e["session"].as_str().map(str::to_owned)).unwrap();
-    visit.fill("h-session", &session);
+    // From the page of the session, its number comes along.
+    visit.open(&format!("/sessions/{session}"));
+    visit.browser.click("a[href^='/settings/holds?session=']").unwrap();
+    visit.until("return document.getElementById('h-session')?.value ?? null;", session.as_str());
+    visit.browser.type_into("#h-reason", "case <b>4711</b>").unwrap();
     visit.browser.click("form .primary").unwrap();
     visit.browser.wait_in(".notice", "nothing of it is removed").unwrap();
     visit.browser.wait_in("section[aria-labelledby=holds]", "case <b>4711</b>").unwrap();

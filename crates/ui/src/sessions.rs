@@ -216,6 +216,8 @@ pub struct SessionPage {
     pub body: SessionBody,
     /// Whether the person may end it.
     pub may_kill: bool,
+    /// Whether the person may hold it for the law.
+    pub may_hold: bool,
     /// About what was just done.
     pub notice: Option<Notice>,
 }

@@ -50,6 +50,8 @@ pub struct Naming {
 pub struct Meaning {
     /// The tag, or the kind.
     pub name: Inert,
+    /// Whether the gateway gives the tag by itself.
+    pub built_in: bool,
     /// How many objects have the tag, of those that the person sees.
     pub count: usize,
     /// The policies that name it.

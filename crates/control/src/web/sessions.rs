@@ -281,7 +281,8 @@ fn mark(body: &SessionBody) -> String {
 async fn one(state: &ApiState, asker: &Asker, id: &str, status: StatusCode, notice: Option<Notice>) -> Answer {
     let Seen { session, body, may_kill } = seen(state, asker, id).await?;
     let shell = page::shell(state, asker, Section::Sessions, "Session").await?;
-    let page = SessionPage { shell, session, body, may_kill, notice };
+    let may_hold = asker.may(Administration::EditHolds).and(asker.may(Administration::ViewHolds)).is_ok();
+    let page = SessionPage { shell, session, body, may_kill, may_hold, notice };
     Ok(page::answer(status, &page, doorward_ui::POLICY))
 }
 

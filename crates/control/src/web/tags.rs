@@ -20,6 +20,9 @@ use std::{
     sync::Arc,
 };
 
+/// Tags that relations have for what they are, without anybody saying so.
+const BUILT_IN: [&str; 3] = ["catalog", "catalog_sensitive", "temporary"];
+
 /// What was done before the page is shown.
 #[derive(Deserialize)]
 pub(crate) struct Done {
@@ -130,11 +133,13 @@ fn meanings(loaded: &Arc<Loaded>, counts: &BTreeMap<String, usize>) -> (Vec<Mean
     let tags: BTreeSet<&String> = counts.keys().chain(named).collect();
     let tags = tags.into_iter().map(|tag| Meaning {
         name: tag.clone().into(),
+        built_in: BUILT_IN.contains(&tag.as_str()),
         count: counts.get(tag).copied().unwrap_or_default(),
         policies: naming.iter().filter(|n| n.named.tags.contains(tag) || n.named.any_tags).map(|n| shown(&n)).collect(),
     });
     let types = DataType::ALL.iter().map(|kind| Meaning {
         name: kind.as_str().into(),
+        built_in: true,
         count: 0,
         policies: naming
             .iter()

@@ -22,6 +22,8 @@ use serde::Deserialize;
 #[serde(default)]
 pub(crate) struct Asked {
     done: String,
+    /// One that is to be held: its page leads here.
+    session: String,
 }
 
 pub(crate) async fn holds(
@@ -37,7 +39,7 @@ pub(crate) async fn holds(
         _ => "",
     };
     let notice = (!text.is_empty()).then(|| Notice { bad: false, text: text.into() });
-    page_of(&state, &asker, &parts, StatusCode::OK, notice, Default::default()).await
+    page_of(&state, &asker, &parts, StatusCode::OK, notice, (asked.session, String::new())).await
 }
 
 async fn page_of(
