@@ -299,3 +299,69 @@ fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Slack's documentation.
+    const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const AT: &str = "1531420618";
+    const SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+    const BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V\
+        &channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F\
+        %2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121\
+        .803a0bc887a14d10d2c447fce8b6703c";
+
+    fn buttons() -> SlackButtons {
+        SlackButtons::new("T1DC2JH3J", &Secret::new(SECRET.to_owned()), None).unwrap()
+    }
+
+    #[test]
+    fn the_signature_of_the_documentation_is_right_and_counts_once() {
+        let (buttons, now) = (buttons(), Timestamp::from_secs(1_531_420_618));
+        // A command is no button; that it is said to be none shows that the signature was right.
+        let read = |at: Timestamp| buttons.read(AT, SIGNATURE, BODY.as_bytes(), at).unwrap_err();
+        assert_eq!(read(now.after(Duration::from_secs(301))), NotPressed::Stale);
+        assert_eq!(read(Timestamp::from_secs(1_531_420_317)), NotPressed::Stale);
+        assert_eq!(read(now.after(FRESH)), NotPressed::Malformed("no payload"));
+        assert_eq!(read(now), NotPressed::Repeated);
+        let other = BODY.replace("roadrunner", "coyote");
+        assert_eq!(buttons.read(AT, SIGNATURE, other.as_bytes(), now).unwrap_err(), NotPressed::Forged);
+        for bad in ["", "v0=", "v1=00", &SIGNATURE.replace("v0=", ""), &SIGNATURE.replace('a', "g"), "v0=é"] {
+            assert_eq!(buttons.read(AT, bad, BODY.as_bytes(), now).unwrap_err(), NotPressed::Forged, "{bad}");
+        }
+        for bad in ["", "+1531420618", "99999999999999999999", "1531420618 ", "0x1"] {
+            assert_eq!(buttons.read(bad, SIGNATURE, BODY.as_bytes(), now).unwrap_err(), NotPressed::Forged, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_came_is_remembered_as_long_as_it_could_come_again_and_no_more_than_fits() {
+        let (buttons, now) = (buttons(), Timestamp::from_secs(1_531_420_618));
+        let tag = |n: usize| {
+            let mut tag = [0; 32];
+            tag.iter_mut().zip(n.to_be_bytes()).for_each(|(to, byte)| *to = byte);
+            tag
+        };
+        for n in 0..MOST_SEEN {
+            assert_eq!(buttons.once(tag(n), now), Ok(()));
+        }
+        assert_eq!(buttons.once(tag(MOST_SEEN), now), Err(NotPressed::Busy), "none is forgotten for another");
+        assert_eq!(buttons.once(tag(1), now), Err(NotPressed::Repeated));
+        assert_eq!(buttons.once(tag(MOST_SEEN), now.after(Duration::from_secs(601))), Ok(()));
+        assert_eq!(buttons.seen.lock().len(), 1);
+    }
+
+    #[test]
+    fn answers_go_to_slack_alone() {
+        let goes = |url: &str| buttons().reply(url).is_some();
+        assert!(goes("https://hooks.slack.com/actions/T1/2/3"));
+        for elsewhere in
+            ["https://slack.com/x", "http://hooks.slack.com/x", "https://a@hooks.slack.com/x", "hooks.slack.com"]
+        {
+            assert!(!goes(elsewhere), "{elsewhere}");
+        }
+        assert!(!format!("{:?}", buttons()).contains(SECRET));
+    }
+}
