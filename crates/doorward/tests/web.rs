@@ -56,6 +56,8 @@ fn a_waiting_psql_is_approved_from_the_inbox_by_keys() {
     visit.browser.press("?").unwrap();
     visit.browser.wait_for("Next and previous request").unwrap();
     visit.browser.click("#keys button").unwrap();
+    // Until it is closed, what has the focus is a button of it.
+    visit.until("return document.getElementById('keys').open || !!document.activeElement.closest('#keys');", false);
     visit.browser.press("j").unwrap();
     visit.browser.press("a").unwrap();
     visit.browser.enter().unwrap();
