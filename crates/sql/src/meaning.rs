@@ -149,6 +149,9 @@ pub struct Reads {
     pub places: Vec<Read>,
     /// Why nothing else may stand there. `Some` also where the statement is not one that only reads.
     pub obstacle: Option<&'static str>,
+    /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those
+    /// that it only shows as they are.
+    pub weighs: BTreeSet<SourceColumn>,
 }
 
 /// One statement of a query string.

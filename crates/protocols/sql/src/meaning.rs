@@ -215,6 +215,10 @@ impl Part {
         self.lineage = inner.lineage.clone().map(Arc::new).or_else(|| self.lineage.take());
         self.effects.extend(inner.effects.iter().cloned());
         self.moves.extend(inner.moves.iter().cloned());
+        if inner.reads.obstacle.is_some() {
+            // It was not rewritten when it was prepared either.
+            self.reads.weighs.extend(inner.reads.weighs.iter().cloned());
+        }
         self.copy = inner.copy.clone().or_else(|| self.copy.take());
         self.upload = inner.upload.clone().or_else(|| self.upload.take());
     }

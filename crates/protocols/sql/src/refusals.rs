@@ -19,6 +19,19 @@ pub fn carries(command: &str, source: &SourceColumn) -> Refusal {
     }
 }
 
+/// A statement that decides by a hidden column, and cannot be written so that it does not see it.
+pub fn weighs(command: &str, source: &SourceColumn, obstacle: Option<&str>) -> Refusal {
+    let column = source.column.as_deref().unwrap_or("*");
+    let column = format!("{}.{}.{column}", source.schema, source.table);
+    let why = obstacle.unwrap_or("a text so large");
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: what it does depends on the masked column `{column}`"),
+        detail: Some(format!("reveal on Column `{column}` is not allowed, and {why} cannot be rewritten without it")),
+        hint: Some("name rows by other columns and write plain values, or have someone who may see it run it".into()),
+    }
+}
+
 /// A statement that would define something over hidden columns.
 pub fn defines_over_hidden(command: &str) -> Refusal {
     Refusal {

@@ -1,6 +1,6 @@
 //! A whole query string: its statements, their accesses, outputs and effects.
 use super::{
-    Analysis, Cost, Effect, Environment, Reference, SqlError, Statement, copy, cost,
+    Analysis, Cost, Effect, Environment, Reads, Reference, SqlError, Statement, copy, cost,
     lineage::{self, Reading},
     query, reads, utility,
     walk::Walk,
@@ -49,8 +49,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         walk.reads = Default::default();
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
-        let mut statement = one(&walk, node, env, depth);
-        statement.reads = reads::located(&walk.reads, node, text);
+        let statement = one(&walk, node, env, depth, text);
         if commands.len() < 1000 {
             if !commands.is_empty() {
                 commands.push_str("; ");
@@ -66,23 +65,25 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
     Analysis { facts: Arc::new(Facts::new(&commands, count, walk.into_accesses())), statements }
 }
 
-fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize) -> Statement {
+fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize, text: &str) -> Statement {
     let mut reading = Reading::new(env, depth);
     let lineage = reading.statement(node);
     let copy = if let Node::CopyStmt(s) = node { copy::spec(s, lineage.as_ref()) } else { None };
-    let mut effects = effects(node, env, depth);
+    let mut effects = effects(node, env, depth, text);
     effects.extend(walk.settings.iter().cloned());
     effects.extend(walk.made_temporary.iter().map(|n| Effect::MadeTemporary { name: n.clone() }));
     if walk.schema_changed {
         effects.push(Effect::SchemaChanged);
     }
+    let (moves, weighs) = reading.into_moves_and_weighs();
     Statement {
         command: command(node),
         lineage: if copy.is_some() || matches!(node, Node::CopyStmt(_)) { None } else { lineage },
-        moves: reading.into_moves(),
+        moves,
         copy,
         effects,
         references: references(node),
+        reads: Reads { weighs, ..reads::located(&walk.reads, node, text) },
         ..Statement::default()
     }
 }
@@ -101,7 +102,7 @@ fn references(node: Node<'_>) -> Vec<Reference> {
 const CURSOR_OPT_HOLD: i32 = 0x20;
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "other statements have no effect on later ones")]
-fn effects(node: Node<'_>, env: &Environment, depth: usize) -> Vec<Effect> {
+fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<Effect> {
     match node {
         Node::VariableSetStmt(s) => set_effect(s),
         Node::DiscardStmt(s) => match s.target {
@@ -115,7 +116,9 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize) -> Vec<Effect> {
         Node::PrepareStmt(s) => {
             let mut walk = Walk::new(env, 0);
             walk.statement(s.query());
-            let statement = one(&walk, s.query(), env, depth);
+            let mut statement = one(&walk, s.query(), env, depth, text);
+            // They are those of the whole text.
+            statement.reads.places.clear();
             let facts = Arc::new(Facts::new(&statement.command.clone(), 1, walk.into_accesses()));
             let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
             vec![Effect::Prepare { name: s.name().unwrap_or_default().into(), analysis }]

@@ -1,11 +1,12 @@
 //! Which columns each output shows.
 //!
 //! Sound in the conservative direction: what is not resolved counts as every relation it could come
-//! from. What only filters, joins, groups or sorts does not count: inference is not this module's.
+//! from. What only filters, joins, groups or sorts is no output: that is kept beside, as what the statement weighs.
 //! The walk counts its depth and its work; beyond either it answers with every relation there is.
 mod columns;
 mod dml;
 mod from;
+mod weighed;
 
 use self::{
     columns::{children_expr, column_of, implied_name, union, whole},
@@ -59,6 +60,7 @@ pub(super) struct Reading<'a, 'e> {
     scopes: Vec<Scope<'a>>,
     ctes: Vec<(Name, Rc<Vec<Col>>)>,
     moves: Set,
+    weighs: Set,
     depth: usize,
     limit: usize,
     budget: usize,
@@ -72,6 +74,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             scopes: Vec::new(),
             ctes: Vec::new(),
             moves: Set::new(),
+            weighs: Set::new(),
             depth: 0,
             limit,
             budget: BUDGET,
@@ -79,9 +82,9 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
-    /// Columns whose values the statement stores or sends.
-    pub(super) fn into_moves(self) -> Set {
-        self.moves
+    /// Columns whose values the statement stores or sends, and those that it decides by.
+    pub(super) fn into_moves_and_weighs(self) -> (Set, Set) {
+        (self.moves, self.weighs)
     }
 
     /// The outputs of a statement; `None` if it returns no rows.
@@ -89,6 +92,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         let cols = self.top(node);
         if self.gave_up {
             let all = all_relations(node, self.env);
+            self.weighs.extend(all.iter().cloned());
             if stores(node) {
                 self.moves.extend(all.iter().cloned());
             }
@@ -229,6 +233,9 @@ impl<'a, 'e> Reading<'a, 'e> {
                 cols.push(extra(cycle.cycle_mark_column()));
                 cols.push(extra(cycle.cycle_path_column()));
             }
+            if cte.search_clause().is_some() || cte.cycle_clause().is_some() {
+                self.weighs.extend(all);
+            }
             self.spend(cols.len());
             self.ctes.push((cte.ctename().unwrap_or_default().into(), Rc::new(cols)));
         }
@@ -268,7 +275,9 @@ impl<'a, 'e> Reading<'a, 'e> {
         let ctes = self.ctes.len();
         self.with(s.with_clause());
         let cols = if let (Some(left), Some(right)) = (s.larg(), s.rarg()) {
-            self.set_operation(left, right)
+            let cols = self.set_operation(left, right);
+            self.weigh_set_operation(s, &cols);
+            cols
         } else if s.values_lists().is_empty() {
             self.plain(s)
         } else {
@@ -334,11 +343,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
         self.discard(s.where_clause());
         self.discard(s.having_clause());
-        self.discard_list(s.group_clause());
-        self.discard_list(s.distinct_clause());
-        for sort in s.sort_clause() {
-            self.discard(sort.node());
-        }
+        self.weigh_order(s, &cols);
         self.discard(s.limit_count());
         self.discard(s.limit_offset());
         self.scopes.pop();
@@ -380,7 +385,12 @@ impl<'a, 'e> Reading<'a, 'e> {
             return;
         }
         let mut set = Set::new();
-        self.expr(target.val(), &mut set);
+        if let Node::ColumnRef(c) = target.val() {
+            // Shown as it is: nothing is decided by it.
+            self.column(c, &mut set);
+        } else {
+            self.expr(target.val(), &mut set);
+        }
         let star = if let Node::A_Indirection(i) = target.val() {
             i.indirection().iter().any(|n| matches!(n, Node::A_Star(_)))
         } else {

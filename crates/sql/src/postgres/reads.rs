@@ -27,7 +27,8 @@ pub(super) fn obstacle(walk: &mut Walk<'_, '_>, what: &'static str) {
 
 /// The same with the ends of the names.
 pub(super) fn located(found: &Reads, node: Node<'_>, text: &str) -> Reads {
-    let mut out = Reads { places: Vec::with_capacity(found.places.len()), obstacle: found.obstacle };
+    let mut out =
+        Reads { places: Vec::with_capacity(found.places.len()), obstacle: found.obstacle, ..Reads::default() };
     if !only_reads(node) {
         out.obstacle.get_or_insert("a command that does not only read");
         return out;
@@ -58,13 +59,18 @@ fn only_reads(node: Node<'_>) -> bool {
     }
 }
 
-/// Where `TABLE` begins, if that is what stands before a name. With a comment between them it is not found.
+/// How far before a name `TABLE` is looked for, in bytes.
+const TABLE_WITHIN: usize = 1000;
+
+/// Where `TABLE` begins, if that is what stands before a name, with blanks and comments between them.
 fn after_table(text: &str, name: usize) -> Option<usize> {
-    let before = text.get(..name)?.trim_end();
-    let begin = before.len().checked_sub("table".len())?;
-    let word = before.get(begin..)?;
-    let is_word = !before.get(..begin)?.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '"'));
-    (word.eq_ignore_ascii_case("table") && is_word && before.len() < name).then_some(begin)
+    let first = name.saturating_sub(TABLE_WITHIN);
+    let near = text.as_bytes().get(first..name)?;
+    let begin = first + near.windows("table".len()).rposition(|word| word.eq_ignore_ascii_case(b"table"))?;
+    let after = begin + "table".len();
+    let is_next = after < name && blanks(text.get(after..)?)?.len() == text.len().checked_sub(name)?;
+    let is_word = !text.get(..begin)?.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '"'));
+    (is_next && is_word).then_some(begin)
 }
 
 /// Where a dotted name ends that begins at a byte, with a `*` after it if there is one, and its last part.
@@ -172,6 +178,7 @@ mod tests {
         assert_eq!(places("declare c cursor for select * from t for update"), ["t"]);
         assert_eq!(places("copy (select * from t) to stdout"), ["t"]);
         assert_eq!(places("select 1 union table t order by 1"), ["table t"]);
+        assert_eq!(places("table /* x */ t"), ["table /* x */ t"]);
         assert_eq!(places("select * from notable, t"), ["notable", "t"]);
         for (text, obstacle) in [
             ("select * from only t", "ONLY"),

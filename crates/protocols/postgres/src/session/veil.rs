@@ -15,7 +15,10 @@ use doorward_sql::{
     Column, Relation,
     postgres::{Analysis, Cost, Read, analyse, cost},
 };
-use doorward_sql_session::{Asking, Meaning, refusals::not_understood};
+use doorward_sql_session::{
+    Asking, Meaning, Part,
+    refusals::{not_understood, weighs},
+};
 use std::{ops::Range, sync::Arc};
 
 /// How many texts a session remembers to be sent otherwise, or as they are.
@@ -62,7 +65,8 @@ struct Hidden {
 impl Session {
     /// What is sent in place of a text under the policies of the moment. None: the text itself.
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
-        if meaning.parts.iter().all(|part| part.reads.places.is_empty()) || !self.hides(meaning, now) {
+        let reads = |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty();
+        if !meaning.parts.iter().any(reads) || !self.hides(meaning, now) {
             return Ok(None);
         }
         let key = Arc::as_ptr(meaning).addr();
@@ -86,7 +90,7 @@ impl Session {
 
     fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Veil>, Refusal> {
         if meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline {
-            return Ok(None);
+            return self.weighs_nothing_hidden(meaning, now).map(|()| None);
         }
         let mut reads: Vec<&Read> = meaning.parts.iter().flat_map(|part| &part.reads.places).collect();
         reads.sort_by_key(|read| read.at.start);
@@ -105,6 +109,24 @@ impl Session {
         text.push_str(meaning.text.get(done..).unwrap_or_default());
         self.means_as_much(meaning, &text, &hidden)?;
         Ok(Some(Veil { text: text.into(), changes }))
+    }
+
+    /// Refuses a text that is sent as it is, and decides by columns that the caller may not see: what it finds or changes
+    /// would tell of them.
+    fn weighs_nothing_hidden(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        for part in &meaning.parts {
+            // Where it only is too large, what is not rewritten in small texts either passes.
+            let only_large = part.reads.obstacle.is_none();
+            let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+            let found = part.reads.weighs.iter().find_map(|source| {
+                let rule = self.reveals.source(source, asking)?;
+                (!only_large || shows_nothing(&rule)).then_some(source)
+            });
+            if let Some(source) = found {
+                return Err(weighs(&part.command, source, part.reads.obstacle));
+            }
+        }
+        Ok(())
     }
 
     /// What stands in the place of a relation; none where nothing of it is hidden whole.

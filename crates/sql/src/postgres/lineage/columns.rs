@@ -43,15 +43,20 @@ impl<'a> Reading<'a, '_> {
                 return;
             }
             if let Node::ColumnRef(c) = node {
-                self.column(c, out);
+                let mut set = Set::new();
+                self.column(c, &mut set);
+                self.weighs.extend(set.iter().cloned());
+                out.extend(set);
             } else if let Node::SubLink(link) = node {
                 todo.push(link.testexpr());
                 let cols = self.query(link.subselect());
                 if link.sub_link_type != nodes::SubLinkType::EXISTS_SUBLINK {
+                    self.weighs.extend(union(&cols));
                     out.extend(union(&cols));
                 }
             } else if matches!(node, Node::SelectStmt(_)) {
                 let cols = self.query(node);
+                self.weighs.extend(union(&cols));
                 out.extend(union(&cols));
             } else if let Node::WindowDef(w) = node {
                 if w.name().is_some() || w.refname().is_some() {

@@ -8,9 +8,12 @@ impl<'a> Reading<'a, '_> {
         self.moves.extend(union(&source));
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.relation(target);
-        let excluded = Entry { alias: "excluded".into(), ..entry.clone() };
+        // What is being inserted, whose sources are among what is moved already: not what is stored.
+        let mut excluded = Entry { alias: "excluded".into(), unknown: None, ..entry.clone() };
+        excluded.cols.iter_mut().for_each(|col| col.set.clear());
         self.scopes.push(Scope { entries: vec![entry.clone(), excluded], windows: None });
         if let Some(conflict) = s.on_conflict_clause() {
+            self.weigh_conflict(conflict, &entry);
             for target in conflict.target_list() {
                 self.assign(target, &entry);
             }
@@ -78,6 +81,7 @@ impl<'a> Reading<'a, '_> {
     pub(super) fn assign(&mut self, target: &'a nodes::ResTarget, entry: &Entry) {
         let mut set = Set::new();
         self.expr(target.val(), &mut set);
+        self.discard_list(target.indirection());
         if let Some(own) = target.name().and_then(|n| column_of(entry, n)) {
             set.retain(|c| !own.contains(c));
         }

@@ -106,6 +106,7 @@ impl<'a> Reading<'a, '_> {
         } else {
             j.using_clause().iter().filter_map(|s| s.sval()).map(Name::from).collect()
         };
+        self.weigh_using(&left, &right, &using);
         let mut cols = if unknown && (j.is_natural || !using.is_empty()) {
             let mut set = union(&left);
             set.extend(union(&right));
