@@ -17,6 +17,15 @@ update other.\"Odd t\" set ssn = 'same';
 
 /// Statements that would tell.
 const HOSTILE: &[&str] = &[
+    // A comment that ends as TABLE does, and a constant that would end within it.
+    "select count(*) from -- table\ncustomers c where c.name <> '\ncustomers where ssn like $$078%$$ -- '",
+    "prepare q as select name from -- table\ncustomers c where c.name <> '\ncustomers union all select ssn || $$$$ from customers -- '; execute q",
+    "copy (select name from -- table\ncustomers c where c.name <> '\ncustomers union all select ssn from customers -- ') to stdout",
+    "begin; select count(*) from customers where ssn like '078%'; commit",
+    "select count(*) from customers\"c\" where c.ssn like '078%'",
+    "select count(*) from customers /* /* */ */ where ssn like '078%'",
+    "select count(*) from customers where 'table' <> '' and ssn like '078%' -- table",
+    "select count(*) from (table customers) x where ssn like '078%'",
     "select id from customers where ssn like '078%' order by id",
     "select count(*) from customers where email = 'user1@example.com'",
     "select count(email), count(distinct card), min(ssn), max(score), sum(score), avg(score), stddev(score) from customers",

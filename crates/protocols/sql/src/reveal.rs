@@ -284,8 +284,11 @@ impl<P: Default> Reveals<P> {
     /// is newer, or none.
     pub fn names_unknown(&self, meaning: &Meaning) -> bool {
         let shown = meaning.parts.iter().flat_map(|p| p.moves.iter().chain(p.lineage.iter().flat_map(|l| &l.anywhere)));
-        let mut others = shown.filter(|s| !self.is_own(&s.schema));
-        others.any(|source| self.catalogue.named(&source.schema, &source.table).is_none())
+        let shown = shown.map(|source| (&source.schema, &source.table));
+        // What only filters may be a view of hidden columns as well.
+        let read = meaning.parts.iter().flat_map(|p| &p.reads.places).map(|read| (&read.schema, &read.table));
+        let mut others = shown.chain(read).filter(|(schema, _)| !self.is_own(schema));
+        others.any(|(schema, table)| self.catalogue.named(schema, table).is_none())
     }
 
     fn is_named(&self, column: &Column, name: &Name) -> bool {

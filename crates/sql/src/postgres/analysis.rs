@@ -47,6 +47,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         walk.schema_changed = false;
         walk.settings.clear();
         walk.reads = Default::default();
+        walk.tables.clear();
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
         let statement = one(&walk, node, env, depth, text);

@@ -41,6 +41,7 @@ fn select<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>, s: &'a nodes::SelectStmt)
         super::ddl::into_clause(walk, into);
         reads::obstacle(walk, "INTO");
     }
+    reads::table(walk, s);
     for lock in s.locking_clause() {
         locks(walk, s, lock);
     }

@@ -11,13 +11,25 @@ pub(super) fn relation(walk: &mut Walk<'_, '_>, r: &nodes::RangeVar) {
     let (schema, table) = walk.env.range_var(r);
     let Ok(begin) = usize::try_from(r.location) else { return obstacle(walk, "a relation that is nowhere named") };
     let called = r.alias().is_none().then(|| r.relname().unwrap_or_default().into());
-    walk.reads.places.push(Read { schema, table, at: begin..begin, called, is_query: false });
+    walk.reads.places.push(Read { schema, table, at: begin..begin, called, is_query: walk.tables.contains(&begin) });
 }
 
 /// A column with its schema before it is not found in anything that stands for its table.
 pub(super) fn column(walk: &mut Walk<'_, '_>, c: &nodes::ColumnRef) {
     if c.fields().iter().count() > 2 {
         obstacle(walk, "a column that is named with its schema");
+    }
+}
+
+/// `TABLE name`, which the grammar makes a query of: what it adds stands nowhere in the text.
+pub(super) fn table(walk: &mut Walk<'_, '_>, s: &nodes::SelectStmt) {
+    let mut targets = s.target_list().iter();
+    if let (Some(only), None) = (targets.next(), targets.next())
+        && only.location < 0
+        && let Some(Node::RangeVar(r)) = s.from_clause().iter().next()
+        && let Ok(begin) = usize::try_from(r.location)
+    {
+        walk.tables.push(begin);
     }
 }
 
@@ -36,9 +48,11 @@ pub(super) fn located(found: &Reads, node: Node<'_>, text: &str) -> Reads {
     for read in &found.places {
         match name_end(text, read.at.start) {
             Some((end, last)) if *last == *read.table => {
-                let query = after_table(text, read.at.start);
-                let begin = query.unwrap_or(read.at.start);
-                out.places.push(Read { at: begin..end, is_query: query.is_some(), ..read.clone() });
+                let begin = if read.is_query { after_table(text, read.at.start) } else { Some(read.at.start) };
+                match begin {
+                    Some(begin) => out.places.push(Read { at: begin..end, ..read.clone() }),
+                    None => drop(out.obstacle.get_or_insert("TABLE that is written in an odd way")),
+                }
             }
             Some(_) | None => drop(out.obstacle.get_or_insert("a name that is written in an odd way")),
         }
@@ -180,6 +194,8 @@ mod tests {
         assert_eq!(places("select 1 union table t order by 1"), ["table t"]);
         assert_eq!(places("table /* x */ t"), ["table /* x */ t"]);
         assert_eq!(places("select * from notable, t"), ["notable", "t"]);
+        assert_eq!(places("select * from -- table\n t"), ["t"]);
+        assert_eq!(places("select * from /* table */ t"), ["t"]);
         for (text, obstacle) in [
             ("select * from only t", "ONLY"),
             ("select s.t.c from s.t", "a column that is named with its schema"),

@@ -32,6 +32,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) settings: Vec<super::Effect>,
     /// The relations that are read, and what forbids to read others in their places.
     pub(super) reads: Reads,
+    /// Where those are named that `TABLE` reads.
+    pub(super) tables: Vec<usize>,
     /// The node visited last was a statement that a rule names.
     known: bool,
 }
@@ -49,6 +51,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             new_schema: None,
             settings: Vec::new(),
             reads: Reads::default(),
+            tables: Vec::new(),
             known: false,
         }
     }

@@ -490,6 +490,11 @@ impl Session {
     /// A verdict is there: the held request goes on, on the same connection, or is refused.
     pub(super) fn settle(&mut self, waiting: Waiting, verdict: ApprovalVerdict, now: Timestamp) {
         let Waiting { held, frame, meaning, portal } = waiting;
+        let verdict = match self.would_send(&frame, &meaning, portal.as_ref(), now) {
+            Ok(()) => verdict,
+            // Somebody may have said yes to it; what is hidden since is not theirs to show.
+            Err(refusal) => ApprovalVerdict::Unavailable { reason: refusal.message },
+        };
         let outcome = self.enforcer.settle(held, verdict, now);
         // A settled request is never held again: an outcome of hold would be a second approval.
         self.carry_out(outcome, &frame, meaning, portal, now);
@@ -746,6 +751,33 @@ impl Session {
         }
     }
 
+    /// Whether what was held would be sent today as it was when it was held.
+    fn would_send(
+        &mut self,
+        frame: &[u8],
+        meaning: &Arc<Meaning>,
+        portal: Option<&Arc<Portal>>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.hidden_moves(meaning, now)?;
+        let changed = || {
+            let message = format!(
+                "{} refused: what you may see of its tables has changed while it waited",
+                meaning.facts.command
+            );
+            not_understood(message, Some("ask again"))
+        };
+        match portal {
+            Some(portal) => self.still_veiled(&portal.prepared, meaning, now),
+            None => match self.veil(meaning, now)? {
+                Some(veil) if *veiled_query(&veil) != *frame => Err(changed()),
+                // Sent as it is, where it was veiled before.
+                None if frame.first() == Some(&b'Q') && !frame.ends_with(&ended(&meaning.text)) => Err(changed()),
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+
     /// Whether a statement would be sent today as it was when it was prepared.
     fn still_veiled(&mut self, prepared: &Prepared, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let is_the_same = match (&prepared.veil, self.veil(meaning, now)?) {
@@ -778,6 +810,11 @@ impl Session {
         self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)
     }
+}
+
+/// A text as a message ends with it.
+fn ended(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
 }
 
 /// A Query with what is sent in place of its text.

@@ -4,22 +4,28 @@
 //! | what | is sent as |
 //! |---|---|
 //! | `customers` | `(SELECT "id", '[ssn]'::text AS "ssn" FROM "public"."customers") AS "customers"` |
-//! | a query in which that is not possible ([`doorward_sql::Reads`]) | itself: only its results are masked |
+//! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
+//! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
 //!
-//! INVARIANT: what is sent is read again, and asks for the same as the caller's text; else it is refused.
+//! INVARIANT: what is sent is read again: it reads the same relations in the same places, asks for the same rights, and shows
+//! nothing hidden; else it is refused.
 use super::Session;
+use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Access, Name, Operator, Timestamp};
 use doorward_sql::{
-    Column, Relation,
-    postgres::{Analysis, Cost, Read, analyse, cost},
+    Catalogue, Column, Relation,
+    postgres::{Analysis, Cost, Effect, Lineage, Read, Statement, analyse, cost},
 };
 use doorward_sql_session::{
     Asking, Meaning, Part,
     refusals::{not_understood, weighs},
 };
 use std::{ops::Range, sync::Arc};
+
+/// The longest text that is made, in bytes.
+const LONGEST: usize = 64 * 1024;
 
 /// How many texts a session remembers to be sent otherwise, or as they are.
 pub(super) const VEILS: usize = 256;
@@ -48,7 +54,7 @@ impl Veil {
                 found = Some(was.start);
                 break;
             }
-            grown = grown + is - was.len();
+            grown = (grown + is).saturating_sub(was.len());
         }
         let byte = found.unwrap_or_else(|| byte.saturating_sub(grown));
         original.get(..byte).map_or(1, |before| before.chars().count() + 1)
@@ -60,6 +66,30 @@ struct Hidden {
     schema: Name,
     table: Name,
     column: Name,
+}
+
+/// A query that stands for a relation, and where in it the relation is named.
+struct Derived {
+    text: String,
+    at: Range<usize>,
+}
+
+/// What was made of relations so far, by their numbers; none where one stands for itself.
+#[derive(Default)]
+struct Made {
+    derived: AHashMap<u32, Option<Derived>>,
+    hidden: Vec<Hidden>,
+}
+
+/// A text in the making.
+struct Weave<'a> {
+    from: &'a str,
+    text: String,
+    /// How much of the caller's text is in it.
+    done: usize,
+    changes: Vec<(Range<usize>, usize)>,
+    /// Where each relation that is read is named in it.
+    stand: Vec<(Name, Name, Range<usize>)>,
 }
 
 impl Session {
@@ -94,21 +124,25 @@ impl Session {
         }
         let mut reads: Vec<&Read> = meaning.parts.iter().flat_map(|part| &part.reads.places).collect();
         reads.sort_by_key(|read| read.at.start);
-        let (mut text, mut changes, mut hidden) = (String::new(), Vec::new(), Vec::new());
-        let mut done = 0;
+        let mut made = Made::default();
+        let mut weave =
+            Weave { from: &meaning.text, text: String::new(), done: 0, changes: Vec::new(), stand: Vec::new() };
         for read in reads {
-            let Some(instead) = self.instead(read, &mut hidden, now) else { continue };
-            text.push_str(meaning.text.get(done..read.at.start).unwrap_or_default());
-            text.push_str(&instead);
-            changes.push((read.at.clone(), instead.len()));
-            done = read.at.end;
+            match self.instead(read, &mut made, now).map_err(|()| odd(meaning))? {
+                Some(derived) => weave.replaces(read, derived),
+                None => weave.keeps(read),
+            }
+            // Whatever is longer is not read where it stands.
+            if weave.text.len() > LONGEST {
+                return Err(odd(meaning));
+            }
         }
-        if changes.is_empty() {
+        if weave.changes.is_empty() {
             return Ok(None);
         }
-        text.push_str(meaning.text.get(done..).unwrap_or_default());
-        self.means_as_much(meaning, &text, &hidden)?;
-        Ok(Some(Veil { text: text.into(), changes }))
+        weave.text.push_str(meaning.text.get(weave.done..).unwrap_or_default());
+        self.means_as_much(meaning, &weave, &made.hidden)?;
+        Ok(Some(Veil { text: weave.text.into(), changes: weave.changes }))
     }
 
     /// Refuses a text that is sent as it is, and decides by columns that the caller may not see: what it finds or changes
@@ -130,9 +164,26 @@ impl Session {
     }
 
     /// What stands in the place of a relation; none where nothing of it is hidden whole.
-    fn instead(&mut self, read: &Read, hidden: &mut Vec<Hidden>, now: Timestamp) -> Option<String> {
+    ///
+    /// # Errors
+    /// Where something is, and it is not known how to write it.
+    fn instead<'m>(&mut self, read: &Read, made: &'m mut Made, now: Timestamp) -> Result<Option<&'m Derived>, ()> {
         let catalogue = Arc::clone(self.reveals.catalogue());
-        let relation = catalogue.named(&read.schema, &read.table)?;
+        let Some(relation) = catalogue.named(&read.schema, &read.table) else { return Ok(None) };
+        if !made.derived.contains_key(&relation.oid) {
+            let derived = self.derived(&catalogue, relation, &mut made.hidden, now)?;
+            made.derived.insert(relation.oid, derived);
+        }
+        Ok(made.derived.get(&relation.oid).and_then(Option::as_ref))
+    }
+
+    fn derived(
+        &mut self,
+        catalogue: &Catalogue,
+        relation: &Relation,
+        hidden: &mut Vec<Hidden>,
+        now: Timestamp,
+    ) -> Result<Option<Derived>, ()> {
         let mut columns = Vec::with_capacity(relation.columns.len());
         let mut any = false;
         for column in &relation.columns {
@@ -142,7 +193,7 @@ impl Session {
             match rule.as_deref().filter(|rule| shows_nothing(rule)) {
                 Some(rule) => {
                     any = true;
-                    let type_name = catalogue.type_name(relation.oid, column.number)?;
+                    let type_name = catalogue.type_name(relation.oid, column.number).ok_or(())?;
                     columns.push(format!("{}::{type_name} AS {name}", constant(column, rule)));
                     let (schema, table) = (relation.schema.clone(), relation.name.clone());
                     hidden.push(Hidden { schema, table, column: column.name.clone() });
@@ -150,31 +201,45 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        let called = read.called.as_ref();
-        let select = if read.is_query { "SELECT * FROM " } else { "" };
-        any.then(|| format!("{select}{}", query(relation, &columns, called)))
+        Ok(any.then(|| Derived::of(relation, &columns)))
     }
 
-    /// What is sent asks for the same rights as what was decided, and no hidden column is in it.
-    fn means_as_much(&mut self, meaning: &Meaning, text: &str, hidden: &[Hidden]) -> Result<(), Refusal> {
-        let odd = || {
-            let message = format!(
-                "{} refused: it reads columns that you may not see, and cannot be written so that they stay out of it",
-                meaning.facts.command
-            );
-            not_understood(message, Some("leave those columns out, or ask simpler"))
-        };
-        let environment = self.settings.environment(self.reveals.catalogue()).map_err(|_| odd())?;
-        if cost(text) != Cost::Inline {
-            return Err(odd());
+    /// What is sent reads the same relations in the places where they were written, and no other; asks for the same rights
+    /// as what was decided; and no hidden column is in what it shows.
+    fn means_as_much(&mut self, meaning: &Meaning, woven: &Weave<'_>, hidden: &[Hidden]) -> Result<(), Refusal> {
+        let environment = self.settings.environment(self.reveals.catalogue()).map_err(|_| odd(meaning))?;
+        if cost(&woven.text) != Cost::Inline {
+            return Err(odd(meaning));
         }
-        let read = analyse(text, &environment).map_err(|_| odd())?;
-        if read.statements.len() == meaning.parts.len() && asks_the_same(meaning, &read) && shows_none(&read, hidden) {
-            Ok(())
-        } else {
-            Err(odd())
-        }
+        let read = analyse(&woven.text, &environment).map_err(|_| odd(meaning))?;
+        let is_the_same = read.statements.len() == meaning.parts.len()
+            && stands_as_written(&read, woven)
+            && asks_the_same(meaning, &read)
+            && read.statements.iter().all(|statement| shows_none(statement, hidden));
+        if is_the_same { Ok(()) } else { Err(odd(meaning)) }
     }
+}
+
+fn odd(meaning: &Meaning) -> Refusal {
+    let message = format!(
+        "{} refused: it reads columns that you may not see, and cannot be written so that they stay out of it",
+        meaning.facts.command
+    );
+    not_understood(message, Some("leave those columns out, or ask simpler"))
+}
+
+/// INVARIANT: the grammar finds each relation where it was written, and finds no other. So what is around them is read as it
+/// was in the caller's text: neither a comment nor a constant begins or ends elsewhere.
+fn stands_as_written(read: &Analysis, woven: &Weave<'_>) -> bool {
+    let mut found: Vec<_> = read.statements.iter().flat_map(|s| &s.reads.places).collect();
+    found.sort_by_key(|read| read.at.start);
+    let is_whole = read.statements.iter().all(|s| s.reads.obstacle.is_none());
+    is_whole
+        && found.len() == woven.stand.len()
+        && found
+            .iter()
+            .zip(&woven.stand)
+            .all(|(found, (schema, table, at))| found.schema == *schema && found.table == *table && found.at == *at)
 }
 
 fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
@@ -184,8 +249,27 @@ fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
     read.facts.accesses.iter().all(known) && (meaning.by_name || meaning.facts.accesses.iter().all(is_there))
 }
 
-fn shows_none(read: &Analysis, hidden: &[Hidden]) -> bool {
-    let shown = read.statements.iter().flat_map(|s| s.moves.iter().chain(s.lineage.iter().flat_map(|l| &l.anywhere)));
+/// Whether none of these columns is in what a statement shows, carries, copies, or what comes of it later.
+fn shows_none(statement: &Statement, hidden: &[Hidden]) -> bool {
+    let mut lineages: Vec<&Lineage> = statement.lineage.iter().collect();
+    lineages.extend(statement.copy.iter().map(|copy| &copy.lineage));
+    for effect in &statement.effects {
+        match effect {
+            Effect::Prepare { analysis, .. } => {
+                if !analysis.statements.iter().all(|inner| shows_none(inner, hidden)) {
+                    return false;
+                }
+            }
+            Effect::Declare { lineage, .. } => lineages.push(lineage),
+            Effect::Set { .. }
+            | Effect::ResetAll
+            | Effect::ForgetPrepared
+            | Effect::Deallocate { .. }
+            | Effect::MadeTemporary { .. }
+            | Effect::SchemaChanged => {}
+        }
+    }
+    let shown = statement.moves.iter().chain(lineages.into_iter().flat_map(|l| &l.anywhere));
     let mut shown = shown.filter_map(|source| source.column.as_ref().map(|column| (source, column)));
     !shown.any(|(source, column)| {
         hidden.iter().any(|h| h.column == *column && h.table == source.table && h.schema == source.schema)
@@ -200,14 +284,40 @@ const fn shows_nothing(rule: &MaskRule) -> bool {
     }
 }
 
-fn query(relation: &Relation, columns: &[String], called: Option<&Name>) -> String {
-    let (schema, name) = (identifier(&relation.schema), identifier(&relation.name));
-    let mut out = format!("(SELECT {} FROM {schema}.{name})", columns.join(", "));
-    if let Some(called) = called {
-        out.push_str(" AS ");
-        out.push_str(&identifier(called));
+impl Derived {
+    fn of(relation: &Relation, columns: &[String]) -> Self {
+        let name = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
+        let before = format!("(SELECT {} FROM ", columns.join(", "));
+        let at = before.len()..before.len() + name.len();
+        Self { text: format!("{before}{name})"), at }
     }
-    out
+}
+
+impl Weave<'_> {
+    fn replaces(&mut self, read: &Read, derived: &Derived) {
+        self.text.push_str(self.from.get(self.done..read.at.start).unwrap_or_default());
+        let begin = self.text.len();
+        if read.is_query {
+            self.text.push_str("SELECT * FROM ");
+        }
+        let at = self.text.len() + derived.at.start..self.text.len() + derived.at.end;
+        self.text.push_str(&derived.text);
+        if let Some(called) = &read.called {
+            self.text.push_str(" AS ");
+            self.text.push_str(&identifier(called));
+        }
+        self.stand.push((read.schema.clone(), read.table.clone(), at));
+        self.changes.push((read.at.clone(), self.text.len() - begin));
+        self.done = read.at.end;
+    }
+
+    fn keeps(&mut self, read: &Read) {
+        self.text.push_str(self.from.get(self.done..read.at.start).unwrap_or_default());
+        let begin = self.text.len();
+        self.text.push_str(self.from.get(read.at.clone()).unwrap_or_default());
+        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
+        self.done = read.at.end;
+    }
 }
 
 fn identifier(name: &str) -> String {
@@ -258,5 +368,8 @@ mod tests {
             assert_eq!(veil.place(at(what), original), want(wanted), "{what}");
         }
         assert_eq!(veil.place(10_000, original), original.chars().count() + 1);
+        // A name may be longer than what takes its place.
+        let shorter = Veil { text: "select x y".into(), changes: vec![(7..40, 1)] };
+        assert_eq!(shorter.place(10, &" ".repeat(60)), 42);
     }
 }
