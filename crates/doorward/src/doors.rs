@@ -154,6 +154,7 @@ impl Doors {
         if address.port() != 0 {
             self.shut(address);
         }
+        Listeners::keep(address, &listener);
         let (stop, stopped) = watch::channel(false);
         let machines = if let Behind::Ssh(machines) = &behind { Some(Arc::clone(machines)) } else { None };
         match behind {

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    os::fd::AsFd as _,
+    os::fd::AsFd,
 };
 use tokio::net::TcpListener;
 
@@ -49,7 +49,7 @@ impl Listeners {
         Self { inherited: Mutex::new(inherited) }
     }
 
-    /// The socket at an address: the one that was handed over, else a new one, which the manager is asked to keep.
+    /// The socket at an address: the one that was handed over, else a new one.
     ///
     /// # Errors
     /// Where it cannot be had.
@@ -58,7 +58,27 @@ impl Listeners {
             tracing::info!("{address} was kept by the service manager");
             return Ok(kept);
         }
-        let listener = TcpListener::bind(address).await?.into_std()?;
+        let made = match TcpListener::bind(address).await {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.gives_up(address.port()) => {
+                TcpListener::bind(address).await
+            }
+            made => made,
+        };
+        made?.into_std()
+    }
+
+    /// Closes what was handed over at a port under another address (`0.0.0.0`, where it is `127.0.0.1` now).
+    fn gives_up(&self, port: u16) -> bool {
+        let others: Vec<_> = self.inherited.lock().extract_if(|other, _| other.port() == port).collect();
+        for (other, _closed) in &others {
+            tracing::warn!("{other} was kept by the service manager, and is in the way: it is closed");
+            Self::forget(*other);
+        }
+        !others.is_empty()
+    }
+
+    /// Asks the manager to keep a socket at which something is served now.
+    pub(crate) fn keep(address: SocketAddr, listener: &impl AsFd) {
         // With port 0 it would be another one after the restart.
         if address.port() != 0 {
             let name = name(address);
@@ -67,7 +87,6 @@ impl Listeners {
                 tracing::warn!("the service manager cannot be asked to keep {address}: {e}");
             }
         }
-        Ok(listener)
     }
 
     /// Nothing is served at an address any more.

@@ -291,6 +291,7 @@ impl Running {
         let address = self.config.server.api_listen;
         let listener = listeners.bind(address).await.and_then(TcpListener::from_std);
         let listener = listener.with_context(|| format!("cannot listen on {address} (api_listen)"))?;
+        Listeners::keep(address, &listener);
         let acceptor = match &self.config.server.tls {
             Some(files) => {
                 let server = tls::server(&self.config.path(&files.cert), &self.config.path(&files.key))?;

@@ -1,5 +1,5 @@
 //! What there is to tell.
-use doorward_model::{ApprovalId, Parties, Timestamp};
+use doorward_model::{Access, ApprovalId, Facts, Parties, Resource, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval};
 use doorward_terminal::printable;
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 const STATEMENT: usize = 1000;
 /// Parameters in a message.
 const PARAMETERS: usize = 20;
+/// What a statement does, in a message.
+const ACCESSES: usize = 20;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(crate) struct Notice {
     pub(crate) parameters: Vec<String>,
     /// Whether statement and parameters are all there: what is to run can be read in the message.
     pub(crate) whole: bool,
+    /// What it would do, by the names that it resolves to.
+    pub(crate) does: Vec<String>,
     pub(crate) reasons: Vec<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) expires: Timestamp,
@@ -89,7 +93,8 @@ impl Notice {
                 .map(|p| Parties { actor: printable(&p.actor), on_behalf_of: printable(&p.on_behalf_of) }),
             connection: printable(r.connection.as_str()),
             command: printable(r.facts.command.as_ref()),
-            whole: shows && is_whole(&r.statement, &r.parameters),
+            whole: shows && is_whole(&r.statement) && r.parameters.is_empty() && says_all(&r.facts),
+            does: r.facts.accesses.iter().take(ACCESSES).map(|a| cut(&a.to_string())).collect(),
             statement: shows.then(|| cut(&r.statement)),
             parameters: if shows { r.parameters.iter().take(PARAMETERS).map(|p| cut(p)).collect() } else { Vec::new() },
             reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),
@@ -129,6 +134,9 @@ impl Notice {
             Event::GlassBroken { reason, .. } => out.push(("Reason", reason.clone())),
             Event::Decided { comment, .. } if !comment.is_empty() => out.push(("Comment", comment.clone())),
             Event::Decided { .. } | Event::Ended { .. } => {}
+        }
+        if self.whole {
+            out.push(("What it would do", self.does.join("; ")));
         }
         if !self.parameters.is_empty() {
             out.push(("Parameters", self.parameters.join(", ")));
@@ -178,13 +186,21 @@ fn cut(text: &str) -> String {
     if shown.len() < whole.len() { format!("{shown} …") } else { shown }
 }
 
-/// Whether nothing of it is cut, in the message or in a field of it.
-fn is_whole(statement: &str, parameters: &[String]) -> bool {
-    let length = |text: &str| printable(text).chars().count();
-    let all: usize = parameters.iter().map(|p| length(p).saturating_add(2)).sum();
-    let is_seen = |text: &str| !text.contains(is_hidden);
-    let fits = length(statement) <= STATEMENT && parameters.len() <= PARAMETERS && all <= STATEMENT;
-    fits && is_seen(statement) && parameters.iter().all(|p| is_seen(p))
+/// Whether a statement is there whole, and looks like nothing else: what is shown in place of something that acts must not
+/// have been written by the caller.
+fn is_whole(statement: &str) -> bool {
+    let imitates = statement.contains('\u{23ce}') || statement.contains("\\u{");
+    printable(statement).chars().count() <= STATEMENT && !statement.contains(is_hidden) && !imitates
+}
+
+/// Whether the statement is all that would be sent, and what it names is shown by what it resolves to. What is run by another
+/// name (`EXECUTE`, `FETCH`), and objects of clusters, whose bodies are on no line, are for the page.
+fn says_all(facts: &Facts) -> bool {
+    let by_name = ["EXECUTE", "FETCH", "MOVE"].iter().any(|word| facts.command.to_ascii_uppercase().contains(word));
+    let is_body =
+        |a: &Access| matches!(a.resource, Resource::ApiObject(_) | Resource::Pod(_) | Resource::Opaque { .. });
+    let names: usize = facts.accesses.iter().map(|a| a.to_string().chars().count()).sum();
+    !by_name && facts.accesses.len() <= ACCESSES && names <= STATEMENT && !facts.accesses.iter().any(is_body)
 }
 
 /// What has no width, hides what follows, or carries a message that nobody sees: pages show it by number, chats do not.

@@ -67,6 +67,10 @@ impl World {
     }
 
     async fn ask(&self, n: u128, statement: &str, group: &str) -> ApprovalId {
+        self.ask_with(n, (statement, &["4711"]), group).await
+    }
+
+    async fn ask_with(&self, n: u128, (statement, parameters): (&str, &[&str]), group: &str) -> ApprovalId {
         let principal = Principal {
             kind: PrincipalKind::Agent,
             issuer: "ci".into(),
@@ -90,8 +94,12 @@ impl World {
             principal,
             connection: ConnectionName::new("orders"),
             statement: statement.into(),
-            parameters: vec!["4711".into()],
-            facts: Arc::new(Facts::new("DROP TABLE", 1, vec![])),
+            parameters: parameters.iter().map(|p| (*p).to_owned()).collect(),
+            facts: Arc::new(Facts::new(
+                if statement.starts_with("EXECUTE") { "EXECUTE" } else { "DROP TABLE" },
+                1,
+                vec![],
+            )),
             digest: "ab".into(),
             requirements: vec![Requirement {
                 policy: "no-drop".into(),
@@ -279,13 +287,20 @@ async fn slack_gets_a_button_for_what_can_be_read_whole_alone() {
     // As characters they fit; shown, each steering one takes eight.
     let steered = format!("SELECT '{}'", "\u{202e}".repeat(200));
     let cases = [
-        ("DROP TABLE t", vec!["doorward_approve", "doorward_deny", "review"]),
-        (&long, vec!["doorward_deny", "review"]),
-        (&steered, vec!["doorward_deny", "review"]),
-        ("DROP TABLE t\u{200b}s", vec!["doorward_deny", "review"]),
+        ("DROP TABLE t", &[][..], vec!["doorward_approve", "doorward_deny", "review"]),
+        ("DELETE FROM t\n WHERE a = 1", &[], vec!["doorward_approve", "doorward_deny", "review"]),
+        // What a line break is shown as, and was not.
+        ("DELETE FROM t -- old\u{23ce}WHERE a = 1", &[], vec!["doorward_deny", "review"]),
+        ("DELETE FROM t -- old\\u{a}WHERE a = 1", &[], vec!["doorward_deny", "review"]),
+        // Of a parameter in binary, of many rows and of what was sent ahead, the rest is nowhere.
+        ("DELETE FROM t WHERE a = $1", &["1"], vec!["doorward_deny", "review"]),
+        ("EXECUTE p", &[], vec!["doorward_deny", "review"]),
+        (&long, &[], vec!["doorward_deny", "review"]),
+        (&steered, &[], vec!["doorward_deny", "review"]),
+        ("DROP TABLE t\u{200b}s", &[], vec!["doorward_deny", "review"]),
     ];
-    for (n, (statement, buttons)) in (1..).zip(cases) {
-        let id = world.ask(n, statement, "dba").await;
+    for (n, (statement, parameters, buttons)) in (1..).zip(cases) {
+        let id = world.ask_with(n, (statement, parameters), "dba").await;
         let got = receiver.wait(usize::try_from(n).unwrap()).await;
         let body = &got.last().unwrap().1;
         let elements = body["blocks"].as_array().unwrap().last().unwrap()["elements"].as_array().unwrap().clone();

@@ -149,5 +149,9 @@ fn make(path: &Path) -> io::Result<String> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;
+    // Nothing may be sealed under a key whose name a power cut could take.
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
     Ok(text)
 }

@@ -77,6 +77,12 @@ impl SignIn {
             created: now,
             last_seen: now,
         };
+        // Those that nobody has used for long are good for nothing, and come back by no way.
+        for old in self.store.web_sessions_of(&session.principal.issuer, &session.principal.subject).await? {
+            if old.purpose == SessionPurpose::Browser && now.since(old.last_seen) >= limits.idle {
+                self.store.web_session_ended(&old.id).await?;
+            }
+        }
         let secret = secret::fresh(prefix(purpose));
         self.store.web_session_began(&secret::hash(secret.expose()), &session).await?;
         Ok(Begun { secret, session })
@@ -118,6 +124,17 @@ impl SignIn {
             self.store.web_session_seen(&session.id, now).await?;
         }
         Ok(Some(session))
+    }
+
+    /// The session with this secret, also one that nobody has used for long: to be ended.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn held(&self, secret: &str, purpose: SessionPurpose) -> Result<Option<WebSession>, StoreError> {
+        if !secret::looks_like(prefix(purpose), secret) {
+            return Ok(None);
+        }
+        Ok(self.store.web_session(&secret::hash(secret)).await?.filter(|s| s.purpose == purpose))
     }
 
     /// Ends a session. False where it was over.

@@ -119,6 +119,21 @@ async fn what_a_browser_vouches_for_ends_no_later_than_its_provider_says() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_used_for_long_comes_back_by_no_way() {
+    let world = World::new().await;
+    let old = world.browser("alice").await.secret;
+    let other = world.browser("bob").await.secret;
+    let held = async |secret: &str| world.signin.held(secret, SessionPurpose::Browser).await.unwrap().is_some();
+    let later = in_secs(2 * 3600);
+    // It is good for nothing, and can be ended by who has it.
+    assert!(world.signin.session(old.expose(), SessionPurpose::Browser, later).await.unwrap().is_none());
+    assert!(held(old.expose()).await);
+    // Whoever signs in anew has no other one.
+    let new = world.signin.begin(SignedIn::new(person("alice")), "oidc", SessionPurpose::Browser, later).await.unwrap();
+    assert!(!held(old.expose()).await && held(other.expose()).await && held(new.secret.expose()).await);
+}
+
+#[tokio::test]
 async fn what_is_on_the_disk_signs_nobody_in() {
     let world = World::new().await;
     let secrets = [

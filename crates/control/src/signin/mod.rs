@@ -162,7 +162,7 @@ async fn enter(state: &ApiState, headers: &HeaderMap, who: SignedIn, door: Door)
     let kind = AuditKind::Authenticated { principal: who.principal.clone(), user: "web".into(), by: Some(door.how) };
     note(state, kind).await?;
     if let Ok(Some(secret)) = Cookie::Session.find(settings, headers) {
-        let before = state.signin.session(secret, SessionPurpose::Browser, now()).await;
+        let before = state.signin.held(secret, SessionPurpose::Browser).await;
         if let Some(before) = before.map_err(|e| Problem::unavailable(&e))? {
             state.signin.end(&before.id).await.map_err(|e| Problem::unavailable(&e))?;
         }
@@ -248,8 +248,17 @@ async fn leaving(state: &ApiState, headers: &HeaderMap, method: &Method) -> Resu
             Err(Problem::new(StatusCode::FORBIDDEN, Refused::CrossSite.to_string()).into_response())
         }
         Err(Refused::Unavailable(why)) => Err(Problem::unavailable(&why).into_response()),
-        // Over already: as good as signed out.
-        Err(Refused::Nothing | Refused::NotGood(_)) => Err(left(state, headers)),
+        // Over already: as good as signed out. One that nobody has used for long is there still, and goes.
+        Err(Refused::Nothing | Refused::NotGood(_)) => {
+            if let Ok(Some(secret)) = Cookie::Session.find(state.signin.settings(), headers)
+                && state.signin.comes_from_us(headers)
+                && let Ok(Some(idle)) = state.signin.held(secret, SessionPurpose::Browser).await
+                && let Err(e) = state.signin.end(&idle.id).await
+            {
+                return Err(Problem::unavailable(&e).into_response());
+            }
+            Err(left(state, headers))
+        }
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) async fn end(State(state): State<ApiState>, headers: HeaderMap) -> An
 /// Ends the session that a browser has, if it has one.
 async fn end_session_of(state: &ApiState, headers: &HeaderMap) -> Result<Option<Principal>, Problem> {
     let Ok(Some(secret)) = Cookie::Session.find(state.signin.settings(), headers) else { return Ok(None) };
-    let found = state.signin.session(secret, SessionPurpose::Browser, now()).await;
+    let found = state.signin.held(secret, SessionPurpose::Browser).await;
     let Some(session) = found.map_err(|e| Problem::unavailable(&e))? else { return Ok(None) };
     state.signin.end(&session.id).await.map_err(|e| Problem::unavailable(&e))?;
     Ok(Some(session.principal))

@@ -216,7 +216,7 @@ fn step(kind: &AuditKind) -> Option<What> {
         AuditKind::SessionOpened { connection, client } => {
             What::Opened { connection: connection.to_string().into(), client: client.clone() }
         }
-        AuditKind::Authenticated { principal, .. } => What::Authenticated { principal: principal.id() },
+        AuditKind::Authenticated { principal, .. } => What::Authenticated { principal: principal.to_string() },
         AuditKind::AuthenticationFailed { .. } => What::NotAuthenticated,
         AuditKind::Request { request, outcome, via, policies, .. } => {
             What::Decided { request: *request, outcome: *outcome, via: via.clone(), policies: Arc::clone(policies) }

@@ -43,20 +43,22 @@ impl Veil {
     /// Where a place of what was sent is in the caller's text; both in characters from 1.
     pub(crate) fn place(&self, at: usize, original: &str) -> usize {
         let byte = self.text.char_indices().nth(at.saturating_sub(1)).map_or(self.text.len(), |(byte, _)| byte);
-        let mut grown = 0;
-        let mut found = None;
+        // What was written before the place, there and here, since the last change.
+        let (mut theirs, mut ours) = (0, 0);
+        let mut byte = byte;
+        let mut within = None;
         for (was, is) in &self.changes {
-            let begin = was.start + grown;
+            let begin = ours + was.start.saturating_sub(theirs);
             if byte < begin {
                 break;
             }
             if byte < begin + is {
-                found = Some(was.start);
+                within = Some(was.start);
                 break;
             }
-            grown = (grown + is).saturating_sub(was.len());
+            (theirs, ours) = (was.end, begin + is);
         }
-        let byte = found.unwrap_or_else(|| byte.saturating_sub(grown));
+        byte = within.unwrap_or_else(|| theirs + byte.saturating_sub(ours));
         original.get(..byte).map_or(1, |before| before.chars().count() + 1)
     }
 }
