@@ -25,6 +25,7 @@ use std::{
     collections::{HashMap, hash_map::Entry as Slot},
     io::{self, Write as _},
     ops::ControlFlow,
+    time::{Duration, Instant},
 };
 
 /// Entries that are looked through at once.
@@ -176,14 +177,26 @@ async fn bounded(state: &ApiState, wanted: &mut Wanted, before: Option<u64>) -> 
     Ok(Some(if knows_all { Some(before.map_or(behind, |b| b.min(behind))) } else { before }))
 }
 
-/// What is known of a session, and whether all that the log says of sessions is known.
+/// How long is waited for what the log has by now to be known of.
+const CATCH_UP: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What is known of a session, and whether all that the log says of sessions is known. One that is not known is waited for
+/// until it could be: a list that was read out of the log itself may have named it.
 pub(crate) async fn known(state: &ApiState, id: SessionId) -> Result<(Option<SeenSession>, bool), Problem> {
     let failed = |e: &dyn std::fmt::Display| Problem::unavailable(e);
     // What is committed first: what comes meanwhile is not known then.
     let committed = state.audit.committed().0;
-    let cursor = state.store.seen_cursor().await.map_err(|e| failed(&e))?;
-    let seen = state.store.seen_session(id).await.map_err(|e| failed(&e))?;
-    Ok((seen, cursor.is_some_and(|c| c.seq >= committed)))
+    let end = Instant::now() + CATCH_UP;
+    loop {
+        let cursor = state.store.seen_cursor().await.map_err(|e| failed(&e))?;
+        let seen = state.store.seen_session(id).await.map_err(|e| failed(&e))?;
+        let knows_all = cursor.is_some_and(|c| c.seq >= committed);
+        if seen.is_some() || knows_all || Instant::now() >= end {
+            return Ok((seen, knows_all));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// A part of the log.

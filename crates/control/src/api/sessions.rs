@@ -139,7 +139,7 @@ pub(super) async fn show(
     let live = live(&state, &asker).await?;
     let id: SessionId = id.parse().map_err(|_| none())?;
     let now = live.into_iter().find(|s| s.id == id);
-    let seen = state.store.seen_session(id).await.map_err(|e| Problem::unavailable(&e))?;
+    let (seen, _) = super::audit::known(&state, id).await?;
     let sees = |s: &SeenSession| asker.sees_at(Administration::ViewSessions, &s.connection, s.started);
     let seen = seen.filter(|s| !s.connection.is_empty() && sees(s));
     let view = match (seen, now) {
