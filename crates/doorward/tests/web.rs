@@ -92,7 +92,7 @@ fn the_printed_link_leads_to_the_approval_and_a_denial_is_told() {
     visit.no_complaints();
 
     // Signed out, the link asks who one is and leads back; to whom it is none of their business it is not there.
-    visit.browser.click("form[action='/sign-out'] button").unwrap();
+    visit.sign_out();
     visit.browser.wait_for("Your identity token").unwrap();
     let path = link.strip_prefix(&visit.site).unwrap();
     visit.sign_in(&w.token("eve", &["agents"], &[]), path);

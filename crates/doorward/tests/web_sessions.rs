@@ -67,7 +67,7 @@ fn database_sessions_are_followed_ended_searched_and_replayed() {
     visit.no_complaints();
 
     // Who is no operator sees none of it.
-    visit.browser.click("form[action='/sign-out'] button").unwrap();
+    visit.sign_out();
     visit.sign_in(&bot, "/sessions");
     visit.browser.wait_for("Not for you").unwrap();
 }

@@ -101,6 +101,7 @@ impl Visit {
         }
     }
 
+    /// Out, and at the page of signing in: whoever goes on before the form is sent is signed in still.
     pub fn sign_out(&self) {
         self.browser.click("form[action='/sign-out'] button").unwrap();
         self.browser.wait_for("Your identity token").unwrap();
