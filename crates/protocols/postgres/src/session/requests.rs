@@ -1,5 +1,8 @@
 //! The client's messages: read, decided, forwarded, held or refused.
-use super::{Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, text_of, veil::Veil};
+use super::{
+    Event, Pause, Portal, Prepared, Question, Session, SqlPrepared, Waiting, text_of,
+    veil::{veiled_parse, veiled_query},
+};
 use crate::{
     codec::{self, ClientMessage, Target},
     facts,
@@ -738,63 +741,6 @@ impl Session {
         meaning.goes_on.iter().try_for_each(|facts| self.enforcer.follow(facts, &[], now).map(drop))
     }
 
-    /// What is sent in place of a text that may be sent; a refusal where nothing may.
-    fn veiled(
-        &mut self,
-        admissible: Result<(), Refusal>,
-        meaning: &Arc<Meaning>,
-        now: Timestamp,
-    ) -> (Option<Arc<Veil>>, Result<(), Refusal>) {
-        match admissible.and_then(|()| self.veil(meaning, now)) {
-            Ok(veil) => (veil, Ok(())),
-            Err(refusal) => (None, Err(refusal)),
-        }
-    }
-
-    /// Whether what was held would be sent today as it was when it was held.
-    fn would_send(
-        &mut self,
-        frame: &[u8],
-        meaning: &Arc<Meaning>,
-        portal: Option<&Arc<Portal>>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        self.hidden_moves(meaning, now)?;
-        let changed = || {
-            let message = format!(
-                "{} refused: what you may see of its tables has changed while it waited",
-                meaning.facts.command
-            );
-            not_understood(message, Some("ask again"))
-        };
-        match portal {
-            Some(portal) => self.still_veiled(&portal.prepared, meaning, now),
-            None => match self.veil(meaning, now)? {
-                Some(veil) if *veiled_query(&veil) != *frame => Err(changed()),
-                // Sent as it is, where it was veiled before.
-                None if frame.first() == Some(&b'Q') && !frame.ends_with(&ended(&meaning.text)) => Err(changed()),
-                Some(_) | None => Ok(()),
-            },
-        }
-    }
-
-    /// Whether a statement would be sent today as it was when it was prepared.
-    fn still_veiled(&mut self, prepared: &Prepared, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
-        let is_the_same = match (&prepared.veil, self.veil(meaning, now)?) {
-            (None, None) => true,
-            (Some(was), Some(is)) => was.text == is.text,
-            (None, Some(_)) | (Some(_), None) => false,
-        };
-        if is_the_same {
-            return Ok(());
-        }
-        let message = format!(
-            "{} refused: what you may see of its tables is not what it was when the statement was prepared",
-            meaning.facts.command
-        );
-        Err(not_understood(message, Some("prepare it again")))
-    }
-
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
     /// that would be carried out of the reach of masks.
     fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
@@ -810,26 +756,6 @@ impl Session {
         self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)
     }
-}
-
-/// A text as a message ends with it.
-fn ended(text: &str) -> Vec<u8> {
-    [text.as_bytes(), &[0]].concat()
-}
-
-/// A Query with what is sent in place of its text.
-fn veiled_query(veil: &Veil) -> Vec<u8> {
-    let mut out = Vec::with_capacity(veil.text.len() + 6);
-    render::query(&mut out, &veil.text);
-    out
-}
-
-/// A Parse with what is sent in place of its text; the rest is as it was.
-fn veiled_parse(veil: &Veil, name: &str, query: &[u8], frame: &[u8]) -> Vec<u8> {
-    let types = frame.get(5 + name.len() + 1 + query.len() + 1..).unwrap_or_default();
-    let mut out = Vec::with_capacity(frame.len() + veil.text.len());
-    render::parse_with(&mut out, name, &veil.text, types);
-    out
 }
 
 /// Whether a text read under one means the same under the other.

@@ -10,7 +10,8 @@
 //!
 //! INVARIANT: what is sent is read again: it reads the same relations in the same places, asks for the same rights, and shows
 //! nothing hidden; else it is refused.
-use super::Session;
+use super::{Portal, Prepared, Session};
+use crate::render;
 use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Access, Name, Operator, Timestamp};
@@ -120,6 +121,68 @@ impl Session {
         Ok(veil)
     }
 
+    /// What is sent in place of a text that may be sent; a refusal where nothing may.
+    pub(super) fn veiled(
+        &mut self,
+        admissible: Result<(), Refusal>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> (Option<Arc<Veil>>, Result<(), Refusal>) {
+        match admissible.and_then(|()| self.veil(meaning, now)) {
+            Ok(veil) => (veil, Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        }
+    }
+
+    /// Whether what was held would be sent today as it was when it was held.
+    pub(super) fn would_send(
+        &mut self,
+        frame: &[u8],
+        meaning: &Arc<Meaning>,
+        portal: Option<&Arc<Portal>>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.hidden_moves(meaning, now)?;
+        let changed = || {
+            let message = format!(
+                "{} refused: what you may see of its tables has changed while it waited",
+                meaning.facts.command
+            );
+            not_understood(message, Some("ask again"))
+        };
+        match portal {
+            Some(portal) => self.still_veiled(&portal.prepared, meaning, now),
+            None => match self.veil(meaning, now)? {
+                Some(veil) if *veiled_query(&veil) != *frame => Err(changed()),
+                // Sent as it is, where it was veiled before.
+                None if frame.first() == Some(&b'Q') && !frame.ends_with(&ended(&meaning.text)) => Err(changed()),
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+
+    /// Whether a statement would be sent today as it was when it was prepared.
+    pub(super) fn still_veiled(
+        &mut self,
+        prepared: &Prepared,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let is_the_same = match (&prepared.veil, self.veil(meaning, now)?) {
+            (None, None) => true,
+            (Some(was), Some(is)) => was.text == is.text,
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if is_the_same {
+            return Ok(());
+        }
+        let message = format!(
+            "{} refused: what you may see of its tables is not what it was when the statement was prepared",
+            meaning.facts.command
+        );
+        Err(not_understood(message, Some("prepare it again")))
+    }
+
     fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Veil>, Refusal> {
         if meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline {
             return self.weighs_nothing_hidden(meaning, now).map(|()| None);
@@ -220,6 +283,26 @@ impl Session {
             && read.statements.iter().all(|statement| shows_none(statement, hidden));
         if is_the_same { Ok(()) } else { Err(odd(meaning)) }
     }
+}
+
+/// A text as a message ends with it.
+fn ended(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
+}
+
+/// A Query with what is sent in place of its text.
+pub(super) fn veiled_query(veil: &Veil) -> Vec<u8> {
+    let mut out = Vec::with_capacity(veil.text.len() + 6);
+    render::query(&mut out, &veil.text);
+    out
+}
+
+/// A Parse with what is sent in place of its text; the rest is as it was.
+pub(super) fn veiled_parse(veil: &Veil, name: &str, query: &[u8], frame: &[u8]) -> Vec<u8> {
+    let types = frame.get(5 + name.len() + 1 + query.len() + 1..).unwrap_or_default();
+    let mut out = Vec::with_capacity(frame.len() + veil.text.len());
+    render::parse_with(&mut out, name, &veil.text, types);
+    out
 }
 
 fn odd(meaning: &Meaning) -> Refusal {
