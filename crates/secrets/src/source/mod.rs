@@ -208,6 +208,33 @@ impl Held {
     }
 }
 
+/// When somebody asked.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// What the time was: in tests, what it is taken for.
+    at: Instant,
+    /// What it was by the clock, to measure how long an answer took.
+    by_clock: Instant,
+}
+
+impl Asked {
+    // INVARIANT: one reading of the clock, so that an answer that comes later is later than whoever asked before it.
+    fn now() -> Self {
+        let at = Instant::now();
+        Self { at, by_clock: at }
+    }
+
+    #[cfg(test)]
+    fn at(at: Instant) -> Self {
+        Self { at, by_clock: Instant::now() }
+    }
+
+    /// What the time is now.
+    fn answered(self) -> Instant {
+        self.at + self.by_clock.elapsed()
+    }
+}
+
 impl Source {
     /// A secret of a provider: `field` of what is there, or else its `password`, with its `username` if it has one.
     pub fn new(provider: Arc<dyn Provider>, path: &str, field: Option<&str>, rules: Rules) -> Arc<Self> {
@@ -231,13 +258,13 @@ impl Source {
     /// # Errors
     /// [`SourceError`].
     pub async fn login(self: &Arc<Self>) -> Result<Login, SourceError> {
-        self.login_at(Instant::now()).await
+        self.login_at(Asked::now()).await
     }
 
-    async fn login_at(self: &Arc<Self>, now: Instant) -> Result<Login, SourceError> {
-        let this = Arc::clone(self);
+    async fn login_at(self: &Arc<Self>, asked: Asked) -> Result<Login, SourceError> {
+        let (this, now) = (Arc::clone(self), asked.at);
         // In a task of its own: a credential that was made for somebody who has left is kept, not lost.
-        let asked = tokio::spawn(async move {
+        let answer = tokio::spawn(async move {
             let mut state = this.state.lock().await;
             state.last_used = Some(now);
             let era = this.provider.era();
@@ -251,7 +278,7 @@ impl Source {
                     return last_good.ok_or_else(|| why.clone());
                 }
             }
-            match this.fetch(&mut state, now).await {
+            match this.fetch(&mut state, asked).await {
                 Err(e) if e.is_away && last_good.is_some() => {
                     tracing::warn!("the secret `{}`: {e}; its last good value goes on", this.path);
                     last_good.ok_or(e)
@@ -259,17 +286,17 @@ impl Source {
                 said => said,
             }
         });
-        asked.await.map_err(|_| SourceError::away("the gateway is ending".to_owned()))?
+        answer.await.map_err(|_| SourceError::away("the gateway is ending".to_owned()))?
     }
 
     /// The upstream did not accept this one. What is newer, if there is something newer.
     pub async fn refused(self: &Arc<Self>, login: &Login) -> Option<Login> {
-        self.refused_at(login, Instant::now()).await
+        self.refused_at(login, Asked::now()).await
     }
 
-    async fn refused_at(self: &Arc<Self>, login: &Login, now: Instant) -> Option<Login> {
-        let (this, login) = (Arc::clone(self), login.clone());
-        let asked = tokio::spawn(async move {
+    async fn refused_at(self: &Arc<Self>, login: &Login, asked: Asked) -> Option<Login> {
+        let (this, login, now) = (Arc::clone(self), login.clone(), asked.at);
+        let answer = tokio::spawn(async move {
             let mut state = this.state.lock().await;
             if let Some(held) = state.value.as_ref().filter(|h| !h.login.is(&login)) {
                 return Some(held.login.clone());
@@ -280,7 +307,7 @@ impl Source {
             state.asked_again = Some(now);
             // INVARIANT: what an upstream refused is nobody's last good value.
             this.retire(&mut state);
-            match this.fetch(&mut state, now).await {
+            match this.fetch(&mut state, asked).await {
                 Ok(newer) => (!newer.is(&login)).then_some(newer),
                 Err(e) => {
                     tracing::warn!("the secret `{}`, which its upstream did not accept: {e}", this.path);
@@ -288,7 +315,7 @@ impl Source {
                 }
             }
         });
-        asked.await.ok().flatten()
+        answer.await.ok().flatten()
     }
 
     fn last_good(&self, state: &State, now: Instant) -> Option<Login> {
@@ -312,15 +339,13 @@ impl Source {
         }
     }
 
-    /// `now` is when it was asked for; what is kept has the time at which the answer came, so that whoever waited
-    /// meanwhile takes it for theirs.
-    async fn fetch(&self, state: &mut State, now: Instant) -> Result<Login, SourceError> {
-        let begun = Instant::now();
+    /// What is kept has the time at which the answer came, so that whoever waited meanwhile takes it for theirs.
+    async fn fetch(&self, state: &mut State, asked: Asked) -> Result<Login, SourceError> {
         let said = in_time(self.provider.fetch(&self.path)).await;
         let fetched = match said.and_then(|f| Ok((pick(&f.content, self.field.as_deref(), &self.path)?, f))) {
             Ok(fetched) => fetched,
             Err(e) => {
-                state.failed = Some((now + begun.elapsed(), e.clone()));
+                state.failed = Some((asked.answered(), e.clone()));
                 return Err(e);
             }
         };
@@ -332,9 +357,9 @@ impl Source {
         }
         state.value = Some(Held {
             login: login.clone(),
-            fetched: now + begun.elapsed(),
+            fetched: asked.answered(),
             good_for: good_for.map_or(self.rules.fresh, |g| g.min(self.rules.fresh)),
-            lease: lease.map(|lease| HeldLease { since: now, first: lease.length, lease }),
+            lease: lease.map(|lease| HeldLease { since: asked.at, first: lease.length, lease }),
         });
         Ok(login)
     }
@@ -342,10 +367,11 @@ impl Source {
     /// To be called each second or so: asks again for what is no longer fresh, so that a change is noticed, and renews
     /// leases. Nothing is asked for that nobody has used.
     pub async fn tend(&self) {
-        self.tend_at(Instant::now()).await;
+        self.tend_at(Asked::now()).await;
     }
 
-    async fn tend_at(&self, now: Instant) {
+    async fn tend_at(&self, asked: Asked) {
+        let now = asked.at;
         let mut state = self.state.lock().await;
         let era = self.provider.era();
         let State { value: Some(held), failed, .. } = &mut *state else { return };
@@ -366,7 +392,7 @@ impl Source {
             Some(_) => {}
             None if is_good => {}
             None => {
-                if let Err(e) = self.fetch(&mut state, now).await {
+                if let Err(e) = self.fetch(&mut state, asked).await {
                     tracing::warn!("the secret `{}`: {e}", self.path);
                 }
             }

@@ -60,7 +60,7 @@ fn source(last_good: u64) -> (Arc<Scripted>, Arc<Source>) {
 }
 
 async fn word(s: &Arc<Source>, now: Instant) -> Result<String, String> {
-    s.login_at(now).await.map(|l| l.password.expose().clone()).map_err(|e| e.to_string())
+    s.login_at(Asked::at(now)).await.map(|l| l.password.expose().clone()).map_err(|e| e.to_string())
 }
 
 #[tokio::test]
@@ -71,16 +71,22 @@ async fn what_was_said_is_used_for_a_while_and_a_refusal_ends_that() {
     assert_eq!((word(&s, now).await, word(&s, now).await, p.asked()), (Ok("one".into()), Ok("one".into()), 1));
     p.says("two");
     assert_eq!(word(&s, now).await.unwrap(), "one", "it is still fresh");
-    let newer =
-        s.refused_at(&Login { user: Some("u".into()), password: Secret::new("one".into()) }, now).await.unwrap();
+    let newer = s
+        .refused_at(&Login { user: Some("u".into()), password: Secret::new("one".into()) }, Asked::at(now))
+        .await
+        .unwrap();
     assert_eq!((newer.password.expose().as_str(), s.generation()), ("two", 1));
     let stale = Login { user: Some("u".into()), password: Secret::new("one".into()) };
-    assert_eq!(s.refused_at(&stale, now).await.unwrap().password.expose(), "two", "another session was told before");
+    assert_eq!(
+        s.refused_at(&stale, Asked::at(now)).await.unwrap().password.expose(),
+        "two",
+        "another session was told before"
+    );
     assert_eq!(p.asked(), 2);
     // The one that is there is wrong, too: the source is asked once, and not by each who tries.
     now += Duration::from_secs(3);
     for _ in 0..5 {
-        assert!(s.refused_at(&newer, now).await.is_none());
+        assert!(s.refused_at(&newer, Asked::at(now)).await.is_none());
     }
     assert_eq!(p.asked(), 3);
     now += Duration::from_secs(61);
@@ -88,7 +94,7 @@ async fn what_was_said_is_used_for_a_while_and_a_refusal_ends_that() {
     assert_eq!(word(&s, now).await.unwrap(), "three");
     now += Duration::from_secs(61);
     p.says("four");
-    s.tend_at(now).await;
+    s.tend_at(Asked::at(now)).await;
     assert_eq!((p.asked(), s.generation()), (5, 3), "a change is noticed though nobody logs in");
 }
 
@@ -121,9 +127,9 @@ async fn a_source_that_is_away_refuses_or_the_last_good_value_goes_on_for_its_ti
     // What the upstream refused is not good.
     let (p, s) = source(600);
     p.says("one");
-    let login = s.login_at(now).await.unwrap();
+    let login = s.login_at(Asked::at(now)).await.unwrap();
     p.fails(away());
-    assert!(s.refused_at(&login, now).await.is_none());
+    assert!(s.refused_at(&login, Asked::at(now)).await.is_none());
     assert_eq!(word(&s, now).await.unwrap_err(), "it is away");
 }
 
@@ -136,13 +142,13 @@ async fn leases_are_renewed_while_they_can_be_and_revoked_at_the_end() {
     p.leases("l2", 100);
     p.renewals.lock().extend([Duration::from_secs(40), Duration::from_secs(100)]);
     now += Duration::from_secs(49);
-    s.tend_at(now).await;
+    s.tend_at(Asked::at(now)).await;
     assert_eq!(p.renewals.lock().len(), 2, "not yet");
     now += Duration::from_secs(2);
-    s.tend_at(now).await;
+    s.tend_at(Asked::at(now)).await;
     now += Duration::from_secs(60);
     assert_eq!(word(&s, now).await.unwrap(), "pw-l1", "110 s after it was given for 100");
-    s.tend_at(now).await;
+    s.tend_at(Asked::at(now)).await;
     assert!(p.renewals.lock().is_empty());
     // It was renewed for 40 s only: it is near its end, and the next log-in after its margin has a new one.
     now += Duration::from_secs(20);
@@ -162,7 +168,7 @@ async fn a_credential_that_was_made_for_somebody_who_left_is_kept() {
     p.leases("l1", 100);
     let shut = p.gate.lock().await;
     let one = Arc::clone(&s);
-    let waiting = tokio::spawn(async move { one.login_at(now).await });
+    let waiting = tokio::spawn(async move { one.login_at(Asked::at(now)).await });
     while p.asked() == 0 {
         tokio::task::yield_now().await;
     }
@@ -184,16 +190,18 @@ async fn all_who_wait_for_a_source_hear_its_one_answer() {
             p.says("one")
         }
         let shut = p.gate.lock().await;
-        let ask = || {
+        let ask = |asked: Asked| {
             let s = Arc::clone(&s);
-            tokio::spawn(async move { s.login().await.is_ok() })
+            tokio::spawn(async move { s.login_at(asked).await.is_ok() })
         };
-        let waiting: Vec<_> = (0..20).map(|_| ask()).collect();
+        // A busy machine: the first has asked long before it is let run.
+        let at = Instant::now().checked_sub(Duration::from_millis(200)).unwrap();
+        let waiting: Vec<_> = (0..20).map(|_| ask(Asked { at, by_clock: at })).collect();
         while p.asked() == 0 {
             tokio::task::yield_now().await;
         }
         // Whoever comes later than the first, and before its answer.
-        let late = ask();
+        let late = ask(Asked::now());
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
