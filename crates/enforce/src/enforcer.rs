@@ -375,6 +375,18 @@ impl Enforcer {
         reveal
     }
 
+    /// Whether a statement may decide by a column that is masked: `filter` is permitted on it by name, to everybody who
+    /// stands behind the caller.
+    pub fn may_filter(&mut self, column: &Resource, now: Timestamp) -> bool {
+        self.refresh();
+        let access = Access::new(Action::Filter, column.clone());
+        let (connect, parties) = (self.connect.clone(), self.parts.subject.parties().to_vec());
+        parties.iter().all(|party| {
+            let verdict = self.verdict((*party, &access), &connect, false, &[], now);
+            verdict.allowed && verdict.error.is_none()
+        })
+    }
+
     /// Whether the session may go on: the identity has not ended and `connect` is still allowed.
     ///
     /// # Errors

@@ -143,6 +143,9 @@ actions! {
     Replicate = "replicate",
     /// See a value in clear. Resource: `Column` or `DataType`. Not allowed means masked, never an error.
     Reveal = "reveal",
+    /// Have a statement that cannot be rewritten decide by a column that is masked. Resource: `Column`. A permit counts only
+    /// where its scope names it.
+    Filter = "filter",
     /// Forward what could not be understood. Resource: `Opaque`.
     Opaque = "opaque",
 }
@@ -150,5 +153,12 @@ actions! {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Action {
+    /// Whether a permit has to name it: one for every action does not give it.
+    pub const fn has_to_be_named(self) -> bool {
+        matches!(self, Self::Filter)
     }
 }

@@ -222,7 +222,8 @@ impl Session {
             return Some(Arc::clone(known));
         }
         let set = &self.force.loaded.set;
-        let matching = |n: &u32| set.policy(*n).is_some_and(|p| p.scope.can_match(action, kind));
+        let can_match = |p: &LoadedPolicy| p.scope.can_match(action, kind, p.policy.effect() == Effect::Permit);
+        let matching = |n: &u32| set.policy(*n).is_some_and(can_match);
         let slice = set.slice(self.candidates.iter().copied().filter(matching).collect())?;
         self.slices.insert((action, kind), Arc::clone(&slice));
         Some(slice)

@@ -88,9 +88,10 @@ impl Scope {
         Self { who, at, actions, administration, kind }
     }
 
-    /// Whether it can match an action on a type of resource.
-    pub(crate) fn can_match(&self, action: Action, kind: &str) -> bool {
-        self.actions.as_ref().is_none_or(|known| known.contains(&action))
+    /// Whether it can match an action on a type of resource. Some actions a permit has to name.
+    pub(crate) fn can_match(&self, action: Action, kind: &str, is_permit: bool) -> bool {
+        let unnamed = !(is_permit && action.has_to_be_named());
+        self.actions.as_ref().map_or(unnamed, |known| known.contains(&action))
             && self.kind.as_ref().is_none_or(|k| k == kind)
     }
 

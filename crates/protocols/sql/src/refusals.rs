@@ -28,7 +28,10 @@ pub fn weighs(command: &str, source: &SourceColumn, obstacle: Option<&str>) -> R
         kind: RefusalKind::Policy,
         message: format!("{command} refused: what it does depends on the masked column `{column}`"),
         detail: Some(format!("reveal on Column `{column}` is not allowed, and {why} cannot be rewritten without it")),
-        hint: Some("name rows by other columns and write plain values, or have someone who may see it run it".into()),
+        hint: Some(
+            "name rows by other columns and write plain values, or have `filter` on that column permitted by a policy"
+                .into(),
+        ),
     }
 }
 

@@ -183,6 +183,46 @@ impl<P: Default> Reveals<P> {
         if *lower == **name { None } else { rule(Name::from(&*lower)) }
     }
 
+    /// Whether a statement may decide by a column that is hidden: `filter` is permitted on all of it and behind it that is
+    /// hidden. What is not known is permitted by nobody.
+    pub fn may_filter(&mut self, source: &SourceColumn, a: &mut Asking<'_>) -> bool {
+        let mut seen: AHashSet<Behind> = AHashSet::new();
+        let mut todo = vec![Behind::Source(source.clone())];
+        while let Some(next) = todo.pop() {
+            if seen.insert(next.clone()) && (seen.len() > MOST_BEHIND || !self.may_filter_own(&next, &mut todo, a)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn may_filter_own(&mut self, of: &Behind, behind: &mut Vec<Behind>, a: &mut Asking<'_>) -> bool {
+        let catalogue = Arc::clone(&self.catalogue);
+        let (oid, number) = match of {
+            Behind::Everything => return false,
+            Behind::Column(oid, number) => (*oid, *number),
+            Behind::Source(source) => {
+                let relation = catalogue.named(&source.schema, &source.table);
+                let column = relation.zip(source.column.as_ref()).and_then(|(relation, name)| {
+                    relation.columns.iter().find(|c| self.is_named(c, name)).map(|c| (relation.oid, c.number))
+                });
+                let Some((oid, number)) = column else { return false };
+                (oid, number)
+            }
+        };
+        let Some(relation) = catalogue.relation(oid) else { return false };
+        let Some(column) = relation.columns.iter().find(|c| c.number == number) else { return false };
+        self.made_of(relation, number, behind);
+        let mut tables = vec![relation];
+        tables.extend(catalogue.ancestors(oid));
+        tables.extend(catalogue.shows(oid));
+        tables.into_iter().all(|table| {
+            let (schema, table) = (&table.schema, &table.name);
+            let named = Resource::Column { schema: schema.clone(), table: table.clone(), name: column.name.clone() };
+            self.plain(schema, table, &column.name, a).is_none() || a.enforcer.may_filter(&named, a.now)
+        })
+    }
+
     /// A column of a view, or a generated one, is as hidden as what it is made of.
     ///
     /// INVARIANT: each is looked at once, whatever circles and depths the server tells of.
