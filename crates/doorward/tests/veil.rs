@@ -12,6 +12,7 @@ const OTHERWISE: &str = "
 update customers set email = 'x'||(9-id)||'@example.org', card = case when id % 2 = 0 then '4000' end;
 update customers set ssn = case when id < 3 then null else 'same' end, born = null, score = -id;
 update people set ssn = null;
+update staff set ssn = 'same'; update cards set number = 'x'||id + 3;
 update other.\"Odd t\" set ssn = 'same';
 ";
 
@@ -126,6 +127,23 @@ const HOSTILE: &[&str] = &[
     "prepare d as delete from orders where id in (select score from customers); begin; execute d; rollback",
     "begin; create table laundered as select id from customers where ssn = 'same'; select count(*) from laundered; rollback",
     "begin; select id into laundered2 from customers where ssn = 'same'; select count(*) from laundered2; rollback",
+    // ONLY, schemas before columns, COPY.
+    "select id from only staff where ssn = 'same' order by 1",
+    "select count(*) from only ( staff ) s where s.ssn = 'same'",
+    "select count(*) from staff left join only/**/public.staff x using (ssn)",
+    "select public.staff.ssn is null, staff.ssn from only public.staff order by public.staff.id",
+    "select public.customers.* from public.customers where public.customers.ssn like '078%' order by 1",
+    "select \"public\".\"customers\".\"id\" from \"public\".\"customers\" where (\"public\".\"customers\".\"ssn\" = '078-05-1121' and 1=1)",
+    "select count(*) from orders o, public.customers where exists (select 1 where public.customers.email = o.contact)",
+    "select public.customers.id from public.customers where exists (select 1 from orders customers where public.customers.email = customers.contact)",
+    "copy customers to stdout",
+    "copy public.customers (ssn, id) to stdout with (format csv, force_quote (ssn))",
+    "copy staff (ssn) to stdout",
+    "copy people_1 to stdout (header)",
+    // Computed of what is hidden.
+    "select id from cards where last = '1' order by 1",
+    "select last, count(*) from cards group by last",
+    "copy cards (id, last) to stdout",
     // What is not rewritten.
     "select id from only customers where ssn = 'same' order by 1",
     "select id from only customers order by ssn, id",
@@ -166,6 +184,16 @@ const INNOCENT: &[&str] = &[
     "select id from only customers where name = 'Name 1'",
     "select id as n from only customers order by n",
     "select public.customers.id from public.customers order by 1",
+    "select \"public\".\"customers\".\"id\", \"public\".\"customers\".\"name\" from \"public\".\"customers\" where (\"public\".\"customers\".\"name\" = 'Name 1' and 1=1) order by \"public\".\"customers\".\"id\" asc",
+    "select id from only staff order by 1",
+    "select id from only(staff) x order by 1",
+    "select id from staff order by 1",
+    "select level from only managers where managers.level > 5",
+    "copy customers (name, id) to stdout",
+    "copy staff (id) to stdout",
+    "copy cards (id) to stdout (format csv, header)",
+    "copy managers (level) to stdout",
+    "copy (select public.staff.id from only public.staff) to stdout",
     "select nothing from customers",
     "select id, name fro customers",
 ];
@@ -214,4 +242,31 @@ fn innocent_neighbours_pass_as_they_are() {
     for statement in INNOCENT {
         assert_eq!(agent.says(statement), direct.says(statement), "{statement}");
     }
+}
+
+#[test]
+fn a_policy_permits_by_name_to_decide_by_a_masked_column() {
+    let w = world();
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut support = Asked::new(w.psql_command(&w.token("sam", &["support"], &[])));
+    let by_email = "delete from customers where email = 'user3@example.com' returning id, email";
+    // A permit for every action does not name it.
+    let refused = agent.says(by_email);
+    assert!(refused.contains("depends on the masked column `public.customers.email`"), "{refused}");
+    let done = support.says(&format!("begin; {by_email}; rollback"));
+    assert!(done.contains("\n3|[masked]\n") || done.contains("\n3|["), "{done}");
+    assert!(!done.contains("user3"), "{done}");
+    // Of a view it is the same column; another column is another.
+    let view = support.says("begin; delete from everyone where email = 'user3@example.com' returning id; rollback");
+    assert!(view.contains("\n3\n"), "{view}");
+    for other in [
+        "delete from customers where ssn = '078-05-1121'",
+        "delete from everyone where email = 'user3@example.com' and ssn is null",
+        "delete from orders using customers c where c.email = contact and c.score > 1",
+    ] {
+        let refused = support.says(other);
+        assert!(refused.contains("depends on the masked column"), "{other}: {refused}");
+    }
+    // Queries are rewritten for them as for everybody.
+    assert!(support.says("select count(*) from customers where email = 'user3@example.com'").contains("\n0\n"));
 }

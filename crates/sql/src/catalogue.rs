@@ -90,6 +90,10 @@ pub struct Catalogue {
     type_names: AHashMap<(u32, i16), Name>,
     /// Columns that `*` does not show.
     invisible: AHashSet<(u32, i16)>,
+    /// Columns that are computed of others.
+    generated: AHashSet<(u32, i16)>,
+    /// Tables that have no rows of their own.
+    partitioned: AHashSet<u32>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -186,6 +190,30 @@ impl Catalogue {
     /// How a column's type is written, with its modifier.
     pub fn type_name(&self, relation: u32, column: i16) -> Option<&Name> {
         self.type_names.get(&(relation, column))
+    }
+
+    /// The same snapshot, knowing which columns are generated: numbers of relation and column.
+    #[must_use]
+    pub fn with_generated(mut self, columns: impl IntoIterator<Item = (u32, i16)>) -> Self {
+        self.generated.extend(columns);
+        self
+    }
+
+    /// Whether a column is computed of others.
+    pub fn is_generated(&self, relation: u32, column: i16) -> bool {
+        self.generated.contains(&(relation, column))
+    }
+
+    /// The same snapshot, knowing which tables are partitioned, by their numbers.
+    #[must_use]
+    pub fn with_partitioned(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
+        self.partitioned.extend(tables);
+        self
+    }
+
+    /// Whether a table has its rows in partitions.
+    pub fn is_partitioned(&self, relation: u32) -> bool {
+        self.partitioned.contains(&relation)
     }
 
     /// The same snapshot, knowing which columns `*` does not show: numbers of relation and column.

@@ -30,6 +30,6 @@ pub mod postgres;
 pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Relation, RelationKind, Volatility};
 pub use meaning::{
-    Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Read, Reads, Reference, SourceColumn, SqlError,
-    Statement,
+    Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn,
+    SqlError, Statement, Written,
 };

@@ -138,8 +138,32 @@ pub struct Read {
     pub at: Range<usize>,
     /// What the query calls it by its name alone; none where an alias follows in the text.
     pub called: Option<Name>,
-    /// Whether the place is all of `TABLE name`, which is a query.
-    pub is_query: bool,
+    /// What of the text the place is.
+    pub written: Written,
+}
+
+/// How a text names a relation that it reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Written {
+    /// By its name, in a FROM clause.
+    Name,
+    /// `ONLY name`: without the tables that inherit from it.
+    Only,
+    /// `TABLE name`, which is a query.
+    Query,
+    /// `COPY name` or `COPY name (a, b)`, which reads these columns, or else all that are not generated.
+    Copy(Vec<Name>),
+}
+
+/// The name of a schema and its dot, before a column that is named by schema, table and column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The schema.
+    pub schema: Name,
+    /// The table.
+    pub table: Name,
+    /// Where it stands in the text, in bytes, to the beginning of the table's name.
+    pub at: Range<usize>,
 }
 
 /// All relations that a statement reads, if something else may stand in the text in their places.
@@ -147,6 +171,8 @@ pub struct Read {
 pub struct Reads {
     /// In no order.
     pub places: Vec<Read>,
+    /// In no order: what has to go where something stands for a relation that goes by its name alone.
+    pub prefixes: Vec<Prefix>,
     /// Why nothing else may stand there. `Some` also where the statement is not one that only reads.
     pub obstacle: Option<&'static str>,
     /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those

@@ -10,6 +10,7 @@ const POLICY: &str = r#"
 @id("kinds") permit (principal, action == Action::"reveal", resource is DataType);
 @id("columns") permit (principal, action == Action::"reveal", resource is Column)
 unless { resource.tags.contains("pii") && !(principal in Group::"pii-readers") };
+@id("by-email") permit (principal in Group::"support", action == Action::"filter", resource == Column::"orders/public.customers.email");
 "#;
 
 const SCHEMA: &str = "
@@ -22,11 +23,15 @@ create table people_1 partition of people for values from (0) to (100);
 insert into customers select g, 'Name '||g, 'user'||g||'@example.com', '4111111111111111', '078-05-112'||g, date '1970-01-01' + g, g, 'n'||g from generate_series(1, 8) g;
 insert into orders select g, g, 'user'||g||'@example.com' from generate_series(1, 8) g;
 insert into people select g, 'x'||g from generate_series(1, 8) g;
+create table staff(id int, ssn text); create table managers(level int) inherits (staff);
+insert into staff select g, 's'||g from generate_series(1, 4) g; insert into managers select g, 's'||g, g from generate_series(5, 6) g;
+create table cards(id int, number text, last text generated always as (right(number, 1)) stored);
+insert into cards select g, '411'||g from generate_series(1, 4) g;
 create schema other; create table other.\"Odd t\" (\"Id\" int, \"ssn\" text);
 insert into other.\"Odd t\" select g, 'o'||g from generate_series(1, 8) g;
 ";
 
-const TAGS: &str = r#"tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+const TAGS: &str = r#"tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "public.staff.ssn" = ["pii"], "public.cards.number" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
 
 /// A psql that goes on, so that one session has said all.
 pub(crate) struct Asked {

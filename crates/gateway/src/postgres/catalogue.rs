@@ -64,9 +64,11 @@ const QUERIES: [&str; 6] = [
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1",
-    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod) \
+    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+       CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> '' \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
        AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1, 2",
     "SELECT p.oid, n.nspname, p.proname, p.provolatile, \
@@ -125,7 +127,11 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
     let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
     let mut type_names: Vec<((u32, i16), Name)> = Vec::new();
+    let mut generated: Vec<((u32, i16), String)> = Vec::new();
     for row in columns {
+        if let Some(Some(expression)) = row.get(5) {
+            generated.push(((number(row, 0), number(row, 1)), expression.clone()));
+        }
         type_names.push(((number(row, 0), number(row, 1)), Name::from(text(row, 4))));
         by_relation.entry(number(row, 0)).or_default().push(Column {
             number: number(row, 1),
@@ -161,9 +167,14 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         of_row: text(row, 4) == "t",
     });
     let inheritance = inheritance.iter().map(|row| (number(row, 0), number(row, 1)));
-    let catalogue = Catalogue::new(generation, out, functions).with_inheritance(inheritance);
-    let view_columns = view_columns(&catalogue, &views);
-    (catalogue.with_view_columns(view_columns).with_type_names(type_names), search_path)
+    let partitioned = relations.iter().filter(|row| text(row, 3) == "p").map(|row| number(row, 0));
+    let catalogue = Catalogue::new(generation, out, functions)
+        .with_inheritance(inheritance)
+        .with_partitioned(partitioned)
+        .with_generated(generated.iter().map(|(column, _)| *column));
+    let mut made_of = view_columns(&catalogue, &views);
+    made_of.extend(generated_columns(&catalogue, &generated));
+    (catalogue.with_view_columns(made_of).with_type_names(type_names), search_path)
 }
 
 fn kind(relkind: &str) -> RelationKind {
@@ -180,13 +191,7 @@ fn kind(relkind: &str) -> RelationKind {
 /// What each column of a view is made of, read out of the view's definition. A definition that is
 /// not understood leaves every column made of everything it may read.
 fn view_columns(catalogue: &Catalogue, views: &[(u32, String)]) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
-    let catalogue = Arc::new(catalogue.clone());
-    let environment = Environment {
-        search_path: Arc::from([]),
-        temporary: Arc::default(),
-        generation: 0,
-        catalogue: Arc::clone(&catalogue),
-    };
+    let environment = environment(catalogue);
     let mut out = HashMap::new();
     for (oid, definition) in views {
         let Some(view) = catalogue.relation(*oid) else { continue };
@@ -202,12 +207,46 @@ fn view_columns(catalogue: &Catalogue, views: &[(u32, String)]) -> HashMap<(u32,
                     Some(Output::Star) | None => lineage.anywhere.clone(),
                 },
                 Some(lineage) => lineage.anywhere.clone(),
-                None => everything(&catalogue),
+                None => everything(catalogue),
             };
             out.insert((*oid, column.number), sources);
         }
     }
     out
+}
+
+/// What each generated column is made of, read out of its expression. One that is not understood is made of all of its table.
+fn generated_columns(
+    catalogue: &Catalogue,
+    generated: &[((u32, i16), String)],
+) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+    let environment = environment(catalogue);
+    let mut out = HashMap::new();
+    for ((oid, number), expression) in generated {
+        let Some(table) = catalogue.relation(*oid) else { continue };
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let query = format!("SELECT {expression} FROM {}.{}", quoted(&table.schema), quoted(&table.name));
+        let analysis = analyse(&query, &environment).ok();
+        let lineage = analysis.as_ref().and_then(|a| a.statements.first()).and_then(|s| s.lineage.as_ref());
+        let sources = match lineage.map(|l| l.outputs.as_slice()) {
+            Some([Output::Made(sources)]) => sources.clone(),
+            Some(_) | None => {
+                BTreeSet::from([SourceColumn { schema: table.schema.clone(), table: table.name.clone(), column: None }])
+            }
+        };
+        out.insert((*oid, *number), sources);
+    }
+    out
+}
+
+/// Definitions, as the server writes them, name every schema.
+fn environment(catalogue: &Catalogue) -> Environment {
+    Environment {
+        search_path: Arc::from([]),
+        temporary: Arc::default(),
+        generation: 0,
+        catalogue: Arc::new(catalogue.clone()),
+    }
 }
 
 /// A view that is not understood may show any column of any table of the database.

@@ -47,7 +47,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         walk.schema_changed = false;
         walk.settings.clear();
         walk.reads = Default::default();
-        walk.tables.clear();
+        walk.found = Default::default();
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
         let statement = one(&walk, node, env, depth, text);
@@ -84,7 +84,7 @@ fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize,
         copy,
         effects,
         references: references(node),
-        reads: Reads { weighs, ..reads::located(&walk.reads, node, text) },
+        reads: Reads { weighs, ..reads::located(walk, node, text) },
         ..Statement::default()
     }
 }

@@ -30,7 +30,8 @@ pub use scan::cost;
 pub use settings::{SettingClass, setting_class};
 
 pub use crate::meaning::{
-    Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Read, Reads, Reference, SourceColumn, SqlError, Statement,
+    Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn, SqlError,
+    Statement, Written,
 };
 
 use crate::{Catalogue, ReadUnder};

@@ -1,24 +1,75 @@
 //! Where a text names the relations that it reads, so that something else may be written there.
-use super::walk::Walk;
-use crate::meaning::{Read, Reads};
+use super::{names, walk::Walk};
+use crate::meaning::{Prefix, Read, Reads, Written};
+use doorward_model::Name;
 use pg_raw_parse::{Node, nodes};
+
+/// What stands where in the text, beside the relations themselves.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Where those are named that `TABLE` reads.
+    tables: Vec<usize>,
+    /// What the items of FROM clauses go by, other than the names of relations.
+    aliases: Vec<Name>,
+    /// Some of them go by a name that the server makes up.
+    has_nameless: bool,
+}
 
 /// A relation that is read. Its place is where its name begins, until [`located`] has found the end.
 pub(super) fn relation(walk: &mut Walk<'_, '_>, r: &nodes::RangeVar) {
-    if !r.inh {
-        return obstacle(walk, "ONLY");
-    }
     let (schema, table) = walk.env.range_var(r);
     let Ok(begin) = usize::try_from(r.location) else { return obstacle(walk, "a relation that is nowhere named") };
     let called = r.alias().is_none().then(|| r.relname().unwrap_or_default().into());
-    walk.reads.places.push(Read { schema, table, at: begin..begin, called, is_query: walk.tables.contains(&begin) });
+    let written = match (r.inh, walk.found.tables.contains(&begin)) {
+        (false, false) => Written::Only,
+        (true, false) => Written::Name,
+        (true, true) => Written::Query,
+        (false, true) => return obstacle(walk, "TABLE ONLY"),
+    };
+    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written });
+}
+
+/// A relation of which COPY sends the rows.
+pub(super) fn copied(walk: &mut Walk<'_, '_>, s: &nodes::CopyStmt) {
+    let Some(r) = s.relation().filter(|_| !s.is_from) else { return };
+    let (schema, table) = walk.env.range_var(r);
+    let Ok(begin) = usize::try_from(r.location) else { return obstacle(walk, "a relation that is nowhere named") };
+    let columns = names::strings(s.attlist()).into_iter().map(Name::from).collect();
+    let called = r.relname().map(Name::from);
+    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written: Written::Copy(columns) });
 }
 
 /// A column with its schema before it is not found in anything that stands for its table.
 pub(super) fn column(walk: &mut Walk<'_, '_>, c: &nodes::ColumnRef) {
-    if c.fields().iter().count() > 2 {
-        obstacle(walk, "a column that is named with its schema");
+    let parts = names::strings(c.fields());
+    match (c.fields().iter().count(), parts.as_slice(), usize::try_from(c.location)) {
+        (0..=2, _, _) => {}
+        (3, [schema, table, ..], Ok(begin)) => {
+            let (schema, table) = (Name::from(*schema), Name::from(*table));
+            walk.reads.prefixes.push(Prefix { schema, table, at: begin..begin });
+        }
+        _ => obstacle(walk, "a column that is named with its database"),
     }
+}
+
+/// What an item of a FROM clause goes by.
+pub(super) fn alias(walk: &mut Walk<'_, '_>, name: Option<&str>) {
+    walk.found.aliases.extend(name.map(Name::from));
+}
+
+/// A function goes by its name where it has no alias; what is written as a function and is none, by whatever the server takes.
+pub(super) fn function(walk: &mut Walk<'_, '_>, f: &nodes::RangeFunction) {
+    let is_call = |node: Node<'_>| {
+        let Node::NodeList(pair) = node else { return false };
+        matches!(pair.iter().next(), Some(Node::FuncCall(_)))
+    };
+    walk.found.has_nameless |= f.alias().is_none() && !f.functions().iter().all(is_call);
+}
+
+/// An item of a FROM clause without an alias.
+pub(super) const fn nameless<T>(walk: &mut Walk<'_, '_>) -> Option<T> {
+    walk.found.has_nameless = true;
+    None
 }
 
 /// `TABLE name`, which the grammar makes a query of: what it adds stands nowhere in the text.
@@ -29,7 +80,7 @@ pub(super) fn table(walk: &mut Walk<'_, '_>, s: &nodes::SelectStmt) {
         && let Some(Node::RangeVar(r)) = s.from_clause().iter().next()
         && let Ok(begin) = usize::try_from(r.location)
     {
-        walk.tables.push(begin);
+        walk.found.tables.push(begin);
     }
 }
 
@@ -38,7 +89,8 @@ pub(super) fn obstacle(walk: &mut Walk<'_, '_>, what: &'static str) {
 }
 
 /// The same with the ends of the names.
-pub(super) fn located(found: &Reads, node: Node<'_>, text: &str) -> Reads {
+pub(super) fn located(walk: &Walk<'_, '_>, node: Node<'_>, text: &str) -> Reads {
+    let found = &walk.reads;
     let mut out =
         Reads { places: Vec::with_capacity(found.places.len()), obstacle: found.obstacle, ..Reads::default() };
     if !only_reads(node) {
@@ -46,18 +98,54 @@ pub(super) fn located(found: &Reads, node: Node<'_>, text: &str) -> Reads {
         return out;
     }
     for read in &found.places {
-        match name_end(text, read.at.start) {
-            Some((end, last)) if *last == *read.table => {
-                let begin = if read.is_query { after_table(text, read.at.start) } else { Some(read.at.start) };
-                match begin {
-                    Some(begin) => out.places.push(Read { at: begin..end, ..read.clone() }),
-                    None => drop(out.obstacle.get_or_insert("TABLE that is written in an odd way")),
-                }
-            }
-            Some(_) | None => drop(out.obstacle.get_or_insert("a name that is written in an odd way")),
+        match place(read, text) {
+            Ok(at) => out.places.push(Read { at, ..read.clone() }),
+            Err(what) => drop(out.obstacle.get_or_insert(what)),
+        }
+    }
+    for prefix in &found.prefixes {
+        match before_table(prefix, text) {
+            Some(at) if goes_by_its_name(walk, prefix) => out.prefixes.push(Prefix { at, ..prefix.clone() }),
+            Some(_) => drop(
+                out.obstacle.get_or_insert("a column that is named with its schema, where another goes by its name"),
+            ),
+            None => drop(out.obstacle.get_or_insert("a name that is written in an odd way")),
         }
     }
     out
+}
+
+/// Where a relation is named.
+fn place(read: &Read, text: &str) -> Result<std::ops::Range<usize>, &'static str> {
+    const ODD: &str = "a name that is written in an odd way";
+    let name = read.at.start;
+    let (end, last) = name_end(text, name).ok_or(ODD)?;
+    if *last != *read.table {
+        return Err(ODD);
+    }
+    match &read.written {
+        Written::Name => Ok(name..end),
+        Written::Query => Ok(after(text, name, "table").ok_or("TABLE that is written in an odd way")?..end),
+        Written::Only => only(text, name, end).ok_or("ONLY that is written in an odd way"),
+        Written::Copy(columns) if columns.is_empty() => Ok(name..end),
+        Written::Copy(columns) => Ok(name..list_end(text, end, columns).ok_or(ODD)?),
+    }
+}
+
+/// INVARIANT: without its schema, a column's name still means its table. So nothing else in the statement may go by the
+/// table's name.
+fn goes_by_its_name(walk: &Walk<'_, '_>, prefix: &Prefix) -> bool {
+    let is_other = |read: &Read| read.called.as_ref() == Some(&prefix.table) && read.schema != prefix.schema;
+    !walk.found.has_nameless && !walk.found.aliases.contains(&prefix.table) && !walk.reads.places.iter().any(is_other)
+}
+
+/// From the name of a schema to that of the table after it.
+fn before_table(prefix: &Prefix, text: &str) -> Option<std::ops::Range<usize>> {
+    let begin = prefix.at.start;
+    let (name, after) = identifier(text.get(begin..)?)?;
+    let table = blanks(blanks(after)?.strip_prefix('.')?)?;
+    let is_named = *name == *prefix.schema && *identifier(table)?.0 == *prefix.table;
+    is_named.then(|| begin..text.len() - table.len())
 }
 
 /// Whether a statement is a query, or shows, names or prepares one.
@@ -68,20 +156,50 @@ fn only_reads(node: Node<'_>) -> bool {
         Node::ExplainStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
         Node::DeclareCursorStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
         Node::PrepareStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
-        Node::CopyStmt(s) => !s.is_from && matches!(s.query(), Node::SelectStmt(_)),
+        Node::CopyStmt(s) => !s.is_from && (s.relation().is_some() || matches!(s.query(), Node::SelectStmt(_))),
         _ => false,
     }
 }
 
-/// How far before a name `TABLE` is looked for, in bytes.
-const TABLE_WITHIN: usize = 1000;
+/// `ONLY name` or `ONLY (name)`.
+fn only(text: &str, name: usize, end: usize) -> Option<std::ops::Range<usize>> {
+    if let Some(begin) = after(text, name, "only") {
+        return Some(begin..end);
+    }
+    // What is between the two words is blank.
+    let open = text.get(..name)?.trim_end_matches(BLANK).strip_suffix('(')?.len();
+    let rest = blanks(text.get(end..)?)?.strip_prefix(')')?;
+    Some(after(text, open, "only")?..text.len() - rest.len())
+}
 
-/// Where `TABLE` begins, if that is what stands before a name, with blanks and comments between them.
-fn after_table(text: &str, name: usize) -> Option<usize> {
-    let first = name.saturating_sub(TABLE_WITHIN);
+/// The end of the list of columns that follows a name.
+fn list_end(text: &str, name_end: usize, columns: &[Name]) -> Option<usize> {
+    let mut rest = blanks(text.get(name_end..)?)?.strip_prefix('(')?;
+    for (n, column) in columns.iter().enumerate() {
+        if n > 0 {
+            rest = blanks(rest)?.strip_prefix(',')?;
+        }
+        let (name, after) = identifier(blanks(rest)?)?;
+        if *name != **column {
+            return None;
+        }
+        rest = after;
+    }
+    Some(text.len() - blanks(rest)?.strip_prefix(')')?.len())
+}
+
+/// How far before a name a word is looked for, in bytes.
+const WORD_WITHIN: usize = 1000;
+
+/// What the server's scanner takes for blank.
+const BLANK: [char; 6] = [' ', '\t', '\n', '\r', '\x0b', '\x0c'];
+
+/// Where a word begins, if that is what stands before a name, with blanks and comments between them.
+fn after(text: &str, name: usize, word: &str) -> Option<usize> {
+    let first = name.saturating_sub(WORD_WITHIN);
     let near = text.as_bytes().get(first..name)?;
-    let begin = first + near.windows("table".len()).rposition(|word| word.eq_ignore_ascii_case(b"table"))?;
-    let after = begin + "table".len();
+    let begin = first + near.windows(word.len()).rposition(|found| found.eq_ignore_ascii_case(word.as_bytes()))?;
+    let after = begin + word.len();
     let is_next = after < name && blanks(text.get(after..)?)?.len() == text.len().checked_sub(name)?;
     let is_word = !text.get(..begin)?.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '"'));
     (is_next && is_word).then_some(begin)
@@ -133,7 +251,7 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 /// What follows blanks and comments. None where a comment has no end.
 fn blanks(mut text: &str) -> Option<&str> {
     loop {
-        text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+        text = text.trim_start_matches(BLANK);
         if let Some(line) = text.strip_prefix("--") {
             text = line.trim_start_matches(|c| c != '\n' && c != '\r');
         } else if text.starts_with("/*") {
@@ -182,6 +300,39 @@ mod tests {
     }
 
     #[test]
+    fn schemas_before_columns_are_found_where_nothing_else_goes_by_the_tables_name() {
+        let found = |text: &str| {
+            let analysis = analyse(text, &Environment::default()).unwrap();
+            let reads = &analysis.statements.last().unwrap().reads;
+            let found = reads.prefixes.iter().map(|p| text.get(p.at.clone()).unwrap().to_owned());
+            let mut found: Vec<String> = found.chain(reads.obstacle.map(str::to_owned)).collect();
+            found.sort();
+            found
+        };
+        assert_eq!(
+            found("select s.t.c, s . /* x */ \"t\".* from s.t where \"s\".t.d > 1"),
+            ["\"s\".", "s . /* x */ ", "s."]
+        );
+        let other = "a column that is named with its schema, where another goes by its name";
+        for text in [
+            "select s.t.c from s.t, u.t",
+            "select s.t.c from s.t where exists (select 1 from x t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from (select 1) t where s.t.c > 1)",
+            "with t as (select 1) select s.t.c from s.t where exists (select 1 from t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from t(1) where s.t.c > 1)",
+            "select s.t.c from s.t, cast(1 as int)",
+            "select s.t.c from s.t, xmltable('/a' passing '<a/>' columns c int)",
+            "select s.t.c from s.t where exists (select 1 from f(1) t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from (a cross join b) t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from a join b using (x) as t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from xmltable('/a' passing '<a/>' columns c int) t where s.t.c > 1)",
+            "select s.t.c from s.t where exists (select 1 from json_table('{}', '$' columns (c int)) t where s.t.c > 1)",
+        ] {
+            assert_eq!(found(text), [other], "{text}");
+        }
+    }
+
+    #[test]
     fn relations_are_found_where_they_are_read() {
         assert_eq!(
             places("select 1; select * from a, b x join only_c c using (id) where exists (select from d)"),
@@ -196,15 +347,21 @@ mod tests {
         assert_eq!(places("select * from notable, t"), ["notable", "t"]);
         assert_eq!(places("select * from -- table\n t"), ["t"]);
         assert_eq!(places("select * from /* table */ t"), ["t"]);
+        assert_eq!(places("select * from t join only x on true"), ["only x", "t"]);
+        assert_eq!(places("select * from only/* x */s.t a"), ["only/* x */s.t"]);
+        assert_eq!(places("select * from ONLY ( t ) as a"), ["ONLY ( t )"]);
+        assert_eq!(places("copy t to stdout"), ["t"]);
+        assert_eq!(places("copy s.t (\"A b\" , c) to stdout (format csv)"), ["s.t (\"A b\" , c)"]);
         for (text, obstacle) in [
-            ("select * from only t", "ONLY"),
-            ("select s.t.c from s.t", "a column that is named with its schema"),
+            ("select d.s.t.c from s.t", "a column that is named with its database"),
+            ("select * from /* only */ only /* only */ (/**/ t)", "ONLY that is written in an odd way"),
+            ("copy t (U&\"a\") to stdout", "a name that is written in an odd way"),
             ("select * from t tablesample system (1)", "TABLESAMPLE"),
             ("with x as (delete from t returning *) select * from x", "a part that changes data"),
             ("select * into u from t", "INTO"),
             ("update t set a = 1", "a part that changes data"),
             ("create table u as select * from t", "a command that does not only read"),
-            ("copy t to stdout", "a command that does not only read"),
+            ("copy t from stdin", "a command that does not only read"),
             ("select * from U&\"t\"", "a name that is written in an odd way"),
         ] {
             assert_eq!(places(text).last().map(String::as_str), Some(obstacle), "{text}");

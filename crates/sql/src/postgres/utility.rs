@@ -1,6 +1,6 @@
 //! Statements that are neither queries nor definitions: settings, transactions, cursors, COPY,
 //! maintenance, notifications.
-use super::{names, query, walk::Walk};
+use super::{names, query, reads, walk::Walk};
 use doorward_model::{Action, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes, nodes::VariableSetKind};
 use std::sync::Arc;
@@ -204,6 +204,7 @@ fn copy<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CopyStmt) {
         };
         walk.add(action, resource);
     }
+    reads::copied(walk, s);
     walk.push(s.query());
     walk.push(s.where_clause());
 }

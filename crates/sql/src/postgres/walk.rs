@@ -32,8 +32,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) settings: Vec<super::Effect>,
     /// The relations that are read, and what forbids to read others in their places.
     pub(super) reads: Reads,
-    /// Where those are named that `TABLE` reads.
-    pub(super) tables: Vec<usize>,
+    /// What else of them matters.
+    pub(super) found: reads::Found,
     /// The node visited last was a statement that a rule names.
     known: bool,
 }
@@ -51,7 +51,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             new_schema: None,
             settings: Vec::new(),
             reads: Reads::default(),
-            tables: Vec::new(),
+            found: reads::Found::default(),
             known: false,
         }
     }
@@ -199,6 +199,26 @@ impl<'a, 'e> Walk<'a, 'e> {
         }
     }
 
+    /// What an item of a FROM clause goes by, other than a relation.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else has an alias")]
+    fn alias(&mut self, node: Node<'a>) {
+        let alias = match node {
+            Node::RangeSubselect(n) => n.alias(),
+            Node::RangeFunction(n) => {
+                reads::function(self, n);
+                n.alias()
+            }
+            Node::RangeTableFunc(n) => n.alias().or_else(|| reads::nameless(self)),
+            Node::JsonTable(n) => n.alias().or_else(|| reads::nameless(self)),
+            Node::JoinExpr(n) => {
+                reads::alias(self, n.join_using_alias().and_then(nodes::Alias::aliasname));
+                n.alias()
+            }
+            _ => return,
+        };
+        reads::alias(self, alias.and_then(nodes::Alias::aliasname));
+    }
+
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "the rest goes to `query`, `ddl` and `utility`, then to `children`, which names every kind"
@@ -222,12 +242,17 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.push_children(node);
             }
             Node::RangeVar(r) => {
-                if !self.is_cte(r) {
+                reads::alias(self, r.alias().and_then(nodes::Alias::aliasname));
+                if self.is_cte(r) {
+                    reads::alias(self, r.relname());
+                } else {
                     self.on_relation(Action::Select, r);
                     reads::relation(self, r);
                 }
             }
             Node::FuncCall(call) => {
+                // In a FROM clause it goes by its own name.
+                reads::alias(self, names::strings(call.funcname()).last().copied());
                 query::function(self, call);
                 self.push_children(node);
             }
@@ -254,6 +279,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 self.push_children(node);
             }
             other => {
+                self.alias(other);
                 if query::statement(self, other)
                     || super::utility::statement(self, other)
                     || super::ddl::statement(self, other)

@@ -4,6 +4,9 @@
 //! | what | is sent as |
 //! |---|---|
 //! | `customers` | `(SELECT "id", '[ssn]'::text AS "ssn" FROM "public"."customers") AS "customers"` |
+//! | `ONLY customers` | the same, from `ONLY "public"."customers"` |
+//! | `public.customers.id` | `customers.id` |
+//! | `COPY customers (id, ssn) TO` | `COPY (SELECT "id", '[ssn]'::text AS "ssn" FROM ONLY "public"."customers") TO` |
 //! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
 //! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
@@ -16,8 +19,8 @@ use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Access, Name, Operator, Timestamp};
 use doorward_sql::{
-    Catalogue, Column, Relation,
-    postgres::{Analysis, Cost, Effect, Lineage, Read, Statement, analyse, cost},
+    Catalogue, Column, Relation, RelationKind,
+    postgres::{Analysis, Cost, Effect, Lineage, Prefix, Read, Statement, Written, analyse, cost},
 };
 use doorward_sql_session::{
     Asking, Meaning, Part,
@@ -77,10 +80,10 @@ struct Derived {
     at: Range<usize>,
 }
 
-/// What was made of relations so far, by their numbers; none where one stands for itself.
+/// What was made of relations so far, by their numbers and how they are written; none where one stands for itself.
 #[derive(Default)]
 struct Made {
-    derived: AHashMap<u32, Option<Derived>>,
+    derived: AHashMap<(u32, Written), Option<Derived>>,
     hidden: Vec<Hidden>,
 }
 
@@ -91,8 +94,23 @@ struct Weave<'a> {
     /// How much of the caller's text is in it.
     done: usize,
     changes: Vec<(Range<usize>, usize)>,
-    /// Where each relation that is read is named in it.
-    stand: Vec<(Name, Name, Range<usize>)>,
+    /// Where each relation that is read is named in it, and how.
+    stand: Vec<Read>,
+}
+
+/// A place of a text where something else may stand.
+enum Place<'a> {
+    Relation(&'a Read),
+    Prefix(&'a Prefix),
+}
+
+impl Place<'_> {
+    const fn begin(&self) -> usize {
+        match self {
+            Self::Relation(read) => read.at.start,
+            Self::Prefix(prefix) => prefix.at.start,
+        }
+    }
 }
 
 impl Session {
@@ -187,15 +205,19 @@ impl Session {
         if meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline {
             return self.weighs_nothing_hidden(meaning, now).map(|()| None);
         }
-        let mut reads: Vec<&Read> = meaning.parts.iter().flat_map(|part| &part.reads.places).collect();
-        reads.sort_by_key(|read| read.at.start);
         let mut made = Made::default();
         let mut weave =
             Weave { from: &meaning.text, text: String::new(), done: 0, changes: Vec::new(), stand: Vec::new() };
-        for read in reads {
-            match self.instead(read, &mut made, now).map_err(|()| odd(meaning))? {
-                Some(derived) => weave.replaces(read, derived),
-                None => weave.keeps(read),
+        for place in places(meaning) {
+            match place {
+                Place::Relation(read) => match self.instead(read, &mut made, now).map_err(|()| odd(meaning))? {
+                    Some(derived) => weave.replaces(read, derived),
+                    None => weave.keeps(read),
+                },
+                Place::Prefix(prefix) if self.is_replaced(prefix, &mut made, now).map_err(|()| odd(meaning))? => {
+                    weave.drops(prefix);
+                }
+                Place::Prefix(_) => {}
             }
             // Whatever is longer is not read where it stands.
             if weave.text.len() > LONGEST {
@@ -219,7 +241,8 @@ impl Session {
             let asking = &mut Asking { enforcer: &mut self.enforcer, now };
             let found = part.reads.weighs.iter().find_map(|source| {
                 let rule = self.reveals.source(source, asking)?;
-                (!only_large || shows_nothing(&rule)).then_some(source)
+                let counts = !only_large || shows_nothing(&rule);
+                (counts && !self.reveals.may_filter(source, asking)).then_some(source)
             });
             if let Some(source) = found {
                 return Err(weighs(&part.command, source, part.reads.obstacle));
@@ -235,23 +258,37 @@ impl Session {
     fn instead<'m>(&mut self, read: &Read, made: &'m mut Made, now: Timestamp) -> Result<Option<&'m Derived>, ()> {
         let catalogue = Arc::clone(self.reveals.catalogue());
         let Some(relation) = catalogue.named(&read.schema, &read.table) else { return Ok(None) };
-        if !made.derived.contains_key(&relation.oid) {
-            let derived = self.derived(&catalogue, relation, &mut made.hidden, now)?;
-            made.derived.insert(relation.oid, derived);
+        // COPY of anything else is an error of the server's, or sends rows that are masked on their way out.
+        let is_table = relation.kind == RelationKind::Table && !catalogue.is_partitioned(relation.oid);
+        if matches!(read.written, Written::Copy(_)) && !is_table {
+            return Ok(None);
         }
-        Ok(made.derived.get(&relation.oid).and_then(Option::as_ref))
+        let key = (relation.oid, read.written.clone());
+        if !made.derived.contains_key(&key) {
+            let derived = self.derived(&catalogue, (relation, &read.written), &mut made.hidden, now)?;
+            made.derived.insert(key.clone(), derived);
+        }
+        Ok(made.derived.get(&key).and_then(Option::as_ref))
+    }
+
+    /// Whether something else stands for the table of a column that is named with its schema.
+    fn is_replaced(&mut self, prefix: &Prefix, made: &mut Made, now: Timestamp) -> Result<bool, ()> {
+        let (schema, table) = (prefix.schema.clone(), prefix.table.clone());
+        let read = Read { schema, table, at: 0..0, called: None, written: Written::Name };
+        Ok(self.instead(&read, made, now)?.is_some())
     }
 
     fn derived(
         &mut self,
         catalogue: &Catalogue,
-        relation: &Relation,
+        (relation, written): (&Relation, &Written),
         hidden: &mut Vec<Hidden>,
         now: Timestamp,
     ) -> Result<Option<Derived>, ()> {
-        let mut columns = Vec::with_capacity(relation.columns.len());
+        let wanted = wanted(catalogue, relation, written)?;
+        let mut columns = Vec::with_capacity(wanted.len());
         let mut any = false;
-        for column in &relation.columns {
+        for column in wanted {
             let rule =
                 self.reveals.column(relation.oid, column.number, &mut Asking { enforcer: &mut self.enforcer, now });
             let name = identifier(&column.name);
@@ -266,7 +303,7 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        Ok(any.then(|| Derived::of(relation, &columns)))
+        Ok(any.then(|| Derived::of(relation, &columns, matches!(written, Written::Only | Written::Copy(_)))))
     }
 
     /// What is sent reads the same relations in the places where they were written, and no other; asks for the same rights
@@ -319,12 +356,13 @@ fn stands_as_written(read: &Analysis, woven: &Weave<'_>) -> bool {
     let mut found: Vec<_> = read.statements.iter().flat_map(|s| &s.reads.places).collect();
     found.sort_by_key(|read| read.at.start);
     let is_whole = read.statements.iter().all(|s| s.reads.obstacle.is_none());
-    is_whole
-        && found.len() == woven.stand.len()
-        && found
-            .iter()
-            .zip(&woven.stand)
-            .all(|(found, (schema, table, at))| found.schema == *schema && found.table == *table && found.at == *at)
+    let is_the_same = |(found, stands): (&&Read, &Read)| {
+        found.schema == stands.schema
+            && found.table == stands.table
+            && found.at == stands.at
+            && found.written == stands.written
+    };
+    is_whole && found.len() == woven.stand.len() && found.iter().zip(&woven.stand).all(is_the_same)
 }
 
 fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
@@ -370,8 +408,9 @@ const fn shows_nothing(rule: &MaskRule) -> bool {
 }
 
 impl Derived {
-    fn of(relation: &Relation, columns: &[String]) -> Self {
-        let name = format!("{}.{}", identifier(&relation.schema), identifier(&relation.name));
+    fn of(relation: &Relation, columns: &[String], only: bool) -> Self {
+        let only = if only { "ONLY " } else { "" };
+        let name = format!("{only}{}.{}", identifier(&relation.schema), identifier(&relation.name));
         let before = format!("(SELECT {} FROM ", columns.join(", "));
         let at = before.len()..before.len() + name.len();
         Self { text: format!("{before}{name})"), at }
@@ -379,29 +418,68 @@ impl Derived {
 }
 
 impl Weave<'_> {
+    fn keep_until(&mut self, at: usize) {
+        self.text.push_str(self.from.get(self.done..at).unwrap_or_default());
+        self.done = at;
+    }
+
     fn replaces(&mut self, read: &Read, derived: &Derived) {
-        self.text.push_str(self.from.get(self.done..read.at.start).unwrap_or_default());
+        self.keep_until(read.at.start);
         let begin = self.text.len();
-        if read.is_query {
+        if read.written == Written::Query {
             self.text.push_str("SELECT * FROM ");
         }
         let at = self.text.len() + derived.at.start..self.text.len() + derived.at.end;
         self.text.push_str(&derived.text);
-        if let Some(called) = &read.called {
+        let (called, written) = match &read.written {
+            Written::Name | Written::Query => (read.called.as_ref(), Written::Name),
+            Written::Only => (read.called.as_ref(), Written::Only),
+            Written::Copy(_) => (None, Written::Only),
+        };
+        if let Some(called) = called {
             self.text.push_str(" AS ");
             self.text.push_str(&identifier(called));
         }
-        self.stand.push((read.schema.clone(), read.table.clone(), at));
+        self.stand.push(Read { at, written, ..read.clone() });
         self.changes.push((read.at.clone(), self.text.len() - begin));
         self.done = read.at.end;
     }
 
     fn keeps(&mut self, read: &Read) {
-        self.text.push_str(self.from.get(self.done..read.at.start).unwrap_or_default());
+        self.keep_until(read.at.start);
         let begin = self.text.len();
-        self.text.push_str(self.from.get(read.at.clone()).unwrap_or_default());
-        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
-        self.done = read.at.end;
+        self.keep_until(read.at.end);
+        self.stand.push(Read { at: begin..self.text.len(), ..read.clone() });
+    }
+
+    /// What is before it must not run into what is after it.
+    fn drops(&mut self, prefix: &Prefix) {
+        self.keep_until(prefix.at.start);
+        self.text.push(' ');
+        self.changes.push((prefix.at.clone(), 1));
+        self.done = prefix.at.end;
+    }
+}
+
+/// In the order in which they stand in the text.
+fn places(meaning: &Meaning) -> Vec<Place<'_>> {
+    let relations = meaning.parts.iter().flat_map(|part| &part.reads.places).map(Place::Relation);
+    let prefixes = meaning.parts.iter().flat_map(|part| &part.reads.prefixes).map(Place::Prefix);
+    let mut out: Vec<_> = relations.chain(prefixes).collect();
+    out.sort_by_key(Place::begin);
+    out
+}
+
+/// Which columns of a relation may be asked for: all, but what COPY leaves out.
+fn wanted<'r>(catalogue: &Catalogue, relation: &'r Relation, written: &Written) -> Result<Vec<&'r Column>, ()> {
+    let named = |name: &Name| relation.columns.iter().find(|c| c.name == *name).ok_or(());
+    match written {
+        Written::Copy(names) if !names.is_empty() => names.iter().map(named).collect(),
+        Written::Copy(_) => {
+            let stored = |c: &&Column| !catalogue.is_generated(relation.oid, c.number);
+            Ok(relation.columns.iter().filter(stored).collect())
+        }
+        Written::Name | Written::Only | Written::Query => Ok(relation.columns.iter().collect()),
     }
 }
 
