@@ -140,6 +140,10 @@ const HOSTILE: &[&str] = &[
     "copy public.customers (ssn, id) to stdout with (format csv, force_quote (ssn))",
     "copy staff (ssn) to stdout",
     "copy people_1 to stdout (header)",
+    // Several in one text.
+    "begin\\; select count(*) from customers where ssn like '078%'\\; commit",
+    "set search_path = other\\; select count(*) from \"Odd t\" where ssn = 'same'\\; reset search_path",
+    "begin\\; set local search_path = other, public\\; commit\\; select count(*) from people where ssn = 'same'",
     // Computed of what is hidden.
     "select id from cards where last = '1' order by 1",
     "select last, count(*) from cards group by last",
@@ -189,6 +193,7 @@ const INNOCENT: &[&str] = &[
     "select id from only(staff) x order by 1",
     "select id from staff order by 1",
     "select level from only managers where managers.level > 5",
+    "begin\\; select id from customers where name = 'Name 1'\\; savepoint a\\; show search_path\\; rollback",
     "copy customers (name, id) to stdout",
     "copy staff (id) to stdout",
     "copy cards (id) to stdout (format csv, header)",

@@ -1,5 +1,10 @@
 //! The tables of the tests of what is hidden, and a psql that asks.
+#![allow(dead_code, reason = "each test uses a part")]
+pub(crate) mod maker;
+pub(crate) mod wire;
+
 use crate::common::World;
+use doorward_testkit::Postgres;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -71,7 +76,8 @@ impl Drop for Asked {
 }
 
 pub(crate) fn world() -> World {
-    let world = World::with(POLICY, TAGS);
+    let postgres = Postgres::options().setting("autovacuum", "off").setting("jit", "off").start().unwrap();
+    let world = World::over(postgres, POLICY, TAGS);
     world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
     world
 }

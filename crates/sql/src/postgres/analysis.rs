@@ -42,7 +42,9 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
     let mut walk = Walk::new(env, 0);
     let mut statements = Vec::new();
     let mut commands = String::new();
-    for node in tree.stmts() {
+    let mut nodes = tree.stmts().peekable();
+    while let Some(node) = nodes.next() {
+        let is_last = nodes.peek().is_none();
         walk.made_temporary.clear();
         walk.schema_changed = false;
         walk.settings.clear();
@@ -50,7 +52,7 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         walk.found = Default::default();
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
-        let statement = one(&walk, node, env, depth, text);
+        let statement = one(&walk, (node, is_last), env, depth, text);
         if commands.len() < 1000 {
             if !commands.is_empty() {
                 commands.push_str("; ");
@@ -66,7 +68,13 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
     Analysis { facts: Arc::new(Facts::new(&commands, count, walk.into_accesses())), statements }
 }
 
-fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize, text: &str) -> Statement {
+fn one<'a>(
+    walk: &Walk<'a, '_>,
+    (node, is_last): (Node<'a>, bool),
+    env: &Environment,
+    depth: usize,
+    text: &str,
+) -> Statement {
     let mut reading = Reading::new(env, depth);
     let lineage = reading.statement(node);
     let copy = if let Node::CopyStmt(s) = node { copy::spec(s, lineage.as_ref()) } else { None };
@@ -84,7 +92,7 @@ fn one<'a>(walk: &Walk<'a, '_>, node: Node<'a>, env: &Environment, depth: usize,
         copy,
         effects,
         references: references(node),
-        reads: Reads { weighs, ..reads::located(walk, node, text) },
+        reads: Reads { weighs, ..reads::located(walk, (node, is_last), text) },
         ..Statement::default()
     }
 }
@@ -117,7 +125,7 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<E
         Node::PrepareStmt(s) => {
             let mut walk = Walk::new(env, 0);
             walk.statement(s.query());
-            let mut statement = one(&walk, s.query(), env, depth, text);
+            let mut statement = one(&walk, (s.query(), true), env, depth, text);
             // They are those of the whole text.
             statement.reads.places.clear();
             let facts = Arc::new(Facts::new(&statement.command.clone(), 1, walk.into_accesses()));

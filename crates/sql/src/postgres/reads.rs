@@ -88,12 +88,12 @@ pub(super) fn obstacle(walk: &mut Walk<'_, '_>, what: &'static str) {
     walk.reads.obstacle.get_or_insert(what);
 }
 
-/// The same with the ends of the names.
-pub(super) fn located(walk: &Walk<'_, '_>, node: Node<'_>, text: &str) -> Reads {
+/// The same with the ends of the names. `is_last`: nothing of the text comes after the statement.
+pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), text: &str) -> Reads {
     let found = &walk.reads;
     let mut out =
         Reads { places: Vec::with_capacity(found.places.len()), obstacle: found.obstacle, ..Reads::default() };
-    if !only_reads(node) {
+    if !only_reads(node, is_last) {
         out.obstacle.get_or_insert("a command that does not only read");
         return out;
     }
@@ -148,17 +148,28 @@ fn before_table(prefix: &Prefix, text: &str) -> Option<std::ops::Range<usize>> {
     is_named.then(|| begin..text.len() - table.len())
 }
 
-/// Whether a statement is a query, or shows, names or prepares one.
+/// Whether a statement is a query, or shows, names or prepares one; or has nothing to do with any table.
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other kind does something else")]
-fn only_reads(node: Node<'_>) -> bool {
+fn only_reads(node: Node<'_>, is_last: bool) -> bool {
     match node {
         Node::SelectStmt(_) => true,
         Node::ExplainStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
         Node::DeclareCursorStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
         Node::PrepareStmt(s) => matches!(s.query(), Node::SelectStmt(_)),
+        Node::VariableShowStmt(_) => true,
+        // After an end, settings of before count again, and with them what names mean.
+        Node::TransactionStmt(s) => is_last || begins(s.kind),
         Node::CopyStmt(s) => !s.is_from && (s.relation().is_some() || matches!(s.query(), Node::SelectStmt(_))),
         _ => false,
     }
+}
+
+const fn begins(kind: nodes::TransactionStmtKind::Type) -> bool {
+    use nodes::TransactionStmtKind as Kind;
+    matches!(
+        kind,
+        Kind::TRANS_STMT_BEGIN | Kind::TRANS_STMT_START | Kind::TRANS_STMT_SAVEPOINT | Kind::TRANS_STMT_RELEASE
+    )
 }
 
 /// `ONLY name` or `ONLY (name)`.
@@ -334,6 +345,7 @@ mod tests {
 
     #[test]
     fn relations_are_found_where_they_are_read() {
+        let ends_in_between = analyse("rollback; select 1", &Environment::default()).unwrap();
         assert_eq!(
             places("select 1; select * from a, b x join only_c c using (id) where exists (select from d)"),
             ["a", "b", "d", "only_c"]
@@ -351,6 +363,9 @@ mod tests {
         assert_eq!(places("select * from only/* x */s.t a"), ["only/* x */s.t"]);
         assert_eq!(places("select * from ONLY ( t ) as a"), ["ONLY ( t )"]);
         assert_eq!(places("copy t to stdout"), ["t"]);
+        assert_eq!(places("begin isolation level serializable"), [""; 0]);
+        assert_eq!(places("select 1; rollback"), [""; 0]);
+        assert_eq!(ends_in_between.statements[0].reads.obstacle, Some("a command that does not only read"));
         assert_eq!(places("copy s.t (\"A b\" , c) to stdout (format csv)"), ["s.t (\"A b\" , c)"]);
         for (text, obstacle) in [
             ("select d.s.t.c from s.t", "a column that is named with its database"),

@@ -235,17 +235,19 @@ impl Session {
     /// Refuses a text that is sent as it is, and decides by columns that the caller may not see: what it finds or changes
     /// would tell of them.
     fn weighs_nothing_hidden(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        // What is in the way of one part is in the way of all.
+        let obstacle = meaning.parts.iter().find_map(|part| part.reads.obstacle);
         for part in &meaning.parts {
-            // Where it only is too large, what is not rewritten in small texts either passes.
-            let only_large = part.reads.obstacle.is_none();
+            // A query passes as it would by itself: of what the mask shows, its results are masked.
+            let is_query = part.reads.obstacle.is_none();
             let asking = &mut Asking { enforcer: &mut self.enforcer, now };
             let found = part.reads.weighs.iter().find_map(|source| {
                 let rule = self.reveals.source(source, asking)?;
-                let counts = !only_large || shows_nothing(&rule);
+                let counts = !is_query || shows_nothing(&rule);
                 (counts && !self.reveals.may_filter(source, asking)).then_some(source)
             });
             if let Some(source) = found {
-                return Err(weighs(&part.command, source, part.reads.obstacle));
+                return Err(weighs(&part.command, source, part.reads.obstacle.or(obstacle)));
             }
         }
         Ok(())
@@ -315,6 +317,7 @@ impl Session {
         }
         let read = analyse(&woven.text, &environment).map_err(|_| odd(meaning))?;
         let is_the_same = read.statements.len() == meaning.parts.len()
+            && read.statements.iter().zip(&meaning.parts).all(|(read, part)| read.command == part.command)
             && stands_as_written(&read, woven)
             && asks_the_same(meaning, &read)
             && read.statements.iter().all(|statement| shows_none(statement, hidden));

@@ -1,0 +1,342 @@
+//! A small grammar of statements over the tables of the tests of what is hidden. A statement is made out of a row of choices, so
+//! that one can be made smaller by leaving choices out.
+use super::wire::How;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    Text,
+    Day,
+}
+use Kind::{Day, Number, Text};
+
+const KINDS: [Kind; 3] = [Number, Text, Day];
+
+type Columns = Vec<(String, Kind)>;
+
+const CUSTOMERS: &[(&str, Kind)] = &[
+    ("id", Number),
+    ("ssn", Text),
+    ("score", Number),
+    ("email", Text),
+    ("born", Day),
+    ("card", Text),
+    ("name", Text),
+    ("notes", Text),
+];
+const RELATIONS: &[(&str, &[(&str, Kind)])] = &[
+    ("customers", CUSTOMERS),
+    ("orders", &[("id", Number), ("contact", Text), ("customer", Number)]),
+    ("public.customers", CUSTOMERS),
+    ("contacts", &[("id", Number), ("contact", Text)]),
+    ("everyone", CUSTOMERS),
+    ("people", &[("id", Number), ("ssn", Text)]),
+    ("people_1", &[("id", Number), ("ssn", Text)]),
+    ("other.\"Odd t\"", &[("\"Id\"", Number), ("ssn", Text)]),
+    ("only staff", &[("id", Number), ("ssn", Text)]),
+    ("staff", &[("id", Number), ("ssn", Text)]),
+    ("managers", &[("id", Number), ("ssn", Text), ("level", Number)]),
+    ("cards", &[("id", Number), ("number", Text), ("last", Text)]),
+];
+
+/// Makes a query out of choices; where there are no more, it takes the simplest.
+pub(crate) struct Maker<'a> {
+    choices: std::slice::Iter<'a, u8>,
+    names: usize,
+    scopes: Vec<Vec<(String, Columns)>>,
+    ctes: Vec<(String, Columns)>,
+}
+
+impl Maker<'_> {
+    /// A statement, and how to ask it.
+    pub(crate) fn statement(choices: &[u8]) -> (String, How) {
+        let mut maker = Maker { choices: choices.iter(), names: 0, scopes: Vec::new(), ctes: Vec::new() };
+        match maker.pick(16) {
+            0 => (maker.change(), How::RolledBack),
+            1 => (format!("copy ({}) to stdout", maker.query()), How::Simple),
+            2 => (format!("explain (costs off) {}", maker.query()), How::Simple),
+            n if n % 2 == 0 => (maker.query(), How::Binary),
+            _ => (maker.query(), How::Simple),
+        }
+    }
+
+    fn query(&mut self) -> String {
+        let kinds = self.kinds();
+        let with = match self.pick(8) {
+            0 | 1 => self.with(),
+            2 => self.recursive(),
+            _ => String::new(),
+        };
+        let depth = 1 + self.pick(3);
+        let select = self.select(&kinds, depth);
+        let order = match self.pick(3) {
+            0 => String::new(),
+            1 => " order by 1".to_owned(),
+            _ => format!(" order by {} desc nulls last limit {}", kinds.len(), self.pick(9)),
+        };
+        format!("{with}{select}{order}")
+    }
+
+    /// What changes data.
+    fn change(&mut self) -> String {
+        self.scopes.push(Vec::new());
+        let (relation, columns) = RELATIONS[self.pick(4)];
+        let alias = self.name();
+        self.sees(&alias, columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect());
+        let relation = relation.trim_start_matches("only ");
+        let changed = columns[self.pick(columns.len())];
+        let value = self.expression(changed.1, 1);
+        let (condition, returning) = (self.condition(1), self.expression(KINDS[0], 1));
+        let out = match self.pick(4) {
+            0 => {
+                format!("update {relation} {alias} set {} = {value} where {condition} returning {returning}", changed.0)
+            }
+            1 => format!("delete from {relation} {alias} where {condition} returning {returning}"),
+            2 => format!("update {relation} {alias} set {} = {value}", changed.0),
+            _ => {
+                self.scopes.pop();
+                let query = self.select(&[Number, Text, Number], 1);
+                return format!(
+                    "insert into orders (id, contact, customer) {query} on conflict do nothing returning id"
+                );
+            }
+        };
+        self.scopes.pop();
+        out
+    }
+
+    fn recursive(&mut self) -> String {
+        let (name, first) = (self.name(), self.select(&[Number, Text], 1));
+        self.scopes.push(vec![("r".to_owned(), Self::columns(&[Number, Text]))]);
+        let condition = self.condition(1);
+        self.scopes.pop();
+        let columns = vec![("c0".to_owned(), Number), ("c1".to_owned(), Text)];
+        self.ctes.push((name.clone(), columns));
+        let union = ["union", "union all"][self.pick(2)];
+        format!(
+            "with recursive {name} as (select * from ({first}) f {union} select r.c0 + 1, r.c1 from {name} r where r.c0 < 9 and {condition}) "
+        )
+    }
+
+    fn pick(&mut self, of: usize) -> usize {
+        usize::from(self.choices.next().copied().unwrap_or(0)) % of
+    }
+
+    fn kinds(&mut self) -> Vec<Kind> {
+        (0..=self.pick(3)).map(|_| KINDS[self.pick(3)]).collect()
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("a{}", self.names)
+    }
+
+    fn columns(kinds: &[Kind]) -> Columns {
+        kinds.iter().enumerate().map(|(n, kind)| (format!("c{n}"), *kind)).collect()
+    }
+
+    fn with(&mut self) -> String {
+        let (name, kinds) = (self.name(), self.kinds());
+        let query = self.select(&kinds, 2);
+        let how = ["", "materialized ", "not materialized "][self.pick(3)];
+        self.ctes.push((name.clone(), Self::columns(&kinds)));
+        format!("with {name} as {how}({query}) ")
+    }
+
+    fn select(&mut self, kinds: &[Kind], depth: usize) -> String {
+        if depth > 0 && self.pick(8) == 1 {
+            let how = ["union", "union all", "intersect", "except", "except all"][self.pick(5)];
+            let (left, right) = (self.select(kinds, depth - 1), self.select(kinds, depth - 1));
+            return format!("({left}) {how} ({right})");
+        }
+        self.scopes.push(Vec::new());
+        let from = self.from(depth);
+        let grouped = self.pick(5) == 1;
+        let mut targets = Vec::new();
+        let group = if grouped { self.expression(KINDS[0], 1) } else { String::new() };
+        for (n, kind) in kinds.iter().enumerate() {
+            let target = match grouped {
+                true => self.aggregate(*kind, depth),
+                false if self.pick(8) == 1 => self.window(*kind, depth),
+                false => self.expression(*kind, depth),
+            };
+            targets.push(format!("{target} as c{n}"));
+        }
+        let distinct = if self.pick(6) == 1 { "distinct " } else { "" };
+        let condition = if self.pick(3) > 0 { format!(" where {}", self.condition(depth)) } else { String::new() };
+        let group = match (grouped, self.pick(4)) {
+            (false, _) => String::new(),
+            (true, 0) => format!(" group by {group} + 0"),
+            (true, 1) => format!(" group by rollup ({group} + 0)"),
+            (true, 2) => format!(" group by grouping sets ((), ({group} + 0)) having count(*) > 1"),
+            (true, _) => String::new(),
+        };
+        self.scopes.pop();
+        format!("select {distinct}{} from {from}{condition}{group}", targets.join(", "))
+    }
+
+    fn from(&mut self, depth: usize) -> String {
+        let mut out = self.item(depth, false);
+        while self.pick(3) == 1 {
+            match self.pick(4) {
+                0 => out = format!("{out} cross join {}", self.item(depth, false)),
+                1 => out = format!("{out} cross join lateral {}", self.item(depth.min(1), true)),
+                kind => {
+                    let how = if kind == 2 { "join" } else { "left join" };
+                    let item = self.item(depth, false);
+                    out = format!("{out} {how} {item} on {}", self.condition(0));
+                }
+            }
+        }
+        out
+    }
+
+    fn item(&mut self, depth: usize, lateral: bool) -> String {
+        let alias = self.name();
+        let choice = if lateral { 1 } else { self.pick(5) };
+        if choice == 1 && (depth > 0 || lateral) {
+            let kinds = self.kinds();
+            // Without LATERAL a query does not see its neighbours.
+            let hidden = if lateral { None } else { self.scopes.pop() };
+            let query = self.select(&kinds, depth.saturating_sub(1));
+            self.scopes.extend(hidden);
+            self.sees(&alias, Self::columns(&kinds));
+            return format!("({query}) {alias}");
+        }
+        if choice == 2
+            && let Some((name, columns)) = self.ctes.last().cloned()
+        {
+            self.sees(&alias, columns);
+            return format!("{name} {alias}");
+        }
+        let (relation, columns) = RELATIONS[self.pick(RELATIONS.len())];
+        self.sees(&alias, columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect());
+        format!("{relation} {alias}")
+    }
+
+    fn sees(&mut self, alias: &str, columns: Columns) {
+        self.scopes.last_mut().unwrap().push((alias.to_owned(), columns));
+    }
+
+    fn column(&mut self, kind: Kind) -> Option<String> {
+        let all = self.scopes.iter().rev().flatten();
+        let fitting: Vec<String> = all
+            .flat_map(|(alias, columns)| columns.iter().map(move |(name, of)| (format!("{alias}.{name}"), *of)))
+            .filter(|(_, of)| *of == kind)
+            .map(|(name, _)| name)
+            .collect();
+        (!fitting.is_empty()).then(|| fitting[self.pick(fitting.len())].clone())
+    }
+
+    fn row(&mut self) -> String {
+        let all: Vec<String> = self.scopes.iter().flatten().map(|(alias, _)| alias.clone()).collect();
+        all[self.pick(all.len())].clone()
+    }
+
+    fn expression(&mut self, kind: Kind, depth: usize) -> String {
+        let choice = self.pick(if depth == 0 { 2 } else { 9 });
+        if choice == 0
+            && let Some(column) = self.column(kind)
+        {
+            return column;
+        }
+        let less = depth.saturating_sub(1);
+        match (choice, kind) {
+            (2, _) => {
+                let condition = self.condition(less);
+                format!(
+                    "case when {condition} then {} else {} end",
+                    self.expression(kind, less),
+                    self.expression(kind, less)
+                )
+            }
+            (3, _) => format!("coalesce({}, {})", self.expression(kind, less), self.expression(kind, less)),
+            (4, _) => format!("(select q.c0 from ({}) q order by 1 limit 1)", self.select(&[kind], less)),
+            (5, Number) => format!("length({})", self.expression(Text, less)),
+            (6, Number) => format!("({} + {})", self.expression(Number, less), self.expression(Number, less)),
+            (7, Number) if self.pick(4) == 0 => format!("({})::int", self.expression(Text, less)),
+            (7, Number) => format!("ascii({})", self.expression(Text, less)),
+            (8, Number) if self.pick(4) == 0 => {
+                format!("({} / {})", self.expression(Number, less), self.expression(Number, less))
+            }
+            (8, Number) => format!("sign({})::int", self.expression(Number, less)),
+            (5, Text) => format!("({})::text", self.expression(Number, less)),
+            (6, Text) => format!("({} || {})", self.expression(Text, less), self.expression(Text, less)),
+            (7, Text) => format!("to_jsonb({})::text", self.row()),
+            (8, Text) => format!("md5(({})::text)", self.row()),
+            (_, Number) => self.pick(9).to_string(),
+            (5, Day) => format!("({} + {})", self.expression(Day, less), self.expression(Number, less)),
+            (_, Day) => "date '1970-01-05'".to_owned(),
+            (_, Text) => ["'same'", "'078-05-1123'", "'user1@example.com'", "''", "'x3'"][self.pick(5)].to_owned(),
+        }
+    }
+
+    fn condition(&mut self, depth: usize) -> String {
+        let less = depth.saturating_sub(1);
+        let kind = KINDS[self.pick(3)];
+        match self.pick(if depth == 0 { 4 } else { 8 }) {
+            0 => {
+                let how = ["=", "<", "<>", ">=", "is distinct from"][self.pick(5)];
+                format!("{} {how} {}", self.expression(kind, less), self.expression(kind, less))
+            }
+            1 => format!("{} is null", self.expression(kind, less)),
+            2 => format!("{} like '%{}%'", self.expression(Text, less), self.pick(9)),
+            3 => format!("{} is not null", self.row()),
+            4 => format!("exists ({})", self.select(&[kind], less)),
+            5 => format!("{} in ({})", self.expression(kind, less), self.select(&[kind], less)),
+            6 => format!("({} or {})", self.condition(less), self.condition(less)),
+            _ => format!("not ({} and {})", self.condition(less), self.condition(less)),
+        }
+    }
+
+    fn aggregate(&mut self, kind: Kind, depth: usize) -> String {
+        // Of columns outside alone it would be an aggregate of the query outside.
+        let own = self.scopes.last().and_then(|s| s.last()).map(|(alias, _)| alias.clone()).unwrap();
+        let of = self.expression(kind, depth.min(1));
+        let of = format!("case when {own}.* is distinct from null then {of} end");
+        match (self.pick(4), kind) {
+            (1, Number) => format!("count(distinct {of})::int"),
+            (2, Number) => format!("sum({of})::int"),
+            (3, Number) => format!("count(*) filter (where {})::int", self.condition(0)).replace(")::int", ")"),
+            (1, Text) => format!("string_agg({of}, ',' order by {of})"),
+            (2, Text) => format!("json_agg({of} order by {of})::text"),
+            (3, _) => format!("max({of})"),
+            (_, _) => format!("min({of})"),
+        }
+    }
+
+    fn window(&mut self, kind: Kind, depth: usize) -> String {
+        let by = KINDS[self.pick(3)];
+        let over = format!("order by {}", self.expression(by, depth.min(1)));
+        match kind {
+            Number => format!("{} over ({over})", ["rank()", "dense_rank()", "row_number()", "count(*)"][self.pick(4)]),
+            Text | Day => format!("lag({}) over ({over})", self.expression(kind, depth.min(1))),
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) const fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// The choices of a seed.
+pub(crate) fn choices(seed: u64) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    (0..12).flat_map(|_| numbers.next().to_le_bytes()).collect()
+}

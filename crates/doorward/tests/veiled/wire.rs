@@ -1,0 +1,112 @@
+//! A client that asks many statements before it reads an answer, and keeps of each answer what it takes to compare it.
+use crate::common::World;
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    io::{BufReader, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+/// How long an answer may take, on a machine that does other things.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What was answered to one statement, every byte of it, but short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    digest: u64,
+    /// What the first error says.
+    pub(crate) error: Option<String>,
+}
+
+/// How a statement is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// As a Query.
+    Simple,
+    /// Prepared and bound, its results in binary.
+    Binary,
+    /// As a Query, and rolled back.
+    RolledBack,
+}
+
+pub(crate) struct Wire {
+    out: TcpStream,
+    input: BufReader<TcpStream>,
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
+}
+
+fn query(text: &str) -> Vec<u8> {
+    message(b'Q', &[text.as_bytes(), b"\0"].concat())
+}
+
+/// The messages that ask a statement, and how many ReadyForQuery answer them.
+fn asks(statement: &str, how: How) -> (Vec<u8>, usize) {
+    match how {
+        How::Simple => (query(statement), 1),
+        How::RolledBack => ([query(&format!("begin; {statement}")), query("rollback")].concat(), 2),
+        How::Binary => {
+            let parse = message(b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat());
+            let bind = message(b'B', b"\0\0\0\0\0\0\0\x01\0\x01");
+            let (describe, execute) = (message(b'D', b"P\0"), message(b'E', b"\0\0\0\0\0"));
+            ([parse, bind, describe, execute, message(b'S', b"")].concat(), 1)
+        }
+    }
+}
+
+impl Wire {
+    /// Logs in on loopback, without TLS.
+    pub(crate) fn new(world: &World, token: &str) -> Self {
+        let mut out = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+        out.set_read_timeout(Some(PATIENCE)).unwrap();
+        let body = [&[0, 3, 0, 0][..], b"user\0x\0database\0orders\0\0"].concat();
+        let password = message(b'p', &[token.as_bytes(), b"\0"].concat());
+        out.write_all(&[&(body.len() as u32 + 4).to_be_bytes()[..], &body, &password].concat()).unwrap();
+        let input = BufReader::with_capacity(1 << 16, out.try_clone().unwrap());
+        let mut wire = Self { out, input };
+        let welcome = wire.answer(1, "the log-in");
+        assert_eq!(welcome.error, None);
+        wire
+    }
+
+    /// The answers to all of these.
+    pub(crate) fn ask(&mut self, statements: &[(String, How)]) -> Vec<Answer> {
+        let all: Vec<_> = statements.iter().map(|(text, how)| asks(text, *how)).collect();
+        let mut out = self.out.try_clone().unwrap();
+        std::thread::scope(|s| {
+            s.spawn(|| all.iter().for_each(|(messages, _)| out.write_all(messages).unwrap()));
+            statements.iter().zip(&all).map(|((text, _), (_, ready))| self.answer(*ready, text)).collect()
+        })
+    }
+
+    fn answer(&mut self, ready: usize, to: &str) -> Answer {
+        let (mut seen, mut body, mut hasher, mut error) = (0, Vec::new(), DefaultHasher::new(), None);
+        while seen < ready {
+            let mut head = [0; 5];
+            self.input.read_exact(&mut head).unwrap_or_else(|e| panic!("{e}: {to}"));
+            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            body.resize(length - 4, 0);
+            self.input.read_exact(&mut body).unwrap_or_else(|e| panic!("{e}: {to}"));
+            // The numbers of the session are its own.
+            if head[0] != b'K' {
+                hasher.write(&head);
+                hasher.write(&body);
+            }
+            seen += usize::from(head[0] == b'Z');
+            if head[0] == b'E' && error.is_none() {
+                error = Some(said(&body));
+            }
+        }
+        Answer { digest: hasher.finish(), error }
+    }
+}
+
+fn said(error: &[u8]) -> String {
+    let field = |code: &[u8]| {
+        let field = error.split(|b| *b == 0).find_map(|field| field.strip_prefix(code));
+        String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
+    };
+    format!("{}; {}", field(b"M"), field(b"D"))
+}
