@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 const STATEMENT: usize = 1000;
 /// Parameters in a message.
 const PARAMETERS: usize = 20;
+/// Characters of all parameters in a message: with their name they fit a field of each chat.
+const LISTED: usize = 1500;
 /// What a statement does, in a message.
 const ACCESSES: usize = 20;
 
@@ -54,6 +56,8 @@ pub(crate) struct Notice {
     pub(crate) command: String,
     pub(crate) statement: Option<String>,
     pub(crate) parameters: Vec<String>,
+    /// The same for people: each with its number, in quotes.
+    listed: Option<String>,
     /// Whether statement and parameters are all there: what is to run can be read in the message.
     pub(crate) whole: bool,
     /// What it would do, by the names that it resolves to.
@@ -97,6 +101,7 @@ impl Notice {
             does: r.facts.accesses.iter().take(ACCESSES).map(|a| cut(&a.to_string())).collect(),
             statement: shows.then(|| cut(&r.statement)),
             parameters: if shows { r.parameters.iter().take(PARAMETERS).map(|p| cut(p)).collect() } else { Vec::new() },
+            listed: (shows && !r.parameters.is_empty()).then(|| listed(&r.parameters)),
             reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),
             groups: r.requirements.iter().flat_map(|q| &q.groups).map(|g| printable(g)).collect(),
             expires: r.expires,
@@ -138,8 +143,8 @@ impl Notice {
         if self.whole {
             out.push(("What it would do", self.does.join("; ")));
         }
-        if !self.parameters.is_empty() {
-            out.push(("Parameters", self.parameters.join(", ")));
+        if let Some(listed) = &self.listed {
+            out.push(("Parameters", listed.clone()));
         }
         out
     }
@@ -186,6 +191,45 @@ fn cut(text: &str) -> String {
     if shown.len() < whole.len() { format!("{shown} …") } else { shown }
 }
 
+/// Each parameter on a line of its own, so that no two lists that are there whole look the same. What is not there is counted.
+fn listed(parameters: &[String]) -> String {
+    let (mut out, mut left) = (String::new(), LISTED);
+    let mut shown = 0_usize;
+    for (n, parameter) in (1_usize..).zip(parameters).take(PARAMETERS) {
+        if left == 0 {
+            break;
+        }
+        let (text, whole) = quoted(parameter, left);
+        left = left.saturating_sub(text.chars().count());
+        let rest =
+            if whole { String::new() } else { format!(" … ({} characters in all)", parameter.chars().count()) };
+        out.push_str(&format!("{}${n} = \"{text}\"{rest}", if n == 1 { "" } else { "\n" }));
+        shown = n;
+    }
+    match parameters.len().saturating_sub(shown) {
+        0 => out,
+        more => format!("{out}\n… and {more} more"),
+    }
+}
+
+/// What stands between quotes: no other text has the same. At most so many characters, and whether that is all.
+fn quoted(text: &str, most: usize) -> (String, bool) {
+    let (mut out, mut left) = (String::new(), most);
+    for c in text.chars() {
+        let one = match c {
+            '"' | '\\' => format!("\\{c}"),
+            '\n' => "\\n".to_owned(),
+            '\t' => "\\t".to_owned(),
+            c if c.is_control() || is_hidden(c) || (c.is_whitespace() && c != ' ') => c.escape_unicode().to_string(),
+            c => c.to_string(),
+        };
+        let Some(after) = left.checked_sub(one.chars().count()) else { return (out, false) };
+        left = after;
+        out.push_str(&one);
+    }
+    (out, true)
+}
+
 /// Whether a statement is there whole, and looks like nothing else: what is shown in place of something that acts must not
 /// have been written by the caller.
 fn is_whole(statement: &str) -> bool {
@@ -215,4 +259,55 @@ fn is_hidden(c: char) -> bool {
 pub(crate) fn when(t: Timestamp) -> String {
     let seconds = i64::try_from(t.as_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(parameters: &[&str]) -> String {
+        listed(&parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn no_two_lists_of_parameters_look_the_same() {
+        assert_eq!(list(&["a", "b"]), "$1 = \"a\"\n$2 = \"b\"");
+        let lists: [&[&str]; 14] = [
+            &["a", "b"],
+            &["a, b"],
+            &["a\"\n$2 = \"b"],
+            &["a\\\"\n$2 = \\\"b"],
+            &["a\n$2 = \"b"],
+            &["a⏎$2 = b"],
+            &["a", "b", ""],
+            &["a", "", "b"],
+            &["a ", "b"],
+            &["a", "\u{200b}b"],
+            &["a", "\\u{200b}b"],
+            &["a", "\u{a0}b"],
+            &["a", "\u{202e}b"],
+            &["a\t", "b"],
+        ];
+        for (i, one) in lists.iter().enumerate() {
+            for other in lists.iter().skip(i + 1) {
+                assert_ne!(list(one), list(other), "{one:?} {other:?}");
+            }
+            // Nothing in a value begins a line, and nobody has to see what cannot be seen.
+            assert_eq!(list(one).lines().count(), one.len(), "{one:?}");
+            assert!(!list(one).contains(is_hidden), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_of_the_parameters_is_not_there_is_counted() {
+        let many = vec!["x"; 23];
+        assert!(list(&many).ends_with("\n$20 = \"x\"\n… and 3 more"), "{}", list(&many));
+        let long = "y".repeat(4000);
+        let said = list(&["x", &long, "z"]);
+        assert!(said.contains("y\" … (4000 characters in all)\n… and 1 more"), "{said}");
+        assert!(said.chars().count() < 1900, "it fits a field of Slack");
+        // An escape is there whole or not at all.
+        assert_eq!(quoted("a\"b", 2), ("a".to_owned(), false));
+        assert_eq!(quoted("a\"b", 4), ("a\\\"b".to_owned(), true));
+    }
 }
