@@ -22,8 +22,9 @@ pub(crate) const DENY: &str = "doorward_deny";
 pub const MOST_PRESSED: usize = 256 << 10;
 /// How old a signature may be, or how far ahead our clock is behind.
 const FRESH: Duration = Duration::from_secs(300);
-/// Signatures that are remembered.
-const MOST_SEEN: usize = 4096;
+/// Signatures that are remembered, and of one account.
+const MOST_SEEN: usize = 16_384;
+const MOST_OF_ONE: usize = 64;
 /// Answers that are under way at once.
 const ANSWERS: usize = 16;
 /// Where Slack takes answers.
@@ -39,7 +40,7 @@ pub struct SlackButtons {
     /// The API that was set in place of Slack's own: it takes answers, too.
     api: Option<Url>,
     client: Client,
-    seen: Mutex<HashMap<[u8; 32], Timestamp>>,
+    seen: Mutex<HashMap<[u8; 32], Seen>>,
     answers: Semaphore,
 }
 
@@ -47,6 +48,14 @@ impl fmt::Debug for SlackButtons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlackButtons").field("team", &self.team).finish_non_exhaustive()
     }
+}
+
+/// What came and counted.
+struct Seen {
+    /// Until when its signature is good.
+    until: Timestamp,
+    /// The account that it is of.
+    account: String,
 }
 
 /// An account of a Slack workspace.
@@ -97,7 +106,9 @@ pub enum NotPressed {
     #[error("a Slack button's message came twice")]
     Repeated,
     /// Too many at once.
-    #[error("more Slack buttons are pressed than can be remembered")]
+    #[error(
+        "more Slack buttons are pressed than can be remembered, by one account or by all: try again in five minutes"
+    )]
     Busy,
     /// Signed, and yet not what a button sends.
     #[error("what Slack sent is not understood: {0}")]
@@ -187,24 +198,33 @@ impl SlackButtons {
         if now.since(at) > FRESH || at.since(now) > FRESH {
             return Err(NotPressed::Stale);
         }
-        self.once(tag, now)?;
-        self.pressed(body)
+        let pressed = self.pressed(body)?;
+        // What asks for nothing may come as often as it likes.
+        if pressed.verdict != Verdict::Nothing {
+            self.once(tag, &pressed.user.id, at, now)?;
+        }
+        Ok(pressed)
     }
 
-    /// A signature counts once. Only those that are good come here: nobody else fills the memory.
-    fn once(&self, tag: [u8; 32], now: Timestamp) -> Result<(), NotPressed> {
+    /// A signature counts once, for as long as it is good.
+    ///
+    /// INVARIANT: what is remembered is forgotten when its time alone would refuse it, and not before. Only what is signed and would
+    /// have an effect comes here; who sends much of it is refused for their own account, and others go on.
+    fn once(&self, tag: [u8; 32], account: &str, at: Timestamp, now: Timestamp) -> Result<(), NotPressed> {
         let mut seen = self.seen.lock();
+        let mut own = 0_usize;
+        seen.retain(|_, s| {
+            let is_good = s.until >= now;
+            own += usize::from(is_good && s.account == account);
+            is_good
+        });
         if seen.contains_key(&tag) {
             return Err(NotPressed::Repeated);
         }
-        if seen.len() >= MOST_SEEN {
-            seen.retain(|_, until| *until > now);
-            if seen.len() >= MOST_SEEN {
-                return Err(NotPressed::Busy);
-            }
+        if own >= MOST_OF_ONE || seen.len() >= MOST_SEEN {
+            return Err(NotPressed::Busy);
         }
-        // Its time may be five minutes ahead of ours.
-        seen.insert(tag, now.after(FRESH.saturating_mul(2)));
+        seen.insert(tag, Seen { until: at.after(FRESH), account: account.to_owned() });
         Ok(())
     }
 
@@ -325,7 +345,7 @@ mod tests {
         assert_eq!(read(now.after(Duration::from_secs(301))), NotPressed::Stale);
         assert_eq!(read(Timestamp::from_secs(1_531_420_317)), NotPressed::Stale);
         assert_eq!(read(now.after(FRESH)), NotPressed::Malformed("no payload"));
-        assert_eq!(read(now), NotPressed::Repeated);
+        assert!(buttons.seen.lock().is_empty(), "what has no effect takes no room");
         let other = BODY.replace("roadrunner", "coyote");
         assert_eq!(buttons.read(AT, SIGNATURE, other.as_bytes(), now).unwrap_err(), NotPressed::Forged);
         for bad in ["", "v0=", "v1=00", &SIGNATURE.replace("v0=", ""), &SIGNATURE.replace('a', "g"), "v0=é"] {
@@ -336,21 +356,74 @@ mod tests {
         }
     }
 
+    fn press(
+        buttons: &SlackButtons,
+        user: &str,
+        action: &str,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), NotPressed> {
+        let payload = json!({
+            "type": "block_actions", "user": { "id": user }, "team": { "id": "T1DC2JH3J" },
+            "response_url": "https://hooks.slack.com/actions/T1/2/3",
+            "actions": [{ "action_id": action, "value": "00000000-0000-0000-0000-000000000001" }],
+        });
+        let body = format!("payload={payload}");
+        let signed = format!("v0:{}:{body}", at.as_secs());
+        let tag: String =
+            hmac::sign(&buttons.key, signed.as_bytes()).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        buttons.read(&at.as_secs().to_string(), &format!("v0={tag}"), body.as_bytes(), now).map(drop)
+    }
+
     #[test]
-    fn what_came_is_remembered_as_long_as_it_could_come_again_and_no_more_than_fits() {
+    fn what_came_counts_once_for_as_long_as_its_signature_is_good() {
         let (buttons, now) = (buttons(), Timestamp::from_secs(1_531_420_618));
+        // Of a time behind ours, and of one ahead.
+        for at in [now, now.after(FRESH)] {
+            assert_eq!(press(&buttons, "U1", APPROVE, at, now), Ok(()));
+            for later in [now, at, at.after(FRESH)] {
+                assert_eq!(press(&buttons, "U1", APPROVE, at, later), Err(NotPressed::Repeated), "{later:?}");
+            }
+            let over = at.after(FRESH).after(Duration::from_micros(1));
+            assert_eq!(press(&buttons, "U1", APPROVE, at, over), Err(NotPressed::Stale));
+        }
+        // A link that is followed has no effect, and takes no room.
+        let before = buttons.seen.lock().len();
+        for _ in 0..3 {
+            assert_eq!(press(&buttons, "U1", "review", now, now), Ok(()));
+        }
+        assert_eq!(buttons.seen.lock().len(), before);
+    }
+
+    #[test]
+    fn who_presses_much_takes_no_room_from_others_and_nothing_is_forgotten_for_it() {
+        let (buttons, now) = (buttons(), Timestamp::from_secs(1_531_420_618));
+        let ago = |n: usize| Timestamp::from_secs(now.as_secs() - u64::try_from(n).unwrap());
+        for n in 0..MOST_OF_ONE {
+            assert_eq!(press(&buttons, "U1", DENY, ago(n), now), Ok(()));
+        }
+        assert_eq!(press(&buttons, "U1", DENY, ago(MOST_OF_ONE), now), Err(NotPressed::Busy));
+        assert_eq!(
+            press(&buttons, "U1", DENY, ago(1), now),
+            Err(NotPressed::Repeated),
+            "none is forgotten for another"
+        );
+        assert_eq!(press(&buttons, "U2", APPROVE, now, now), Ok(()), "others go on");
+        // All together, too, are no more than fit.
         let tag = |n: usize| {
             let mut tag = [0; 32];
             tag.iter_mut().zip(n.to_be_bytes()).for_each(|(to, byte)| *to = byte);
             tag
         };
-        for n in 0..MOST_SEEN {
-            assert_eq!(buttons.once(tag(n), now), Ok(()));
+        let kept = buttons.seen.lock().len();
+        for n in kept..MOST_SEEN {
+            buttons.seen.lock().insert(tag(n), Seen { until: now.after(FRESH), account: format!("U{n}") });
         }
-        assert_eq!(buttons.once(tag(MOST_SEEN), now), Err(NotPressed::Busy), "none is forgotten for another");
-        assert_eq!(buttons.once(tag(1), now), Err(NotPressed::Repeated));
-        assert_eq!(buttons.once(tag(MOST_SEEN), now.after(Duration::from_secs(601))), Ok(()));
-        assert_eq!(buttons.seen.lock().len(), 1);
+        assert_eq!(press(&buttons, "U3", APPROVE, now, now), Err(NotPressed::Busy));
+        assert_eq!(press(&buttons, "U2", APPROVE, now, now), Err(NotPressed::Repeated));
+        let later = now.after(FRESH).after(Duration::from_secs(1));
+        assert_eq!(press(&buttons, "U3", APPROVE, later, later), Ok(()));
+        assert_eq!(buttons.seen.lock().len(), 1, "what is over makes room");
     }
 
     #[test]
