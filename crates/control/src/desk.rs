@@ -386,8 +386,9 @@ fn escalations(request: &ApprovalRequest) -> Vec<(Timestamp, Vec<String>)> {
 
 /// Whether this person is asked at all, and is not the one who asks.
 fn entitled(request: &ApprovalRequest, by: &Principal, say: Say, waited: Duration) -> Result<(), DecideError> {
-    // Neither the agent nor the person that it acts for. And a verdict is given in person: an agent gives none for anybody.
-    if request.principal.is_party_with(by) || by.on_behalf_of.is_some() {
+    // Neither the agent, nor the person that it acts for, nor who acted before. And a verdict is given in person: an agent gives
+    // none for anybody.
+    if request.principal.has_in_chain(by) || by.on_behalf_of.is_some() {
         return Err(DecideError::OwnRequest);
     }
     match (say, is_approver(request, by, waited), may_break_glass(request, by)) {

@@ -114,6 +114,31 @@ async fn who_may_not_decide_does_not() {
     office.desk.decide(id, &anna, true, &"é".repeat(MAX_COMMENT)).await.unwrap();
 }
 
+/// RFC 8693, section 4.1: those who acted before are named in the token, and no right comes of them. Nor may they say yes to what
+/// they have set going.
+#[tokio::test]
+async fn nobody_in_a_chain_decides_what_comes_of_it() {
+    let office = Office::new().await;
+    let mut request = office.request(vec![need(&["sre"], 1)], LONG);
+    let prior_actors = ["corp/planner", "corp/front", "corp/first"].map(str::to_owned).into();
+    request.principal.on_behalf_of =
+        Some(Box::new(doorward_model::Delegation { person: person("dana", &["sre"]), prior_actors }));
+    let id = request.id;
+    let answers = office.submit(request);
+    while office.store.approval(id).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for one in ["bot", "dana", "planner", "front", "first"] {
+        for yes in [true, false] {
+            let said = office.desk.decide(id, &person(one, &["sre"]), yes, "").await;
+            assert_eq!(said, Err(DecideError::OwnRequest), "{one}");
+        }
+    }
+    assert!(office.audit.kinds().is_empty(), "nothing has happened");
+    office.desk.decide(id, &person("anna", &["sre"]), true, "").await.unwrap();
+    assert!(matches!(only(answers).await, ApprovalVerdict::Approved { .. }));
+}
+
 #[tokio::test]
 async fn no_groups_means_nobody() {
     let office = Office::new().await;

@@ -43,7 +43,8 @@ pub struct Principal {
 pub struct Delegation {
     /// The person: the `sub` of the token. It acts for nobody itself.
     pub person: Principal,
-    /// Who acted before the agent (`issuer/subject`), the latest first. For the record: they decide nothing.
+    /// Who acted before the agent (`issuer/subject`), the latest first. For the record: no right comes of them, and none of them
+    /// approves what comes of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prior_actors: Vec<String>,
 }
@@ -94,6 +95,19 @@ impl Principal {
     /// The identifiers of all who stand behind the caller: its own, and that of the person that it acts for.
     pub fn ids(&self) -> Vec<String> {
         std::iter::once(self.id()).chain(self.person().map(Self::id)).collect()
+    }
+
+    /// Whether the other one has a hand in what this caller asks for: as the caller, as the person that it acts for, or as somebody
+    /// who acted before it, however far back. Nobody who has decides about it.
+    pub fn has_in_chain(&self, other: &Self) -> bool {
+        let others = other.chain();
+        self.chain().iter().any(|own| others.contains(own))
+    }
+
+    /// The identifiers of all who had a hand in it: [`Principal::ids`] and those who acted before.
+    pub fn chain(&self) -> Vec<String> {
+        let before = self.on_behalf_of.iter().flat_map(|d| d.prior_actors.iter().cloned());
+        self.ids().into_iter().chain(before).collect()
     }
 
     /// Whether any of those who stand behind the one is any of those who stand behind the other.
@@ -154,6 +168,10 @@ mod tests {
         let dana = who("dana", None);
         assert!(all[1].is_party_with(&dana) && dana.is_party_with(&all[1]) && all[1].is_party_with(&all[0]));
         assert!(!all[2].is_party_with(&dana));
+        // Who acted before is no party, and yet has a hand in it.
+        let before = who("x", None);
+        assert!(all[1].has_in_chain(&before) && before.has_in_chain(&all[1]) && !all[1].is_party_with(&before));
+        assert!(all[1].has_in_chain(&dana) && all[1].has_in_chain(&all[0]) && !all[0].has_in_chain(&before));
     }
 
     #[test]

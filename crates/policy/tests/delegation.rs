@@ -217,7 +217,11 @@ fn approvals_that_either_needs_are_all_needed() {
         let yes = |n: usize, group: &str| Approver::new(&format!("corp/approver-{n}"), vec![group.to_owned()]);
         let all: Vec<Approver> = groups.iter().enumerate().map(|(n, g)| yes(n, g)).collect();
         let settled = |by: Vec<Approver>| {
-            let mut enforcer = enforcer(&engine, bot(Some("dana")), &log);
+            let mut who = bot(Some("dana"));
+            for behind in &mut who.on_behalf_of {
+                behind.prior_actors = vec!["corp/planner".into(), "corp/front".into()];
+            }
+            let mut enforcer = enforcer(&engine, who, &log);
             let Outcome::Hold(held) = decide(&mut enforcer, &select()) else { panic!("not held") };
             let approval = held.approval();
             let asked: Vec<&str> = approval.requirements.iter().map(|r| r.groups[0].as_str()).collect();
@@ -231,8 +235,8 @@ fn approvals_that_either_needs_are_all_needed() {
                 all.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, a)| a.clone()).collect();
             assert_eq!(settled(but_one), "refuse", "{to_bot:?} {to_dana:?} without {missing}");
         }
-        // One person in both groups is one person, and neither of the two is anybody.
-        for who in ["corp/dana", "corp/bot"] {
+        // One person in both groups is one person, and neither of the two is anybody, nor is who acted before.
+        for who in ["corp/dana", "corp/bot", "corp/planner", "corp/front"] {
             let own = groups.iter().map(|g| Approver::new(who, vec![(*g).to_owned()])).collect();
             assert_eq!(settled(own), "refuse", "{who} approves what they ask for");
         }

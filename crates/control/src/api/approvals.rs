@@ -44,7 +44,7 @@ fn view(approval: StoredApproval, asker: &Asker) -> Option<ApprovalView> {
     let breaks = may_break_glass(&approval.request, who);
     let decides = approver && sees(Administration::DecideApproval);
     let glass = breaks && sees(Administration::BreakGlass);
-    let open = approval.state == ApprovalState::Pending && !requester;
+    let open = approval.state == ApprovalState::Pending && !approval.request.principal.has_in_chain(who);
     let id = who.id();
     let has_said = |glass: bool| approval.verdicts.iter().any(|v| v.by == id && (v.break_glass || !glass));
     let (may_decide, may_break) = (decides && open && !has_said(false), glass && open && !has_said(true));

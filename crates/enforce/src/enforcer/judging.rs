@@ -115,8 +115,8 @@ impl Enforcer {
         now: Timestamp,
     ) -> Result<Arc<[String]>, Refusal> {
         self.still_welcome(now)?;
-        // INVARIANT: nobody approves what they ask for, nor what an agent asks for in their name.
-        let own = self.parts.subject.principal.ids();
+        // INVARIANT: nobody approves what they ask for, nor what an agent asks for in their name or after them.
+        let own = self.parts.subject.principal.chain();
         let others: Vec<Approver> = by.iter().filter(|a| !own.contains(&a.id)).cloned().collect();
         // The policies of this moment say what has to be met, not those of the moment it was asked.
         let requirements = match self.evaluate(facts, now).0 {
