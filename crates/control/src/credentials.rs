@@ -72,7 +72,7 @@ pub(crate) async fn issue(
     })?;
     if let Some(Extension(needs)) = needs {
         needs.note(Need::Connect(request.connection));
-        needs.note(Need::Groups(who.groups.clone()));
+        needs.note(Need::Same(Box::new((*who).clone())));
     }
     let what = format!("issue credential {} for connection {}", issued.user, issued.connection);
     crate::api::administered(&state, &who, None, what).await?;

@@ -17,7 +17,7 @@ use doorward_policy::Engine;
 use doorward_signin::Caller;
 use doorward_store::Among;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -97,8 +97,8 @@ pub(crate) enum Need {
     Connect(String),
     /// To see this approval.
     Approval(String),
-    /// To be in these groups: what was given acts with them.
-    Groups(BTreeSet<String>),
+    /// To be who they were, known as they were: what was given acts as that, for as long as that is good.
+    Same(Box<Principal>),
 }
 
 /// What a right is on.
@@ -125,6 +125,27 @@ impl Needs {
     pub(crate) fn taken(&self) -> Vec<Need> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What somebody is told for whom an answer would be too much, or another one's.
+const NOT_THE_SAME: &str = "what was given under this `Idempotency-Key` acts as you were known then (groups, tags, for whom you act, \
+    and until when): ask for it anew, with another key";
+
+/// Whether somebody is known now as they were then, and for no shorter a time: the same subject with the same groups and tags,
+/// acting for the same person, known in the same way, after the same others.
+///
+/// INVARIANT: more groups are not less right to be asked about: a policy may forbid to who is in one.
+fn is_known_as(now: &Principal, then: &Principal) -> bool {
+    let is = |now: &Principal, then: &Principal| {
+        let (one, other) = ((now.kind, &now.groups, &now.tags), (then.kind, &then.groups, &then.tags));
+        one == other && now.expires_at >= then.expires_at
+    };
+    let parties = match (now.person(), then.person()) {
+        (None, None) => true,
+        (Some(now), Some(then)) => is(now, then),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    now.chain() == then.chain() && is(now, then) && parties
 }
 
 /// What an agent that acts for a person is told.
@@ -166,8 +187,8 @@ impl Asker {
             Need::New(right, connection) => self.may_on_new(*right, connection),
             Need::Connect(connection) if state.credentials.may_connect(connection, &self.who, self.from.ip) => Ok(()),
             Need::Connect(_) => Err(Problem::not_found(NO_SUCH_CONNECTION)),
-            Need::Groups(groups) if groups.is_subset(&self.who.groups) => Ok(()),
-            Need::Groups(_) => Err(Problem::forbidden("it acts with groups that you are not in any more".to_owned())),
+            Need::Same(then) if is_known_as(&self.who, then) => Ok(()),
+            Need::Same(_) => Err(Problem::forbidden(NOT_THE_SAME.to_owned())),
             Need::Approval(id) => find_approval(state, self, id).await.map(drop),
         }
     }
@@ -363,5 +384,53 @@ impl FromRequestParts<ApiState> for Whole {
             return Err(Problem::forbidden("it is not in the scope of your API key".to_owned()));
         }
         Ok(Self(Arc::new(shown.principal.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorward_model::{Delegation, PrincipalKind};
+
+    fn who(groups: &[&str], tags: &[&str], person: Option<(Principal, &[&str])>) -> Principal {
+        let names = |all: &[&str]| all.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        Principal {
+            kind: PrincipalKind::Agent,
+            issuer: "corp".into(),
+            subject: "bot".into(),
+            groups: names(groups).into_iter().collect(),
+            tags: names(tags).into_iter().map(|t| (t, "x".to_owned())).collect(),
+            token_id: None,
+            expires_at: Timestamp::from_secs(100),
+            on_behalf_of: person.map(|(person, before)| Box::new(Delegation { person, prior_actors: names(before) })),
+        }
+    }
+
+    #[test]
+    fn whoever_is_known_otherwise_is_not_the_same() {
+        let dana = |groups: &[&str]| Principal { subject: "dana".into(), ..who(groups, &[], None) };
+        let plain = || who(&["a"], &["t"], None);
+        let kinds = [
+            plain(),
+            who(&[], &["t"], None),
+            // In one more group, which may be what a policy forbids.
+            who(&["a", "b"], &["t"], None),
+            who(&["a"], &[], None),
+            Principal { kind: PrincipalKind::User, ..plain() },
+            Principal { issuer: "ci".into(), ..plain() },
+            Principal { subject: "bob".into(), ..plain() },
+            who(&["a"], &["t"], Some((dana(&["g"]), &[]))),
+            who(&["a"], &["t"], Some((dana(&[]), &[]))),
+            who(&["a"], &["t"], Some((Principal { subject: "eve".into(), ..dana(&["g"]) }, &[]))),
+            who(&["a"], &["t"], Some((dana(&["g"]), &["corp/planner"]))),
+        ];
+        for (i, one) in kinds.iter().enumerate() {
+            for (j, other) in kinds.iter().enumerate() {
+                assert_eq!(is_known_as(one, other), i == j, "{one:?} {other:?}");
+            }
+        }
+        let later = Principal { token_id: Some("2".into()), expires_at: Timestamp::from_secs(200), ..plain() };
+        assert!(is_known_as(&later, &plain()), "with the next token");
+        assert!(!is_known_as(&plain(), &later), "nothing outlives what it is asked for with");
     }
 }

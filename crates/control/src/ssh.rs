@@ -63,7 +63,7 @@ pub(crate) async fn issue(
     let issued = state.ssh.issue(&request.public_key, &who, longest);
     let issued = issued.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     if let Some(Extension(needs)) = needs {
-        needs.note(Need::Groups(who.groups.clone()));
+        needs.note(Need::Same(Box::new((*who).clone())));
     }
     let what = format!("issue SSH certificate {:016x} for {}", issued.serial, issued.fingerprint);
     crate::api::administered(&state, &who, None, what).await?;

@@ -277,6 +277,37 @@ async fn an_answer_is_given_again_to_who_may_still_have_it() {
     }
 }
 
+/// What was given acts as its caller was known then: whoever is known otherwise is given nothing of it, though they were in the same
+/// groups and in more, and nothing is done a second time for them.
+#[tokio::test]
+async fn what_acts_in_a_name_is_given_again_to_nobody_else() {
+    let web = Web::new(None).await;
+    let certificate = ("/ssh/certificates", json!({"public_key": "ssh-ed25519 x"}).to_string());
+    let credential = ("/credentials", json!({"connection": "orders"}).to_string());
+    for ((path, text), first, others) in [
+        (("/keys", new_key("a")), "admin", &[("suspended", 403)][..]),
+        (certificate.clone(), "admin", &[("suspended", 403)]),
+        (credential.clone(), "admin", &[("suspended", 403)]),
+        // Another chain is another caller: their request is their own.
+        (certificate, "bot for dana", &[("bot for dana, who is in more", 403), ("bot for dana, sent by planner", 201)]),
+        (credential, "bot for dana", &[("bot for dana, who is in more", 403), ("bot for dana, sent by planner", 201)]),
+    ] {
+        let headers = format!("{JSON}Idempotency-Key: {}\r\n", path.replace('/', "_"));
+        let sent = async |token: &str| web.send("POST", path, Some(token), &headers, &text).await;
+        let done = || format!("{:?}", web.office.audit.kinds()).matches("Administration").count();
+        assert_eq!(sent(first).await.status, 201, "{path}");
+        for (other, status) in others {
+            let before = done();
+            let later = sent(other).await;
+            assert_eq!(later.status, *status, "{path} {other}: {later:?}");
+            assert!(!later.head.contains("idempotency-replayed"), "{path} {other}: {later:?}");
+            assert_eq!(done() - before, usize::from(*status == 201), "{path} {other}");
+        }
+        let again = sent(first).await;
+        assert!(again.status == 201 && again.head.contains("idempotency-replayed: true"), "{path}: {again:?}");
+    }
+}
+
 #[tokio::test]
 async fn with_a_key_an_endpoint_takes_what_it_takes_without() {
     let web = Web::new(None).await;

@@ -92,7 +92,7 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     asker.may(Administration::CreateKeys)?;
-    asker.needs(Need::Groups(asker.who.groups.clone()));
+    asker.needs(Need::Same(Box::new((*asker.who).clone())));
     let (secret, key) = made(&state, &asker, json_body(&headers, body)?).await?;
     let place = format!("{}/keys/{}", super::BASE, key.id);
     let etag = HeaderValue::from_str(&key_tag(&key)).map_err(|e| Problem::unavailable(&e))?;

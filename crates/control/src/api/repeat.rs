@@ -166,7 +166,8 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
     let caller = request.extensions().get::<Arc<Caller>>().ok_or_else(Problem::unauthorized)?;
     let whose = match &caller.by {
         By::Key { id, .. } => format!("key {id}"),
-        By::Token | By::Session { .. } => caller.principal.key(),
+        // With all who had a hand in it: another chain is another caller. No identifier holds a control character.
+        By::Token | By::Session { .. } => caller.principal.chain().join("\0"),
     };
     let (mut head, body) = request.into_parts();
     // The most that any endpoint takes: each says by itself what is too long for it.

@@ -9,7 +9,9 @@ use doorward_control::{
     SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::AuditSink;
-use doorward_model::{ConnectionInfo, ConnectionName, Principal, PrincipalKind, Secret, SessionId, Timestamp};
+use doorward_model::{
+    ConnectionInfo, ConnectionName, Delegation, Principal, PrincipalKind, Secret, SessionId, Timestamp,
+};
 use doorward_notify::SlackButtons;
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
@@ -277,6 +279,11 @@ fn who(token: &str) -> Option<Principal> {
         "admin" => person("ada", &["doorward-admins"]),
         // The same person, who is in no group any more.
         "demoted" => person("ada", &[]),
+        // The same, who is in one more group.
+        "suspended" => person("ada", &["doorward-admins", "suspended"]),
+        "bot for dana" => acting(&["analysts"], &[]),
+        "bot for dana, who is in more" => acting(&["analysts", "suspended"], &[]),
+        "bot for dana, sent by planner" => acting(&["analysts"], &["corp/planner"]),
         "auditor" => person("aud", &["doorward-auditors"]),
         "short" => {
             Principal { expires_at: support::now().after(Duration::from_millis(400)), ..person("anna", &["sre"]) }
@@ -287,6 +294,13 @@ fn who(token: &str) -> Option<Principal> {
         }
         _ => return None,
     })
+}
+
+/// An agent that acts for a person, after others.
+fn acting(groups: &[&str], before: &[&str]) -> Principal {
+    let prior_actors = before.iter().map(|b| (*b).to_owned()).collect();
+    let on_behalf_of = Some(Box::new(Delegation { person: person("dana", groups), prior_actors }));
+    Principal { on_behalf_of, ..person("bot", &["agents"]) }
 }
 
 #[derive(Default)]
