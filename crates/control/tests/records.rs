@@ -365,6 +365,40 @@ async fn a_page_gives_away_what_the_interface_does() {
 }
 
 #[tokio::test]
+async fn a_filter_that_is_not_understood_is_no_filter_for_all() {
+    let web = Web::new(None).await;
+    let words = "`forward`, `hold`, `refuse`";
+    for path in ["/sessions?outcome=", "/sessions?text=invoices&outcome=", "/audit?outcome=", "/audit.jsonl?outcome="] {
+        let right = page(&web, &["doorward-admins"], &format!("{path}refuse")).await;
+        assert_eq!(right.status, 200, "{path}: {}", right.body);
+        assert_eq!(page(&web, &["doorward-admins"], path).await.status, 200, "{path}: none");
+        for wrong in ["Refuse", "refused", "maybe", "%20"] {
+            let told = page(&web, &["doorward-admins"], &format!("{path}{wrong}")).await;
+            assert!(told.status == 400 && told.body.contains(words), "{path}{wrong}: {} {}", told.status, told.body);
+            assert!(!told.body.contains(&SESSION.to_string()), "{path}{wrong}");
+        }
+    }
+    for (path, says) in [
+        ("/audit?event=nonsense", "approval_decided"),
+        ("/audit?session=x", "is not a session"),
+        ("/audit?since=yesterday", "yesterday"),
+        ("/audit?outcom=refuse", "outcom"),
+        ("/audit.jsonl?outcom=refuse", "outcom"),
+        ("/sessions?outcom=refuse", "outcom"),
+        ("/sessions?before=x", ""),
+        ("/sessions?text=x&before=x", ""),
+        ("/audit?before=x", ""),
+        ("/approvals?before=x", ""),
+        ("/policies?before=x", ""),
+        ("/settings?keys=x", ""),
+        ("/settings/keys?cursor=x", ""),
+    ] {
+        let told = page(&web, &["doorward-admins"], path).await;
+        assert!(told.status == 400 && told.body.contains(says), "{path}: {} {}", told.status, told.body);
+    }
+}
+
+#[tokio::test]
 async fn who_looks_at_what_was_recorded_is_in_the_log_first() {
     let web = Web::new(None).await;
     let at = format!("/sessions/{SESSION}/recording");

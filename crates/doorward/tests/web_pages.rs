@@ -36,9 +36,11 @@ fn what_happened_is_on_the_overview_and_in_the_audit_log() {
     visit.is_sound();
     visit.open("/audit/verify");
     visit.browser.wait_for("intact").unwrap();
+    visit.no_complaints();
+    // The browser complains of the status by itself.
     visit.open("/audit?event=nonsense");
     visit.browser.wait_for("is no kind of entry").unwrap();
-    visit.no_complaints();
+    visit.browser.complaints().unwrap();
 
     // What is downloaded is what was looked for.
     let script = "return fetch('/audit.jsonl?outcome=refuse').then((r) => r.text());";

@@ -15,7 +15,7 @@ use axum::{
 };
 use doorward_model::{AUDIT_KINDS, Administration, AuditKind};
 use doorward_record::{Entry, VerifyOptions, keys, verify_log};
-use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, Section};
+use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, POLICY, Section};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{fmt::Write as _, io};
@@ -24,7 +24,7 @@ use std::{fmt::Write as _, io};
 const PAGE: usize = 100;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Asked {
     principal: String,
     connection: String,
@@ -42,14 +42,14 @@ impl Asked {
         let session = self.session.trim();
         let event = self.event.trim();
         if !event.is_empty() && !AUDIT_KINDS.contains(&event) {
-            return Err(format!("`{event}` is no kind of entry"));
+            return Err(format!("`{event}` is no kind of entry: there are {}", AUDIT_KINDS.join(", ")));
         }
         Ok(Wanted {
             principal: self.principal.trim().to_owned(),
             connection: None,
             connection_part: self.connection.trim().to_owned(),
             kind: (!event.is_empty()).then(|| event.to_owned()),
-            outcome: self.outcome.parse().ok(),
+            outcome: page::outcome(&self.outcome).map_err(|e| e.detail().to_owned())?,
             text: self.text.trim().to_owned(),
             session: match session {
                 "" => None,
@@ -121,11 +121,11 @@ pub(crate) async fn list(
         Ok(wanted) => (Some(wanted), None),
         Err(problem) => (None, Some(problem)),
     };
-    let (entries, next) = match wanted {
-        Some(wanted) => some(&state, &asker.who, wanted, asked.before, PAGE).await?,
-        None => (Vec::new(), None),
+    let ((entries, next), status) = match wanted {
+        Some(wanted) => (some(&state, &asker.who, wanted, asked.before, PAGE).await?, StatusCode::OK),
+        None => ((Vec::new(), None), StatusCode::BAD_REQUEST),
     };
-    page::ok(&AuditPage {
+    let page = AuditPage {
         shell: page::shell(&state, &asker, Section::Audit, "Audit").await?,
         lines: entries.iter().map(line).collect(),
         kinds: &AUDIT_KINDS,
@@ -142,7 +142,8 @@ pub(crate) async fn list(
             until: asked.until,
         },
         problem,
-    })
+    };
+    Ok(page::answer(status, &page, POLICY))
 }
 
 pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker) -> Answer {

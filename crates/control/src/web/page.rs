@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use doorward_model::Administration;
+use doorward_model::{Administration, AuditOutcome as Outcome};
 use doorward_ui::{ErrorPage, POLICY, Section, Shell, Template};
 
 /// A page, or why there is none.
@@ -91,6 +91,21 @@ pub(crate) fn percent(text: &str) -> String {
         }
         out
     })
+}
+
+/// A filter by outcome, as the forms send it: empty for none.
+///
+/// # Errors
+/// 400 with the words there are: what is not understood is never taken for "all".
+pub(crate) fn outcome(text: &str) -> Result<Option<Outcome>, Problem> {
+    let known = [Outcome::Forward, Outcome::Hold, Outcome::Refuse];
+    match text {
+        "" => Ok(None),
+        word => word.parse().map(Some).map_err(|_| {
+            let known = known.map(|o| format!("`{}`", o.as_str())).join(", ");
+            Problem::new(StatusCode::BAD_REQUEST, format!("`outcome` is one of {known}, not `{word}`"))
+        }),
+    }
 }
 
 /// On to another page.

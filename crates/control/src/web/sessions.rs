@@ -36,7 +36,7 @@ use std::{
 const PAGE: u32 = 50;
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Asked {
     principal: String,
     connection: String,
@@ -100,7 +100,7 @@ async fn known(
     let part = asked.connection.trim();
     let mut among = api::seen_by(state, asker).await?;
     among.retain(|a| has(&a.connection, part));
-    let outcome = asked.outcome.parse().ok();
+    let outcome = page::outcome(&asked.outcome)?;
     let filter = SessionFilter { among, principal: given(&asked.principal)?, outcome, ..SessionFilter::default() };
     let before = Some(asked.before.as_str()).filter(|b| !b.is_empty());
     let page = Page::<SessionId>::of("sessions", before, Some(PAGE))?;
@@ -121,7 +121,7 @@ async fn looked_for(
         principal: asked.principal.trim().to_owned(),
         connection: asked.connection.trim().to_owned(),
         text: asked.text.trim().to_owned(),
-        outcome: asked.outcome.parse().ok(),
+        outcome: page::outcome(&asked.outcome)?,
     };
     let before = match asked.before.as_str() {
         "" => None,
