@@ -311,8 +311,7 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
         while !world.audit().contains(&sleep) {
             assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
         }
-        // The time of an event has whole seconds: one of the same second would be about what was before.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        // The time of an event has whole seconds: what began in its second is meant.
         revoke(revoked);
         let out = psql.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);

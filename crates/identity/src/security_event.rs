@@ -7,6 +7,7 @@ use crate::{
 };
 use doorward_model::Timestamp;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// CAEP 1.0, section 3.1.
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -18,7 +19,8 @@ pub struct SessionRevoked {
     pub issuer: String,
     /// Who.
     pub subject: String,
-    /// Sessions that began later are not meant: whoever sends an old event again ends nothing new.
+    /// Sessions that began later are not meant: whoever sends an old event again ends nothing new. It is the last moment that the
+    /// event's time may stand for: where that has whole seconds, the end of its second.
     pub until: Timestamp,
     /// The event's own name (`jti`).
     pub id: String,
@@ -61,10 +63,16 @@ impl Verifier {
             issuer: issuer.config.name.clone(),
             subject,
             // An event is not about what happens after it was told.
-            until: happened.map_or(made, |at| at.min(made)),
+            until: happened.map_or(whole(made), |at| whole(at).min(whole(made))),
             id,
         }))
     }
+}
+
+/// The last moment that a time may stand for. Most providers count in seconds: what began within that second, began by then.
+fn whole(at: Timestamp) -> Timestamp {
+    let begins = Timestamp::from_secs(at.as_secs());
+    if at == begins { begins.after(Duration::from_micros(999_999)) } else { at }
 }
 
 fn check_audience(said: &Claims, ours: &[String]) -> Result<(), IdentityError> {

@@ -3,7 +3,6 @@ use crate::{SignIn, SignInError};
 use doorward_identity::SessionRevoked;
 use doorward_model::Timestamp;
 use doorward_store::StoreError;
-use std::time::Duration;
 
 impl SignIn {
     /// Where a provider pushes its events to; also whom they may be for, beside our name there.
@@ -22,12 +21,7 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Option<SessionRevoked>, SignInError> {
         let ours = self.events_url(provider);
-        let mut revoked = self.provider(provider)?.session_revoked(event, ours, now).await?;
-        if let Some(revoked) = &mut revoked {
-            // Providers count in seconds: what began within that second is meant.
-            revoked.until = revoked.until.after(Duration::from_secs(1));
-        }
-        Ok(revoked)
+        self.provider(provider)?.session_revoked(event, ours, now).await
     }
 
     /// Ends the sessions that [`SignIn::session_revoked`] says are over. Says how many.

@@ -203,6 +203,33 @@ async fn signing_out_ends_one_session_or_all_of_them() {
     assert!(!good(&two).await && good(&other).await);
 }
 
+/// CAEP 1.0, section 3.1; times have whole seconds there (RFC 8417, section 2.2). Each event counts by itself: a second one of the same
+/// second ends what began since the first.
+#[tokio::test]
+async fn two_events_of_one_second_end_what_began_in_it() {
+    let world = World::new().await;
+    let until = NOW.after(Duration::from_micros(999_999));
+    let event = |id: &str| doorward_identity::SessionRevoked {
+        issuer: "corp".into(),
+        subject: "anna".into(),
+        until,
+        id: id.into(),
+    };
+    let begin = async |subject: &str, after: Duration| {
+        let who = SignedIn::new(person(subject));
+        world.signin.begin(who, "oidc", SessionPurpose::Browser, NOW.after(after)).await.unwrap()
+    };
+    let ended = async |id: &str| world.signin.end_revoked(&event(id)).await.unwrap();
+    begin("anna", Duration::ZERO).await;
+    begin("omar", Duration::ZERO).await;
+    assert_eq!(ended("1").await, 1);
+    begin("anna", Duration::from_millis(300)).await;
+    begin("anna", Duration::from_micros(999_999)).await;
+    assert_eq!(ended("2").await, 2, "not taken for the first");
+    begin("anna", Duration::from_secs(1)).await;
+    assert_eq!((ended("3").await, ended("3").await), (0, 0), "of a later second, and sent again");
+}
+
 #[tokio::test]
 async fn the_first_administrator_is_offered_once_and_signs_in_once() {
     let world = World::new().await;

@@ -31,7 +31,8 @@ async fn an_event_is_signed_and_says_whose_sessions_are_over() {
         verifier.verify_session_revoked(&signed("secevent+jwt", said), &["us".to_owned()], NOW).await
     };
     let revoked = ask(&event(iss, &json!({}))).await.unwrap().unwrap();
-    let at = Timestamp::from_secs(NOW.as_secs() - 5);
+    let second = std::time::Duration::from_micros(999_999);
+    let at = Timestamp::from_secs(NOW.as_secs() - 5).after(second);
     assert_eq!(revoked, SessionRevoked { issuer: "ci".into(), subject: "alice".into(), until: at, id: "e-1".into() });
     let user = json!({"format": "iss_sub", "iss": iss, "sub": "alice"});
     for (changes, want) in [
@@ -62,7 +63,14 @@ async fn an_event_is_signed_and_says_whose_sessions_are_over() {
     }
     // One that says it happened in the future is about what was there when it was made.
     let later = ask(&event(iss, &json!({"events": {SESSION_REVOKED: {"event_timestamp": NOW.as_secs() + 999}}}))).await;
-    assert_eq!(later.unwrap().unwrap().until, NOW);
+    assert_eq!(later.unwrap().unwrap().until, NOW.after(second));
+    // One that says the time exactly means what it says; one that says none is of when it was made.
+    let exact = NOW.as_secs() as f64 - 4.75;
+    let exact = ask(&event(iss, &json!({"events": {SESSION_REVOKED: {"event_timestamp": exact}}}))).await;
+    let at = Timestamp::from_secs(NOW.as_secs() - 5).after(std::time::Duration::from_millis(250));
+    assert_eq!(exact.unwrap().unwrap().until, at);
+    let none = ask(&event(iss, &json!({"events": {SESSION_REVOKED: {}}}))).await;
+    assert_eq!(none.unwrap().unwrap().until, NOW.after(second));
     let forged = crate::tests::support::p256()
         .raw(r#"{"alg":"ES256","kid":"k1","typ":"secevent+jwt"}"#, &event(iss, &json!({})).to_string());
     let found = verifier.verify_session_revoked(&forged, &["us".to_owned()], NOW).await;
