@@ -275,3 +275,41 @@ fn a_policy_permits_by_name_to_decide_by_a_masked_column() {
     // Queries are rewritten for them as for everybody.
     assert!(support.says("select count(*) from customers where email = 'user3@example.com'").contains("\n0\n"));
 }
+
+#[test]
+fn a_mask_is_not_written_over_what_it_hides() {
+    let w = world();
+    let token = w.token("ci-bot", &["agents"], &[]);
+    let mut agent = Asked::new(w.psql_command(&token));
+    for lost in [
+        "update customers set ssn = '[masked]' where id = 1",
+        "update customers set name = 'x', ssn = '[masked]'::text where id = 1",
+        "update everyone set ssn = upper(U&'[masked]') where id = 1",
+        "insert into customers (id, ssn) values (50, 'x'), (51, '[masked]')",
+        "insert into customers values (50, 'x', 'y', '[masked]')",
+        "insert into customers (id) values (1) on conflict (id) do update set ssn = '[masked]'",
+        "with x as (update customers set ssn = '[masked]' where id = 1 returning id) select * from x",
+        "merge into customers c using orders o on c.id = o.id when matched then update set ssn = '[masked]'",
+        "prepare p as update customers set ssn = $1 where id = 1; execute p('[masked]')",
+    ] {
+        let refused = agent.says(lost);
+        assert!(
+            refused.contains("refused: it would write the mask `[masked]` into the masked column"),
+            "{lost}: {refused}"
+        );
+    }
+    for kept in [
+        "begin; update customers set ssn = 'masked' where id = 1; rollback",
+        "begin; update customers set name = '[masked]' where id = 1; rollback",
+        "begin; insert into orders (id, contact) values (100, '[masked]'); rollback",
+    ] {
+        let done = agent.says(kept);
+        assert!(done.contains("UPDATE 1") || done.contains("INSERT 0 1"), "{kept}: {done}");
+    }
+    let mut wire = veiled::wire::Wire::new(&w, &token);
+    let error = wire.bound("update customers set ssn = $1 where id = $2::int", &["[masked]", "1"]).error;
+    assert!(error.as_ref().is_some_and(|e| e.contains("write the mask")), "{error:?}");
+    assert_eq!(wire.bound("update customers set ssn = $1 where id = $2::int", &["[mask]", "1"]).error, None);
+    assert_eq!(wire.bound("update customers set name = $1 where id = $2::int", &["[masked]", "1"]).error, None);
+    assert_eq!(w.postgres.query("select count(*) from customers where ssn like '078%'").unwrap(), "8");
+}

@@ -180,6 +180,15 @@ pub struct Reads {
     pub weighs: BTreeSet<SourceColumn>,
 }
 
+/// What a statement writes into columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// The columns; `column` is `None` where it is all of a table.
+    pub columns: BTreeSet<SourceColumn>,
+    /// Constants of the statement that are short enough to be what a mask shows.
+    pub texts: BTreeSet<Name>,
+}
+
 /// One statement of a query string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
@@ -190,6 +199,8 @@ pub struct Statement {
     /// Columns whose values it stores or sends to where no mask reaches them (`INSERT … SELECT`,
     /// `CREATE TABLE AS`, `UPDATE … FROM`, `DECLARE … WITH HOLD`): it is refused if any of them is hidden.
     pub moves: BTreeSet<SourceColumn>,
+    /// What it writes.
+    pub writes: Writes,
     /// `COPY … TO STDOUT` or `FROM STDIN`.
     pub copy: Option<CopySpec>,
     /// What it changes for later statements.

@@ -114,7 +114,7 @@ impl Maker<'_> {
         self.ctes.push((name.clone(), columns));
         let union = ["union", "union all"][self.pick(2)];
         format!(
-            "with recursive {name} as (select * from ({first}) f {union} select r.c0 + 1, r.c1 from {name} r where r.c0 < 9 and {condition}) "
+            "with recursive {name} as (select * from (select * from ({first}) f limit 4) f {union} select r.c0 + 1, r.c1 from {name} r where r.c0 < 9 and {condition}) "
         )
     }
 

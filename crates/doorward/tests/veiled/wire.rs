@@ -103,6 +103,23 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// The answer to a statement with parameters, rolled back.
+    pub(crate) fn bound(&mut self, statement: &str, parameters: &[&str]) -> Answer {
+        let parse = message(b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat());
+        let mut bind = [b"\0\0\0\0", &(parameters.len() as u16).to_be_bytes()[..]].concat();
+        for value in parameters {
+            bind.extend((value.len() as u32).to_be_bytes());
+            bind.extend(value.as_bytes());
+        }
+        bind.extend(b"\0\0");
+        let (begin, bind) = (query("begin"), message(b'B', &bind));
+        let end = [message(b'E', b"\0\0\0\0\0"), message(b'S', b""), query("rollback")].concat();
+        self.out.write_all(&[begin, parse, bind, end].concat()).unwrap();
+        self.answer(3, statement)
+    }
+}
+
 fn said(error: &[u8]) -> String {
     let field = |code: &[u8]| {
         let field = error.split(|b| *b == 0).find_map(|field| field.strip_prefix(code));

@@ -1,7 +1,9 @@
 //! What a text means in a session: what was read of it, with the names that only the session knows put in.
 use ahash::AHashMap;
 use doorward_model::{Access, Action, Facts, Name, Resource};
-use doorward_sql::{Analysis, CopySpec, Effect, Kill, Lineage, Output, Reads, Reference, SourceColumn, Statement};
+use doorward_sql::{
+    Analysis, CopySpec, Effect, Kill, Lineage, Output, Reads, Reference, SourceColumn, Statement, Writes,
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// How many meanings of texts a session remembers.
@@ -28,6 +30,8 @@ pub struct Part {
     pub kill: Option<Kill>,
     /// The relations that it reads, where the text names them.
     pub reads: Reads,
+    /// What it writes.
+    pub writes: Writes,
     /// Whether it names a cursor or prepared statement.
     pub by_name: bool,
     /// The commands that it runs by those names.
@@ -178,6 +182,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         upload: statement.upload.clone(),
         kill: statement.kill,
         reads: statement.reads.clone(),
+        writes: statement.writes.clone(),
         by_name: !statement.references.is_empty(),
         runs: Vec::new(),
     };
@@ -215,6 +220,8 @@ impl Part {
         self.lineage = inner.lineage.clone().map(Arc::new).or_else(|| self.lineage.take());
         self.effects.extend(inner.effects.iter().cloned());
         self.moves.extend(inner.moves.iter().cloned());
+        self.writes.columns.extend(inner.writes.columns.iter().cloned());
+        self.writes.texts.extend(inner.writes.texts.iter().cloned());
         if inner.reads.obstacle.is_some() {
             // It was not rewritten when it was prepared either.
             self.reads.weighs.extend(inner.reads.weighs.iter().cloned());

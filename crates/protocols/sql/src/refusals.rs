@@ -35,6 +35,17 @@ pub fn weighs(command: &str, source: &SourceColumn, obstacle: Option<&str>) -> R
     }
 }
 
+/// A statement that would write a mask over what it hides.
+pub fn writes_mask(command: &str, source: &SourceColumn, mask: &str) -> Refusal {
+    let column = format!("{}.{}.{}", source.schema, source.table, source.column.as_deref().unwrap_or("*"));
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: it would write the mask `{mask}` into the masked column `{column}`"),
+        detail: Some("that is what Doorward shows in place of a value, and the value would be lost".into()),
+        hint: Some("leave the column out of what is written back".into()),
+    }
+}
+
 /// A statement that would define something over hidden columns.
 pub fn defines_over_hidden(command: &str) -> Refusal {
     Refusal {

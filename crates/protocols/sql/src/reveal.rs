@@ -2,7 +2,7 @@
 //!
 //! A column of a view is as hidden as what it is made of, a partition as the tables above it. What is not known is
 //! hidden if anything of the database is.
-use crate::{Meaning, TextMasking, refusals};
+use crate::{Meaning, Part, TextMasking, refusals};
 use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
@@ -385,6 +385,7 @@ impl<P: Default> Reveals<P> {
             if let Some(source) = part.moves.iter().find(|s| self.source(s, a).is_some()) {
                 return Err(refusals::carries(&part.command, source));
             }
+            self.writes_no_mask(part, part.writes.texts.iter().map(|text| &**text), a)?;
             let defines = ["CREATE", "ALTER"]
                 .iter()
                 .any(|word| part.command.starts_with(word) || part.runs.iter().any(|c| c.starts_with(word)));
@@ -393,6 +394,50 @@ impl<P: Default> Reveals<P> {
             }
         }
         Ok(())
+    }
+}
+
+impl<P: Default> Reveals<P> {
+    /// Refuses texts that are what a mask shows, where they would be written over what it hides.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn writes_no_mask<'t>(
+        &mut self,
+        part: &Part,
+        texts: impl Iterator<Item = &'t str> + Clone,
+        a: &mut Asking<'_>,
+    ) -> Result<(), Refusal> {
+        if texts.clone().next().is_none() {
+            return Ok(());
+        }
+        let catalogue = Arc::clone(&self.catalogue);
+        for source in &part.writes.columns {
+            let all = catalogue.named(&source.schema, &source.table).filter(|_| source.column.is_none());
+            let all = all.into_iter().flat_map(|r| &r.columns).map(|c| c.name.clone());
+            for column in source.column.iter().cloned().chain(all) {
+                let source = SourceColumn { column: Some(column), ..source.clone() };
+                let Some(rule) = self.source(&source, a) else { continue };
+                if let Some(text) = texts.clone().find(|text| is_shown(&rule, text)) {
+                    return Err(refusals::writes_mask(&part.command, &source, text));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is what a mask shows. `date` and `null` show what may be a value as well.
+fn is_shown(rule: &MaskRule, text: &str) -> bool {
+    match &rule.operator {
+        Operator::Redact => text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) == Some(&*rule.label),
+        Operator::Fixed(fixed) => text == &**fixed,
+        Operator::Partial(n) => {
+            let rest = text.trim_start_matches('*');
+            text.len() - rest.len() >= 2 && rest.chars().count() <= usize::from(*n)
+        }
+        Operator::Hash => text.len() == 24 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+        Operator::Null | Operator::Date(_) => false,
     }
 }
 

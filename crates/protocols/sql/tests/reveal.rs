@@ -248,6 +248,7 @@ fn part() -> Part {
         upload: None,
         kill: None,
         reads: Default::default(),
+        writes: Default::default(),
         by_name: false,
         runs: Vec::new(),
     }

@@ -50,6 +50,8 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         walk.settings.clear();
         walk.reads = Default::default();
         walk.found = Default::default();
+        walk.writes = Default::default();
+        walk.keeps_texts = matches!(node, Node::ExecuteStmt(_));
         walk.statement(node);
         query::certain_to_be_set(&mut walk, node);
         let statement = one(&walk, (node, is_last), env, depth, text);
@@ -89,6 +91,7 @@ fn one<'a>(
         command: command(node),
         lineage: if copy.is_some() || matches!(node, Node::CopyStmt(_)) { None } else { lineage },
         moves,
+        writes: walk.writes.clone(),
         copy,
         effects,
         references: references(node),

@@ -22,6 +22,7 @@ mod settings;
 mod tests;
 mod utility;
 mod walk;
+mod writes;
 
 pub use analysis::analyse;
 pub use functions::harmless_functions;

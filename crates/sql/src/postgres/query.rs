@@ -3,6 +3,7 @@
 use super::{
     names, reads, settings,
     walk::{Todo, Walk},
+    writes,
 };
 use crate::postgres::{Effect, SettingClass, setting_class};
 use doorward_model::{Access, Action, Name, Resource};
@@ -79,11 +80,13 @@ fn locks<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::SelectStmt, lock: &'a nodes:
 fn insert<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::InsertStmt) {
     let Some(target) = s.relation() else { return walk.opaque("INSERT without a table") };
     walk.on_relation(Action::Insert, target);
+    writes::columns(walk, target, s.cols());
     if let Some(conflict) = s.on_conflict_clause()
         && !conflict.target_list().is_empty()
     {
         // Which row is changed is decided by the conflict: that limits the rows as a WHERE would.
         update_access(walk, target, true);
+        writes::set(walk, target, conflict.target_list());
     }
     if s.returning_clause().is_some() {
         walk.on_relation(Action::Select, target);
@@ -114,6 +117,7 @@ fn update<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::UpdateStmt) {
     let Some(target) = s.relation() else { return walk.opaque("UPDATE without a table") };
     cross_database(walk, target);
     update_access(walk, target, limits(s.where_clause(), target));
+    writes::set(walk, target, s.target_list());
     if s.returning_clause().is_some() || !s.from_clause().is_empty() {
         walk.on_relation(Action::Select, target);
     }
@@ -169,9 +173,13 @@ fn merge<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::MergeStmt) {
         let matched = clause.match_kind == nodes::MergeMatchKind::MERGE_WHEN_MATCHED;
         let has_where = (matched && joined) || limits(clause.condition(), target);
         match clause.command_type {
-            nodes::CmdType::CMD_INSERT => walk.add(Action::Insert, resource),
+            nodes::CmdType::CMD_INSERT => {
+                walk.add(Action::Insert, resource);
+                writes::columns(walk, target, clause.target_list());
+            }
             nodes::CmdType::CMD_UPDATE => {
-                walk.accesses.push(Access { action: Action::Update, resource, has_where, as_root: false })
+                walk.accesses.push(Access { action: Action::Update, resource, has_where, as_root: false });
+                writes::columns(walk, target, clause.target_list());
             }
             nodes::CmdType::CMD_DELETE => {
                 walk.accesses.push(Access { action: Action::Delete, resource, has_where, as_root: false })

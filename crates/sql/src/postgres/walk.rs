@@ -1,6 +1,6 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, children::children, names, query, reads};
-use crate::meaning::Reads;
+use super::{Environment, children::children, names, query, reads, writes};
+use crate::meaning::{Reads, Writes};
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
@@ -32,6 +32,10 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) settings: Vec<super::Effect>,
     /// The relations that are read, and what forbids to read others in their places.
     pub(super) reads: Reads,
+    /// What the statement writes.
+    pub(super) writes: Writes,
+    /// Whether constants may be values that are written.
+    pub(super) keeps_texts: bool,
     /// What else of them matters.
     pub(super) found: reads::Found,
     /// The node visited last was a statement that a rule names.
@@ -51,6 +55,8 @@ impl<'a, 'e> Walk<'a, 'e> {
             new_schema: None,
             settings: Vec::new(),
             reads: Reads::default(),
+            writes: Writes::default(),
+            keeps_texts: false,
             found: reads::Found::default(),
             known: false,
         }
@@ -225,8 +231,12 @@ impl<'a, 'e> Walk<'a, 'e> {
     )]
     fn visit(&mut self, node: Node<'a>) {
         match node {
+            Node::A_Const(_) => {
+                if let Some(text) = query::constant(node).filter(|_| self.keeps_texts) {
+                    writes::text(self, &text);
+                }
+            }
             Node::None
-            | Node::A_Const(_)
             | Node::ParamRef(_)
             | Node::A_Star(_)
             | Node::String(_)

@@ -267,7 +267,10 @@ impl Session {
             self.reject(Rejection::new("53400", &message, None), false);
             return Step::Done;
         }
-        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(&prepared, &meaning, now));
+        let admissible = self
+            .admissible(&meaning, now)
+            .and_then(|()| self.still_veiled(&prepared, &meaning, now))
+            .and_then(|()| self.binds_no_mask(bind, &meaning, now));
         match admissible.and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
             Ok(permit) => {
                 let portal = Arc::new(Portal {

@@ -1,7 +1,7 @@
 //! What of an answer the caller may see: masks planned from row descriptions, lineage and tags.
 use super::{Session, veil::Veil};
 use crate::{
-    codec::FieldDescription,
+    codec::{Bind, FieldDescription},
     copy::CopyMasker,
     mask::{ErrorExposure, Field, RowMasker},
     pipeline::Expect,
@@ -226,6 +226,23 @@ impl Session {
             Some(_) if self.touched_hidden => ErrorExposure::HideValues,
             Some(_) | None => ErrorExposure::ScanOnly,
         }
+    }
+
+    /// Refuses parameters that are what a mask shows, where they would be written over what it hides.
+    pub(super) fn binds_no_mask(
+        &mut self,
+        bind: &Bind<'_>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if meaning.parts.iter().all(|part| part.writes.columns.is_empty()) || !self.hides(meaning, now) {
+            return Ok(());
+        }
+        let values: Vec<&[u8]> = bind.parameters().filter_map(|(_, value)| value).collect();
+        // In binary, a text has the same bytes.
+        let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok());
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        meaning.parts.iter().try_for_each(|part| self.reveals.writes_no_mask(part, texts.clone(), asking))
     }
 
     /// Refuses what would carry hidden values to where no mask reaches them.
