@@ -14,7 +14,7 @@ use aws_lc_rs::hmac;
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse as _, routing::post};
 use doorward_control::form_urlencoded;
 use doorward_enforce::ApprovalVerdict;
-use doorward_model::{ApprovalId, AuditKind, Principal, Secret, Timestamp};
+use doorward_model::{ApprovalId, AuditKind, Principal, Secret};
 use doorward_notify::SlackButtons;
 use doorward_signin::SignedIn;
 use doorward_store::SessionPurpose;
@@ -85,6 +85,25 @@ impl Press {
     }
 }
 
+/// The app's command, as Slack sends it.
+fn command(user: &str, team: &str, text: &str) -> String {
+    let fields = [
+        ("token", "legacy"),
+        ("team_id", team),
+        ("team_domain", "corp"),
+        ("channel_id", "C1"),
+        ("channel_name", "dba"),
+        ("user_id", user),
+        ("user_name", "anna <!channel>\u{202e}"),
+        ("command", "/doorward"),
+        ("text", text),
+        ("api_app_id", "A1"),
+        ("response_url", "https://hooks.slack.com/commands/T1/2/3"),
+        ("trigger_id", "1.2.3"),
+    ];
+    fields.map(|(name, value)| format!("{name}={}", form_urlencoded(value))).join("&")
+}
+
 fn signed(at: &str, body: &str, secret: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, format!("v0:{at}:{body}").as_bytes());
@@ -129,27 +148,48 @@ impl Slack {
         (headers, begun.session.id)
     }
 
-    /// Presses once to be told of the link, and goes that way.
-    async fn link(&mut self, user: &'static str, who: Principal, id: &ApprovalId) {
-        let page = self.signed_in(who).await.0;
-        let code = self.code(user, id).await;
-        let shown = self.web.ask("GET", &format!("/settings/chat?code={code}"), None, &page, "").await;
-        assert_eq!(shown.status, 200, "{}", shown.body);
-        let said = self.say_mine(&page, &code).await;
-        assert_eq!(said.status, 303, "{}", said.body);
+    /// Has somebody ask for a code and type it in Slack, as that account.
+    async fn link(&self, user: &str, who: Principal) {
+        let page = self.signed_in(who.clone()).await.0;
+        let said = self.types(user, &format!("link {}", self.code(&page).await)).await;
+        assert!(said.contains(&format!("is {}'s from now on", who.id())), "{said}");
     }
 
-    async fn code(&mut self, user: &'static str, id: &ApprovalId) -> String {
+    /// The code that a page shows once to who asks for it.
+    async fn code(&self, page: &str) -> String {
+        let shown = self.web.ask("POST", "/settings/chat/code", None, page, "").await;
+        assert_eq!(shown.status, 200, "{}", shown.body);
+        let code = shown.body.split("/doorward link ").nth(1).expect("a code").split('<').next().unwrap();
+        code.to_owned()
+    }
+
+    /// What somebody is told who types the app's command.
+    async fn types(&self, user: &str, text: &str) -> String {
+        let body = command(user, "T1", text);
+        let got = self.commands(&signed(&fresh(), &body, SECRET), &body).await;
+        assert_eq!(got.status, 200, "{}", got.body);
+        let said: Value = serde_json::from_str(&got.body).unwrap();
+        assert_eq!(said["response_type"], json!("ephemeral"), "{said}");
+        said["text"].as_str().unwrap().to_owned()
+    }
+
+    async fn commands(&self, headers: &str, body: &str) -> Answer {
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{headers}");
+        self.web.ask("POST", "/auth/slack/dba/command", None, &headers, body).await
+    }
+
+    /// Who presses without anybody's having said whose the account is: told of the way, and of nothing else.
+    async fn is_unknown(&mut self, user: &'static str, id: &ApprovalId) {
         assert_eq!(self.pressed(&self.press(user, "doorward_approve", id)).await, 200);
         let told = self.hooks.next().await;
         assert_eq!((&told["response_type"], &told["replace_original"]), (&json!("ephemeral"), &json!(false)));
         let text = told["text"].as_str().unwrap();
-        text.split("https://doors.example/settings/chat?code=").nth(1).expect("a link").to_owned()
+        assert!(text.contains("sign in at https://doors.example/settings,") && !text.contains('?'), "{text}");
     }
 
-    async fn say_mine(&self, page: &str, code: &str) -> Answer {
-        let headers = format!("{page}Content-Type: application/x-www-form-urlencoded\r\n");
-        self.web.ask("POST", "/settings/chat", None, &headers, &format!("code={code}")).await
+    async fn accounts_of(&self, subject: &str) -> Vec<String> {
+        let found = self.web.signin.chat_accounts_of(&person(subject, &[])).await.unwrap();
+        found.into_iter().map(|a| a.user).collect()
     }
 
     fn told(&self) -> Vec<String> {
@@ -173,25 +213,27 @@ fn is_open(answers: &mut Answers) -> bool {
 async fn an_account_is_linked_by_its_person_and_decides_in_their_name() {
     let mut s = Slack::new().await;
     let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
-    let page = s.signed_in(person("anna", &["sre"])).await.0;
-    let code = s.code("U1", &id).await;
+    s.is_unknown("U1", &id).await;
     assert!(is_open(&mut answers), "an account that is nobody's decides nothing");
-    // The page names account and workspace, and to look uses nothing up; without a sign-in there is no page.
-    let at = format!("/settings/chat?code={code}");
-    let unknown = s.web.ask("GET", &at, None, "", "").await;
-    assert!(unknown.status == 303 && unknown.head.contains("location: /sign-in?next="), "{}", unknown.head);
-    for _ in 0..2 {
-        let shown = s.web.ask("GET", &at, None, &page, "").await.body;
-        assert!(
-            shown.contains("U1") && shown.contains("T1") && shown.contains("anna &lt;!channel&gt;\\u{202e}"),
-            "{shown}"
-        );
-    }
+    let page = s.signed_in(person("anna", &["sre"])).await.0;
+    let code = s.code(&page).await;
+    // It is shown once, to who asks for it on a page of ours, and to nobody by a link.
+    let settings = async || s.web.ask("GET", "/settings", None, &page, "").await.body;
+    assert!(!settings().await.contains(&code));
     let other = page.replace("Origin: https://doors.example", "Origin: https://evil.example");
-    assert_eq!(s.say_mine(&other, &code).await.status, 403, "not from a page of ours");
-    assert_eq!(s.say_mine(&page, &code).await.status, 303);
-    assert_eq!(s.say_mine(&page, &code).await.status, 410, "it is used once");
-    assert_eq!(s.web.ask("GET", &at, None, &page, "").await.status, 410);
+    assert_eq!(s.web.ask("POST", "/settings/chat/code", None, &other, "").await.status, 403, "not from a page of ours");
+    assert_eq!(s.web.ask("GET", "/settings/chat/code", None, &page, "").await.status, 405);
+    let unknown = s.web.ask("POST", "/settings/chat/code", None, "", "").await;
+    assert!(unknown.status == 303 && unknown.head.contains("location: /sign-in"), "{}", unknown.head);
+    // Typed in Slack it makes the account theirs, and nothing is to be confirmed.
+    let said = s.types("U1", &format!(" link  {} ", code.to_lowercase())).await;
+    assert_eq!(
+        said,
+        "This Slack account is corp/anna's from now on: its buttons decide in that name, while corp/anna is signed in."
+    );
+    let shown = settings().await;
+    assert!(shown.contains(">U1<") && shown.contains(">T1<"), "{shown}");
+    assert!(shown.contains("anna &lt;!channel&gt;\\u{202e}"), "{shown}");
     assert!(s.told().iter().any(|t| t.starts_with("corp/anna: link Slack account T1/U1")), "{:?}", s.told());
 
     assert_eq!(s.pressed(&s.press("U1", "doorward_approve", &id)).await, 200);
@@ -212,7 +254,7 @@ async fn an_account_is_linked_by_its_person_and_decides_in_their_name() {
     let waits = s.hooks.next().await;
     assert!(waits["blocks"].as_array().unwrap().iter().any(|b| b["type"] == "actions"), "{waits}");
     assert!(is_open(&mut answers));
-    s.link("U2", person("omar", &["sre"]), &denied).await;
+    s.link("U2", person("omar", &["sre"])).await;
     assert_eq!(s.pressed(&s.press("U2", "doorward_deny", &denied)).await, 200);
     let verdict = timeout(Duration::from_secs(5), answers.recv()).await.unwrap().unwrap();
     assert!(matches!(&verdict, ApprovalVerdict::Denied { by, .. } if by == "corp/omar"), "{verdict:?}");
@@ -225,7 +267,7 @@ async fn an_account_is_linked_by_its_person_and_decides_in_their_name() {
     assert_eq!(remove(page).await.status, 303);
     assert!(s.told().iter().any(|t| t.starts_with("corp/anna: unlink Slack account T1/U1")), "{:?}", s.told());
     let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
-    s.code("U1", &id).await;
+    s.is_unknown("U1", &id).await;
     assert!(is_open(&mut answers));
 }
 
@@ -233,8 +275,8 @@ async fn an_account_is_linked_by_its_person_and_decides_in_their_name() {
 async fn who_may_not_decide_does_not_by_a_button_either() {
     let mut s = Slack::new().await;
     let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
-    s.link("U1", person("bot", &["agents", "sre"]), &id).await;
-    s.link("U2", person("eve", &["staff"]), &id).await;
+    s.link("U1", person("bot", &["agents", "sre"])).await;
+    s.link("U2", person("eve", &["staff"])).await;
     for (user, why) in [("U1", "nobody decides their own request"), ("U2", "no such approval")] {
         for action in ["doorward_approve", "doorward_deny"] {
             assert_eq!(s.pressed(&s.press(user, action, &id)).await, 200);
@@ -244,7 +286,7 @@ async fn who_may_not_decide_does_not_by_a_button_either() {
     }
     // The groups are those of the latest sign-in, and count while it is not over.
     let anna = |groups: &[&str]| person("anna", groups);
-    s.link("U3", anna(&["sre"]), &id).await;
+    s.link("U3", anna(&["sre"])).await;
     let (_, later) = s.signed_in(anna(&["staff"])).await;
     let said = async |s: &mut Slack| {
         assert_eq!(s.pressed(&s.press("U3", "doorward_approve", &id)).await, 200);
@@ -268,7 +310,7 @@ async fn who_may_not_decide_does_not_by_a_button_either() {
 async fn what_is_not_slacks_counts_as_nothing() {
     let mut s = Slack::new().await;
     let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
-    s.link("U1", person("anna", &["sre"]), &id).await;
+    s.link("U1", person("anna", &["sre"])).await;
     let good = s.press("U1", "doorward_approve", &id).body();
     let at = fresh();
     let headers = signed(&at, &good, SECRET);
@@ -337,24 +379,103 @@ async fn what_is_not_slacks_counts_as_nothing() {
 }
 
 #[tokio::test]
-async fn an_account_is_of_one_person_and_a_code_of_one_account() {
-    let mut s = Slack::new().await;
-    let (id, _answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
-    let (first, second) = (s.code("U1", &id).await, s.code("U1", &id).await);
+async fn an_account_is_of_one_person_and_a_code_is_good_once() {
+    let s = Slack::new().await;
     let anna = s.signed_in(person("anna", &["sre"])).await.0;
-    let eve = s.signed_in(person("eve", &["sre"])).await.0;
-    assert_eq!(s.say_mine(&anna, &first).await.status, 303);
-    assert_eq!(s.say_mine(&eve, &second).await.status, 409, "it is anna's");
-    // Ten minutes later a code is nothing.
-    let account = doorward_signin::Offered { team: "T1".into(), user: "U9".into(), name: "x".into() };
-    let before = Timestamp::from_secs(now().as_secs() - 601);
-    let old = s.web.signin.offer_chat_account(account.clone(), before);
-    assert_eq!(s.say_mine(&eve, old.expose()).await.status, 410);
-    let almost = s.web.signin.offer_chat_account(account, Timestamp::from_secs(now().as_secs() - 500));
-    assert_eq!(s.say_mine(&eve, almost.expose()).await.status, 303);
+    let (eve, session) = s.signed_in(person("eve", &["sre"])).await;
+    let first = s.code(&anna).await;
+    assert!(s.types("U1", &format!("link {first}")).await.contains("corp/anna's"));
+    assert!(s.types("U2", &format!("link {first}")).await.contains("no code that is good"), "it was used");
+    // The last one alone is good; and an account that is somebody's stays so, whoever's code is typed in it.
+    let (before, code) = (s.code(&eve).await, s.code(&eve).await);
+    assert!(s.types("U2", &format!("link {before}")).await.contains("no code that is good"));
+    assert!(s.types("U1", &format!("link {code}")).await.contains("somebody's already"));
+    assert_eq!((s.accounts_of("anna").await, s.accounts_of("eve").await), (vec!["U1".to_owned()], vec![]));
+    assert!(s.types("U2", &format!("link {code}")).await.contains("corp/eve's"), "it was not looked at");
+    // What no code begins with is none, and counts against nobody.
+    for text in ["", "help", "unlink", "linkX", &code] {
+        assert!(s.types("U3", text).await.starts_with("Type `link`"), "{text}");
+    }
+    // With the session that it was given in, a code is over.
+    let code = s.code(&eve).await;
+    s.web.signin.end(&session).await.unwrap();
+    assert!(s.types("U3", &format!("link {code}")).await.contains("has signed out"));
     // Without the audit log nothing is linked.
-    let code = s.code("U5", &id).await;
+    let code = s.code(&anna).await;
     s.web.office.audit.full.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(s.say_mine(&eve, &code).await.status, 503);
-    assert_eq!(s.web.signin.chat_accounts_of(&person("eve", &[])).await.unwrap().len(), 1);
+    let body = command("U5", "T1", &format!("link {code}"));
+    assert_eq!(s.commands(&signed(&fresh(), &body, SECRET), &body).await.status, 503);
+    assert_eq!((s.accounts_of("anna").await, s.accounts_of("eve").await), (vec!["U1".into()], vec!["U2".to_owned()]));
+}
+
+/// What was before: a link that an account got, and that made the account theirs who opened it. There is no such way any more.
+#[tokio::test]
+async fn no_link_makes_an_account_anybodys() {
+    let mut s = Slack::new().await;
+    let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
+    let anna = s.signed_in(person("anna", &["sre"])).await.0;
+    s.is_unknown("U9", &id).await;
+    let form = format!("{anna}Content-Type: application/x-www-form-urlencoded\r\n");
+    let code = s.code(&s.signed_in(person("eve", &["staff"])).await.0).await;
+    for (method, path, body) in [
+        ("GET", format!("/settings/chat?code={code}"), String::new()),
+        ("POST", "/settings/chat".to_owned(), format!("code={code}")),
+        ("GET", format!("/settings?code={code}&link={code}"), String::new()),
+        ("POST", "/settings/chat/code".to_owned(), format!("code={code}&user=U9&team=T1")),
+        ("GET", format!("/auth/slack/dba/command?text=link+{code}&user_id=U9&team_id=T1"), String::new()),
+    ] {
+        s.web.ask(method, &path, None, &form, &body).await;
+        assert_eq!(s.accounts_of("anna").await, Vec::<String>::new(), "{method} {path}");
+    }
+    // Eve's own account decides as eve, who may not, whoever presses.
+    assert!(s.types("U9", &format!("link {code}")).await.contains("corp/eve's"));
+    assert_eq!(s.pressed(&s.press("U9", "doorward_approve", &id)).await, 200);
+    assert!(s.hooks.next().await["text"].as_str().unwrap().contains("no such approval"));
+    assert!(is_open(&mut answers));
+}
+
+#[tokio::test]
+async fn nobody_guesses_a_code_and_what_is_not_slacks_counts_as_nothing() {
+    let s = Slack::new().await;
+    let anna = s.signed_in(person("anna", &["sre"])).await.0;
+    let code = s.code(&anna).await;
+    let good = command("U1", "T1", &format!("link {code}"));
+    let at = fresh();
+    let headers = signed(&at, &good, SECRET);
+    for (why, headers, body, status) in [
+        ("not signed", String::new(), good.clone(), 401),
+        ("another secret", signed(&at, &good, "another secret of some length"), good.clone(), 401),
+        ("another account", headers.clone(), good.replace("U1", "U2"), 401),
+    ] {
+        assert_eq!(s.commands(&headers, &body).await.status, status, "{why}");
+    }
+    let press = s.press("U1", "doorward_approve", &s.web.office.ask(vec![], LONG).await.0).body();
+    for (why, body, status) in [
+        ("another workspace", command("U1", "T2", &format!("link {code}")), 403),
+        ("two accounts", format!("{good}&user_id=U2"), 400),
+        ("no account", good.replace("user_id", "user"), 400),
+        ("the press of a button", press, 400),
+        ("too long", format!("{good}&more={}", "x".repeat(20 << 10)), 413),
+    ] {
+        let got = s.commands(&signed(&fresh(), &body, SECRET), &body).await;
+        assert_eq!(got.status, status, "{why}: {}", got.body);
+    }
+    let nowhere = s.web.ask("POST", "/auth/slack/other/command", None, &headers, &good).await;
+    assert_eq!(nowhere.status, 404);
+    // Five wrong ones, and the account has to wait, also with the right one.
+    for _ in 0..5 {
+        assert!(s.types("U1", "link 0000-0000-0000").await.contains("no code that is good"));
+    }
+    assert!(s.types("U1", &format!("link {code}")).await.contains("too many wrong codes"));
+    assert_eq!(s.accounts_of("anna").await, Vec::<String>::new());
+    assert!(s.types("U2", &format!("link {code}")).await.contains("corp/anna's"), "others go on");
+    let noted = format!("{:?}", s.web.office.audit.kinds());
+    assert!(noted.contains("a code that was typed in Slack is wrong"), "{noted}");
+    // What came before counts once.
+    let other = s.code(&anna).await;
+    let body = command("U3", "T1", &format!("link {other}"));
+    let headers = signed(&fresh(), &body, SECRET);
+    assert_eq!(s.commands(&headers, &body).await.status, 200);
+    let again = s.commands(&headers, &body).await;
+    assert!(again.status == 401 && again.body.contains("twice"), "{}", again.body);
 }

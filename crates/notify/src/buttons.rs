@@ -1,4 +1,4 @@
-//! Buttons under messages in Slack: what comes when one is pressed, and what is said to it.
+//! Buttons under messages in Slack, and the app's command: what comes when one is pressed or typed, and what is said to it.
 //!
 //! Slack signs what it sends (<https://docs.slack.dev/authentication/verifying-requests-from-slack>): HMAC-SHA256 over
 //! `v0:timestamp:body` with the app's signing secret. Nothing of a body is read before that is right. Who pressed is an account
@@ -50,6 +50,13 @@ impl fmt::Debug for SlackButtons {
     }
 }
 
+/// A signature that is good, and until when.
+#[derive(Clone, Copy)]
+struct Signed {
+    tag: [u8; 32],
+    until: Timestamp,
+}
+
 /// What came and counted.
 struct Seen {
     /// Until when its signature is good.
@@ -93,28 +100,35 @@ pub struct Pressed {
     blocks: Vec<Value>,
 }
 
+/// The app's command was typed (<https://docs.slack.dev/interactivity/implementing-slash-commands>). Nobody else sees what was.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Who did.
+    pub user: SlackUser,
+    /// What stands after the command, without space around it.
+    pub text: String,
+}
+
 /// Why what came counts as nothing. No part of it is in the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotPressed {
     /// Not signed, or not by Slack.
-    #[error("the signature of a Slack button is missing or wrong")]
+    #[error("the signature of what came as Slack's is missing or wrong")]
     Forged,
     /// Signed at another time.
-    #[error("the signature of a Slack button is older than five minutes, or of a time to come")]
+    #[error("the signature of what came as Slack's is older than five minutes, or of a time to come")]
     Stale,
     /// It came before.
-    #[error("a Slack button's message came twice")]
+    #[error("what came as Slack's came twice: a signature counts once")]
     Repeated,
     /// Too many at once.
-    #[error(
-        "more Slack buttons are pressed than can be remembered, by one account or by all: try again in five minutes"
-    )]
+    #[error("more comes from Slack than can be remembered, by one account or by all: try again in five minutes")]
     Busy,
     /// Signed, and yet not what a button sends.
     #[error("what Slack sent is not understood: {0}")]
     Malformed(&'static str),
     /// Of another workspace, or of an account of another.
-    #[error("a Slack button was pressed in another workspace, or by an account of another")]
+    #[error("it came from another Slack workspace, or from an account of another")]
     OtherTeam,
 }
 
@@ -182,12 +196,39 @@ impl SlackButtons {
         })
     }
 
-    /// Reads what came, if it is Slack's: `timestamp` and `signature` are the headers `X-Slack-Request-Timestamp` and
+    /// Reads the press of a button, if it is Slack's: `timestamp` and `signature` are the headers `X-Slack-Request-Timestamp` and
     /// `X-Slack-Signature`, the body is as it came.
     ///
     /// # Errors
     /// Why it counts as nothing.
     pub fn read(&self, timestamp: &str, signature: &str, body: &[u8], now: Timestamp) -> Result<Pressed, NotPressed> {
+        let signed = self.signed(timestamp, signature, body, now)?;
+        let pressed = self.pressed(body)?;
+        // What asks for nothing may come as often as it likes.
+        if pressed.verdict != Verdict::Nothing {
+            self.once(signed, &pressed.user.id, now)?;
+        }
+        Ok(pressed)
+    }
+
+    /// Reads the app's command, if it is Slack's, from the same as [`SlackButtons::read`] a press.
+    ///
+    /// # Errors
+    /// Why it counts as nothing.
+    pub fn command(
+        &self,
+        timestamp: &str,
+        signature: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Command, NotPressed> {
+        let signed = self.signed(timestamp, signature, body, now)?;
+        let command = self.typed(body)?;
+        self.once(signed, &command.user.id, now)?;
+        Ok(command)
+    }
+
+    fn signed(&self, timestamp: &str, signature: &str, body: &[u8], now: Timestamp) -> Result<Signed, NotPressed> {
         let is_number = (1..=12).contains(&timestamp.len()) && timestamp.bytes().all(|b| b.is_ascii_digit());
         let at = timestamp.parse().ok().filter(|_| is_number).map(Timestamp::from_secs).ok_or(NotPressed::Forged)?;
         let tag = signature.strip_prefix("v0=").and_then(bytes_of_hex).ok_or(NotPressed::Forged)?;
@@ -198,19 +239,14 @@ impl SlackButtons {
         if now.since(at) > FRESH || at.since(now) > FRESH {
             return Err(NotPressed::Stale);
         }
-        let pressed = self.pressed(body)?;
-        // What asks for nothing may come as often as it likes.
-        if pressed.verdict != Verdict::Nothing {
-            self.once(tag, &pressed.user.id, at, now)?;
-        }
-        Ok(pressed)
+        Ok(Signed { tag, until: at.after(FRESH) })
     }
 
     /// A signature counts once, for as long as it is good.
     ///
     /// INVARIANT: what is remembered is forgotten when its time alone would refuse it, and not before. Only what is signed and would
     /// have an effect comes here; who sends much of it is refused for their own account, and others go on.
-    fn once(&self, tag: [u8; 32], account: &str, at: Timestamp, now: Timestamp) -> Result<(), NotPressed> {
+    fn once(&self, Signed { tag, until }: Signed, account: &str, now: Timestamp) -> Result<(), NotPressed> {
         let mut seen = self.seen.lock();
         let mut own = 0_usize;
         seen.retain(|_, s| {
@@ -224,20 +260,14 @@ impl SlackButtons {
         if own >= MOST_OF_ONE || seen.len() >= MOST_SEEN {
             return Err(NotPressed::Busy);
         }
-        seen.insert(tag, Seen { until: at.after(FRESH), account: account.to_owned() });
+        seen.insert(tag, Seen { until, account: account.to_owned() });
         Ok(())
     }
 
     fn pressed(&self, body: &[u8]) -> Result<Pressed, NotPressed> {
         let wrong = NotPressed::Malformed;
-        let text = std::str::from_utf8(body).map_err(|_| wrong("not a form"))?;
-        let mut form = Url::parse("http://localhost/").map_err(|_| wrong("not a form"))?;
-        form.set_query(Some(text));
-        let mut payloads = form.query_pairs().filter(|(name, _)| name == "payload");
-        let (_, payload) = payloads.next().ok_or(wrong("no payload"))?;
-        if payloads.next().is_some() {
-            return Err(wrong("two payloads"));
-        }
+        let form = form(body)?;
+        let payload = one(&form, "payload", NotPressed::Malformed("no payload, or two"))?;
         let p: Payload = serde_json::from_str(&payload).map_err(|_| wrong("not the payload of a button"))?;
         if p.kind != "block_actions" {
             return Err(wrong("not the press of a button"));
@@ -258,10 +288,32 @@ impl SlackButtons {
             _ => Verdict::Nothing,
         };
         let reply = p.response_url.as_deref().and_then(|u| self.reply(u)).ok_or(wrong("no address for an answer"))?;
-        let name = p.user.username.or(p.user.name).unwrap_or_default();
-        let name = printable(&name).chars().take(NAME).collect();
-        let user = SlackUser { team: self.team.clone(), id: p.user.id, name };
+        let user = self.user(p.user.id, &p.user.username.or(p.user.name).unwrap_or_default());
         Ok(Pressed { user, verdict, reply, blocks: p.message.unwrap_or_default().blocks })
+    }
+
+    fn typed(&self, body: &[u8]) -> Result<Command, NotPressed> {
+        let form = form(body)?;
+        let one = |name| one(&form, name, NotPressed::Malformed("not the app's command"));
+        one("command")?;
+        if one("team_id")? != self.team {
+            return Err(NotPressed::OtherTeam);
+        }
+        let id = one("user_id")?;
+        if !is_id(&id) {
+            return Err(NotPressed::Malformed("no identifier of an account"));
+        }
+        let text = one("text")?.trim().chars().take(NAME).collect();
+        Ok(Command { user: self.user(id, &one("user_name").unwrap_or_default()), text })
+    }
+
+    fn user(&self, id: String, name: &str) -> SlackUser {
+        SlackUser { team: self.team.clone(), id, name: printable(name).chars().take(NAME).collect() }
+    }
+
+    /// What answers a command, for who typed it alone.
+    pub fn only_for_them(text: &str) -> Value {
+        json!({ "response_type": "ephemeral", "text": escaped(&text.chars().take(TEXT).collect::<String>()) })
     }
 
     /// Answers go to Slack, or to the API that was set in its place, and nowhere else.
@@ -276,8 +328,10 @@ impl SlackButtons {
     /// # Errors
     /// Where Slack does not take it.
     pub async fn whisper(&self, to: &Pressed, text: &str) -> Result<(), SendError> {
-        let text = escaped(&text.chars().take(TEXT).collect::<String>());
-        let body = json!({ "response_type": "ephemeral", "replace_original": false, "text": text });
+        let mut body = Self::only_for_them(text);
+        if let Some(body) = body.as_object_mut() {
+            body.insert("replace_original".into(), json!(false));
+        }
         self.answer(to, &body).await
     }
 
@@ -297,6 +351,21 @@ impl SlackButtons {
         let _turn = self.answers.try_acquire().map_err(|_| SendError::new("too many answers are under way"))?;
         http::post(&self.client, &to.reply, HeaderMap::new(), http::bytes(body)).await.map(drop)
     }
+}
+
+/// Names and values of a form.
+fn form(body: &[u8]) -> Result<Url, NotPressed> {
+    let wrong = NotPressed::Malformed("not a form");
+    let mut form = Url::parse("http://localhost/").map_err(|_| wrong)?;
+    form.set_query(Some(std::str::from_utf8(body).map_err(|_| wrong)?));
+    Ok(form)
+}
+
+/// The value of a name that is there once.
+fn one(form: &Url, name: &str, wrong: NotPressed) -> Result<String, NotPressed> {
+    let mut values = form.query_pairs().filter(|(n, _)| n == name);
+    let value = values.next().filter(|_| values.next().is_none());
+    value.map(|(_, value)| value.into_owned()).ok_or(wrong)
 }
 
 /// Texts outside of `plain_text`, in which three characters are markup.
@@ -344,7 +413,7 @@ mod tests {
         let read = |at: Timestamp| buttons.read(AT, SIGNATURE, BODY.as_bytes(), at).unwrap_err();
         assert_eq!(read(now.after(Duration::from_secs(301))), NotPressed::Stale);
         assert_eq!(read(Timestamp::from_secs(1_531_420_317)), NotPressed::Stale);
-        assert_eq!(read(now.after(FRESH)), NotPressed::Malformed("no payload"));
+        assert_eq!(read(now.after(FRESH)), NotPressed::Malformed("no payload, or two"));
         assert!(buttons.seen.lock().is_empty(), "what has no effect takes no room");
         let other = BODY.replace("roadrunner", "coyote");
         assert_eq!(buttons.read(AT, SIGNATURE, other.as_bytes(), now).unwrap_err(), NotPressed::Forged);

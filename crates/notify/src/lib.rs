@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - A message decides nothing, and neither does its link: who follows it has to sign in.
-//! - A button in Slack says which account pressed it. Nothing that comes is read before its signature is right, nothing is answered
+//! - A button in Slack says which account pressed it, a command which typed it. Nothing that comes is read before its signature is right, nothing is answered
 //!   but to Slack, and whose the account is, and whether they may, is not this crate's to know.
 //! - At least once: a channel's cursor is in the store, and moves only after the other side took the message. What is no
 //!   longer pending is not asked for any more.
@@ -22,7 +22,7 @@ mod config;
 mod follow;
 mod notice;
 
-pub use buttons::{MOST_PRESSED, NotPressed, Pressed, SlackButtons, SlackUser, Verdict};
+pub use buttons::{Command, MOST_PRESSED, NotPressed, Pressed, SlackButtons, SlackUser, Verdict};
 pub use channel::SendError;
 pub use config::{ChannelConfig, Mail, Misconfigured, Target};
 pub use follow::{Notifiers, Source};

@@ -218,7 +218,7 @@ fn approvals_that_either_needs_are_all_needed() {
         let all: Vec<Approver> = groups.iter().enumerate().map(|(n, g)| yes(n, g)).collect();
         let settled = |by: Vec<Approver>| {
             let mut who = bot(Some("dana"));
-            for behind in &mut who.on_behalf_of {
+            if let Some(behind) = &mut who.on_behalf_of {
                 behind.prior_actors = vec!["corp/planner".into(), "corp/front".into()];
             }
             let mut enforcer = enforcer(&engine, who, &log);

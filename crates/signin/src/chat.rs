@@ -1,23 +1,38 @@
 //! Accounts of a chat: whose they are, and whether that person may speak through them now.
-use crate::{By, Caller, SignIn, secret};
+use crate::{
+    By, Caller, SignIn,
+    chat_codes::{NotTaken, Whose},
+};
 use doorward_model::{Principal, Secret, Timestamp};
-use doorward_store::{ChatAccount, StoreError};
-use std::time::Duration;
+use doorward_store::{ChatAccount, SessionPurpose, StoreError};
 
-/// How long somebody has to say that an account is theirs.
-const OFFER_TTL: Duration = Duration::from_secs(600);
 /// Accounts of one principal.
 const MOST_ACCOUNTS: u32 = 10;
 
-/// An account that somebody may say is theirs.
+/// An account of a chat, as the chat itself says who speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offered {
+pub struct ChatUser {
     /// The workspace's identifier.
     pub team: String,
     /// The account's identifier there.
     pub user: String,
     /// What it is called, for people.
     pub name: String,
+}
+
+/// What came of a code that was typed in a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It was given to this person, who is signed in still. It is used up.
+    By(Box<Principal>),
+    /// The account is somebody's already: no code was looked at.
+    Before,
+    /// No code, one that was used, or one that is too old.
+    Wrong,
+    /// Too many wrong ones came: none is looked at for ten minutes.
+    TooOften,
+    /// Who it was given to has signed out since. It is used up.
+    SignedOut,
 }
 
 /// Who speaks through an account.
@@ -32,30 +47,42 @@ pub enum Speaker {
 }
 
 impl SignIn {
-    /// A code with which one person may say, once and within ten minutes, that this account is theirs. It is for that account's
-    /// eyes alone.
-    pub fn offer_chat_account(&self, account: Offered, now: Timestamp) -> Secret<String> {
-        let code = secret::fresh("");
-        self.chat_offers.put(code.expose(), now.after(OFFER_TTL), account);
-        code
+    /// A code with which the caller may say in a chat, once and within [`CHAT_CODE_TTL`](crate::CHAT_CODE_TTL), that an account is
+    /// theirs: for who has signed in by browser, and for their eyes alone. The one that they had before is good for nothing any more.
+    /// None for others, and where too many wait.
+    pub fn chat_code(&self, caller: &Caller, now: Timestamp) -> Option<Secret<String>> {
+        let By::Session { id, purpose: SessionPurpose::Browser, .. } = &caller.by else { return None };
+        let Principal { issuer, subject, .. } = &caller.principal;
+        let whose = Whose { issuer: issuer.clone(), subject: subject.clone(), session: id.clone() };
+        self.chat_codes.lock().give(whose, now)
     }
 
-    /// The account that a code is for.
-    pub fn offered_chat_account(&self, code: &str, now: Timestamp) -> Option<Offered> {
-        self.chat_offers.with(code, now, |offered| offered.clone())
-    }
-
-    /// The account that a code is for; the code is used up.
-    pub fn take_chat_account(&self, code: &str, now: Timestamp) -> Option<Offered> {
-        self.chat_offers.take(code, now)
+    /// Whose a code is that an account has typed.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn claim_chat_account(&self, code: &str, by: &ChatUser, now: Timestamp) -> Result<Claimed, StoreError> {
+        if self.store.chat_account(&by.team, &by.user).await?.is_some() {
+            return Ok(Claimed::Before);
+        }
+        // No identifier of a chat holds a slash.
+        let taken = self.chat_codes.lock().take(code, &format!("{}/{}", by.team, by.user), now);
+        let whose = match taken {
+            Ok(whose) => whose,
+            Err(NotTaken::Wrong) => return Ok(Claimed::Wrong),
+            Err(NotTaken::TooOften) => return Ok(Claimed::TooOften),
+        };
+        let sessions = self.store.web_sessions_of(&whose.issuer, &whose.subject).await?;
+        let found = sessions.into_iter().find(|s| s.id == whose.session && s.principal.expires_at > now);
+        Ok(found.map_or(Claimed::SignedOut, |s| Claimed::By(Box::new(s.principal))))
     }
 
     /// Keeps that an account is somebody's. False where it is somebody's already, or they have too many.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn link_chat_account(&self, of: Offered, who: &Principal, now: Timestamp) -> Result<bool, StoreError> {
-        let Offered { team, user, name } = of;
+    pub async fn link_chat_account(&self, of: ChatUser, who: &Principal, now: Timestamp) -> Result<bool, StoreError> {
+        let ChatUser { team, user, name } = of;
         let (issuer, subject) = (who.issuer.clone(), who.subject.clone());
         let account = ChatAccount { team, user, name, issuer, subject, created: now };
         self.store.chat_account_linked(&account, MOST_ACCOUNTS).await

@@ -18,6 +18,7 @@
 mod bootstrap;
 mod caller;
 mod chat;
+mod chat_codes;
 mod cli;
 mod cookie;
 mod events;
@@ -33,7 +34,8 @@ mod waiting;
 
 pub use bootstrap::{ADMINS, BOOTSTRAP_TTL};
 pub use caller::{By, Caller, Refused, TokenAnswer, TokenCheck};
-pub use chat::{Offered, Speaker};
+pub use chat::{ChatUser, Claimed, Speaker};
+pub use chat_codes::CHAT_CODE_TTL;
 pub use cli::DeviceBegun;
 pub use cookie::{Cookie, CookieTwice};
 pub use keys::{DEFAULT_KEY_TTL, KeyError, LONGEST_KEY_TTL, NewKey};
@@ -43,9 +45,11 @@ pub use saml::SamlConfig;
 pub use sessions::{Begun, Ended};
 pub use settings::{SessionLimits, Settings, SettingsError};
 
+use chat_codes::Codes;
 use cli::{Device, Vouched};
 use doorward_store::Store;
 use oidc::Pending;
+use parking_lot::Mutex;
 use provider::Provider;
 use saml::{SamlDone, SamlPending, Used};
 use std::{collections::BTreeMap, sync::Arc};
@@ -72,7 +76,7 @@ pub struct SignIn {
     saml_used: Used,
     vouched: Waiting<Vouched>,
     devices: Waiting<Device>,
-    chat_offers: Waiting<Offered>,
+    chat_codes: Mutex<Codes>,
 }
 
 impl SignIn {
@@ -90,7 +94,7 @@ impl SignIn {
             saml_used: Used::default(),
             vouched: Waiting::new(1024),
             devices: Waiting::new(1024),
-            chat_offers: Waiting::new(1024),
+            chat_codes: Mutex::default(),
         }
     }
 

@@ -47,8 +47,8 @@ pub use sessions::{
     SessionSummary, SessionsPage, Step, TerminalPage, Timed,
 };
 pub use settings::{
-    ChatAccount, ChatOfferPage, Exporter, ExportersPage, GatewayPage, Hold, HoldsPage, Issuer, Key, KeyFields,
-    KeysPage, NewKey, Notifier, OwnSession, SettingsPage, SettingsTab, SettingsTabs,
+    ChatAccount, Exporter, ExportersPage, GatewayPage, Hold, HoldsPage, Issuer, Key, KeyFields, KeysPage, NewKey,
+    Notifier, OwnSession, SettingsPage, SettingsTab, SettingsTabs,
 };
 pub use shell::{ErrorPage, Notice, Section, Shell, SignIn};
 pub use tags::{Meaning, Naming, Tagged, TaggedConnection, TagsPage};

@@ -1,7 +1,7 @@
 //! One's own sign-ins and keys, and how the gateway is set up.
 use crate::{Inert, Notice, Shell};
 use askama::Template;
-use doorward_model::Timestamp;
+use doorward_model::{Secret, Timestamp};
 
 /// What settings are divided into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +72,6 @@ pub struct ChatAccount {
     pub name: Inert,
     /// Since when it is theirs.
     pub since: Timestamp,
-}
-
-/// Asks whether an account of a chat is the person's.
-#[derive(Debug, Template)]
-#[template(path = "chat_offer.html")]
-pub struct ChatOfferPage {
-    /// The frame.
-    pub shell: Shell,
-    /// The account.
-    pub account: ChatAccount,
-    /// What proves that the account was told of this page.
-    pub code: String,
 }
 
 /// An API key.
@@ -158,6 +146,10 @@ pub struct SettingsPage {
     pub sessions: Vec<OwnSession>,
     /// Accounts of a chat that are theirs; none where there are no buttons in a chat.
     pub chat: Option<Vec<ChatAccount>>,
+    /// Whether another may become theirs.
+    pub may_link: bool,
+    /// A code that was made just now, to be typed in the chat.
+    pub code: Option<Secret<String>>,
     /// Their keys, newest first.
     pub keys: Vec<Key>,
     /// Where older ones are.

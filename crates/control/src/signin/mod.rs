@@ -11,6 +11,8 @@ mod pages;
 mod saml;
 mod slack;
 
+pub(crate) use slack::named;
+
 pub use client::{CliCredential, DevicePolled, DeviceStart, ProviderList, ProviderView};
 
 use crate::{

@@ -124,7 +124,7 @@ fn settings() -> Router<ApiState> {
         .route("/docs/openapi.json", get(docs::download))
         .route("/settings", get(settings::show))
         .route("/settings/sessions/{id}/end", post(settings::end))
-        .route("/settings/chat", get(settings::offered).post(settings::link))
+        .route("/settings/chat/code", post(settings::chat_code))
         .route("/settings/chat/{team}/{user}/remove", post(settings::unlink))
         .route("/settings/keys-of-mine", post(settings::make_key))
         .route("/settings/keys-of-mine/{id}/revoke", post(settings::revoke_own))

@@ -5,11 +5,11 @@ mod holds;
 mod keys;
 mod own;
 
-pub(super) use chat::{link, offered, unlink};
+pub(super) use chat::unlink;
 pub(super) use gateway::{exporters, gateway};
 pub(super) use holds::{holds, place, release};
 pub(super) use keys::{everybodys, revoke};
-pub(super) use own::{end, make_key, revoke_own, show};
+pub(super) use own::{chat_code, end, make_key, revoke_own, show};
 
 use crate::{rights::Asker, types::ApiKeyView};
 use doorward_model::{Administration, PrincipalKind, Timestamp};

@@ -12,7 +12,7 @@ use axum::{
     extract::{Path, Query, State, rejection::FormRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use doorward_model::Administration;
+use doorward_model::{Administration, Secret};
 use doorward_signin::{By, Cookie};
 use doorward_store::{Limit, SessionPurpose, WebSession};
 use doorward_ui::{
@@ -37,6 +37,7 @@ struct Shown {
     status: StatusCode,
     asked: Asked,
     made: Option<NewKey>,
+    code: Option<Secret<String>>,
     fields: KeyFields,
     problem: Option<Problem>,
 }
@@ -48,7 +49,6 @@ pub(crate) async fn show(State(state): State<ApiState>, asker: Asker, Query(aske
 fn notice(done: &str) -> Option<Notice> {
     let text = match done {
         "ended" => "It is signed out.",
-        "linked" => "The Slack account is yours: press the button there again.",
         "unlinked" => "The Slack account is nobody's any more.",
         "revoked" => "The key was revoked: it is good for nothing from now on.",
         _ => return None,
@@ -69,6 +69,8 @@ async fn page_of(state: &ApiState, asker: &Asker, shown: Shown) -> Answer {
         groups: asker.who.groups.iter().map(|g| g.clone().into()).collect(),
         sessions: sessions.into_iter().map(|s| session(asker, s)).collect(),
         chat: (!state.slack.is_empty() || !chat.is_empty()).then_some(chat),
+        may_link: !state.slack.is_empty(),
+        code: shown.code,
         keys: found.keys.into_iter().map(|k| key(k, now())).collect(),
         older: found.next,
         made: shown.made,
@@ -82,6 +84,16 @@ async fn page_of(state: &ApiState, asker: &Asker, shown: Shown) -> Answer {
 
 fn account(a: doorward_store::ChatAccount) -> ChatAccount {
     ChatAccount { team: a.team, user: a.user, name: a.name.into(), since: a.created }
+}
+
+/// Gives a code to be typed in Slack, and shows it: the answer to this, and nothing else, has it.
+pub(crate) async fn chat_code(State(state): State<ApiState>, asker: Asker) -> Answer {
+    if state.slack.is_empty() {
+        return Err(Problem::not_found("chat whose accounts could decide").into());
+    }
+    let code = state.signin.chat_code(asker.shown(), now());
+    let code = code.ok_or_else(|| Problem::busy("too many codes wait to be typed: try again in some minutes"))?;
+    page_of(&state, &asker, Shown { code: Some(code), ..Shown::default() }).await
 }
 
 /// The session that a page was asked for with.
