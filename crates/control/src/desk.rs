@@ -3,7 +3,7 @@
 //! Each approval has a lock of its own, held across the audit commit and the store write, so that
 //! verdicts, expiry and withdrawal come one after the other and exactly one of them ends it.
 use doorward_enforce::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, AuditSink, unmet_requirement};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, Principal, Timestamp};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, ChatAccountId, Principal, Timestamp};
 use doorward_store::{ApprovalState, Store, StoreError, StoredVerdict};
 use std::{
     collections::HashMap,
@@ -130,7 +130,22 @@ impl Desk {
     /// # Errors
     /// Where the verdict does not count; see [`DecideError`].
     pub async fn decide(&self, id: ApprovalId, by: &Principal, yes: bool, comment: &str) -> Result<(), DecideError> {
-        self.say(id, by, if yes { Say::Yes } else { Say::No }, comment).await
+        self.decide_through(id, by, yes, comment, None).await
+    }
+
+    /// The same, where it came from an account of a chat: which, is written down with the verdict.
+    ///
+    /// # Errors
+    /// Where the verdict does not count; see [`DecideError`].
+    pub async fn decide_through(
+        &self,
+        id: ApprovalId,
+        by: &Principal,
+        yes: bool,
+        comment: &str,
+        via: Option<ChatAccountId>,
+    ) -> Result<(), DecideError> {
+        self.say(id, by, if yes { Say::Yes } else { Say::No }, Words { comment: comment.to_owned(), via }).await
     }
 
     /// Lets a request through alone, in an emergency: for who is in the `@break_glass` of a policy that holds it, with a
@@ -142,20 +157,20 @@ impl Desk {
         if reason.trim().is_empty() {
             return Err(DecideError::NoReason);
         }
-        self.say(id, by, Say::BreakGlass, reason).await
+        self.say(id, by, Say::BreakGlass, Words { comment: reason.to_owned(), via: None }).await
     }
 
-    async fn say(&self, id: ApprovalId, by: &Principal, say: Say, comment: &str) -> Result<(), DecideError> {
-        if comment.chars().count() > MAX_COMMENT {
+    async fn say(&self, id: ApprovalId, by: &Principal, say: Say, words: Words) -> Result<(), DecideError> {
+        if words.comment.chars().count() > MAX_COMMENT {
             return Err(DecideError::CommentTooLong);
         }
         // In a task of its own: a caller who hangs up must not leave a verdict audited but not counted.
-        let (desk, by, comment) = (self.clone(), by.clone(), comment.to_owned());
-        let task = self.0.runtime.spawn(async move { desk.decide_whole(id, &by, say, &comment).await });
+        let (desk, by) = (self.clone(), by.clone());
+        let task = self.0.runtime.spawn(async move { desk.decide_whole(id, &by, say, words).await });
         task.await.unwrap_or_else(|e| Err(DecideError::Unavailable(e.to_string())))
     }
 
-    async fn decide_whole(&self, id: ApprovalId, by: &Principal, say: Say, comment: &str) -> Result<(), DecideError> {
+    async fn decide_whole(&self, id: ApprovalId, by: &Principal, say: Say, words: Words) -> Result<(), DecideError> {
         let Some(slot) = self.slot(id) else { return Err(self.no_longer(id, by, say).await) };
         let mut e = slot.entry.lock().await;
         let waited = now().since(e.request.asked);
@@ -172,7 +187,7 @@ impl Desk {
         }
         let groups = by.groups.iter().cloned().collect();
         let who = Approver { id: by.id(), groups, after: waited, broke_glass: say == Say::BreakGlass };
-        self.keep(&e.request, &who, say, comment).await?;
+        self.keep(&e.request, &who, say, &words).await?;
         if who.broke_glass {
             tracing::warn!(approval = %id, by = %who.id, "the glass was broken");
         }
@@ -181,7 +196,7 @@ impl Desk {
             return Err(DecideError::Ended);
         }
         if say == Say::No {
-            let verdict = ApprovalVerdict::Denied { by: who.id, comment: comment.to_owned() };
+            let verdict = ApprovalVerdict::Denied { by: who.id, comment: words.comment };
             self.end(&slot, &mut e, verdict, "denied").await;
             return Ok(());
         }
@@ -212,23 +227,25 @@ impl Desk {
         let _nobody_listens = self.0.changes.send(Change { id, state });
     }
 
-    async fn keep(&self, r: &ApprovalRequest, who: &Approver, say: Say, comment: &str) -> Result<(), DecideError> {
+    async fn keep(&self, r: &ApprovalRequest, who: &Approver, say: Say, words: &Words) -> Result<(), DecideError> {
         let kind = AuditKind::ApprovalDecided {
             approval: r.id,
             approved: say != Say::No,
             by: who.id.clone(),
-            comment: comment.to_owned(),
+            comment: words.comment.clone(),
             break_glass: who.broke_glass,
+            via: words.via.clone(),
         };
         self.record(r, kind).await.map_err(DecideError::Unavailable)?;
         let verdict = StoredVerdict {
             by: who.id.clone(),
             groups: who.groups.clone(),
             yes: say != Say::No,
-            comment: comment.to_owned(),
+            comment: words.comment.clone(),
             // Of the moment that was judged.
             time: r.asked.after(who.after),
             break_glass: who.broke_glass,
+            via: words.via.clone(),
         };
         self.0.store.verdict(r.id, &verdict).await.map_err(|e| DecideError::Unavailable(e.to_string()))
     }
@@ -370,6 +387,12 @@ enum Say {
     No,
     /// Yes, alone.
     BreakGlass,
+}
+
+/// In which words, and from where.
+struct Words {
+    comment: String,
+    via: Option<ChatAccountId>,
 }
 
 fn approver(v: &StoredVerdict, asked: Timestamp) -> Approver {

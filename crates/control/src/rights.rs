@@ -11,7 +11,7 @@ use axum::{
 };
 use doorward_enforce::Subject;
 use doorward_model::{
-    Administration, AdministrationScope, ConnectionInfo, ConnectionName, Principal, SessionId, Timestamp,
+    Administration, AdministrationScope, ChatAccountId, ConnectionInfo, ConnectionName, Principal, SessionId, Timestamp,
 };
 use doorward_policy::Engine;
 use doorward_signin::Caller;
@@ -162,6 +162,8 @@ pub(crate) struct Asker {
     rights: Arc<Rights>,
     known: Mutex<HashMap<(Administration, On), Result<(), String>>>,
     needs: Needs,
+    /// The account of a chat that they speak through.
+    via: Option<ChatAccountId>,
 }
 
 impl Asker {
@@ -176,6 +178,7 @@ impl Asker {
             rights: Arc::clone(&state.rights),
             known: Mutex::default(),
             needs: sent.get::<Needs>().cloned().unwrap_or_default(),
+            via: None,
         })
     }
 
@@ -194,7 +197,7 @@ impl Asker {
     }
 
     /// Somebody who speaks otherwise than by a request of theirs: by a button in a chat.
-    pub(crate) fn speaking(state: &ApiState, caller: Caller, from: Peer) -> Self {
+    pub(crate) fn speaking(state: &ApiState, caller: Caller, from: Peer, via: ChatAccountId) -> Self {
         Self {
             who: Arc::new(caller.principal.clone()),
             shown: Arc::new(caller),
@@ -202,6 +205,7 @@ impl Asker {
             rights: Arc::clone(&state.rights),
             known: Mutex::default(),
             needs: Needs::default(),
+            via: Some(via),
         }
     }
 
@@ -214,12 +218,17 @@ impl Asker {
             rights: Arc::clone(&self.rights),
             known: Mutex::default(),
             needs: Needs::default(),
+            via: self.via.clone(),
         }
     }
 
     /// What this call needs beyond the rights that it asks for.
     pub(crate) fn needs(&self, need: Need) {
         self.needs.note(need);
+    }
+
+    pub(crate) const fn via(&self) -> Option<&ChatAccountId> {
+        self.via.as_ref()
     }
 
     pub(crate) fn shown(&self) -> &Caller {

@@ -37,6 +37,7 @@ async fn a_yes_is_audited_stored_told_and_answered() {
         by: "corp/anna".into(),
         comment: "go on".into(),
         break_glass: false,
+        via: None,
     };
     assert_eq!(office.audit.kinds(), [decided]);
     assert_eq!(changes.recv().await.unwrap(), Change { id, state: ApprovalState::Pending });
@@ -343,8 +344,14 @@ async fn the_glass_is_broken_with_a_reason_by_who_may_and_is_not_the_requester()
     office.desk.break_glass(id, &oncall, "the site is down").await.unwrap();
     assert!(matches!(only(answers).await, ApprovalVerdict::Approved { by } if by[0].broke_glass));
     let comment = "the site is down".to_owned();
-    let told =
-        AuditKind::ApprovalDecided { approval: id, approved: true, by: "corp/ona".into(), comment, break_glass: true };
+    let told = AuditKind::ApprovalDecided {
+        approval: id,
+        approved: true,
+        by: "corp/ona".into(),
+        comment,
+        break_glass: true,
+        via: None,
+    };
     assert!(office.audit.kinds().contains(&told), "{:?}", office.audit.kinds());
     assert!(office.store.approval(id).await.unwrap().unwrap().verdicts[0].break_glass);
 
@@ -397,6 +404,7 @@ async fn for_callers_who_do_not_wait_it_goes_on_after_a_restart() {
         comment: String::new(),
         time: now(),
         break_glass: false,
+        via: None,
     };
     for r in [&half, &met, &short] {
         office.store.approval_asked(r).await.unwrap();

@@ -451,7 +451,7 @@ async fn who_approved_what_and_what_came_of_it_is_one_question() {
     let (by, comment) = ("corp/anna".to_owned(), "window open".to_owned());
     web.log.note(
         Some(SESSION),
-        AuditKind::ApprovalDecided { approval: id, approved: true, by, comment, break_glass: false },
+        AuditKind::ApprovalDecided { approval: id, approved: true, by, comment, break_glass: false, via: None },
     );
     web.log.request(SESSION, 3, AuditOutcome::Forward, "DROP TABLE", "t", Some(id));
     web.log.completed(SESSION, 3);

@@ -111,11 +111,13 @@ fn signed(at: &str, body: &str, secret: &str) -> String {
     format!("X-Slack-Request-Timestamp: {at}\r\nX-Slack-Signature: v0={hex}\r\n")
 }
 
-/// The same time never comes twice: a signature counts once.
+/// The same time never comes twice, however the clock goes on: a signature counts once.
 fn fresh() -> String {
+    static BASE: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| now().as_secs() + 150);
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let back = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    (now().as_secs() - back % 120).to_string()
+    assert!(back < 300, "all of them are within the time in which a signature is good");
+    (*BASE - back).to_string()
 }
 
 impl Slack {
@@ -198,8 +200,9 @@ impl Slack {
             if let AuditKind::Administration { by, what } = k {
                 return Some(format!("{by}: {what}"));
             }
-            let AuditKind::ApprovalDecided { by, approved, comment, .. } = k else { return None };
-            Some(format!("{by}: {approved}, {comment}"))
+            let AuditKind::ApprovalDecided { by, approved, comment, via, .. } = k else { return None };
+            let via = via.as_ref().map_or_else(|| "itself".to_owned(), ToString::to_string);
+            Some(format!("{by}: {approved}, {comment}, {via}"))
         };
         kinds.iter().filter_map(of).collect()
     }
@@ -246,7 +249,19 @@ async fn an_account_is_linked_by_its_person_and_decides_in_their_name() {
     assert!(blocks.iter().all(|b| b["type"] != "actions") && blocks[0]["type"] == "header", "{blocks:?}");
     let last = &blocks.last().unwrap()["text"];
     assert_eq!((&last["type"], &last["text"]), (&json!("plain_text"), &json!("Approved by corp/anna.")));
-    assert!(s.told().contains(&"corp/anna: true, by a button in Slack".to_owned()), "{:?}", s.told());
+    // The verdict names the account, in the log, on the page, in the interface; one that is given there has none.
+    let told = "corp/anna: true, by a button in Slack, slack T1/U1".to_owned();
+    assert!(s.told().contains(&told), "{:?}", s.told());
+    let seen = s.web.ask("GET", &format!("/approvals/{id}"), None, &page, "").await.body;
+    assert!(seen.contains("by <bdi>slack account T1/U1</bdi>"), "{seen}");
+    let kept = s.web.get(&format!("/approvals/{id}"), Some("approver")).await.body;
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["verdicts"][0]["via"], json!({ "chat": "slack", "team": "T1", "user": "U1" }));
+    let (plain, _answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
+    assert_eq!(s.web.post(&format!("/approvals/{plain}/approve"), Some("approver"), "{}").await.status, 200);
+    assert!(s.told().contains(&"corp/anna: true, , itself".to_owned()), "{:?}", s.told());
+    let kept = s.web.get(&format!("/approvals/{plain}"), Some("approver")).await.body;
+    assert!(!kept.contains("via"), "{kept}");
 
     // A denial needs no comment; of two that are asked, the first leaves the buttons.
     let (denied, mut answers) = s.web.office.ask(vec![need(&["sre"], 2)], LONG).await;
@@ -478,4 +493,56 @@ async fn nobody_guesses_a_code_and_what_is_not_slacks_counts_as_nothing() {
     assert_eq!(s.commands(&headers, &body).await.status, 200);
     let again = s.commands(&headers, &body).await;
     assert!(again.status == 401 && again.body.contains("twice"), "{}", again.body);
+}
+
+#[tokio::test]
+async fn who_administers_sees_and_removes_the_accounts_of_others() {
+    let mut s = Slack::new().await;
+    let (id, mut answers) = s.web.office.ask(vec![need(&["sre"], 1)], LONG).await;
+    for (user, who) in [("U2", "omar"), ("U1", "anna"), ("U3", "ada")] {
+        s.link(user, person(who, &["sre"])).await;
+    }
+    let list = async |query: &str, token: &str| {
+        let got = s.web.get(&format!("/chat-accounts{query}"), Some(token)).await;
+        assert_eq!(got.status, 200, "{}", got.body);
+        serde_json::from_str::<Value>(&got.body).unwrap()
+    };
+    let first = list("?limit=2", "auditor").await;
+    assert_eq!(
+        (&first["accounts"][0]["user"], &first["accounts"][0]["principal"]),
+        (&json!("U1"), &json!("corp/anna"))
+    );
+    assert_eq!(first["accounts"][1]["user"], "U2");
+    let rest = list(&format!("?cursor={}", first["next"].as_str().unwrap()), "admin").await;
+    assert!(rest["accounts"][0]["user"] == "U3" && rest["next"].is_null(), "{rest}");
+    // Whose it is, or who may: nobody else, and nobody else learns whether there is one.
+    let remove = async |s: &Slack, user: &str, token: &str| {
+        s.web.send("DELETE", &format!("/chat-accounts/T1/{user}"), Some(token), "", "").await.status
+    };
+    for who in ["auditor", "operator", "stranger", "requester"] {
+        assert_eq!((remove(&s, "U1", who).await, remove(&s, "U9", who).await), (403, 403), "{who}");
+    }
+    assert_eq!(s.accounts_of("anna").await, ["U1"]);
+    assert_eq!((remove(&s, "U1", "admin").await, remove(&s, "U1", "admin").await), (204, 404));
+    assert!(
+        s.told().iter().any(|t| t.starts_with("corp/ada: unlink Slack account T1/U1") && t.ends_with("of corp/anna"))
+    );
+    s.is_unknown("U1", &id).await;
+    assert!(is_open(&mut answers), "it decides nothing any more");
+    // On the page as well; one's own without any right.
+    let admin = s.signed_in(person("ada", &["doorward-admins"])).await.0;
+    let shown = s.web.ask("GET", "/settings/keys", None, &admin, "").await.body;
+    assert!(shown.contains("corp/omar") && shown.contains(">U2<") && !shown.contains(">U1<"), "{shown}");
+    let eve = s.signed_in(person("eve", &["sre"])).await.0;
+    let at = "/settings/chat-accounts/T1/U2/remove";
+    assert_eq!(s.web.ask("GET", "/settings/keys", None, &eve, "").await.status, 403);
+    assert_eq!(s.web.ask("POST", at, None, &eve, "").await.status, 403);
+    assert_eq!(s.web.ask("POST", at, None, &admin, "").await.status, 303);
+    assert_eq!(s.accounts_of("omar").await, Vec::<String>::new());
+    assert_eq!(remove(&s, "U3", "demoted").await, 204, "one's own");
+    // What cannot be written down is not done.
+    s.link("U4", person("omar", &["sre"])).await;
+    s.web.office.audit.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(remove(&s, "U4", "admin").await, 503);
+    assert_eq!(s.accounts_of("omar").await, ["U4"]);
 }

@@ -146,7 +146,9 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
         println!("policy     {}{reason} ({} of {})", r.policy, r.quorum, r.groups.join(", "));
     }
     for v in &a.verdicts {
-        println!("verdict    {} by {} {}", if v.yes { "yes" } else { "no" }, one_line(&v.by), one_line(&v.comment));
+        let via = v.via.as_ref().map(|a| format!(" ({} account {}/{})", a.chat, a.team, a.user)).unwrap_or_default();
+        let word = if v.yes { "yes" } else { "no" };
+        println!("verdict    {word} by {}{} {}", one_line(&v.by), one_line(&via), one_line(&v.comment));
     }
     println!("digest     {}", a.digest);
     Ok(())

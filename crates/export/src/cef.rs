@@ -95,7 +95,7 @@ fn of_kind(ext: &mut Extension<'_>, kind: &AuditKind) {
             ext.custom(2, "approvers", &approvers.join(" and "));
             ext.put("end", &rfc3339(*expires));
         }
-        AuditKind::ApprovalDecided { approval, approved, by, comment, break_glass } => {
+        AuditKind::ApprovalDecided { approval, approved, by, comment, break_glass, via } => {
             if *break_glass {
                 ext.put("reason", "glass broken");
             }
@@ -103,6 +103,9 @@ fn of_kind(ext: &mut Extension<'_>, kind: &AuditKind) {
             ext.put("outcome", if *approved { "approved" } else { "denied" });
             ext.put("suser", by);
             ext.custom(2, "comment", comment);
+            if let Some(via) = via {
+                ext.custom(3, "via", &via.to_string());
+            }
         }
         AuditKind::ApprovalEscalated { approval, groups } => {
             ext.custom(5, "approval", &approval.to_string());

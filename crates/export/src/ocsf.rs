@@ -165,8 +165,12 @@ fn managed(view: &View<'_>, kind: &AuditKind, out: &mut Attributes) -> Class {
             out.insert("actor".into(), actor(view));
             (approval(id), class(3004, NAME, 1, "Create"))
         }
-        AuditKind::ApprovalDecided { approval: id, approved, by, comment, .. } => {
-            out.insert("actor".into(), json!({ "user": { "uid": by, "type": "User", "type_id": 1 } }));
+        AuditKind::ApprovalDecided { approval: id, approved, by, comment, via, .. } => {
+            let mut user = json!({ "uid": by, "type": "User", "type_id": 1 });
+            if let (Some(via), Some(user)) = (via, user.as_object_mut()) {
+                user.insert("uid_alt".into(), json!(via.to_string()));
+            }
+            out.insert("actor".into(), json!({ "user": user }));
             out.insert("comment".into(), json!(comment));
             // What the person did succeeded, also where it was to say no.
             success(out, true);

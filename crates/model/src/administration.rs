@@ -74,11 +74,11 @@ administration! {
     ViewSecrets = "view_secrets" on Gateway,
     /// Store, replace and remove secrets. Resource: `Gateway`.
     EditSecrets = "edit_secrets" on Gateway,
-    /// See the API keys of others. Resource: `Gateway`.
+    /// See the API keys of others, and whose accounts of a chat are. Resource: `Gateway`.
     ViewKeys = "view_keys" on Gateway,
     /// Make API keys of one's own. Resource: `Gateway`.
     CreateKeys = "create_keys" on Gateway,
-    /// End the API keys of others. Resource: `Gateway`.
+    /// End the API keys of others, and remove their accounts of a chat. Resource: `Gateway`.
     EditKeys = "edit_keys" on Gateway,
     /// See where audit entries are sent to, and how far that is. Resource: `Gateway`.
     ViewExports = "view_exports" on Gateway,

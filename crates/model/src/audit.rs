@@ -15,6 +15,24 @@ pub enum Outcome {
     Refuse,
 }
 
+/// An account of a chat, by what the chat itself knows it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatAccountId {
+    /// Which chat: `slack`.
+    pub chat: String,
+    /// The workspace's identifier.
+    pub team: String,
+    /// The account's identifier there.
+    pub user: String,
+}
+
+impl std::fmt::Display for ChatAccountId {
+    /// `slack T0123/U0123`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.chat, self.team, self.user)
+    }
+}
+
 /// One entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEvent {
@@ -170,6 +188,9 @@ pub enum AuditKind {
         /// Whether they broke the glass: let it through alone, in an emergency.
         #[serde(default, skip_serializing_if = "is_false")]
         break_glass: bool,
+        /// The account of a chat that it came from; none where it was given on a page or by the API.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<ChatAccountId>,
     },
     /// Nobody decided for a while: others are asked, too.
     ApprovalEscalated {

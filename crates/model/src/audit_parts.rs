@@ -156,7 +156,7 @@ impl AuditKind {
             Self::ApprovalRequested { approval, request, expires, .. } => {
                 Some((*approval, ApprovalPart::Asked { request: *request, expires: *expires }))
             }
-            Self::ApprovalDecided { approval, approved, by, comment, break_glass } => {
+            Self::ApprovalDecided { approval, approved, by, comment, break_glass, via: _ } => {
                 let break_glass = *break_glass;
                 Some((*approval, ApprovalPart::Decided { approved: *approved, by, comment, break_glass }))
             }

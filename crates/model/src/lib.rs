@@ -23,7 +23,7 @@ mod time;
 
 pub use action::Action;
 pub use administration::{Administration, AdministrationScope};
-pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, Outcome as AuditOutcome};
+pub use audit::{AUDIT_KINDS, AuditEvent, AuditKind, ChatAccountId, Outcome as AuditOutcome};
 pub use audit_parts::{ApprovalPart, SessionPart};
 pub use facts::{Access, Facts};
 pub use ids::{ApprovalId, ConnectionName, RequestId, SessionId};

@@ -131,8 +131,10 @@ impl World {
             by: by.clone(),
             comment: comment.clone(),
             break_glass: false,
+            via: None,
         });
-        let verdict = StoredVerdict { by, groups: vec![], yes: true, comment, time: now(), break_glass: false };
+        let verdict =
+            StoredVerdict { by, groups: vec![], yes: true, comment, time: now(), break_glass: false, via: None };
         self.store.verdict(id, &verdict).await.unwrap();
         self.store.approval_ended(id, ApprovalState::Approved, "approved", now()).await.unwrap();
     }

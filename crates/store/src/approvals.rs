@@ -1,7 +1,7 @@
 //! Approvals and the verdicts on them.
 use crate::{Store, StoreError, json, micros, parse, timestamp};
 use doorward_enforce::{ApprovalRequest, Escalation, Requirement};
-use doorward_model::{ApprovalId, ConnectionName, RequestId, Timestamp};
+use doorward_model::{ApprovalId, ChatAccountId, ConnectionName, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, sqlite::SqliteRow};
 use std::{sync::Arc, time::Duration};
@@ -57,6 +57,8 @@ pub struct StoredVerdict {
     pub time: Timestamp,
     /// Whether they broke the glass.
     pub break_glass: bool,
+    /// The account of a chat that it came from, where it did.
+    pub via: Option<ChatAccountId>,
 }
 
 /// An approval with everything known of it.
@@ -185,7 +187,7 @@ impl Store {
                 .await?;
         }
         sqlx::query(
-            "INSERT INTO verdicts (approval, by, groups, yes, comment, time, break_glass) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO verdicts (approval, by, groups, yes, comment, time, break_glass, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id.to_string())
         .bind(&v.by)
@@ -194,6 +196,7 @@ impl Store {
         .bind(&v.comment)
         .bind(micros(v.time))
         .bind(v.break_glass)
+        .bind(v.via.as_ref().map(json).transpose()?)
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -257,7 +260,7 @@ impl Store {
 
     async fn with_verdicts(&self, mut a: StoredApproval) -> Result<StoredApproval, StoreError> {
         let rows = sqlx::query(
-            "SELECT by, groups, yes, comment, time, break_glass FROM verdicts WHERE approval = ? ORDER BY time",
+            "SELECT by, groups, yes, comment, time, break_glass, via FROM verdicts WHERE approval = ? ORDER BY time",
         )
         .bind(a.request.id.to_string())
         .fetch_all(&self.readers)
@@ -270,6 +273,7 @@ impl Store {
                 comment: r.try_get(3)?,
                 time: timestamp(r.try_get(4)?),
                 break_glass: r.try_get(5)?,
+                via: r.try_get::<Option<&str>, _>(6)?.map(|text| parse(text, "via")).transpose()?,
             });
         }
         Ok(a)

@@ -67,6 +67,24 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Everybody's accounts behind this one, by workspace and account: at most `limit` (500 at most).
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn chat_accounts(
+        &self,
+        behind: Option<&(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<ChatAccount>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM chat_accounts WHERE ?1 IS NULL OR (team, user) > (?1, ?2) ORDER BY team, user LIMIT ?3"
+        ));
+        let (team, user) = behind.map(|(team, user)| (team, user)).unzip();
+        let rows =
+            sqlx::query(sql).bind(team).bind(user).bind(i64::from(limit.min(500))).fetch_all(&self.readers).await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Forgets whose an account is, if it is this principal's. False where it is not.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use doorward_enforce::{ApprovalRequest, Requirement};
 use doorward_model::{
-    Access, Action, ApprovalId, AuditEvent, AuditKind, ConnectionName, Facts, Principal, PrincipalKind, RequestId,
-    Resource, SessionId, Timestamp,
+    Access, Action, ApprovalId, AuditEvent, AuditKind, ChatAccountId, ConnectionName, Facts, Principal, PrincipalKind,
+    RequestId, Resource, SessionId, Timestamp,
 };
 use doorward_store::{
     ApprovalState, PolicyActivation, PolicyMode, Store, StoredConnection, StoredCursor, StoredVerdict,
@@ -61,6 +61,7 @@ fn verdict(by: &str, secs: u64) -> StoredVerdict {
         comment: "fine; DROP TABLE verdicts".into(),
         time: at(secs),
         break_glass: true,
+        via: Some(ChatAccountId { chat: "slack".into(), team: "T1".into(), user: "U1".into() }),
     }
 }
 async fn open(dir: &Path) -> Store {

@@ -61,6 +61,8 @@ pub struct Verdict {
     pub time: Timestamp,
     /// Whether they broke the glass.
     pub glass: bool,
+    /// The account of a chat that it came from.
+    pub via: Option<Inert>,
 }
 
 /// A held request as people see it.

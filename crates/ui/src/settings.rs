@@ -180,6 +180,10 @@ pub struct KeysPage {
     pub keys: Vec<Key>,
     /// Where older ones are.
     pub older: Option<String>,
+    /// Accounts of a chat, and whose they are.
+    pub chat: Vec<(ChatAccount, Inert)>,
+    /// Where more of them are.
+    pub more_chat: Option<String>,
     /// Whether the person may revoke those of others.
     pub may_edit: bool,
 }

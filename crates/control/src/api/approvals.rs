@@ -205,7 +205,7 @@ pub(crate) async fn decide(
     let found = find(state, asker, id).await?;
     asker.may_at(Administration::DecideApproval, &found.connection, found.asked)?;
     asker.needs(Need::Approval(id.to_owned()));
-    state.desk.decide(parsed, &asker.who, yes, comment).await?;
+    state.desk.decide_through(parsed, &asker.who, yes, comment, asker.via().cloned()).await?;
     find(state, asker, id).await.map(Json)
 }
 

@@ -2,6 +2,7 @@
 mod about;
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod chat;
 mod condition;
 pub(crate) mod connections;
 mod describe;
@@ -195,6 +196,8 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(recordings::verify))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::show, keys::revoke))
+        .routes(routes!(chat::list))
+        .routes(routes!(chat::remove))
         .routes(routes!(holds::list))
         .routes(routes!(holds::show, holds::place, holds::release))
         .routes(routes!(about::exports))

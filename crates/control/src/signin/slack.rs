@@ -18,9 +18,9 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use doorward_model::Principal;
+use doorward_model::{ChatAccountId, Principal};
 use doorward_notify::{Command, MOST_PRESSED, NotPressed, SlackButtons, SlackUser, Verdict};
-use doorward_signin::{Caller, ChatUser, Claimed, Speaker};
+use doorward_signin::{ChatUser, Claimed, Speaker};
 use doorward_store::ApprovalState;
 
 /// The longest body of a command.
@@ -63,7 +63,11 @@ async fn pressed(
             "Nothing was decided: sign in first, and press again. {}",
             state.signin.settings().url(&format!("/approvals/{id}"))
         )),
-        Speaker::Known(caller) => decided(&state, *caller, from, &id.to_string(), yes).await,
+        Speaker::Known(caller) => {
+            let SlackUser { team, id: user, .. } = pressed.user.clone();
+            let via = ChatAccountId { chat: "slack".into(), team, user };
+            decided(&state, Asker::speaking(&state, *caller, from, via), &id.to_string(), yes).await
+        }
     };
     // Slack waits three seconds for the answer to this; that to its message may take longer.
     tokio::spawn(async move {
@@ -184,8 +188,7 @@ async fn linked(state: &ApiState, account: ChatUser, who: &Principal) -> Result<
     Ok("Nothing was linked: you have ten accounts, or this one is somebody's already.".to_owned())
 }
 
-async fn decided(state: &ApiState, caller: Caller, from: Peer, id: &str, yes: bool) -> Said {
-    let asker = Asker::speaking(state, caller, from);
+async fn decided(state: &ApiState, asker: Asker, id: &str, yes: bool) -> Said {
     let who = asker.who.id();
     match approvals::decide(state, &asker, id, yes, "by a button in Slack").await {
         Ok(after) => {

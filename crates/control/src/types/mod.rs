@@ -1,6 +1,7 @@
 //! What the interface says, in the words of its JSON: shared by the server and the client.
 mod administration;
 mod audit;
+mod chat;
 mod connections;
 mod policies;
 mod sessions;
@@ -15,6 +16,7 @@ pub use audit::{
     VerificationView,
 };
 pub(crate) use audit::{AuditQuery, NewVerification};
+pub use chat::{ChatAccountIdView, ChatAccountList, ChatAccountView};
 pub use connections::{
     ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection, NewConnectionTest,
 };
@@ -157,6 +159,9 @@ pub struct VerdictView {
     /// Whether they broke the glass.
     #[serde(default)]
     pub break_glass: bool,
+    /// The account of a chat that it came from; none where it was given on a page or by the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<ChatAccountIdView>,
 }
 
 /// `GET /approvals`, newest first.
@@ -317,7 +322,14 @@ impl RequirementView {
 
 impl From<StoredVerdict> for VerdictView {
     fn from(v: StoredVerdict) -> Self {
-        Self { by: v.by, yes: v.yes, comment: v.comment, time: v.time, break_glass: v.break_glass }
+        Self {
+            by: v.by,
+            yes: v.yes,
+            comment: v.comment,
+            time: v.time,
+            break_glass: v.break_glass,
+            via: v.via.map(Into::into),
+        }
     }
 }
 

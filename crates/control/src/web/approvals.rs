@@ -80,7 +80,8 @@ fn requirement(r: crate::RequirementView) -> Requirement {
 }
 
 fn verdict(v: crate::VerdictView) -> Verdict {
-    Verdict { by: v.by.into(), yes: v.yes, comment: v.comment.into(), time: v.time, glass: v.break_glass }
+    let via = v.via.map(|a| Inert::from(format!("{} account {}/{}", a.chat, a.team, a.user)));
+    Verdict { by: v.by.into(), yes: v.yes, comment: v.comment.into(), time: v.time, glass: v.break_glass, via }
 }
 
 #[derive(Debug, Deserialize)]

@@ -130,6 +130,7 @@ fn settings() -> Router<ApiState> {
         .route("/settings/keys-of-mine/{id}/revoke", post(settings::revoke_own))
         .route("/settings/keys", get(settings::everybodys))
         .route("/settings/keys/{id}/revoke", post(settings::revoke))
+        .route("/settings/chat-accounts/{team}/{user}/remove", post(settings::unlink_any))
         .route("/settings/gateway", get(settings::gateway))
         .route("/settings/exporters", get(settings::exporters))
         .route("/settings/holds", get(settings::holds).post(settings::place))

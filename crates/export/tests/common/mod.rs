@@ -225,6 +225,11 @@ pub fn every_kind() -> Vec<AuditEvent> {
                     by: "corp/ann".into(),
                     comment: "x=y".into(),
                     break_glass,
+                    via: approved.then(|| doorward_model::ChatAccountId {
+                        chat: "slack".into(),
+                        team: "T1".into(),
+                        user: "U1".into(),
+                    }),
                 },
             ));
         }

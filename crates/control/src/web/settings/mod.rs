@@ -5,7 +5,7 @@ mod holds;
 mod keys;
 mod own;
 
-pub(super) use chat::unlink;
+pub(super) use chat::{unlink, unlink_any};
 pub(super) use gateway::{exporters, gateway};
 pub(super) use holds::{holds, place, release};
 pub(super) use keys::{everybodys, revoke};
