@@ -29,20 +29,28 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Answers that are kept of one caller; the oldest goes first.
+/// Answers that are kept of one owner, whatever keys they come with; the oldest goes first.
 const MOST_OF_ONE: usize = 100;
 /// Answers that are kept in all.
 const MOST: usize = 5_000;
 /// The longest key, in bytes.
 const LONGEST: usize = 128;
-/// Bytes of answers that are kept of one caller; the oldest goes first. No answer to a POST is longer, but a back-test's,
+/// Bytes of answers that are kept of one owner; the oldest goes first. No answer to a POST is longer, but a back-test's,
 /// which makes nothing.
 const MOST_BYTES_OF_ONE: usize = 8 << 20;
 /// Bytes of answers that are kept in all: what comes then is given once.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Whose key, and which.
-type Name = (String, String);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name {
+    /// Whose share of the room it takes. Whoever has many API keys has no more of it.
+    owner: String,
+    /// Whose answer it is: a principal with all who had a hand in it, or one API key.
+    whose: String,
+    /// The `Idempotency-Key`.
+    key: String,
+}
 
 struct Kept {
     request: [u8; 32],
@@ -83,9 +91,9 @@ impl Repeats {
                 Some(answer) => Found::Answer(answer.clone()),
             });
         }
-        let of_one = |name: &Name| kept.keys().filter(|k| k.0 == name.0).count();
+        let of_one = |name: &Name| kept.keys().filter(|k| k.owner == name.owner).count();
         if of_one(name) >= MOST_OF_ONE {
-            let done = kept.iter().filter(|(k, v)| k.0 == name.0 && v.answer.is_some());
+            let done = kept.iter().filter(|(k, v)| k.owner == name.owner && v.answer.is_some());
             let Some(oldest) = done.min_by_key(|(_, v)| v.since).map(|(k, _)| k.clone()) else {
                 return Err(Problem::busy("too many of your requests with an `Idempotency-Key` are under way"));
             };
@@ -103,10 +111,11 @@ impl Repeats {
         let bytes = |k: &Kept| k.answer.as_ref().map_or(0, |a| a.body.len());
         let answer = answer.filter(|a| a.body.len() <= MOST_BYTES_OF_ONE);
         if let Some(answer) = &answer {
-            while kept.iter().filter(|(k, _)| k.0 == name.0).map(|(_, v)| bytes(v)).sum::<usize>() + answer.body.len()
+            while kept.iter().filter(|(k, _)| k.owner == name.owner).map(|(_, v)| bytes(v)).sum::<usize>()
+                + answer.body.len()
                 > MOST_BYTES_OF_ONE
             {
-                let theirs = kept.iter().filter(|(k, v)| k.0 == name.0 && bytes(v) > 0);
+                let theirs = kept.iter().filter(|(k, v)| k.owner == name.owner && bytes(v) > 0);
                 let Some(oldest) = theirs.min_by_key(|(_, v)| v.since).map(|(k, _)| k.clone()) else { break };
                 kept.remove(&oldest);
             }
@@ -169,6 +178,7 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
         // With all who had a hand in it: another chain is another caller. No identifier holds a control character.
         By::Token | By::Session { .. } => caller.principal.chain().join("\0"),
     };
+    let name = Name { owner: caller.principal.id(), whose, key };
     let (mut head, body) = request.into_parts();
     // The most that any endpoint takes: each says by itself what is too long for it.
     let body = to_bytes(body, MAX_POLICIES).await;
@@ -179,7 +189,6 @@ async fn once(state: ApiState, key: String, request: Request, next: Next) -> Res
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);
     }
-    let name = (whose, key);
     match state.records.repeats.begin(&name, digest.finalize().into(), now())? {
         Found::Nothing => {}
         Found::UnderWay => {
@@ -228,6 +237,10 @@ async fn answered(mut begun: Begun, needs: Needs, next: Next, request: Request) 
 mod tests {
     use super::*;
 
+    fn named(owner: &str, whose: &str, key: usize) -> Name {
+        Name { owner: owner.into(), whose: whose.into(), key: key.to_string() }
+    }
+
     fn answer() -> Answer {
         Answer { status: StatusCode::CREATED, headers: Vec::new(), body: Bytes::from_static(b"x"), needs: Vec::new() }
     }
@@ -236,7 +249,7 @@ mod tests {
     fn an_answer_is_kept_for_a_day_and_bounded() {
         let repeats = Repeats::default();
         let at = Timestamp::from_secs;
-        let name = |n: usize| ("corp/ada".to_owned(), n.to_string());
+        let name = |n: usize| named("corp/ada", "corp/ada", n);
         assert!(matches!(repeats.begin(&name(0), [0; 32], at(0)), Ok(Found::Nothing)));
         assert!(matches!(repeats.begin(&name(0), [0; 32], at(1)), Ok(Found::UnderWay)));
         assert!(matches!(repeats.begin(&name(0), [1; 32], at(1)), Ok(Found::Other)));
@@ -253,14 +266,31 @@ mod tests {
             assert!(repeats.begin(&name(n), [0; 32], at(91_000)).is_ok());
         }
         assert!(repeats.begin(&name(5_000), [0; 32], at(91_000)).is_err(), "all of them are under way");
-        assert!(repeats.begin(&("corp/bob".into(), "1".into()), [0; 32], at(91_000)).is_ok(), "others go on");
+        assert!(repeats.begin(&named("corp/bob", "corp/bob", 1), [0; 32], at(91_000)).is_ok(), "others go on");
+    }
+
+    /// A hundred API keys with a hundred answers each would leave room for nobody.
+    #[test]
+    fn whoever_has_many_keys_takes_no_more_room() {
+        let repeats = Repeats::default();
+        let at = Timestamp::from_secs;
+        for key in 0..100 {
+            for n in 0..100 {
+                let name = named("corp/ada", &format!("key {key}"), n);
+                let now = at(u64::try_from(key * 100 + n).unwrap());
+                assert!(matches!(repeats.begin(&name, [0; 32], now), Ok(Found::Nothing)), "each key's is its own");
+                repeats.end(&name, Some(answer()));
+            }
+        }
+        assert_eq!(repeats.0.lock().unwrap().len(), MOST_OF_ONE);
+        assert!(repeats.begin(&named("corp/bob", "corp/bob", 1), [0; 32], at(10_000)).is_ok(), "others go on");
     }
 
     #[test]
     fn long_answers_push_out_their_callers_own_alone() {
         let repeats = Repeats::default();
         let long = || Answer { body: vec![0; 3 << 20].into(), ..answer() };
-        let name = |who: &str, n: u64| (who.to_owned(), n.to_string());
+        let name = |who: &str, n: u64| named(who, who, n.try_into().unwrap());
         let begin = |name: &Name, secs: u64| repeats.begin(name, [0; 32], Timestamp::from_secs(secs)).unwrap();
         assert!(matches!(begin(&name("bob", 0), 0), Found::Nothing));
         repeats.end(&name("bob", 0), Some(long()));
