@@ -1,4 +1,5 @@
 //! The key that wraps the keys: from a file, the environment, or a program that has it from elsewhere (a KMS, an HSM).
+use crate::program::{Limits, printed};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
@@ -6,12 +7,14 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    time::Duration,
 };
 use zeroize::Zeroizing;
 
 /// More than this is not read of a file or a program.
 const MOST: u64 = 4096;
+/// What a program may take, which nobody can serve without.
+const PROGRAM: Limits = Limits { time: Duration::from_secs(10), bytes: MOST as usize };
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -85,18 +88,14 @@ impl MasterKey {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// What a program prints: so that a KMS can have it.
+    /// What a program prints: so that a KMS can have it. It blocks, for 10 s at most; a program that takes longer, or prints more than
+    /// 4,096 bytes, is killed with its process group.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn from_program(program: &str, arguments: &[String]) -> Result<Self, KeyError> {
         let failed = |why: String| KeyError::Program { program: program.to_owned(), why };
-        let out = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let out = out.map_err(|e| failed(e.to_string()))?;
-        let printed = Zeroizing::new(out.stdout);
-        if !out.status.success() {
-            return Err(failed(out.status.to_string()));
-        }
+        let printed = printed(program, arguments, PROGRAM).map_err(failed)?;
         let text = std::str::from_utf8(&printed).map_err(|_| failed("it printed no text".into()))?;
         Self::parse(text, program)
     }

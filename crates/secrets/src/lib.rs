@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: where secrets go. The gateway takes them at each log-in.
 mod key;
+mod program;
 mod rewrap;
 mod source;
 
