@@ -1,11 +1,11 @@
 //! `[secrets.vault]`, `[secrets.aws]`, `[secrets.kubernetes]`, `[secrets.named]`: secrets that are kept elsewhere.
 use crate::config::{Config, Credential, Given};
 use anyhow::{Result, anyhow, bail};
-use doorward_gateway::{Asking, LoginSource, Rotating, UpstreamLogin};
+use doorward_gateway::{Asking, Lent, LoginSource, Rotating, UpstreamLogin};
 use doorward_model::Secret;
 use doorward_secrets::{
-    AwsSecrets, AwsSettings, Given as Shown, KubernetesSecrets, KubernetesSettings, Login, Provider, Rules, Source,
-    SourceTls, Vault, VaultAuth, VaultSettings,
+    AwsSecrets, AwsSettings, Given as Shown, InUse, KubernetesSecrets, KubernetesSettings, Login, Provider, Rules,
+    Source, SourceTls, Vault, VaultAuth, VaultSettings,
 };
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 /// A source that no connection uses is closed when nobody has asked it for so long.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long leases may take to be given back when the gateway ends.
-const LEAVING: Duration = Duration::from_secs(5);
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// Which secret, kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -269,7 +269,7 @@ impl Sources {
                 if is_used || !source.is_idle(IDLE).await {
                     source.tend().await;
                 } else {
-                    source.close().await;
+                    source.rest().await;
                 }
             });
         }
@@ -291,7 +291,16 @@ impl Sources {
             }
         };
         if tokio::time::timeout(LEAVING, given_back).await.is_err() {
-            tracing::warn!("not all leases were given back in time: they end by themselves");
+            tracing::warn!("not all leases and tokens were given back in time: they end by themselves");
+        }
+        for (outside, source) in self.0.open.lock().iter() {
+            let leases = source.not_given_back();
+            if !leases.is_empty() {
+                let leases = leases.join(", ");
+                tracing::warn!(
+                    "leases of {outside} were not revoked, and end by themselves (SHA-256 of their ids): {leases}"
+                );
+            }
         }
     }
 }
@@ -300,7 +309,7 @@ impl Sources {
 struct Asked(Arc<Source>);
 
 fn login(login: Login) -> UpstreamLogin {
-    UpstreamLogin { user: login.user, password: login.password }
+    UpstreamLogin { user: login.user, password: login.password, lent: Lent::new(login.in_use) }
 }
 
 impl LoginSource for Asked {
@@ -310,7 +319,8 @@ impl LoginSource for Asked {
 
     fn refused<'a>(&'a self, shown: &'a UpstreamLogin) -> Asking<'a, Option<UpstreamLogin>> {
         Box::pin(async {
-            let shown = Login { user: shown.user.clone(), password: shown.password.clone() };
+            let (user, password) = (shown.user.clone(), shown.password.clone());
+            let shown = Login { user, password, in_use: InUse::default() };
             self.0.refused(&shown).await.map(login)
         })
     }

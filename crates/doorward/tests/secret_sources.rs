@@ -250,6 +250,40 @@ fn users_that_vault_lends_are_renewed_replaced_and_given_back() {
 }
 
 #[test]
+fn a_user_that_vault_lent_is_given_back_with_the_last_session_that_uses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Vault::start().unwrap();
+    let postgres = Postgres::start().unwrap();
+    lends(&vault, &postgres, "1h", "2h");
+    let secrets = by_approle(&vault, &json!({ "token_ttl": "1h" }), dir.path());
+    let mut w = World::over(
+        postgres,
+        POLICY,
+        &format!("credential = {{ vault = \"database/creds/orders\" }} # the user comes with it\n{secrets}"),
+    );
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    let mut child =
+        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let live = |w: &World| w.doorward(&w.token("o", &["dba"], &[]), &["sessions", "list", "--live"]).1;
+    until("the session", || live(&w).contains("orders"));
+    let first = lent(&w);
+    assert_eq!(first.len(), 1);
+    // It is no longer accepted: the next log-in has another, while the session goes on.
+    w.postgres.exec(&format!("alter role \"{}\" password 'another'", first[0])).unwrap();
+    let next = w.psql(&agent, &["-c", "select current_user"]).trim().to_owned();
+    assert!(next.starts_with("v-approle-orders-") && next != first[0], "{next} {}", failures(&w));
+    // Longer than between two looks at what is to be given back.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(lent(&w).len(), 2, "the session uses it: {}", w.gateway.log());
+    drop(child.stdin.take());
+    until("the end of the session", || !live(&w).contains("orders"));
+    until("what nobody uses to be given back", || lent(&w) == std::slice::from_ref(&next));
+    let _over = child.wait();
+    w.gateway.stop().unwrap();
+    assert_eq!(lent(&w), Vec::<String>::new(), "given back: {}", w.gateway.log());
+}
+
+#[test]
 fn users_of_mysql_are_lent_too() {
     let dir = tempfile::tempdir().unwrap();
     let vault = Vault::start().unwrap();
@@ -265,7 +299,9 @@ fn users_of_mysql_are_lent_too() {
         ["CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT ALL ON public.* TO '{{name}}'@'%'"] });
     vault.call("POST", "database/roles/orders", &role).unwrap();
     let secrets = by_approle(&vault, &json!({}), dir.path());
-    let lines = format!("tls = \"disable\"\ncredential = {{ vault = \"database/creds/orders\" }}\n{secrets}");
+    let lines = format!(
+        "tls = \"disable\"\ncredential = {{ vault = \"database/creds/orders\" }} # the user comes with it\n{secrets}"
+    );
     let w = MySqlWorld::over(server, POLICY, &lines);
     let token = w.token("ci-bot", &["agents"], &[]);
     let user = || w.run(&token, "select current_user()").trim().to_owned();

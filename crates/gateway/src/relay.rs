@@ -5,6 +5,7 @@
 //! size cannot deadlock.
 use crate::{
     registry::Control,
+    secret::Lent,
     services::{Services, now},
     stream::Stream,
 };
@@ -66,6 +67,8 @@ pub(crate) struct Joined<S> {
     pub(crate) process_id: u32,
     /// When the identity ends.
     pub(crate) expires: Timestamp,
+    /// With what the upstream's stream is logged in.
+    pub(crate) lent: Lent,
 }
 
 /// How a relay ended, for the audit log.
@@ -407,7 +410,7 @@ impl<D: Driver> Relay<D> {
     async fn close(self, reason: String) {
         use tokio::io::AsyncWriteExt as _;
         let Self { driver, joined, client_bytes, upstream_bytes, .. } = self;
-        let Joined { id, mut client, mut upstream, mut session, recording, process_id, .. } = joined;
+        let Joined { id, mut client, mut upstream, mut session, recording, process_id, lent: _lent, .. } = joined;
         let goodbye = async {
             let _left = client.flush().await;
             let _left = client.shutdown().await;

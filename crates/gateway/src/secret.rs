@@ -4,7 +4,24 @@
 //! log-in (Vault and its like, which keep what they said for a while).
 use arc_swap::ArcSwapOption;
 use doorward_model::Secret;
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc};
+
+/// What a source lends with a credential, and has back once it is dropped: kept by what is logged in with it, for as long as it is.
+#[derive(Clone, Default)]
+pub struct Lent(#[allow(dead_code, reason = "it is kept, and dropped")] Option<Arc<dyn Any + Send + Sync>>);
+
+impl Lent {
+    /// Something of the source's, which nobody looks into.
+    pub fn new(what: impl Any + Send + Sync) -> Self {
+        Self(Some(Arc::new(what)))
+    }
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lent")
+    }
+}
 
 /// What the gateway logs in with.
 #[derive(Clone)]
@@ -13,6 +30,8 @@ pub struct UpstreamLogin {
     pub user: Option<String>,
     /// The password, token or private key.
     pub password: Secret<String>,
+    /// To be kept while something is logged in with it.
+    pub lent: Lent,
 }
 
 impl fmt::Debug for UpstreamLogin {
@@ -135,7 +154,7 @@ impl Rotating {
     /// Where it is not there, or its source does not give it.
     pub async fn login(&self) -> Result<UpstreamLogin, MissingSecret> {
         match &self.0.value {
-            Value::Held(_) => Ok(UpstreamLogin { user: None, password: self.current()? }),
+            Value::Held(_) => Ok(UpstreamLogin { user: None, password: self.current()?, lent: Lent::default() }),
             Value::Asked(source) => {
                 let said = source.login().await;
                 said.map_err(|why| MissingSecret::Source { name: self.0.name.clone(), why })
@@ -149,7 +168,8 @@ impl Rotating {
             // Whatever is newer was handed over since.
             Value::Held(_) => {
                 let password = self.current().ok()?;
-                (password.expose() != login.password.expose()).then_some(UpstreamLogin { user: None, password })
+                let newer = UpstreamLogin { user: None, password, lent: Lent::default() };
+                (newer.password.expose() != login.password.expose()).then_some(newer)
             }
             Value::Asked(source) => source.refused(login).await,
         }
@@ -177,7 +197,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_never_shown_for_another_user() {
-        let login = UpstreamLogin { user: Some("v-1".into()), password: Secret::new("x".into()) };
+        let login =
+            UpstreamLogin { user: Some("v-1".into()), password: Secret::new("x".into()), lent: Lent::default() };
         assert_eq!(login.user(None).unwrap(), Some("v-1"));
         assert_eq!(login.user(Some("v-1")).unwrap(), Some("v-1"));
         assert!(login.user(Some("app")).unwrap_err().to_string().contains("is of user `v-1`"));

@@ -17,8 +17,8 @@ mod source;
 pub use key::{KeyError, Keyring, MasterKey};
 pub use rewrap::Rewrapped;
 pub use source::{
-    AwsSecrets, AwsSettings, Content, Fetched, Given, KubernetesSecrets, KubernetesSettings, Lease, Login, Provider,
-    Rules, Source, SourceError, SourceTls, Vault, VaultAuth, VaultSettings,
+    AwsSecrets, AwsSettings, Content, Fetched, Given, InUse, KubernetesSecrets, KubernetesSettings, Lease, Login,
+    Provider, Rules, Source, SourceError, SourceTls, Vault, VaultAuth, VaultSettings,
 };
 
 use arc_swap::ArcSwap;

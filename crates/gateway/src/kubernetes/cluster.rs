@@ -7,7 +7,7 @@ use super::{
 use crate::{
     connection::Upstream,
     memory::{NoRoom, Room},
-    secret::{MissingSecret, Rotating, UpstreamLogin},
+    secret::{Lent, MissingSecret, Rotating, UpstreamLogin},
 };
 use bytes::BytesMut;
 use doorward_kubernetes::json;
@@ -105,12 +105,12 @@ impl Cluster {
             return made(&self.client).send().await.map_err(ClusterError::Unreachable);
         };
         let shown = token.login().await?;
-        let answer = with_token(made(&self.client), &shown)?.send().await.map_err(ClusterError::Unreachable)?;
+        let answer = with_token(made(&self.client), &shown).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         match token.refused(&shown).await {
-            Some(newer) => with_token(made(&self.client), &newer)?.send().await.map_err(ClusterError::Unreachable),
+            Some(newer) => with_token(made(&self.client), &newer).await,
             None => Ok(answer),
         }
     }
@@ -128,12 +128,13 @@ impl Cluster {
     }
 
     /// As [`Cluster::send`], in a place that it has already.
-    pub(super) async fn send_in(&self, slot: Slot, message: &Message, is_slow: bool) -> Result<Sent, ClusterError> {
+    pub(super) async fn send_in(&self, mut slot: Slot, message: &Message, is_slow: bool) -> Result<Sent, ClusterError> {
         let sent = self.sent(message);
-        let response = match is_slow {
+        let mut response = match is_slow {
             true => sent.await?,
             false => tokio::time::timeout(self.head, sent).await.map_err(|_| ClusterError::Slow)??,
         };
+        slot.lent = response.extensions_mut().remove::<Lent>().unwrap_or_default();
         Ok(Sent { response, slot })
     }
 
@@ -164,14 +165,14 @@ impl Cluster {
     }
 }
 
-fn with_token(
-    request: reqwest::RequestBuilder,
-    shown: &UpstreamLogin,
-) -> Result<reqwest::RequestBuilder, ClusterError> {
+/// Sends it; with the answer is what the token was lent with.
+async fn with_token(request: reqwest::RequestBuilder, shown: &UpstreamLogin) -> Result<Response, ClusterError> {
     let value = HeaderValue::from_str(&format!("Bearer {}", shown.password.expose().trim()));
     let mut value = value.map_err(|_| ClusterError::Odd("the gateway's token is no header".to_owned()))?;
     value.set_sensitive(true);
-    Ok(request.header(AUTHORIZATION, value))
+    let mut answer = request.header(AUTHORIZATION, value).send().await.map_err(ClusterError::Unreachable)?;
+    answer.extensions_mut().insert(shown.lent.clone());
+    Ok(answer)
 }
 
 async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {

@@ -1,6 +1,7 @@
 //! Connections to an API server: each request has one to itself until its answer has ended. There are so many, and who finds
 //! none waits a while.
 use super::cluster::ClusterError;
+use crate::secret::Lent;
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use std::{
     io,
@@ -34,7 +35,12 @@ impl Default for Limits {
 }
 
 /// A place; it is given back as this is dropped.
-pub(super) type Slot = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _place: OwnedSemaphorePermit,
+    /// With what the request in it was sent.
+    pub(super) lent: Lent,
+}
 
 /// Places.
 ///
@@ -51,7 +57,7 @@ impl Slots {
     pub(super) async fn take(&self) -> Result<Slot, ClusterError> {
         let place = Arc::clone(&self.0).acquire_owned();
         let place = tokio::time::timeout(self.1, place).await.map_err(|_| ClusterError::Busy)?;
-        place.map_err(|_| ClusterError::Busy)
+        Ok(Slot { _place: place.map_err(|_| ClusterError::Busy)?, lent: Lent::default() })
     }
 }
 

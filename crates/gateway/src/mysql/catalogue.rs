@@ -95,7 +95,8 @@ const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_sch
 
 async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     // Results in their oldest form, which all servers have.
-    let Connected { mut packets, greeting, agreed } = upstream::connect(endpoint, Capabilities::default()).await?;
+    let Connected { mut packets, greeting, agreed, lent: _lent } =
+        upstream::connect(endpoint, Capabilities::default()).await?;
     let mut left = MOST;
     let mut ask = async |query: &str| rows_of(&mut packets, agreed, query, &mut left).await;
     ask(PLAIN).await?;

@@ -122,7 +122,8 @@ impl Arrival {
         let tls = self.client.stream.is_tls();
         let mut enforcer = self.admission.enforcer(principal.clone(), database.as_deref(), tls);
         self.decide(&mut enforcer, &user).await?;
-        let Connected { packets, greeting: theirs, agreed } = upstream::connect(&self.endpoint, login.agreed()).await?;
+        let connected = upstream::connect(&self.endpoint, login.agreed()).await?;
+        let Connected { packets, greeting: theirs, agreed, lent } = connected;
         if theirs.version != snapshot.greeting.version {
             let message = "the database server is another one than a moment ago: connect again";
             let _later = snapshots::refresh(&*self.endpoint, "").await;
@@ -170,6 +171,7 @@ impl Arrival {
             to_self,
             process_id: self.number,
             expires,
+            lent,
         };
         Ok((driver, joined))
     }

@@ -4,7 +4,7 @@ use super::{Endpoint, packets::Packets};
 use crate::{
     connection::UpstreamTls,
     probe::{self, Probed},
-    secret::{MissingSecret, UpstreamLogin},
+    secret::{Lent, MissingSecret, UpstreamLogin},
     stream::Stream,
 };
 use doorward_mysql::{
@@ -71,6 +71,8 @@ pub(super) struct Connected {
     pub(super) greeting: Greeting,
     /// What gateway and upstream speak.
     pub(super) agreed: Capabilities,
+    /// With what it is logged in.
+    pub(super) lent: Lent,
 }
 
 /// Connects and logs in, for a client that agreed to `client`.
@@ -134,7 +136,7 @@ async fn log_in(
             packets.write(&payload).await?;
         }
     }
-    Ok(Connected { packets, greeting, agreed })
+    Ok(Connected { packets, greeting, agreed, lent: shown.map(|s| s.lent.clone()).unwrap_or_default() })
 }
 
 /// Whether TLS is to begin.

@@ -486,6 +486,7 @@ impl Arrival {
             to_self,
             process_id,
             expires,
+            lent: greeted.lent,
         };
         Ok(Box::new(Started { joined, cancel_target: greeted.cancel_target, database }))
     }

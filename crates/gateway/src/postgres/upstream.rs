@@ -6,7 +6,7 @@ use super::Endpoint;
 use crate::{
     connection::UpstreamTls,
     probe::{self, Probed},
-    secret::{MissingSecret, UpstreamLogin},
+    secret::{Lent, MissingSecret, UpstreamLogin},
     stream::Stream,
     tls,
 };
@@ -111,6 +111,8 @@ pub(crate) struct Greeted {
     /// The upstream's parameter reports and notices, as they came.
     pub(crate) greeting: BytesMut,
     pub(crate) cancel_target: CancelTarget,
+    /// With what it is logged in.
+    pub(crate) lent: Lent,
 }
 
 /// Connects and logs in.
@@ -137,7 +139,8 @@ pub(crate) async fn connect(endpoint: &Endpoint, login: &Login<'_>) -> Result<Gr
 async fn attempt(endpoint: &Endpoint, login: &Login<'_>, shown: UpstreamLogin) -> Result<Greeted, UpstreamError> {
     let user = shown.user(endpoint.connection.upstream.user.as_deref())?.unwrap_or(login.user).to_owned();
     let login = Login { user: &user, ..*login };
-    log_in(endpoint, dial(endpoint).await?, &login, Some(shown.password)).await
+    let greeted = log_in(endpoint, dial(endpoint).await?, &login, Some(shown.password)).await?;
+    Ok(Greeted { lent: shown.lent, ..greeted })
 }
 
 /// Logs in and leaves. Without a user of the gateway's own there is nobody to log in as.
@@ -264,7 +267,7 @@ async fn log_in(
                 cancel_target = CancelTarget { process_id, key: key.to_vec() };
             }
             UpstreamMessage::ReadyForQuery { status: b'I' } if auth.is_done() => {
-                return Ok(Greeted { stream, greeting, cancel_target });
+                return Ok(Greeted { stream, greeting, cancel_target, lent: Lent::default() });
             }
             _ => return Err(UpstreamError::Misbehaved("an unexpected message during log-in".into())),
         }

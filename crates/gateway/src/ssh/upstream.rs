@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     probe::Probed,
-    secret::{MissingSecret, UpstreamLogin},
+    secret::{Lent, MissingSecret, UpstreamLogin},
     services::now,
 };
 use doorward_model::{Principal, PrincipalKind, SessionId, Timestamp};
@@ -86,6 +86,8 @@ pub(crate) struct Connected {
     pub(crate) inboxes: Inboxes,
     gone: watch::Receiver<bool>,
     socket: std::net::TcpStream,
+    /// With what it is logged in.
+    lent: Lent,
 }
 
 impl Connected {
@@ -147,7 +149,7 @@ pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> 
                 let principal = probing();
                 let session = SessionId::from_uuid(Default::default());
                 let entry = Entry { user, principal: &principal, session };
-                authenticate(endpoint, entry, &mut connected.handle).await?;
+                authenticate(endpoint, entry, &mut connected).await?;
                 true
             }
             None => false,
@@ -180,7 +182,7 @@ async fn login(
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<Connected, UpstreamError> {
     let (mut connected, _shown) = reach(endpoint, incoming, FirstKey::Kept).await?;
-    authenticate(endpoint, entry, &mut connected.handle).await?;
+    authenticate(endpoint, entry, &mut connected).await?;
     Ok(connected)
 }
 
@@ -212,23 +214,26 @@ async fn reach(
     let handle = client::connect_stream(Arc::new(config()), socket, handler)
         .await
         .map_err(|e| wrong_key.lock().take().map_or(UpstreamError::Misbehaved(e), UpstreamError::HostKey))?;
-    Ok((Connected { handle, inboxes, gone, socket: second }, shown))
+    Ok((Connected { handle, inboxes, gone, socket: second, lent: Lent::default() }, shown))
 }
 
 async fn authenticate(
     endpoint: &Endpoint,
     Entry { user, principal, session }: Entry<'_>,
-    handle: &mut client::Handle<Upstream>,
+    connected: &mut Connected,
 ) -> Result<(), UpstreamError> {
+    let handle = &mut connected.handle;
     let accepted = match &endpoint.connection.credential {
         None => return Err(UpstreamError::NoCredential),
         Some(SshCredential::Secret(secret)) => {
-            let shown = secret.login().await.map_err(UpstreamError::Missing)?;
+            let mut shown = secret.login().await.map_err(UpstreamError::Missing)?;
             let mut accepted = show(user, &shown, handle).await?;
             if !accepted && let Some(newer) = secret.refused(&shown).await {
                 // It changed at its source a moment ago.
                 accepted = show(user, &newer, handle).await?;
+                shown = newer;
             }
+            connected.lent = shown.lent;
             accepted
         }
         Some(SshCredential::Authority) => {

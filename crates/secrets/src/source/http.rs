@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a request may take in all. Log-ins at an upstream wait for it, and have 15 s.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// How long one may take whose answer is wanted also when nobody waits for it any more.
+pub(super) const LATE: Duration = Duration::from_secs(30);
 /// Of an answer, or a file, no more is read.
 const MOST: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 //! A [`Source`] is one such secret. What it said is used for a while (`Rules::fresh`), and asked for again before that
 //! where the upstream did not accept it; where the source is away, log-ins are refused, or go on with the last good value
 //! for as long as `Rules::last_good` says. Dynamic credentials have a lease, which is renewed while it can be, and revoked
-//! at the end.
+//! when another has taken its place and nobody is logged in with it any more, or at the end.
 //!
 //! Invariants:
 //! - Whoever asks has an answer within some seconds, and one failing source is asked once for all who wait for it.
@@ -11,6 +11,7 @@
 mod aws;
 mod http;
 mod kubernetes;
+mod leases;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -18,10 +19,12 @@ mod vault;
 pub use aws::{AwsSecrets, AwsSettings};
 pub use http::SourceTls;
 pub use kubernetes::{KubernetesSecrets, KubernetesSettings};
+pub use leases::InUse;
 pub use vault::{Given, Vault, VaultAuth, VaultSettings};
 
 use async_trait::async_trait;
 use doorward_model::Secret;
+use leases::Leases;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -31,7 +34,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinHandle};
 
 /// After a source failed, those who ask within this time hear the same.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,8 +42,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// An upstream that says no makes a source be asked again no more often than this.
 const REFUSALS: Duration = Duration::from_secs(2);
-/// How many leases are remembered that were replaced, to revoke them at the end.
-const MOST_OLD: usize = 64;
 
 /// Why a source does not give a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,8 @@ pub struct Login {
     pub user: Option<String>,
     /// The password, token or private key.
     pub password: Secret<String>,
+    /// To be kept for as long as something is logged in with it: its lease is not revoked before.
+    pub in_use: InUse,
 }
 
 impl fmt::Debug for Login {
@@ -120,10 +123,10 @@ impl fmt::Debug for Fetched {
     }
 }
 
-/// Something that keeps secrets. Each call ends within a few seconds.
+/// Something that keeps secrets. Each call ends within a few seconds, but for [`Provider::fetch`].
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
-    /// What is under a path.
+    /// What is under a path. It may go on for a minute after whoever asked has given up: what was made for them is to be given back.
     async fn fetch(&self, path: &str) -> Result<Fetched, SourceError>;
     /// Makes a lease longer; how long it is now.
     async fn renew(&self, lease: &Lease) -> Result<Duration, SourceError> {
@@ -162,6 +165,8 @@ pub struct Source {
     state: Mutex<State>,
     /// Counts values that took the place of others.
     generation: AtomicU64,
+    /// To be given back.
+    leases: Leases,
 }
 
 #[derive(Debug, Default)]
@@ -172,7 +177,15 @@ struct State {
     failed: Option<(Instant, SourceError)>,
     asked_again: Option<Instant>,
     last_used: Option<Instant>,
-    old: Vec<String>,
+    /// What the provider was asked for, and has not answered yet.
+    pending: Option<Pending>,
+}
+
+/// A question that goes on by itself: its answer may be a credential, which has to be given back.
+#[derive(Debug)]
+struct Pending {
+    answer: JoinHandle<Result<Fetched, SourceError>>,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -245,6 +258,7 @@ impl Source {
             rules,
             state: Mutex::default(),
             generation: AtomicU64::new(0),
+            leases: Leases::default(),
         })
     }
 
@@ -324,14 +338,11 @@ impl Source {
         (now.saturating_duration_since(held.fetched) < until).then(|| held.login.clone())
     }
 
-    /// Takes the value away; its lease is revoked at the end.
+    /// Takes the value away; its lease is revoked once nobody uses it.
     fn retire(&self, state: &mut State) {
         match state.value.take() {
-            Some(Held { lease: Some(held), .. }) => {
-                if state.old.len() >= MOST_OLD {
-                    state.old.remove(0);
-                }
-                state.old.push(held.lease.id);
+            Some(Held { lease: Some(held), login, .. }) => {
+                self.leases.retire(held.lease.id, &login.in_use, held.since + held.lease.length, &self.path);
                 self.generation.fetch_add(1, Ordering::Relaxed);
             }
             Some(Held { login, .. }) => state.before = Some(login),
@@ -339,29 +350,75 @@ impl Source {
         }
     }
 
-    /// What is kept has the time at which the answer came, so that whoever waited meanwhile takes it for theirs.
     async fn fetch(&self, state: &mut State, asked: Asked) -> Result<Login, SourceError> {
-        let said = in_time(self.provider.fetch(&self.path)).await;
-        let fetched = match said.and_then(|f| Ok((pick(&f.content, self.field.as_deref(), &self.path)?, f))) {
-            Ok(fetched) => fetched,
+        let said = in_time(self.ask(state, asked)).await;
+        said.and_then(|(fetched, since)| self.keep(state, fetched, since, asked)).inspect_err(|e| {
+            state.failed = Some((asked.answered(), e.clone()));
+        })
+    }
+
+    /// What the provider says, and since when it was asked. Whoever does not wait for it leaves the question to the next one.
+    async fn ask(&self, state: &mut State, asked: Asked) -> Result<(Fetched, Instant), SourceError> {
+        if let Some(pending) = &mut state.pending {
+            let (said, since) = ((&mut pending.answer).await, pending.since);
+            state.pending = None;
+            // What was merely read then may be otherwise by now.
+            if let Ok(Ok(fetched)) = said
+                && fetched.lease.is_some()
+            {
+                return Ok((fetched, since));
+            }
+        }
+        let (provider, path) = (Arc::clone(&self.provider), self.path.clone());
+        let answer = tokio::spawn(async move { provider.fetch(&path).await });
+        let pending = state.pending.insert(Pending { answer, since: asked.at });
+        let said = (&mut pending.answer).await;
+        state.pending = None;
+        let fetched = said.map_err(|_| SourceError::away("the gateway is ending".to_owned()))??;
+        Ok((fetched, asked.at))
+    }
+
+    /// What is kept has the time at which the answer came, so that whoever waited meanwhile takes it for theirs.
+    fn keep(&self, state: &mut State, said: Fetched, since: Instant, asked: Asked) -> Result<Login, SourceError> {
+        let Fetched { content, lease, good_for } = said;
+        let mut login = match pick(&content, self.field.as_deref(), &self.path) {
+            Ok(login) => login,
             Err(e) => {
-                state.failed = Some((asked.answered(), e.clone()));
+                if let Some(lease) = lease {
+                    self.leases.retire(lease.id, &InUse::default(), since + lease.length, &self.path);
+                }
                 return Err(e);
             }
         };
-        let (login, Fetched { lease, good_for, .. }) = fetched;
         state.failed = None;
         self.retire(state);
         if state.before.take().is_some_and(|before| !before.is(&login)) {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
+        if lease.is_some() {
+            login.in_use = InUse::begin();
+        }
         state.value = Some(Held {
             login: login.clone(),
             fetched: asked.answered(),
             good_for: good_for.map_or(self.rules.fresh, |g| g.min(self.rules.fresh)),
-            lease: lease.map(|lease| HeldLease { since: asked.at, first: lease.length, lease }),
+            lease: lease.map(|lease| HeldLease { since, first: lease.length, lease }),
         });
         Ok(login)
+    }
+
+    /// An answer that nobody waits for any more: what it gives for a time is the next one's, or to be given back.
+    async fn take_late(&self, state: &mut State, asked: Asked, patience: Duration) {
+        let Some(pending) = &mut state.pending else { return };
+        let Ok(said) = tokio::time::timeout(patience, &mut pending.answer).await else { return };
+        let since = pending.since;
+        state.pending = None;
+        if let Ok(Ok(fetched)) = said
+            && fetched.lease.is_some()
+            && let Err(e) = self.keep(state, fetched, since, asked)
+        {
+            tracing::warn!("the secret `{}`: {e}", self.path);
+        }
     }
 
     /// To be called each second or so: asks again for what is no longer fresh, so that a change is noticed, and renews
@@ -371,8 +428,14 @@ impl Source {
     }
 
     async fn tend_at(&self, asked: Asked) {
+        self.tend_value(asked).await;
+        self.give_back(self.leases.due(asked.at, &self.path), asked.at).await;
+    }
+
+    async fn tend_value(&self, asked: Asked) {
         let now = asked.at;
         let mut state = self.state.lock().await;
+        self.take_late(&mut state, asked, Duration::ZERO).await;
         let era = self.provider.era();
         let State { value: Some(held), failed, .. } = &mut *state else { return };
         let has_failed = failed.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < LONG_PAUSE);
@@ -420,23 +483,56 @@ impl Source {
         self.state.lock().await.last_used.is_none_or(|at| at.elapsed() >= time)
     }
 
-    /// Forgets its value, and revokes what was given for a time.
-    pub async fn close(&self) {
-        let mut state = self.state.lock().await;
-        self.retire(&mut state);
-        state.value = None;
-        for lease in std::mem::take(&mut state.old) {
-            if let Err(e) = in_time(self.provider.revoke(&lease)).await {
-                tracing::warn!("a lease of `{}` was not revoked, and ends by itself: {e}", self.path);
+    /// Revokes these, until one cannot be.
+    async fn give_back(&self, leases: Vec<String>, now: Instant) {
+        for lease in leases {
+            match in_time(self.provider.revoke(&lease)).await {
+                Ok(()) => self.leases.forget(&lease),
+                Err(e) => return self.leases.not_revoked(&lease, &e, now, &self.path),
             }
         }
     }
+
+    /// To be called each second or so in place of [`Source::tend`] where nothing is configured to use it: forgets its value, and gives
+    /// back what was given for a time.
+    pub async fn rest(&self) {
+        self.rest_at(Asked::now()).await;
+    }
+
+    async fn rest_at(&self, asked: Asked) {
+        let mut state = self.state.lock().await;
+        self.take_late(&mut state, asked, Duration::ZERO).await;
+        self.retire(&mut state);
+        drop(state);
+        self.give_back(self.leases.due(asked.at, &self.path), asked.at).await;
+    }
+
+    /// Forgets its value, and revokes what was given for a time, whoever uses it.
+    pub async fn close(&self) {
+        let asked = Asked::now();
+        let mut state = self.state.lock().await;
+        self.take_late(&mut state, asked, PATIENCE).await;
+        if state.pending.is_some() {
+            tracing::warn!("what `{}` was asked for has not come: if it is a credential, it ends by itself", self.path);
+        }
+        self.retire(&mut state);
+        drop(state);
+        self.give_back(self.leases.all(), asked.at).await;
+    }
+
+    /// What is still to be given back, for the log: digests of leases.
+    pub fn not_given_back(&self) -> Vec<String> {
+        self.leases.all().iter().map(|id| leases::digest_of(id)).collect()
+    }
 }
+
+/// How long somebody waits for a provider.
+const PATIENCE: Duration = http::ANSWER.saturating_add(Duration::from_secs(1));
 
 /// INVARIANT: whoever waits for a source has an answer well within the time that a log-in at an upstream has.
 async fn in_time<T>(asked: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
     let slow = |_| SourceError::away("it did not answer in time".to_owned());
-    tokio::time::timeout(http::ANSWER + Duration::from_secs(1), asked).await.map_err(slow)?
+    tokio::time::timeout(PATIENCE, asked).await.map_err(slow)?
 }
 
 /// What is logged in with, of what a source keeps.
@@ -462,5 +558,5 @@ fn pick(content: &Content, field: Option<&str>, path: &str) -> Result<Login, Sou
     if password.expose().is_empty() || user.as_ref().is_some_and(String::is_empty) {
         return Err(SourceError::new(format!("`{path}`: what is there is empty")));
     }
-    Ok(Login { user, password })
+    Ok(Login { user, password, in_use: InUse::default() })
 }

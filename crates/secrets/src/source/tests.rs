@@ -11,6 +11,7 @@ struct Scripted {
     asked: AtomicU64,
     renewals: Lock<Vec<Duration>>,
     revoked: Lock<Vec<String>>,
+    cannot_revoke: Lock<Option<SourceError>>,
     era: AtomicU64,
     gate: tokio::sync::Mutex<()>,
 }
@@ -45,6 +46,9 @@ impl Provider for Scripted {
         self.renewals.lock().pop().ok_or_else(|| SourceError::new("at its longest".into()))
     }
     async fn revoke(&self, lease: &str) -> Result<(), SourceError> {
+        if let Some(e) = self.cannot_revoke.lock().clone() {
+            return Err(e);
+        }
         self.revoked.lock().push(lease.to_owned());
         Ok(())
     }
@@ -59,6 +63,10 @@ fn source(last_good: u64) -> (Arc<Scripted>, Arc<Source>) {
     (Arc::clone(&scripted), Source::new(scripted, "a/b", None, rules))
 }
 
+fn named(password: &str) -> Login {
+    Login { user: Some("u".into()), password: Secret::new(password.into()), in_use: InUse::default() }
+}
+
 async fn word(s: &Arc<Source>, now: Instant) -> Result<String, String> {
     s.login_at(Asked::at(now)).await.map(|l| l.password.expose().clone()).map_err(|e| e.to_string())
 }
@@ -71,12 +79,9 @@ async fn what_was_said_is_used_for_a_while_and_a_refusal_ends_that() {
     assert_eq!((word(&s, now).await, word(&s, now).await, p.asked()), (Ok("one".into()), Ok("one".into()), 1));
     p.says("two");
     assert_eq!(word(&s, now).await.unwrap(), "one", "it is still fresh");
-    let newer = s
-        .refused_at(&Login { user: Some("u".into()), password: Secret::new("one".into()) }, Asked::at(now))
-        .await
-        .unwrap();
+    let newer = s.refused_at(&named("one"), Asked::at(now)).await.unwrap();
     assert_eq!((newer.password.expose().as_str(), s.generation()), ("two", 1));
-    let stale = Login { user: Some("u".into()), password: Secret::new("one".into()) };
+    let stale = named("one");
     assert_eq!(
         s.refused_at(&stale, Asked::at(now)).await.unwrap().password.expose(),
         "two",
@@ -159,6 +164,114 @@ async fn leases_are_renewed_while_they_can_be_and_revoked_at_the_end() {
     assert_eq!(word(&s, now).await.unwrap(), "pw-l3");
     s.close().await;
     assert_eq!(*p.revoked.lock(), ["l1", "l2", "l3"]);
+}
+
+/// Logs in under a new lease, which takes the place of the one before.
+async fn next(p: &Scripted, s: &Arc<Source>, n: u64, now: Instant) -> Login {
+    p.era.fetch_add(1, Ordering::Relaxed);
+    p.leases(&format!("l{n}"), 3600);
+    s.login_at(Asked::at(now)).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_old_lease_is_revoked_once_nobody_uses_it_and_none_is_forgotten() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    let kept = next(&p, &s, 0, now).await;
+    let copy = kept.clone();
+    for n in 1..200 {
+        next(&p, &s, n, now).await;
+    }
+    s.tend_at(Asked::at(now)).await;
+    let first: Vec<_> = (1..199).map(|n| format!("l{n}")).collect();
+    assert_eq!(*p.revoked.lock(), first, "but for the one that is used, and the newest");
+    drop(kept);
+    s.tend_at(Asked::at(now)).await;
+    assert_eq!(p.revoked.lock().len(), 198, "a copy is used as well");
+    drop(copy);
+    s.tend_at(Asked::at(now)).await;
+    assert_eq!(p.revoked.lock().last().unwrap(), "l0");
+    // Beyond the bound the oldest go, whoever uses them.
+    p.revoked.lock().clear();
+    let mut used = Vec::new();
+    for n in 200..270 {
+        used.push(next(&p, &s, n, now).await);
+    }
+    s.tend_at(Asked::at(now)).await;
+    let beyond: Vec<_> = (199..205).map(|n| format!("l{n}")).collect();
+    assert_eq!(*p.revoked.lock(), beyond, "64 old ones are left, and the newest");
+    // What has ended by itself is revoked as well, used or not: clocks differ.
+    p.renewals.lock().push(Duration::from_secs(7200));
+    now += Duration::from_secs(3600);
+    s.tend_at(Asked::at(now)).await;
+    assert_eq!(p.revoked.lock().len(), 6 + 64);
+    drop(used);
+    s.close().await;
+    let revoked = std::mem::take(&mut *p.revoked.lock());
+    assert_eq!((revoked.last().unwrap().as_str(), revoked.len()), ("l269", 6 + 64 + 1));
+    assert!(s.not_given_back().is_empty());
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_revoked_is_tried_again_and_named() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    next(&p, &s, 0, now).await;
+    next(&p, &s, 1, now).await;
+    *p.cannot_revoke.lock() = Some(SourceError::away("it is away".into()));
+    s.tend_at(Asked::at(now)).await;
+    *p.cannot_revoke.lock() = None;
+    s.tend_at(Asked::at(now)).await;
+    assert!(p.revoked.lock().is_empty(), "not each second");
+    now += Duration::from_secs(11);
+    s.tend_at(Asked::at(now)).await;
+    assert_eq!(*p.revoked.lock(), ["l0"]);
+    *p.cannot_revoke.lock() = Some(SourceError::new("it may not".into()));
+    s.close().await;
+    assert_eq!(s.not_given_back(), [leases::digest_of("l1")]);
+    assert_eq!(leases::digest_of("l1").len(), 16);
+}
+
+#[tokio::test]
+async fn a_credential_without_the_field_that_is_wanted_is_given_back() {
+    let now = Instant::now();
+    let p = Arc::new(Scripted::default());
+    let rules = Rules { fresh: Duration::from_secs(60), last_good: Duration::ZERO };
+    let s = Source::new(Arc::clone(&p) as _, "a/b", Some("token"), rules);
+    p.leases("l1", 100);
+    assert!(word(&s, now).await.unwrap_err().contains("has no field `token`"));
+    s.tend_at(Asked::at(now)).await;
+    assert_eq!(*p.revoked.lock(), ["l1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_comes_too_late_for_who_asked_is_the_next_ones_or_given_back() {
+    let now = Instant::now();
+    for (ends, is_static) in [(false, false), (true, false), (false, true)] {
+        let (p, s) = source(0);
+        p.leases("l1", 100);
+        if is_static {
+            p.says("as it was then");
+        }
+        let shut = p.gate.lock().await;
+        let said = word(&s, now).await.unwrap_err();
+        assert!(said.contains("did not answer in time"), "{said}");
+        drop(shut);
+        if ends {
+            s.close().await;
+            assert_eq!((p.asked(), p.revoked.lock().as_slice()), (1, ["l1".to_owned()].as_slice()));
+            continue;
+        }
+        if is_static {
+            while !s.state.lock().await.pending.as_ref().unwrap().answer.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            p.says("as it is now");
+        }
+        let later = now + Duration::from_secs(30);
+        let expected = if is_static { ("as it is now".to_owned(), 2) } else { ("pw-l1".to_owned(), 1) };
+        assert_eq!((word(&s, later).await.unwrap(), p.asked()), expected);
+    }
 }
 
 #[tokio::test]

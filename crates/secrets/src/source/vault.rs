@@ -140,7 +140,12 @@ impl Vault {
         body: Option<&Value>,
     ) -> Result<Answer, SourceError> {
         let url = http::under(&self.base, &format!("v1/{path}"))?;
+        // INVARIANT: what a read gives for a time is waited for longer than whoever asked does, so that it can be given back.
+        let is_read = method == Method::GET && !path.starts_with("auth/");
         let mut request = self.client.request(method, url).header("x-vault-request", "true");
+        if is_read {
+            request = request.timeout(http::LATE);
+        }
         if let Some(namespace) = &self.namespace {
             request = request.header("x-vault-namespace", namespace);
         }
