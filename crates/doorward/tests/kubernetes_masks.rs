@@ -78,16 +78,17 @@ kind: ConfigMap
 metadata: { name: cards, namespace: shop }
 data: { "a": "4111 1111 1111 1111", "json": "{\"n\": 4111111111111111}" }
 binaryData: { b: NDExMTExMTExMTExMTExMQ== }
+# Nobody places them on a node: pods of a node that is not there are collected after a minute.
 ---
 apiVersion: v1
 kind: Pod
 metadata: { name: ours, namespace: shop, labels: { team: shop } }
-spec: { nodeName: nowhere, containers: [{ name: main, image: "example.com/x:1" }] }
+spec: { schedulerName: nobody, containers: [{ name: main, image: "example.com/x:1" }] }
 ---
 apiVersion: v1
 kind: Pod
 metadata: { name: theirs, namespace: shop, labels: { team: other } }
-spec: { nodeName: nowhere, containers: [{ name: main, image: "example.com/x:1" }] }
+spec: { schedulerName: nobody, containers: [{ name: main, image: "example.com/x:1" }] }
 ---
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -333,7 +334,7 @@ fn pages(w: &KubernetesWorld) {
 fn names(w: &KubernetesWorld) {
     let (agent, admin) = (w.kubectl("ci-bot", "agents"), w.cluster.kubectl().unwrap());
     let pod = "{apiVersion: v1, kind: Pod, metadata: {generateName: prod-, namespace: shop, labels: {made: up}}, \
-               spec: {nodeName: nowhere, containers: [{name: main, image: 'example.com/x:1'}]}}";
+               spec: {schedulerName: nobody, containers: [{name: main, image: 'example.com/x:1'}]}}";
     let made = text(&admin.output_with(&["create", "-f", "-", "-o", "name"], pod.as_bytes()).unwrap());
     assert!(made.contains("pod/prod-"), "{made}");
     hides(&said(&agent, &["get", "pods", "-n", "shop", "-o", "name"]), &["prod-"], "ours");
