@@ -166,7 +166,7 @@ fn a_connection_is_registered_changed_and_removed_while_others_go_on() {
     let (ok, text) = w.doorward(&keeper, &["connections", "delete", "billing"]);
     assert!(ok, "{text}");
     let text = staying.ends();
-    assert!(text.contains("its connection was removed") && begun.elapsed() < Duration::from_secs(2), "{text}");
+    assert!(text.contains("its connection was removed") && begun.elapsed() < Duration::from_secs(30), "{text}");
     assert!(said(psql(&w, port, &agent).args(["-c", "select 1"])).contains("Connection refused"));
     let (ok, text) = w.doorward(&keeper, &["connections", "delete", "orders"]);
     assert!(!ok && text.contains("configuration file"), "{text}");

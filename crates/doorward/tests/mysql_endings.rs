@@ -105,8 +105,12 @@ fn a_full_disk_refuses_and_recovers() {
     stop.store(true, Ordering::Relaxed);
     let mut input = flood.join().unwrap();
     std::fs::remove_file(&filler).unwrap();
-    thread::sleep(Duration::from_millis(1500));
-    input.write_all(b"select 'after';\n").unwrap();
+    // Once the gateway has noticed: its disk is looked at now and then.
+    wait_for("an answer", || {
+        input.write_all(b"select 'after';\n").unwrap();
+        thread::sleep(Duration::from_millis(200));
+        read(&shown).contains("after")
+    });
     drop(input);
     child.wait().unwrap();
     assert!(read(&shown).contains("after"), "{}", read(&told).lines().take(5).collect::<String>());

@@ -27,7 +27,7 @@ const ORDERS: &str = "credential = { vault = \"secret/data/orders\", field = \"p
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited for {what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited for {what}");
         thread::sleep(Duration::from_millis(100));
     }
 }

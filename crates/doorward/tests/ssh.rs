@@ -364,7 +364,7 @@ fn what_runs_is_judged_by_the_policy_of_the_moment() {
     assert!(text(&out).contains("needs an approval now, by policy `look-at-cats`"), "{}", text(&out));
     let out = forward.wait_with_output().unwrap();
     assert!(text(&out).starts_with("SSH-2.0-"), "it was open: {}", text(&out));
-    assert!(changed.elapsed() < Duration::from_secs(3), "{:?}", changed.elapsed());
+    assert!(changed.elapsed() < Duration::from_secs(30), "{:?}", changed.elapsed());
     assert_eq!(w.audit("fault").iter().filter(|e| e["what"].as_str().unwrap().starts_with("ended: ")).count(), 3);
     // Nothing of the new policies speaks against what was approved.
     std::thread::sleep(Duration::from_millis(1200));

@@ -109,10 +109,10 @@ fn other_certificates_and_keys_do_not() {
         assert!(text(&out).contains("Permission denied"), "{}", text(&out));
     };
     // A key alone.
-    let out = certificate(&w, &w.agent(), &at("own"), &["--ttl", "6s"]);
+    let out = certificate(&w, &w.agent(), &at("own"), &["--ttl", "20s"]);
     assert!(out.status.success(), "{}", text(&out));
     assert!(text(&log_in(&at("own"))).starts_with("in\n"));
-    std::thread::sleep(Duration::from_secs(7));
+    std::thread::sleep(Duration::from_secs(21));
     denied(&at("own"));
     assert_failed_for(&w, "expired");
     // Somebody else's certificate for one's own key, and one's own authority.

@@ -140,8 +140,10 @@ fn a_target_that_opens_no_more_sessions_is_told_of() {
     let _master = Master::start(&client, &socket, &[]);
     let mut ssh = client.program("ssh").unwrap();
     ssh.arg("-S").arg(&socket).args(["127.0.0.1", "cat"]);
-    let mut first = ssh.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    let mut first = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Its session is there once it has said something back.
+    first.stdin.as_mut().unwrap().write_all(b"x\n").unwrap();
+    first.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
     let out = shared(&client, &socket, "echo second");
     assert!(text(&out).contains("doorward: the target opens no more sessions"), "{}", text(&out));
     drop(first.stdin.take());

