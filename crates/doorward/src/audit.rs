@@ -4,12 +4,13 @@ use crate::{
     cli::{AuditCommand, Output, StateArgs},
     remote_audit, state,
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_model::{AUDIT_KINDS, Timestamp};
-use doorward_record::{Entries, Filter, VerifyOptions, keys, verify_log};
+use doorward_record::{Entries, Filter, Known, VerifyOptions, keys, verify_log};
 use std::{
     collections::VecDeque,
-    io::{self, Write as _},
+    fs::File,
+    io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -39,11 +40,14 @@ pub(crate) fn run(command: AuditCommand) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        AuditCommand::Verify { dir, key, at_least, place } => {
+        AuditCommand::Verify { dir, key, at_least, against, place } => {
             let here = dir.is_some() || key.is_some();
             match remote(&place)?.filter(|_| !here) {
+                Some(_) if !against.is_empty() => {
+                    bail!("--against is for a log that is here: name its folder by --dir and the public key by --key")
+                }
                 Some(client) => remote_audit::verify(&client, at_least, place.output),
-                None => verify(dir, key, at_least.as_deref(), &place.state, place.output),
+                None => verify(dir, key, at_least.as_deref(), &against, &place.state, place.output),
             }
         }
     }
@@ -129,6 +133,7 @@ fn verify(
     dir: Option<PathBuf>,
     key: Option<PathBuf>,
     at_least: Option<&str>,
+    against: &[PathBuf],
     state: &StateArgs,
     output: Output,
 ) -> Result<ExitCode> {
@@ -142,12 +147,18 @@ fn verify(
             )
         }
     };
+    let public = keys::load_public(&key)?;
+    let mut known = Known::default();
+    for path in against {
+        let read = File::open(path).and_then(|file| known.read(BufReader::new(file), &public));
+        read.with_context(|| format!("--against {}", path.display()))?;
+    }
     let options = VerifyOptions {
+        known,
         at_least: at_least
             .map(|h| h.parse().map_err(|_| anyhow!("`{h}` is not a head as `audit verify` prints it")))
             .transpose()?,
     };
-    let public = keys::load_public(&key)?;
     let report = verify_log(&dir, &public, &options).with_context(|| format!("cannot read {}", dir.display()))?;
     match output {
         Output::Json => println!(

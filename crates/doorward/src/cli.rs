@@ -561,6 +561,10 @@ pub(crate) enum AuditCommand {
         /// A head that the log is known to have had, as an earlier verify printed it.
         #[arg(long)]
         at_least: Option<String>,
+        /// A file with lines that others have of the log: an export, a file of an exporter, a copy of a file of the log or of its
+        /// `head`, or heads, one a line. One that the log does not have is an error. May be given several times.
+        #[arg(long, value_name = "FILE")]
+        against: Vec<PathBuf>,
         #[command(flatten)]
         place: PlaceArgs,
     },

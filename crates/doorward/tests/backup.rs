@@ -103,6 +103,11 @@ fn what_was_lost_is_restored_and_goes_on() {
     let (ok, text) = run(&["restore", "--state-dir", state_name, "--from", tar_name]);
     assert!(!ok && text.contains("is not empty"), "{text}");
     w.gateway.stop().unwrap();
+    // What an auditor has of the branch that is about to be lost.
+    let theirs = w.gateway.directory().join("theirs.jsonl");
+    let (ok, _) = w.doorward("", &["audit", "export", "--file", theirs.to_str().unwrap()]);
+    let against = ["audit", "verify", "--against", theirs.to_str().unwrap()];
+    assert!(ok && w.doorward("", &against).0);
     let mut all = BTreeMap::new();
     exported(&out, &mut all);
     let before = all.len();
@@ -131,6 +136,8 @@ fn what_was_lost_is_restored_and_goes_on() {
     w.gateway.stop().unwrap();
     let (ok, text) = w.doorward("", &["audit", "verify"]);
     assert!(ok, "{text}");
+    let (ok, text) = w.doorward("", &against);
+    assert!(!ok && text.contains("known with another hash") && text.contains("NOT INTACT"), "{text}");
     // Two logs: what came after the back-up and what came after the restore have other names.
     exported(&out, &mut all);
     assert!(all.len() > before + 60, "{} after {before}", all.len());

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use std::{fmt, io::Write, str::FromStr};
 
 const LINE_DOMAIN: &[u8] = b"doorward/audit/line/v1\n";
-const NOTE_NAME: &str = "doorward/audit";
+pub(crate) const NOTE_NAME: &str = "doorward/audit";
 /// The bytes that end a line: `,"hash":"` + 64 digits + `"}`.
 const SUFFIX: usize = 9 + 64 + 2;
 

@@ -2,6 +2,7 @@
 use crate::{
     audit_files::{file_name, head_path, numbers, read_line},
     chain::{Body, Checkpoint, Head, Line, parse_line},
+    known::Known,
     retention::{BeginFile, Beginning, read_begin},
 };
 use doorward_model::AuditEvent;
@@ -22,6 +23,8 @@ pub struct VerifyOptions {
     /// A head that the log is known to have had: shows that the log was cut back, even where the head
     /// file was put back too.
     pub at_least: Option<Head>,
+    /// Lines that others have of it: one that the log does not have shows that it was put back to an earlier state, and written on.
+    pub known: Known,
 }
 
 /// Something that is not as it was written.
@@ -76,6 +79,7 @@ impl Report {
 struct Verifier<'a> {
     key: &'a VerifyingKey,
     options: &'a VerifyOptions,
+    known: Known,
     report: Report,
     log: Option<String>,
     file: String,
@@ -95,6 +99,7 @@ pub fn verify_log(dir: &Path, key: &VerifyingKey, options: &VerifyOptions) -> io
     let mut v = Verifier {
         key,
         options,
+        known: options.known.clone(),
         report: Report::default(),
         log: None,
         file: String::new(),
@@ -104,6 +109,7 @@ pub fn verify_log(dir: &Path, key: &VerifyingKey, options: &VerifyOptions) -> io
         met_head: false,
         started: false,
     };
+    v.known.sort();
     v.read_head(dir)?;
     let numbers = numbers(dir)?;
     let last = numbers.last().copied().unwrap_or(0);
@@ -226,6 +232,10 @@ impl Verifier<'_> {
         let head = Head { seq: line.seq, hash: line.stated };
         self.met_head |= self.head_file.as_ref().and_then(Checkpoint::signed_head) == Some(head);
         self.met_expected |= self.options.at_least == Some(head);
+        if self.known.of(head.seq).any(|known| *known != head) {
+            let what = "the line is known with another hash: the log was put back to an earlier state and written on, or rewritten";
+            self.problem(head.seq, what.to_owned());
+        }
         self.report.head = head;
         self.started = true;
     }
@@ -289,6 +299,20 @@ impl Verifier<'_> {
         }
     }
 
+    /// Of what is known, that which is before or after the log.
+    fn finish_known(&mut self, begins: u64) {
+        let before = self.known.up_to(begins);
+        if before > 0 {
+            self.warn(begins, format!("{before} known lines cannot be looked for: the log begins after line {begins}"));
+        }
+        let seq = self.report.head.seq;
+        let after = self.known.after(seq);
+        if let Some(last) = after.last() {
+            let what = format!("{} lines after it are known, up to {last}: the end was cut off", after.len());
+            self.problem(seq, what);
+        }
+    }
+
     fn finish(&mut self) {
         let (seq, here) = (self.report.head.seq, self.report.head);
         if !self.started {
@@ -321,6 +345,7 @@ impl Verifier<'_> {
         } else if let Some(expected) = self.options.at_least.filter(|_| !self.met_expected) {
             self.problem(expected.seq, format!("the log should hold {expected}, and ends at {here}"));
         }
+        self.finish_known(begins);
         let unsigned = self.report.unsigned_entries;
         if unsigned > 0 {
             self.warn(seq, format!("the last {unsigned} entries are chained but not signed yet"));

@@ -178,7 +178,7 @@ fn a_rollback_is_found_by_who_knows_the_head() {
     log.stop();
     let head = log.head();
     drop(log);
-    let options = VerifyOptions { at_least: Some(head) };
+    let options = VerifyOptions { at_least: Some(head), ..VerifyOptions::default() };
     assert!(verify_log(dir.path(), &key().verifying_key(), &options).unwrap().is_intact());
     for (f, bytes) in ["head", ONE].iter().zip(saved) {
         fs::write(dir.path().join(f), bytes).unwrap();

@@ -82,7 +82,7 @@ fn old_files_go_and_the_rest_is_intact() {
     let left = verify(&path);
     assert!(left.is_intact(), "{:?}", left.problems);
     assert_eq!((left.begins.as_ref(), left.files), (Some(&begin), all.files - removed));
-    let known = |head| VerifyOptions { at_least: Some(head) };
+    let known = |head| VerifyOptions { at_least: Some(head), ..VerifyOptions::default() };
     assert!(verify_log(&path, &key().verifying_key(), &known(head)).unwrap().is_intact());
     let old: Head = format!("3/{}", "a".repeat(64)).parse().unwrap();
     let report = verify_log(&path, &key().verifying_key(), &known(old)).unwrap();

@@ -96,7 +96,8 @@ pub(super) async fn begin(
     tokio::task::spawn_blocking(move || {
         let records = &running.records;
         let key = keys::load_public(&records.evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(std::io::Error::other);
-        let report = key.and_then(|key| verify_log(&records.evidence.audit, &key, &VerifyOptions { at_least }));
+        let options = VerifyOptions { at_least, ..VerifyOptions::default() };
+        let report = key.and_then(|key| verify_log(&records.evidence.audit, &key, &options));
         if let Err(why) = &report {
             tracing::error!(%why, "the audit log cannot be verified");
         }
