@@ -415,9 +415,14 @@ fn copied_and_replayed(w: &KubernetesWorld) {
     let command = agent.command(&["version"]);
     let kubectl = command.get_program().to_str().unwrap();
     let mut script = std::process::Command::new("script");
-    script.args(["-qec", &format!("{kubectl} {line}"), "/dev/null"]).stdin(Stdio::null());
+    script.args(["-qec", &format!("{kubectl} {line}"), "/dev/null"]);
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     script.envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
-    assert_said(&text(&script.output().unwrap()), &["shown"]);
+    let mut script = script.spawn().unwrap();
+    // At the end of its input it would type a NUL, which the terminal shows if it comes in time.
+    let input = script.stdin.take();
+    assert_said(&text(&script.wait_with_output().unwrap()), &["shown"]);
+    drop(input);
     let requests = w.audit("request");
     let terminal = requests.iter().rfind(|e| e["statement"].as_str().is_some_and(|s| s.contains("evil"))).unwrap();
     let session = &terminal["session"];

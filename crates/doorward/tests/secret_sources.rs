@@ -130,7 +130,7 @@ fn a_source_that_is_away_refuses_with_its_name_and_does_not_hang() {
     // A second long, those who ask hear what was said before.
     until("the time it had", || {
         assert!(w.psql(&agent, &["-c", "select 1"]).contains("could not log in at the database server"));
-        failures(&w).contains("Vault cannot be reached")
+        failures(&w).contains("it did not answer in time")
     });
     vault.process().kill9().unwrap();
     until("the other reason", || {

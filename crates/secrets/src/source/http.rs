@@ -15,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long a request may take in all. Log-ins at an upstream wait for it, and have 15 s.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// How long one may take whose answer is wanted also when nobody waits for it any more.
-pub(super) const LATE: Duration = Duration::from_secs(30);
+pub(super) const LATE: Duration = Duration::from_secs(15);
 /// Of an answer, or a file, no more is read.
 const MOST: usize = 1 << 20;
 
