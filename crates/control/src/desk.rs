@@ -498,7 +498,7 @@ mod tests {
             principal,
             connection: ConnectionName::new("orders"),
             statement: "SELECT 1".into(),
-            parameters: vec![],
+            shown: Arc::default(),
             facts: Arc::new(Facts::new("SELECT", 1, vec![])),
             digest: String::new(),
             requirements: vec![Requirement {

@@ -95,12 +95,20 @@ pub(crate) fn run(command: ApprovalsCommand) -> Result<()> {
     })
 }
 
-/// Texts of callers are shown without control characters, and without those that turn the direction of writing: a
-/// statement must neither steer a terminal nor look like another one.
+/// Texts of callers are shown with numbers in place of control characters, of those that turn the direction of writing and
+/// of those that nobody sees: a statement must neither steer a terminal nor look like another one.
 pub(crate) fn plain(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let steers = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
-    text.chars().map(|c| if steers(c) || turns(c) { '\u{fffd}' } else { c }).collect()
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    // What turns the direction, has no width, or begins a line; as on pages.
+    let hides = |c| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) || hides(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
 }
 
 /// The same for what has one line: the rest of a text must not pass for lines of ours.
@@ -137,9 +145,7 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
     println!("who        {} on {} (session {})", one_line(&a.principal), a.connection, a.session);
     println!("asked      {}, until {}", state::time(a.asked), state::time(a.expires));
     println!("statement  {}", plain(&a.statement).replace('\n', "\n           "));
-    for (i, parameter) in a.parameters.iter().enumerate() {
-        println!("           ${} = {}", i + 1, one_line(parameter));
-    }
+    print!("{}", besides(a));
     println!("would      {}", one_line(&a.accesses.join(", ")));
     for r in &a.requirements {
         let reason = r.reason.as_deref().map_or_else(String::new, |r| format!(": {r}"));
@@ -154,13 +160,63 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
     Ok(())
 }
 
+/// What would run besides the statement. Each line of ours begins at the margin or with a number; those of callers are set in.
+fn besides(a: &ApprovalView) -> String {
+    let mut out = String::new();
+    let mut put = |line: String| out.push_str(&(line + "\n"));
+    for (i, parameter) in a.parameters.iter().enumerate() {
+        put(format!("           ${} = {}", i + 1, one_line(parameter)));
+    }
+    if !a.rows.is_empty() {
+        put(format!("runs       {} times, with these parameters", a.rows.len()));
+    }
+    for (i, row) in a.rows.iter().enumerate() {
+        for (n, parameter) in row.iter().enumerate() {
+            put(format!("           run {} ${} = {}", i + 1, n + 1, one_line(parameter)));
+        }
+    }
+    for part in &a.parts {
+        put(format!("with       {}:", one_line(&part.name)));
+        put(format!("           {}", plain(&part.text).replace('\n', "\n           ")));
+    }
+    for unseen in &a.unseen {
+        put(format!("NOT SHOWN  {}", one_line(unseen)));
+    }
+    for note in &a.notes {
+        put(format!("note       {}", one_line(note)));
+    }
+    if a.abridged {
+        put("cut        this is of a list: `doorward approvals show` has all of it".to_owned());
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn all_that_would_run_is_printed() {
+        let view = serde_json::json!({
+            "id": "00000000-0000-0000-0000-000000000001", "state": "pending",
+            "session": "00000000-0000-0000-0000-000000000002", "principal": "p", "kind": "agent", "connection": "c",
+            "statement": "s", "command": "c", "accesses": [], "digest": "d", "requirements": [], "asked": 0, "expires": 0,
+            "ended": null, "reason": null, "verdicts": [], "may_decide": false, "may_break_glass": false,
+            "parameters": ["1\n           $2 = 2"], "rows": [["a", "b"], ["c", "d"]],
+            "parts": [{"name": "Body\u{1b}", "text": "x\ny\u{202e}"}], "unseen": ["u"], "notes": ["n"],
+        });
+        let view: ApprovalView = serde_json::from_value(view).unwrap();
+        assert_eq!(
+            besides(&view),
+            "           $1 = 1\\n           $2 = 2\nruns       2 times, with these parameters\n\
+             \x20          run 1 $1 = a\n           run 1 $2 = b\n           run 2 $1 = c\n           run 2 $2 = d\n\
+             with       Body\\u{1b}:\n           x\n           y\\u{202e}\nNOT SHOWN  u\nnote       n\n"
+        );
+    }
+
+    #[test]
     fn texts_of_callers_make_no_lines_and_steer_nothing() {
-        assert_eq!(one_line("a\n  99 2026-01-01 fake\u{1b}[31m"), "a\\n  99 2026-01-01 fake\u{fffd}[31m");
-        assert_eq!(plain("delete \u{202e}x\u{2066}\n\ty"), "delete \u{fffd}x\u{fffd}\n\ty");
+        assert_eq!(one_line("a\n  99 2026-01-01 fake\u{1b}[31m"), "a\\n  99 2026-01-01 fake\\u{1b}[31m");
+        assert_eq!(plain("delete \u{202e}x\u{2066}\n\ty"), "delete \\u{202e}x\\u{2066}\n\ty");
     }
 }

@@ -296,10 +296,15 @@ fn held(w: &KubernetesWorld) {
             assert_said(&text(&child.wait_with_output().unwrap()), &["Forbidden", "[1]"]);
         } else {
             let id = pending(w, &sre);
+            let (_, said) = w.doorward(&sre, &["approvals", "show", &id]);
+            let shown =
+                ["PATCH /api/v1/namespaces/shop/pods/prod?fieldManager=kubectl-label", "\"environment\": \"dev\""];
+            assert_said(&said, &shown);
             assert!(w.doorward(&sre, &["approvals", "deny", &id]).0);
             assert!(!child.wait().unwrap().success());
         }
     }
+    manifests(w, &agent, &sre);
     // A pod of the same name that is another one by then.
     let child = started(&agent, &held);
     let id = pending(w, &sre);
@@ -307,6 +312,64 @@ fn held(w: &KubernetesWorld) {
     admin.run(&["label", "pod", "prod", "-n", "shop", "tier=other"]).unwrap();
     assert!(w.doorward(&sre, &["approvals", "approve", &id]).0);
     assert_said(&text(&child.wait_with_output().unwrap()), &["has changed", "[1]"]);
+}
+
+/// What a client comes to that may ask for more: kubectl moves what it applied before to the new field manager.
+fn finished(w: &KubernetesWorld, sre: &str, mut child: Child) -> Output {
+    let end = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "it waits for something else");
+        let (_, said) = w.doorward(sre, &["approvals", "list", "--output", "json"]);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap_or_default();
+        for id in all.iter().filter_map(|a| a["id"].as_str()) {
+            w.doorward(sre, &["approvals", "approve", id]);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Who approves reads what is applied, whole; what nobody can read is refused.
+fn manifests(w: &KubernetesWorld, agent: &Kubectl, sre: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let patch = r#"{"metadata":{"annotations":{"why":"<b>\u202e"},"labels":{"release":"2"}}}"#;
+    let patch = file("patch.json", patch.to_owned());
+    let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: prod, namespace: shop, labels: {release: '3'}}}";
+    let manifest = file("pod.yaml", manifest.to_owned());
+    let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=deploys", "-f", &manifest];
+    for (args, shown) in [
+        (
+            &["patch", "pod", "prod", "-n", "shop", "--type=merge", "--patch-file", &patch][..],
+            &["Body (application/merge-patch+json)", "\"release\": \"2\"", "\"why\": \"<b>\\u202e\""][..],
+        ),
+        (
+            &apply,
+            &[
+                "Body (application/apply-patch+yaml)",
+                "force = \"true\"",
+                "fieldManager = \"deploys\"",
+                "\"release\": \"3\"",
+            ],
+        ),
+    ] {
+        let child = started(agent, args);
+        let id = pending(w, sre);
+        let (_, said) = w.doorward(sre, &["approvals", "show", &id]);
+        assert_said(&said, shown);
+        assert!(!said.contains("NOT SHOWN"), "{said}");
+        assert!(w.doorward(sre, &["approvals", "approve", &id]).0);
+        assert_said(&text(&finished(w, sre, child)), &["[0]"]);
+    }
+    let long = format!(r#"{{"metadata":{{"annotations":{{"why":"{}"}}}}}}"#, "x".repeat(1 << 20));
+    let long = file("long.json", long);
+    let told = started(agent, &["patch", "pod", "prod", "-n", "shop", "--type=merge", "--patch-file", &long]);
+    let told = text(&told.wait_with_output().unwrap());
+    assert_said(&told, &["needs an approval, and cannot be shown whole", "1048576", "[1]"]);
 }
 
 /// Found by attacking it.

@@ -165,6 +165,46 @@ fn a_refusal_in_a_transaction_aborts_it_as_the_server_would() {
     assert!(out.contains("ROLLBACK") && out.trim_end().ends_with('5'), "{out}");
 }
 
+/// A real driver, with parameters in binary.
+fn values_are_shown_by_their_types(w: &World, agent: &str, dana: &str) {
+    let program = "import psycopg, sys, datetime, uuid, decimal\n\
+        with psycopg.connect(autocommit=True) as c:\n    \
+        c.execute('update orders set total = total where id = %b and %b::text <> %b::text and %b::numeric > 0 \
+        and %b::uuid is not null and %b::timestamp > %b::date and %b::int8[] is not null and %b::bytea is not null', \
+        (-1, 'a', 'NULL', decimal.Decimal('12.50'), uuid.UUID(int=7), datetime.datetime(2026, 11, 27, 8, 30), \
+        datetime.date(2026, 1, 2), [70000, 80000], bytes(range(100)) * 3))\n";
+    let mut child = std::process::Command::new(doorward_testkit::cache_dir().join("venv/bin/python"))
+        .args(["-c", program])
+        .envs([("PGHOST", "localhost"), ("PGUSER", "anybody"), ("PGDATABASE", "orders"), ("PGPASSWORD", agent)])
+        .envs([("PGPORT", w.port.to_string().as_str()), ("PGSSLMODE", "verify-full")])
+        .env("PGSSLROOTCERT", w.ca())
+        .spawn()
+        .unwrap();
+    let id = wait_for("the approval", || {
+        let (_, text) = w.doorward(dana, &["approvals", "list", "--output", "json"]);
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        found.get(0).map(|a| a["id"].as_str().unwrap().to_owned())
+    });
+    let (_, text) = w.doorward(dana, &["approvals", "show", &id, "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let bytes: String = (0..100).map(|b| format!("{b:02x}")).collect::<String>().repeat(3);
+    let expected = [
+        "-1",
+        "a",
+        "'NULL'",
+        "12.50",
+        "00000000-0000-0000-0000-000000000007",
+        "2026-11-27 08:30:00",
+        "2026-01-02",
+        "{70000, 80000}",
+        &format!("binary \\x{bytes}"),
+    ];
+    assert_eq!(shown["parameters"], serde_json::json!(expected), "{text}");
+    assert_eq!((&shown["unseen"], &shown["abridged"]), (&serde_json::json!([]), &serde_json::json!(false)));
+    assert!(w.doorward(dana, &["approvals", "approve", &id]).0);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     let w = World::demo();
@@ -203,6 +243,8 @@ fn an_update_waits_for_another_person_and_runs_once_on_the_same_connection() {
     assert!(told.contains("NOTICE") && told.contains(&id), "{told}");
     assert_eq!(w.postgres.query("select total from orders where id = 1").unwrap().trim(), "11", "once");
     assert!(!w.doorward(&dana, &["approvals", "approve", &id]).0, "an approval is used once");
+
+    values_are_shown_by_their_types(&w, &agent, &dana);
 
     let (child, id) = ask();
     assert!(w.doorward(&dana, &["approvals", "deny", &id, "--comment", "not today"]).0);

@@ -1,4 +1,5 @@
 //! Held requests: what is asked of humans, and when it is enough.
+use crate::Shown;
 use doorward_model::{ApprovalId, ConnectionName, Facts, Principal, RequestId, SessionId, Timestamp};
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -84,8 +85,8 @@ pub struct ApprovalRequest {
     pub connection: ConnectionName,
     /// The statement, whole.
     pub statement: Arc<str>,
-    /// The parameter values as an approver can read them.
-    pub parameters: Vec<String>,
+    /// What would run besides the statement, as an approver can read it.
+    pub shown: Arc<Shown>,
     /// What it would do.
     pub facts: Arc<Facts>,
     /// SHA-256 of the bytes to be forwarded, in hexadecimal.

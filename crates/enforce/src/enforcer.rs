@@ -1,7 +1,7 @@
 //! Facts to outcome, for one session.
 use crate::{
-    ApprovalRequest, ApprovalVerdict, AuditSink, DecisionPoint, Detail, Party, Permit, Requirement, StreamPermit,
-    Subject, Ticket,
+    ApprovalRequest, ApprovalVerdict, AuditSink, DecisionPoint, Detail, NotShown, Party, Permit, Requirement, Shown,
+    StreamPermit, Subject, Ticket,
     permit::{Grant, PayloadDigest, digest},
     refusals::{self, Refusal, RefusalKind, denied, expired, withdrawn},
 };
@@ -31,12 +31,17 @@ pub struct Request<'a> {
     pub via: &'static str,
     /// The statement, for people and the audit log (cut to a bounded length there).
     pub statement: &'a Arc<str>,
-    /// Parameter values, readable: asked for only if the request is held.
-    pub parameters: &'a dyn Fn() -> Vec<String>,
+    /// What else would run, readable: asked for only if the request is held.
+    pub shown: &'a dyn Fn() -> Result<Shown, NotShown>,
     /// Everything the decision binds: what was prepared, its parameters, the message itself.
     pub bound: &'a [&'a [u8]],
     /// The bytes to be forwarded.
     pub payload: &'a [u8],
+}
+
+/// Of a request that is its statement and nothing else.
+pub const fn nothing_else() -> Result<Shown, NotShown> {
+    Ok(Shown { parameters: Vec::new(), rows: Vec::new(), parts: Vec::new(), unseen: Vec::new(), notes: Vec::new() })
 }
 
 impl fmt::Debug for Request<'_> {
@@ -502,6 +507,14 @@ impl Enforcer {
         (policies, requirements, expires): (Arc<[String]>, Vec<Requirement>, Duration),
         now: Timestamp,
     ) -> Result<Held, Refusal> {
+        // INVARIANT: nobody is asked about what they cannot be shown.
+        let shown = match (request.shown)().and_then(|shown| shown.within(request.statement)) {
+            Ok(shown) => Arc::new(shown),
+            Err(why) => {
+                let event = self.event(facts, request, bound, AuditOutcome::Refuse, policies, now);
+                return Err(self.refused(event, refusals::cannot_be_shown(facts, &why)));
+            }
+        };
         let id = (self.parts.new_approval)();
         let approval = ApprovalRequest {
             id,
@@ -510,7 +523,7 @@ impl Enforcer {
             principal: self.parts.subject.principal.clone(),
             connection: self.parts.subject.connection.name.clone(),
             statement: Arc::clone(request.statement),
-            parameters: (request.parameters)(),
+            shown,
             facts: Arc::clone(facts),
             digest: bound.to_owned(),
             requirements,

@@ -13,6 +13,8 @@
 //! - A [`Held`] request is settled once, by value, and only with the verdict on its own approval.
 //! - What an agent does for a person has to be allowed to both ([`Subject::parties`]): a refusal to either refuses, an approval
 //!   that either needs is asked for, and what either may not see is masked.
+//! - Who approves is shown everything that would run ([`Shown`]), or is told what is not shown; what is too long to be shown is
+//!   refused where it needs an approval.
 //! - A caller who does not wait for people is decided by [`Enforcer::decide_at_once`]; an approval that is kept in [`Parked`]
 //!   lets one request through, of the same caller and with the same bytes and facts.
 //!
@@ -27,17 +29,19 @@ mod permit;
 mod queue;
 mod refusals;
 mod session;
+pub mod shown;
 mod trace;
 
 pub use approval::{
     ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, Escalation, Requirement, unmet_requirement,
 };
 pub use audit::{Attributed, AuditSink, AuditUnavailable, Ticket};
-pub use enforcer::{AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal};
+pub use enforcer::{AtOnce, Enforcer, EnforcerParts, Held, MaskRule, Outcome, Request, Reveal, nothing_else};
 pub use parked::{Parked, Waiting};
 pub use pdp::{Circumstances, DecisionPoint, Detail, Party, PolicyInfo, SessionDecisions, Subject, Verdict};
 pub use permit::{Permit, StreamPermit};
 pub use queue::{GatewayMessage, PermitMismatch, UpstreamQueue};
 pub use refusals::{Refusal, RefusalKind};
 pub use session::{ProtocolSession, SessionEnd, SessionEvent};
+pub use shown::{MOST_SHOWN, NotShown, Shown, ShownPart};
 pub use trace::{HttpCall, TraceParent, TraceSink};

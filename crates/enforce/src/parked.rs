@@ -1,5 +1,5 @@
 //! Held requests whose callers do not wait: refused at once, and let through when they are asked again.
-use crate::{ApprovalRequest, ApprovalVerdict, Approver, Refusal};
+use crate::{ApprovalRequest, ApprovalVerdict, Approver, MOST_SHOWN, Refusal, shown::weight};
 use doorward_model::{ApprovalId, ConnectionName, Facts, Principal, Timestamp};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -11,6 +11,8 @@ const MOST_OPEN: usize = 16;
 const MOST_OF_CALLER: usize = 32;
 /// Approvals of all callers.
 const MOST: usize = 10_000;
+/// What is kept to be shown of all of them, in bytes.
+const MOST_KEPT: usize = 256 * MOST_SHOWN;
 /// How long it is remembered how an approval ended that nobody has asked for again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// How long a denial that was told is told again: clients that are refused try another wire by themselves (kubectl's
@@ -88,9 +90,16 @@ struct Entry {
     /// Since when it is in this state.
     since: Timestamp,
     before: Option<ApprovalId>,
+    /// What its approval takes to be shown, in bytes.
+    weight: usize,
 }
 
 impl Entry {
+    fn new(approval: Arc<ApprovalRequest>, now: Timestamp, before: Option<ApprovalId>) -> Self {
+        let weight = weight(&approval.statement).saturating_add(approval.shown.weight());
+        Self { approval, state: State::Waits, since: now, before, weight }
+    }
+
     /// Whether people may still decide it, or its caller use it.
     fn is_open(&self, now: Timestamp) -> bool {
         match self.state {
@@ -135,7 +144,7 @@ impl Parked {
             return false;
         }
         let approval = Arc::new(approval.clone());
-        table.put(bond, Entry { approval, state: State::Waits, since: now, before: None });
+        table.put(bond, Entry::new(approval, now, None));
         true
     }
 
@@ -198,7 +207,7 @@ impl Parked {
         }
         let approval = Arc::new(ask(lapsed.as_ref())?);
         let before = lapsed.map(|l| l.id);
-        table.put(bond, Entry { approval: Arc::clone(&approval), state: State::Waits, since: now, before });
+        table.put(bond, Entry::new(Arc::clone(&approval), now, before));
         Ok(Found::Waits(Waiting { approval, is_new: true, before }))
     }
 }
@@ -220,7 +229,7 @@ enum Over {
 
 fn over(entry: Entry, now: Timestamp) -> Over {
     let is_open = entry.is_open(now);
-    let Entry { approval, state, since, before } = entry;
+    let Entry { approval, state, since, before, weight } = entry;
     match state {
         State::Approved(by) if is_open => {
             Over::Told { approval, verdict: ApprovalVerdict::Approved { by }, again: None }
@@ -229,7 +238,7 @@ fn over(entry: Entry, now: Timestamp) -> Over {
         State::Denied { by, comment, told } => {
             let verdict = ApprovalVerdict::Denied { by: by.clone(), comment: comment.clone() };
             let state = State::Denied { by, comment, told: Some(told.unwrap_or(now)) };
-            let again = Entry { approval: Arc::clone(&approval), state, since, before };
+            let again = Entry { approval: Arc::clone(&approval), state, since, before, weight };
             Over::Told { approval, verdict, again: Some(again) }
         }
         State::Failed(reason) => Over::Told { approval, verdict: ApprovalVerdict::Unavailable { reason }, again: None },
@@ -274,7 +283,8 @@ impl Table {
                 self.take(&oldest);
             }
         }
-        if self.entries.len() >= MOST {
+        let kept = self.entries.values().map(|e| e.weight);
+        if self.entries.len() >= MOST || kept.fold(0, usize::saturating_add) > MOST_KEPT {
             return Err("too many requests wait already");
         }
         Ok(())
@@ -324,7 +334,7 @@ mod tests {
             principal: who("bot"),
             connection: ConnectionName::new("k8s"),
             statement: "delete pods a/b".into(),
-            parameters: Vec::new(),
+            shown: Arc::default(),
             facts: Arc::new(Facts::new("delete", 1, Vec::new())),
             digest: String::new(),
             requirements: Vec::new(),

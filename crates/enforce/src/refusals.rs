@@ -1,5 +1,5 @@
 //! Refusals, in words for the caller.
-use crate::{ApprovalRequest, Verdict};
+use crate::{ApprovalRequest, NotShown, Verdict};
 use doorward_model::{Access, Facts};
 
 /// Why a request was refused.
@@ -129,6 +129,15 @@ pub(crate) fn not_by_all(facts: &Facts, policy: &str) -> Refusal {
         message: format!("{} was approved, but not by all that policy `{policy}` asks for", facts.command),
         detail: None,
         hint: Some("send the statement again to ask for a new approval".into()),
+    }
+}
+
+pub(crate) fn cannot_be_shown(facts: &Facts, why: &NotShown) -> Refusal {
+    Refusal {
+        kind: RefusalKind::NotUnderstood,
+        message: format!("{} refused: it needs an approval, and cannot be shown whole: {}", facts.command, why.what),
+        detail: None,
+        hint: Some(why.next.to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     registry::{Control, SessionSummary},
     services::{Services, now},
 };
-use doorward_enforce::{AuditUnavailable, Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject};
+use doorward_enforce::{AuditUnavailable, Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject, nothing_else};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Facts, Principal, SessionId};
 use doorward_record::{Recording, RecordingMeta};
 use std::{future::poll_fn, net::SocketAddr, sync::Arc};
@@ -149,7 +149,7 @@ impl Admission {
         let request = Request {
             via: start.via,
             statement: &start.statement.into(),
-            parameters: &Vec::new,
+            shown: &nothing_else,
             bound: &[],
             payload: start.payload,
         };

@@ -1,4 +1,5 @@
 //! What there is to tell.
+use doorward_enforce::Shown;
 use doorward_model::{Access, ApprovalId, Facts, Parties, Resource, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval};
 use doorward_terminal::printable;
@@ -10,6 +11,8 @@ const STATEMENT: usize = 1000;
 const PARAMETERS: usize = 20;
 /// Characters of all parameters in a message: with their name they fit a field of each chat.
 const LISTED: usize = 1500;
+/// What else is sent, in a message.
+const PARTS: usize = 3;
 /// What a statement does, in a message.
 const ACCESSES: usize = 20;
 
@@ -58,7 +61,11 @@ pub(crate) struct Notice {
     pub(crate) parameters: Vec<String>,
     /// The same for people: each with its number, in quotes.
     listed: Option<String>,
-    /// Whether statement and parameters are all there: what is to run can be read in the message.
+    /// What else is sent, by what it is.
+    pub(crate) parts: Vec<(String, String)>,
+    /// What is no part of what is approved.
+    pub(crate) notes: Vec<String>,
+    /// Whether all that would run is there, and can be read in the message.
     pub(crate) whole: bool,
     /// What it would do, by the names that it resolves to.
     pub(crate) does: Vec<String>,
@@ -97,11 +104,13 @@ impl Notice {
                 .map(|p| Parties { actor: printable(&p.actor), on_behalf_of: printable(&p.on_behalf_of) }),
             connection: printable(r.connection.as_str()),
             command: printable(r.facts.command.as_ref()),
-            whole: shows && is_whole(&r.statement) && r.parameters.is_empty() && says_all(&r.facts),
+            whole: shows && is_readable(&r.statement, STATEMENT) && fits(&r.shown) && says_all(&r.facts),
             does: r.facts.accesses.iter().take(ACCESSES).map(|a| cut(&a.to_string())).collect(),
             statement: shows.then(|| cut(&r.statement)),
-            parameters: if shows { r.parameters.iter().take(PARAMETERS).map(|p| cut(p)).collect() } else { Vec::new() },
-            listed: (shows && !r.parameters.is_empty()).then(|| listed(&r.parameters)),
+            parameters: if shows { parameters(&r.shown) } else { Vec::new() },
+            listed: (shows && !r.shown.parameters.is_empty()).then(|| listed(&r.shown.parameters).0),
+            parts: if shows { parts(&r.shown) } else { Vec::new() },
+            notes: r.shown.notes.iter().map(|note| cut(note)).collect(),
             reasons: r.requirements.iter().map(|q| printable(&reason(&q.policy, &q.reason))).collect(),
             groups: r.requirements.iter().flat_map(|q| &q.groups).map(|g| printable(g)).collect(),
             expires: r.expires,
@@ -146,6 +155,13 @@ impl Notice {
         if let Some(listed) = &self.listed {
             out.push(("Parameters", listed.clone()));
         }
+        if !self.notes.is_empty() {
+            out.push(("No part of it", self.notes.join(" ")));
+        }
+        let is_asked = matches!(self.event, Event::Asked | Event::Escalated { .. });
+        if is_asked && !self.whole {
+            out.push(("Not all of it is here", "Read on its page what would run before you decide.".to_owned()));
+        }
         out
     }
 
@@ -159,6 +175,9 @@ impl Notice {
             "command": self.command,
             "statement": self.statement,
             "parameters": self.parameters,
+            "parts": self.parts.iter().map(|(name, text)| json!({ "name": name, "text": text })).collect::<Vec<_>>(),
+            "notes": self.notes,
+            "whole": self.whole,
             "reasons": self.reasons,
             "groups": self.groups,
             "expires": when(self.expires),
@@ -191,9 +210,11 @@ fn cut(text: &str) -> String {
     if shown.len() < whole.len() { format!("{shown} …") } else { shown }
 }
 
-/// Each parameter on a line of its own, so that no two lists that are there whole look the same. What is not there is counted.
-fn listed(parameters: &[String]) -> String {
+/// Each parameter on a line of its own, so that no two lists that are there whole look the same, and whether all is there.
+/// What is not is counted.
+fn listed(parameters: &[String]) -> (String, bool) {
     let (mut out, mut left) = (String::new(), LISTED);
+    let mut all = true;
     let mut shown = 0_usize;
     for (n, parameter) in (1_usize..).zip(parameters).take(PARAMETERS) {
         if left == 0 {
@@ -205,10 +226,11 @@ fn listed(parameters: &[String]) -> String {
             if whole { String::new() } else { format!(" … ({} characters in all)", parameter.chars().count()) };
         out.push_str(&format!("{}${n} = \"{text}\"{rest}", if n == 1 { "" } else { "\n" }));
         shown = n;
+        all &= whole;
     }
     match parameters.len().saturating_sub(shown) {
-        0 => out,
-        more => format!("{out}\n… and {more} more"),
+        0 => (out, all),
+        more => (format!("{out}\n… and {more} more"), false),
     }
 }
 
@@ -230,21 +252,39 @@ fn quoted(text: &str, most: usize) -> (String, bool) {
     (out, true)
 }
 
-/// Whether a statement is there whole, and looks like nothing else: what is shown in place of something that acts must not
-/// have been written by the caller.
-fn is_whole(statement: &str) -> bool {
-    let imitates = statement.contains('\u{23ce}') || statement.contains("\\u{");
-    printable(statement).chars().count() <= STATEMENT && !statement.contains(is_hidden) && !imitates
+/// The first parameters, each cut.
+fn parameters(shown: &Shown) -> Vec<String> {
+    shown.parameters.iter().take(PARAMETERS).map(|p| cut(p)).collect()
 }
 
-/// Whether the statement is all that would be sent, and what it names is shown by what it resolves to. What is run by another
-/// name (`EXECUTE`, `FETCH`), and objects of clusters, whose bodies are on no line, are for the page.
+/// The first of what else is sent, each cut; nothing of what is for the page alone.
+fn parts(shown: &Shown) -> Vec<(String, String)> {
+    let parts = shown.parts.iter().filter(|p| !p.page_only).take(PARTS);
+    parts.map(|p| (cut(&p.name), cut(&p.text))).collect()
+}
+
+/// Whether a text is there whole, and looks like nothing else: what is shown in place of something that acts must not
+/// have been written by the caller.
+fn is_readable(text: &str, most: usize) -> bool {
+    let imitates = text.contains('\u{23ce}') || text.contains("\\u{");
+    printable(text).chars().count() <= most && !text.contains(is_hidden) && !imitates
+}
+
+/// Whether all that would run besides the statement is in the message, too.
+fn fits(shown: &Shown) -> bool {
+    let length: usize = shown.parameters.iter().map(|p| printable(p).chars().count() + 8).sum();
+    let has_values = shown.parameters.len() <= PARAMETERS && length <= STATEMENT && shown.rows.is_empty();
+    let has_parts = shown.parts.len() <= PARTS && shown.parts.iter().all(|p| !p.page_only);
+    let mut texts = shown.parameters.iter().chain(shown.parts.iter().flat_map(|p| [&p.name, &p.text]));
+    let is_listed = listed(&shown.parameters).1;
+    shown.is_whole() && has_values && is_listed && has_parts && texts.all(|text| is_readable(text, STATEMENT))
+}
+
+/// Whether all that it names is shown by what it resolves to, and was understood.
 fn says_all(facts: &Facts) -> bool {
-    let by_name = ["EXECUTE", "FETCH", "MOVE"].iter().any(|word| facts.command.to_ascii_uppercase().contains(word));
-    let is_body =
-        |a: &Access| matches!(a.resource, Resource::ApiObject(_) | Resource::Pod(_) | Resource::Opaque { .. });
+    let is_opaque = |a: &Access| matches!(a.resource, Resource::Opaque { .. });
     let names: usize = facts.accesses.iter().map(|a| a.to_string().chars().count()).sum();
-    !by_name && facts.accesses.len() <= ACCESSES && names <= STATEMENT && !facts.accesses.iter().any(is_body)
+    facts.accesses.len() <= ACCESSES && names <= STATEMENT && !facts.accesses.iter().any(is_opaque)
 }
 
 /// What has no width, hides what follows, or carries a message that nobody sees: pages show it by number, chats do not.
@@ -266,7 +306,7 @@ mod tests {
     use super::*;
 
     fn list(parameters: &[&str]) -> String {
-        listed(&parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>())
+        listed(&parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).0
     }
 
     #[test]

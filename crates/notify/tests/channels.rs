@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse, routing::post};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use doorward_enforce::{ApprovalRequest, AuditSink as _, Requirement};
+use doorward_enforce::{ApprovalRequest, AuditSink as _, Requirement, Shown, ShownPart};
 use doorward_model::{
     ApprovalId, AuditEvent, AuditKind, ConnectionName, Delegation, Facts, Principal, PrincipalKind, RequestId, Secret,
     SessionId, Timestamp,
@@ -71,6 +71,11 @@ impl World {
     }
 
     async fn ask_with(&self, n: u128, (statement, parameters): (&str, &[&str]), group: &str) -> ApprovalId {
+        let parameters = parameters.iter().map(|p| (*p).to_owned()).collect();
+        self.ask_for(n, (statement, Shown::of_parameters(parameters)), group).await
+    }
+
+    async fn ask_for(&self, n: u128, (statement, shown): (&str, Shown), group: &str) -> ApprovalId {
         let principal = Principal {
             kind: PrincipalKind::Agent,
             issuer: "ci".into(),
@@ -94,7 +99,7 @@ impl World {
             principal,
             connection: ConnectionName::new("orders"),
             statement: statement.into(),
-            parameters: parameters.iter().map(|p| (*p).to_owned()).collect(),
+            shown: Arc::new(shown),
             facts: Arc::new(Facts::new(
                 if statement.starts_with("EXECUTE") { "EXECUTE" } else { "DROP TABLE" },
                 1,
@@ -294,9 +299,10 @@ async fn slack_gets_a_button_for_what_can_be_read_whole_alone() {
         // What a line break is shown as, and was not.
         ("DELETE FROM t -- old\u{23ce}WHERE a = 1", &[], vec!["doorward_deny", "review"]),
         ("DELETE FROM t -- old\\u{a}WHERE a = 1", &[], vec!["doorward_deny", "review"]),
-        // Of a parameter in binary, of many rows and of what was sent ahead, the rest is nowhere.
-        ("DELETE FROM t WHERE a = $1", &["1"], vec!["doorward_deny", "review"]),
-        ("EXECUTE p", &[], vec!["doorward_deny", "review"]),
+        ("DELETE FROM t WHERE a = $1", &["1"], vec!["doorward_approve", "doorward_deny", "review"]),
+        ("DELETE FROM t WHERE a = $1", &["1\u{200b}"], vec!["doorward_deny", "review"]),
+        ("DELETE FROM t WHERE a = $1", &[&long], vec!["doorward_deny", "review"]),
+        ("DELETE FROM t WHERE a = $1", &["1"; 21], vec!["doorward_deny", "review"]),
         (&long, &[], vec!["doorward_deny", "review"]),
         (&steered, &[], vec!["doorward_deny", "review"]),
         ("DROP TABLE t\u{200b}s", &[], vec!["doorward_deny", "review"]),
@@ -317,6 +323,30 @@ async fn slack_gets_a_button_for_what_can_be_read_whole_alone() {
         assert_eq!(elements.last().unwrap()["url"], link);
         let shown = body["blocks"][1]["elements"][0]["elements"][0]["text"].as_str().unwrap();
         assert_eq!(shown.ends_with(" …"), statement.len() > 500, "{shown}");
+        let says_so = body.to_string().contains("Not all of it is here");
+        assert_eq!(says_so, !buttons.contains(&"doorward_approve"), "{body}");
+    }
+    let part = |name: &str, text: &str, page_only| ShownPart { name: name.into(), text: text.into(), page_only };
+    let of = |parts| Shown { parts, ..Shown::default() };
+    let cases = [
+        (of(vec![part("What `p` stands for", "DELETE FROM t", false)]), true),
+        (of(vec![part("Body", "hunter2", true)]), false),
+        (of(vec![part("What `p` stands for", &long, false)]), false),
+        (Shown { rows: vec![vec!["1".into()]], ..Shown::default() }, false),
+        (Shown { unseen: vec!["the rows that are copied in".into()], ..Shown::default() }, false),
+        (Shown { notes: vec!["What is typed is no part of it.".into()], ..Shown::default() }, true),
+    ];
+    for (n, (shown, may_approve)) in (12..).zip(cases) {
+        world.ask_for(n, ("EXECUTE p", shown.clone()), "dba").await;
+        let got = receiver.wait(usize::try_from(n).unwrap()).await;
+        let body = got.last().unwrap().1.to_string();
+        assert_eq!(body.contains("doorward_approve"), may_approve, "{body}");
+        assert_eq!(body.contains("Not all of it is here"), !may_approve, "{body}");
+        assert!(!body.contains("hunter2"), "{body}");
+        assert!(shown.notes.iter().all(|note| body.contains(note.as_str())), "{body}");
+        for part in shown.parts.iter().filter(|p| may_approve && !p.page_only) {
+            assert!(body.contains(&part.text), "{body}");
+        }
     }
     running.stop().await;
 }

@@ -11,7 +11,7 @@
 use doorward_enforce::{
     ApprovalVerdict, Approver, AtOnce, AuditSink, AuditUnavailable, Circumstances, DecisionPoint as _, Enforcer,
     EnforcerParts, MaskRule, Outcome, Parked, Party, Request, Reveal, SessionDecisions, Subject, Ticket, UpstreamQueue,
-    Verdict,
+    Verdict, nothing_else,
 };
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, ConnectionInfo, ConnectionName, DataType, Facts, Name, Operator, Principal,
@@ -190,7 +190,7 @@ fn sample() -> Arc<Engine> {
 fn decide(enforcer: &mut Enforcer, facts: &Arc<Facts>) -> Outcome {
     let statement: Arc<str> = "a statement".into();
     let request =
-        Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload: b"a statement" };
+        Request { via: "query", statement: &statement, shown: &nothing_else, bound: &[], payload: b"a statement" };
     enforcer.decide(facts, &request, NOW)
 }
 
@@ -215,7 +215,7 @@ fn an_update_of_orders_is_held_and_goes_on_with_the_right_approver() {
 
 fn at_once(engine: &Arc<Engine>, parked: &Parked, payload: &[u8], after: u64) -> AtOnce {
     let statement: Arc<str> = "a statement".into();
-    let request = Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload };
+    let request = Request { via: "query", statement: &statement, shown: &nothing_else, bound: &[], payload };
     let now = NOW.after(std::time::Duration::from_secs(after));
     enforcer(engine, &["agents"]).decide_at_once(&update(), &request, &[b"the same"], parked, now)
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 use doorward_enforce::{
     ApprovalVerdict, Approver, AtOnce, Attributed, AuditSink, AuditUnavailable, Enforcer, EnforcerParts, Outcome,
-    Parked, Request, Reveal, Subject, Ticket,
+    Parked, Request, Reveal, Subject, Ticket, nothing_else,
 };
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, AuditKind, ConnectionInfo, ConnectionName, Delegation, Facts, Parties,
@@ -99,8 +99,7 @@ fn select() -> Arc<Facts> {
 
 fn decide(enforcer: &mut Enforcer, facts: &Arc<Facts>) -> Outcome {
     let statement: Arc<str> = "select".into();
-    let request =
-        Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload: b"select" };
+    let request = Request { via: "query", statement: &statement, shown: &nothing_else, bound: &[], payload: b"select" };
     enforcer.decide(facts, &request, NOW)
 }
 
@@ -351,7 +350,7 @@ fn an_approval_is_for_the_agent_and_the_person() {
     let ask = |who: Principal| {
         let statement: Arc<str> = "select".into();
         let request =
-            Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload: b"select" };
+            Request { via: "query", statement: &statement, shown: &nothing_else, bound: &[], payload: b"select" };
         enforcer(&engine, who, &Arc::default()).decide_at_once(&select(), &request, &[b"same"], &parked, NOW)
     };
     let waits = |outcome: AtOnce| match outcome {
@@ -375,8 +374,7 @@ fn an_approval_is_for_the_agent_and_the_person() {
     let fresh = Parked::default();
     assert!(fresh.take_up(&left, NOW));
     let statement: Arc<str> = "select".into();
-    let request =
-        Request { via: "query", statement: &statement, parameters: &Vec::new, bound: &[], payload: b"select" };
+    let request = Request { via: "query", statement: &statement, shown: &nothing_else, bound: &[], payload: b"select" };
     let again = |who| {
         let outcome =
             enforcer(&engine, who, &Arc::default()).decide_at_once(&select(), &request, &[b"same"], &fresh, NOW);

@@ -74,6 +74,8 @@ pub struct StoredApproval {
     pub reason: Option<String>,
     /// The verdicts, oldest first.
     pub verdicts: Vec<StoredVerdict>,
+    /// Whether it is of a list, which leaves out what is long: the end of the statement, and all that is shown besides it.
+    pub abridged: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,14 +112,17 @@ impl From<RequirementRow> for Requirement {
     }
 }
 
-const SELECT: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
-     requirements, asked, expires, state, ended, reason, waits FROM approvals WHERE id = ?";
-const LIST: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
-     requirements, asked, expires, state, ended, reason, waits FROM approvals \
+const SELECT: &str = "SELECT id, session, request, principal, connection, statement, shown, facts, digest, \
+     requirements, asked, expires, state, ended, reason, waits, 0 FROM approvals WHERE id = ?";
+/// In lists what is long is left out: five hundred of the longest would be half a gigabyte.
+const LIST: &str = "SELECT id, session, request, principal, connection, substr(statement, 1, 16384), \
+     CASE WHEN length(CAST(shown AS BLOB)) <= 16384 THEN shown ELSE '{}' END, facts, digest, \
+     requirements, asked, expires, state, ended, reason, waits, \
+     length(CAST(statement AS BLOB)) > 16384 OR length(CAST(shown AS BLOB)) > 16384 FROM approvals \
      WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
 
-const LEFT_OVER: &str = "SELECT id, session, request, principal, connection, statement, parameters, facts, digest, \
-     requirements, asked, expires, state, ended, reason, waits FROM approvals WHERE state = 'pending' ORDER BY id";
+const LEFT_OVER: &str = "SELECT id, session, request, principal, connection, statement, shown, facts, digest, \
+     requirements, asked, expires, state, ended, reason, waits, 0 FROM approvals WHERE state = 'pending' ORDER BY id";
 
 impl Store {
     pub(crate) async fn withdraw_left_over(&self, now: Timestamp) -> Result<(), StoreError> {
@@ -151,7 +156,7 @@ impl Store {
     pub async fn approval_asked(&self, r: &ApprovalRequest) -> Result<(), StoreError> {
         let requirements: Vec<RequirementRow> = r.requirements.iter().map(RequirementRow::from).collect();
         sqlx::query(
-            "INSERT INTO approvals (id, session, request, principal, connection, statement, parameters, facts, \
+            "INSERT INTO approvals (id, session, request, principal, connection, statement, shown, facts, \
              digest, requirements, asked, expires, waits, state) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         )
@@ -161,7 +166,7 @@ impl Store {
         .bind(json(&r.principal)?)
         .bind(r.connection.as_str())
         .bind(&*r.statement)
-        .bind(json(&r.parameters)?)
+        .bind(json(&*r.shown)?)
         .bind(json(&*r.facts)?)
         .bind(&r.digest)
         .bind(json(&requirements)?)
@@ -291,7 +296,7 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
             principal: parse(r.try_get(3)?, "principal")?,
             connection: ConnectionName::new(r.try_get(4)?),
             statement: Arc::from(r.try_get::<&str, _>(5)?),
-            parameters: parse(r.try_get(6)?, "parameters")?,
+            shown: Arc::new(parse(r.try_get(6)?, "what approvers are shown")?),
             facts: Arc::new(parse(r.try_get(7)?, "facts")?),
             digest: r.try_get(8)?,
             requirements: requirements.into_iter().map(Requirement::from).collect(),
@@ -303,5 +308,6 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
         ended: r.try_get::<Option<i64>, _>(13)?.map(timestamp),
         reason: r.try_get(14)?,
         verdicts: Vec::new(),
+        abridged: r.try_get(16)?,
     })
 }

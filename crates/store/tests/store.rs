@@ -1,6 +1,6 @@
 //! The store as a process sees it: made, used, opened again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-use doorward_enforce::{ApprovalRequest, Requirement};
+use doorward_enforce::{ApprovalRequest, Requirement, Shown, ShownPart};
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, AuditKind, ChatAccountId, ConnectionName, Facts, Principal, PrincipalKind,
     RequestId, Resource, SessionId, Timestamp,
@@ -34,7 +34,7 @@ fn request(n: u128) -> ApprovalRequest {
         },
         connection: ConnectionName::new("orders"),
         statement: Arc::from("DELETE FROM \"o'Neil\" WHERE id = $1; -- \u{1F980}"),
-        parameters: vec!["1".into(), "NULL".into()],
+        shown: Arc::new(shown()),
         facts: Arc::new(Facts::new("DELETE", 1, vec![Access::new(Action::Connect, Resource::Connection)])),
         digest: "ab".into(),
         requirements: vec![Requirement {
@@ -64,6 +64,15 @@ fn verdict(by: &str, secs: u64) -> StoredVerdict {
         via: Some(ChatAccountId { chat: "slack".into(), team: "T1".into(), user: "U1".into() }),
     }
 }
+fn shown() -> Shown {
+    Shown {
+        parameters: vec!["1".into(), "NULL".into()],
+        rows: vec![vec!["a".into()], vec!["\u{0}".into()]],
+        parts: vec![ShownPart { name: "Body".into(), text: "{}".into(), page_only: true }],
+        unseen: vec!["u".into()],
+        notes: vec!["n".into()],
+    }
+}
 async fn open(dir: &Path) -> Store {
     Store::open(dir, at(100)).await.unwrap()
 }
@@ -82,6 +91,26 @@ async fn an_approval_comes_back_as_it_was() {
     assert_eq!(back.verdicts, [verdict("corp/anna", 2), verdict("corp/ben", 3)], "oldest first");
     assert!(store.approval(id(2)).await.unwrap().is_none());
     assert!(store.approval_asked(&asked).await.is_err(), "the identifier is taken");
+}
+
+#[tokio::test]
+async fn a_list_leaves_out_what_is_long_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let long = "x".repeat(20_000);
+    let part = ShownPart { name: "Body".into(), text: long.clone(), page_only: true };
+    let with_part = Shown { parts: vec![part], ..Shown::default() };
+    store.approval_asked(&request(1)).await.unwrap();
+    store.approval_asked(&ApprovalRequest { shown: Arc::new(with_part.clone()), ..request(2) }).await.unwrap();
+    let statement = Arc::from(format!("a\0{long}"));
+    store.approval_asked(&ApprovalRequest { statement, ..request(3) }).await.unwrap();
+    let list = store.approvals(None, None, 10).await.unwrap();
+    let brief: Vec<_> = list.iter().rev().map(|a| (a.abridged, a.request.statement.len() < 17_000)).collect();
+    assert_eq!(brief, [(false, true), (true, true), (true, true)]);
+    assert_eq!((&*list[2].request.shown, &*list[1].request.shown), (&shown(), &Shown::default()));
+    let whole = store.approval(id(2)).await.unwrap().unwrap();
+    assert_eq!((whole.abridged, &*whole.request.shown), (false, &with_part));
+    assert_eq!(store.approval(id(3)).await.unwrap().unwrap().request.statement.len(), 20_002);
 }
 
 #[tokio::test]

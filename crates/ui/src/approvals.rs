@@ -65,6 +65,28 @@ pub struct Verdict {
     pub via: Option<Inert>,
 }
 
+/// What would run besides the statement, whole.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Parameter values.
+    pub parameters: Vec<Inert>,
+    /// Sets of them, where it runs once for each.
+    pub rows: Vec<Vec<Inert>>,
+    /// What else is sent, by what it is.
+    pub parts: Vec<(Inert, Inert)>,
+    /// What has a say in it and cannot be shown.
+    pub unseen: Vec<Inert>,
+    /// What is no part of it.
+    pub notes: Vec<Inert>,
+}
+
+impl Shown {
+    /// Whether many values are folded up.
+    pub(crate) fn has_many(&self) -> bool {
+        self.parameters.len() > 40
+    }
+}
+
 /// A held request as people see it.
 #[derive(Clone, Debug)]
 pub struct Approval {
@@ -82,8 +104,10 @@ pub struct Approval {
     pub connection: Inert,
     /// The statement or command, whole.
     pub statement: Inert,
-    /// Its parameters.
-    pub parameters: Vec<Inert>,
+    /// What would run besides it.
+    pub shown: Shown,
+    /// Whether what is long is left out: of lists.
+    pub abridged: bool,
     /// The command as users name it.
     pub command: Inert,
     /// The rights it needs.
@@ -115,7 +139,10 @@ impl Approval {
 
     /// Whether it can be read whole in the inbox: what cannot is decided on its own page.
     pub(crate) fn is_short(&self) -> bool {
-        !self.statement.is_long() && self.parameters.len() <= 8 && !self.parameters.iter().any(Inert::is_long)
+        let Shown { parameters, rows, parts, unseen, notes } = &self.shown;
+        let is_few = parameters.len() <= 8 && rows.is_empty() && parts.len() <= 3 && unseen.len() + notes.len() <= 4;
+        let mut texts = parameters.iter().chain(parts.iter().map(|(_, text)| text)).chain(unseen).chain(notes);
+        !self.abridged && !self.statement.is_long() && is_few && !texts.any(Inert::is_long)
     }
 
     pub(crate) fn yes(&self) -> usize {
@@ -195,3 +222,94 @@ impl Status {
 
 impl askama::filters::HtmlSafe for InboxList {}
 impl askama::filters::HtmlSafe for Status {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approval(shown: Shown) -> Approval {
+        Approval {
+            id: "1".into(),
+            state: State::Pending,
+            session: "2".into(),
+            principal: "p".into(),
+            kind: "agent",
+            connection: "c".into(),
+            statement: "DELETE".into(),
+            shown,
+            abridged: false,
+            command: "DELETE".into(),
+            accesses: Vec::new(),
+            digest: "d".into(),
+            requirements: Vec::new(),
+            asked: Timestamp::from_secs(1),
+            expires: Timestamp::from_secs(2),
+            ended: None,
+            reason: None,
+            verdicts: Vec::new(),
+            may_decide: true,
+            may_break_glass: false,
+        }
+    }
+
+    fn page(approval: Approval) -> String {
+        let now = Timestamp::from_secs(1);
+        let status = Status { approval, now };
+        let page = ApprovalPage { shell: Shell::outside("t", now), status, notice: None, comment: String::new() };
+        page.render().unwrap()
+    }
+
+    fn inbox(approval: Approval) -> String {
+        InboxList { approvals: vec![approval], now: Timestamp::from_secs(1) }.render().unwrap()
+    }
+
+    fn full() -> Shown {
+        Shown {
+            parameters: vec!["<script>1</script>".into()],
+            rows: vec![vec!["row\u{202e}".into()], vec!["last row".into()]],
+            parts: vec![("Body".into(), "{\n  \"a\": \"</code><img>\"\n}".into())],
+            unseen: vec!["what follows".into()],
+            notes: vec!["input is no part of it".into()],
+        }
+    }
+
+    #[test]
+    fn a_page_has_all_that_would_run_and_none_of_it_acts() {
+        let shown = page(approval(full()));
+        for part in [
+            "&lt;script&gt;1",
+            "row<span class=\"esc\">\\u{202e}</span>",
+            "last row",
+            "&lt;/code&gt;&lt;img&gt;",
+            "what follows",
+            "input is no part of it",
+            "runs 2 times",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("<script>1") && !shown.contains("<img>"), "{shown}");
+        // What is long is folded up, and is there.
+        let long = vec![("Body".into(), "x\n".repeat(2000).into()); 4];
+        let shown = page(approval(Shown { parts: long, ..Shown::default() }));
+        assert_eq!(shown.matches("(2000 lines, 4000 characters)").count(), 4, "{shown}");
+        assert_eq!(shown.matches("x\n").count(), 8000);
+    }
+
+    #[test]
+    fn what_is_not_all_there_is_not_decided_in_the_inbox() {
+        let decides = |of: Approval| inbox(of).contains("data-approve");
+        let few = Shown { rows: Vec::new(), ..full() };
+        assert!(decides(approval(few.clone())), "short enough to be read there");
+        assert!(inbox(approval(few)).contains("what follows"));
+        for shown in [
+            full(),
+            Shown { parts: vec![("Body".into(), "x".repeat(700).into())], ..Shown::default() },
+            Shown { parts: vec![("Body".into(), "x".into()); 4], ..Shown::default() },
+            Shown { parameters: vec!["1".into(); 9], ..Shown::default() },
+        ] {
+            let inbox = inbox(approval(shown));
+            assert!(!inbox.contains("data-approve") && inbox.contains("There is more to it"), "{inbox}");
+        }
+        assert!(!decides(Approval { abridged: true, ..approval(Shown::default()) }));
+    }
+}

@@ -58,6 +58,12 @@ impl Inert {
         self.0.len() > 600 || self.0.lines().count() > 8
     }
 
+    /// How long it is, in words.
+    pub fn extent(&self) -> String {
+        let (lines, characters) = (self.0.lines().count(), self.0.chars().count());
+        format!("{lines} lines, {characters} characters")
+    }
+
     /// Whether there is nothing.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -26,7 +26,7 @@ mod settings;
 mod shell;
 mod tags;
 
-pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, State, Status, Verdict};
+pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, Shown, State, Status, Verdict};
 pub use askama::Template;
 pub use assets::{Asset, asset, find};
 pub use audit::{Again, AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};

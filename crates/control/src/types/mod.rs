@@ -31,10 +31,11 @@ pub use sessions::{
     LiveSession, RecordingCheck, RecordingView, SessionList, SessionView, StepKind, StepList, StepView,
 };
 
-use doorward_enforce::Requirement;
+use doorward_enforce::{Requirement, Shown};
 use doorward_model::{ApprovalId, PrincipalKind, SessionId, Timestamp};
 use doorward_store::{ApprovalState, StoredApproval, StoredVerdict};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// `GET /health`.
@@ -77,8 +78,24 @@ pub struct ApprovalView {
     pub connection: String,
     /// The statement, whole.
     pub statement: String,
-    /// The parameter values.
+    /// The parameter values, whole. Values that are no text begin with `binary \x`, and are in hexadecimal.
     pub parameters: Vec<String>,
+    /// Sets of parameter values, where the statement runs once for each.
+    #[serde(default)]
+    pub rows: Vec<Vec<String>>,
+    /// What else is sent: a manifest, the text of what is run by its name.
+    #[serde(default)]
+    pub parts: Vec<PartView>,
+    /// What has a say in it and cannot be shown. Empty: everything that would run is here, unless it is `abridged`.
+    #[serde(default)]
+    pub unseen: Vec<String>,
+    /// What is no part of what is approved.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Whether this is in a list, and what is long is left out of it: the end of the statement, and parameters, rows, parts,
+    /// notes. The approval itself (`GET /approvals/{id}`) has them.
+    #[serde(default)]
+    pub abridged: bool,
     /// The command as users name it.
     pub command: String,
     /// The rights it needs.
@@ -104,6 +121,15 @@ pub struct ApprovalView {
     pub may_decide: bool,
     /// Whether the person who looks may let it through alone, in an emergency.
     pub may_break_glass: bool,
+}
+
+/// A text that belongs to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartView {
+    /// What it is.
+    pub name: String,
+    /// It, whole.
+    pub text: String,
 }
 
 /// An agent and the person that it acts for.
@@ -203,6 +229,7 @@ pub struct ProblemDetails {
 impl ApprovalView {
     pub(crate) fn new(a: StoredApproval, may_decide: bool, may_break_glass: bool) -> Self {
         let r = a.request;
+        let Shown { parameters, rows, parts, unseen, notes } = Arc::unwrap_or_clone(r.shown);
         Self {
             id: r.id,
             state: a.state,
@@ -212,7 +239,12 @@ impl ApprovalView {
             kind: r.principal.kind,
             connection: r.connection.to_string(),
             statement: r.statement.to_string(),
-            parameters: r.parameters,
+            parameters,
+            rows,
+            parts: parts.into_iter().map(|p| PartView { name: p.name, text: p.text }).collect(),
+            unseen,
+            notes,
+            abridged: a.abridged,
             command: r.facts.command.to_string(),
             accesses: r.facts.accesses.iter().map(ToString::to_string).collect(),
             digest: r.digest,

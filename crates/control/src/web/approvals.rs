@@ -23,8 +23,8 @@ use axum::{
 use doorward_model::{ApprovalId, PrincipalKind};
 use doorward_store::ApprovalState;
 use doorward_ui::{
-    Approval, ApprovalPage, Inbox, InboxList, Inert, Notice, POLICY, Requirement, Section, State as Stands, Status,
-    Verdict,
+    Approval, ApprovalPage, Inbox, InboxList, Inert, Notice, POLICY, Requirement, Section, Shown, State as Stands,
+    Status, Verdict,
 };
 use futures_util::stream;
 use serde::Deserialize;
@@ -56,7 +56,14 @@ impl From<ApprovalView> for Approval {
             },
             connection: a.connection.into(),
             statement: a.statement.into(),
-            parameters: a.parameters.into_iter().map(Inert::from).collect(),
+            shown: Shown {
+                parameters: inert(a.parameters),
+                rows: a.rows.into_iter().map(inert).collect(),
+                parts: a.parts.into_iter().map(|p| (p.name.into(), p.text.into())).collect(),
+                unseen: inert(a.unseen),
+                notes: inert(a.notes),
+            },
+            abridged: a.abridged,
             command: a.command.into(),
             accesses: a.accesses.into_iter().map(Inert::from).collect(),
             digest: a.digest,
@@ -70,6 +77,10 @@ impl From<ApprovalView> for Approval {
             may_break_glass: a.may_break_glass,
         }
     }
+}
+
+fn inert(texts: Vec<String>) -> Vec<Inert> {
+    texts.into_iter().map(Inert::from).collect()
 }
 
 fn requirement(r: crate::RequirementView) -> Requirement {

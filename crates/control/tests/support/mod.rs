@@ -4,7 +4,7 @@ pub mod evidence;
 
 use doorward_control::Desk;
 use doorward_enforce::{
-    ApprovalDesk as _, ApprovalRequest, ApprovalVerdict, AuditSink, AuditUnavailable, Requirement, Ticket,
+    ApprovalDesk as _, ApprovalRequest, ApprovalVerdict, AuditSink, AuditUnavailable, Requirement, Shown, Ticket,
 };
 use doorward_model::{
     Access, Action, ApprovalId, AuditEvent, AuditKind, ConnectionName, Facts, Principal, PrincipalKind, RequestId,
@@ -127,7 +127,7 @@ impl Office {
             principal: person("bot", &["agents", "sre"]),
             connection: ConnectionName::new("orders"),
             statement: Arc::from("DROP TABLE t"),
-            parameters: vec!["7".into()],
+            shown: Arc::new(Shown::of_parameters(vec!["7".into()])),
             facts: Arc::new(Facts::new("DROP TABLE", 1, vec![Access::new(Action::Connect, Resource::Connection)])),
             digest: "ab".into(),
             requirements,

@@ -1,5 +1,5 @@
 //! Requests in which the protocol itself may have found a reason to refuse them, and texts that could not be read.
-use super::{Enforcer, Outcome, Request};
+use super::{Enforcer, Outcome, Request, nothing_else};
 use crate::{Permit, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Facts, Resource, Timestamp};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Enforcer {
         let opaque = Access::new(Action::Opaque, Resource::Opaque { what: why.into() });
         let facts = Arc::new(Facts::new("unread", 1, vec![opaque]));
         let statement: Arc<str> = String::from_utf8_lossy(text).into();
-        let request = Request { via, statement: &statement, parameters: &Vec::new, bound: &[], payload: text };
+        let request = Request { via, statement: &statement, shown: &nothing_else, bound: &[], payload: text };
         let refusal = Refusal { kind: RefusalKind::NotUnderstood, message: why.to_owned(), detail: None, hint: None };
         // It is refused either way; a log that cannot take this has refused everything else too.
         let _written = self.refuse(&facts, &request, refusal, now);

@@ -104,7 +104,8 @@ impl Handling<'_> {
         if self.session.endpoint.connection.held == WhenHeld::Retry {
             return self.at_once(understood, upgrade, &bytes).await;
         }
-        match self.session.decide("request", &understood.meaning, &bytes, self.trace) {
+        let shown = || understood.message.shown(&understood.target);
+        match self.session.decide("request", &understood.meaning, &bytes, &shown, self.trace) {
             Outcome::Forward(permit) => self.forward(permit, understood, upgrade, None).await,
             Outcome::Refuse(refusal) => Err(render::refusal(&refusal)),
             Outcome::Hold(held) => self.hold(*held, understood, upgrade).await,
@@ -260,7 +261,9 @@ impl Handling<'_> {
     ) -> Result<Answered, render::Answer> {
         let same = understood.message.same(upgrade.is_some());
         let uid = understood.found.uid.clone().unwrap_or_default();
-        match self.session.decide_at_once("request", &understood.meaning, bytes, &[&same, uid.as_bytes()], self.trace) {
+        let shown = || understood.message.shown(&understood.target);
+        let same: [&[u8]; 2] = [&same, uid.as_bytes()];
+        match self.session.decide_at_once(&understood.meaning, bytes, &shown, &same, self.trace) {
             AtOnce::Forward { permit, approval } => {
                 if approval.is_some() {
                     self.session.event_approved_by(self.number, permit.approved_by());

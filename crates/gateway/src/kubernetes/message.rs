@@ -1,6 +1,12 @@
 //! A request as it is decided and sent.
 use bytes::Bytes;
-use doorward_kubernetes::{Impersonation, Malformed, Naming, Target, facts::Meaning, impersonate};
+use doorward_enforce::{NotShown, Shown};
+use doorward_kubernetes::{
+    Impersonation, Malformed, Naming, Target,
+    facts::Meaning,
+    impersonate,
+    shown::{Sent, shown},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::fmt::Write as _;
 
@@ -125,6 +131,17 @@ impl Message {
         let mut out = self.head().into_bytes();
         out.extend_from_slice(&self.body);
         out
+    }
+
+    /// What people are shown of it before they approve it.
+    pub(crate) fn shown(&self, target: &Target) -> Result<Shown, NotShown> {
+        let mut headers = self.headers.clone();
+        OF_A_RUN.iter().for_each(|name| drop(headers.remove(*name)));
+        // An empty body costs nothing to copy.
+        let head = Self { headers, body: Bytes::new(), ..self.clone() }.head();
+        let media_type = self.headers.get(header::CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
+        let media_type = String::from_utf8_lossy(media_type);
+        shown(target, &Sent { head: &head, media_type: &media_type, body: &self.body })
     }
 
     /// What two requests have in common that are the same to whoever approved one of them: all but what names the run of

@@ -8,8 +8,8 @@ use crate::{
     services::now,
 };
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Approver, AtOnce, AuditUnavailable, Held, Outcome, Permit, Refusal, Request,
-    StreamPermit, TraceParent, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, Approver, AtOnce, AuditUnavailable, Held, NotShown, Outcome, Permit, Refusal,
+    Request, Shown, StreamPermit, TraceParent, UpstreamQueue, nothing_else,
 };
 pub(crate) use doorward_kubernetes::codec::Part;
 use doorward_kubernetes::{Impersonation, Target, codec, copy::Copying, facts::Meaning};
@@ -116,7 +116,7 @@ impl Session {
     async fn decide_start(&self) -> Result<(), Refusal> {
         let facts = Arc::clone(self.live.enforcer.lock().connect_facts());
         let meaning = Meaning { facts, statement: "connect".into() };
-        let decided = self.decide("connect", &meaning, b"", None);
+        let decided = self.decide("connect", &meaning, b"", &nothing_else, None);
         let permit = match decided {
             Outcome::Forward(permit) => permit,
             Outcome::Refuse(refusal) => return Err(refusal),
@@ -136,9 +136,10 @@ impl Session {
         via: &'static str,
         meaning: &Meaning,
         payload: &[u8],
+        shown: &dyn Fn() -> Result<Shown, NotShown>,
         trace: Option<TraceParent>,
     ) -> Outcome {
-        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
+        let request = Request { via, statement: &meaning.statement, shown, bound: &[], payload };
         let mut enforcer = self.live.ready_enforcer();
         let outcome = enforcer.decide(&meaning.facts, &request, now());
         self.is_of(enforcer.last_request(), trace);
@@ -155,14 +156,14 @@ impl Session {
     /// Decides a request of a caller who does not wait for people; `same`: see [`Enforcer::decide_at_once`].
     pub(crate) fn decide_at_once(
         &self,
-        via: &'static str,
         meaning: &Meaning,
         payload: &[u8],
+        shown: &dyn Fn() -> Result<Shown, NotShown>,
         same: &[&[u8]],
         trace: Option<TraceParent>,
     ) -> AtOnce {
         let services = &self.endpoint.services;
-        let request = Request { via, statement: &meaning.statement, parameters: &Vec::new, bound: &[], payload };
+        let request = Request { via: "request", statement: &meaning.statement, shown, bound: &[], payload };
         let mut enforcer = self.live.ready_enforcer();
         let decided = enforcer.decide_at_once(&meaning.facts, &request, same, &services.parked, now());
         let number = enforcer.last_request();

@@ -17,6 +17,7 @@ use doorward_ssh::{
     facts::{self, Meaning},
     render,
     replay::{Event, Requested},
+    shown::Around,
 };
 use russh::server::Handle;
 use std::{sync::Arc, time::Duration};
@@ -29,12 +30,19 @@ pub(super) struct Running {
     output: JoinHandle<()>,
 }
 
+/// How many variables a caller may set for a program. OpenSSH's servers take as many.
+const MOST_VARIABLES: usize = 128;
+/// How long they may be together, in bytes.
+const LONGEST_ENVIRONMENT: usize = 128 * 1024;
+
 pub(super) struct Channel {
     pub(super) session: Arc<Session>,
     handle: Handle,
     pub(super) near: Arc<Near>,
     pub(super) far: Option<Arc<Far>>,
     terminal: bool,
+    /// Variables that the upstream has taken: whoever approves what runs is shown them.
+    environment: Vec<(String, String)>,
     columns: u32,
     running: Option<Running>,
     /// A shell whose lines are decided.
@@ -55,6 +63,7 @@ pub(crate) async fn run(session: Arc<Session>, handle: Handle, end: CallerEnd, i
         near: Arc::new(near),
         far: None,
         terminal: false,
+        environment: Vec::new(),
         columns: 80,
         running: None,
         governed: None,
@@ -171,8 +180,10 @@ impl Channel {
             detail: None,
             hint: None,
         };
-        self.session
-            .refuse(Asked { via: "request", meaning: &meaning, payload: meaning.statement.as_bytes() }, refusal);
+        self.session.refuse(
+            Asked { via: "request", meaning: &meaning, payload: meaning.statement.as_bytes(), around: self.around() },
+            refusal,
+        );
         self.answer(false).await
     }
 
@@ -182,7 +193,13 @@ impl Channel {
     }
 
     pub(super) async fn decide(&self, via: &'static str, meaning: &Meaning, payload: &[u8]) -> Result<Permit, Refusal> {
-        self.session.decide(Asked { via, meaning, payload }, &self.told()).await
+        self.session.decide(Asked { via, meaning, payload, around: self.around() }, &self.told()).await
+    }
+
+    /// What has been set for what is to run.
+    fn around(&self) -> Around<'_> {
+        let directory = self.governed.as_ref().and_then(|governed| governed.directory.as_deref());
+        Around { environment: &self.environment, directory }
     }
 
     /// The upstream's side of the channel, opened when the first request needs it.
@@ -230,6 +247,10 @@ impl Channel {
         far.end.request_pty(true, term, columns, rows, width, height, modes).await?;
         let success = self.upstream_says(&far).await;
         self.terminal |= success;
+        if success {
+            self.environment.retain(|(name, _)| name != "TERM");
+            self.environment.push(("TERM".to_owned(), term.to_owned()));
+        }
         self.columns = columns;
         let term = term.chars().take(256).collect();
         self.session.event(&Event::Pty { channel: Some(self.near.number), term, columns, rows });
@@ -240,6 +261,10 @@ impl Channel {
         let meaning = facts::env(name, value, self.session.login);
         let payload = format!("{name}={value}");
         self.asked(Requested::Env, &payload);
+        let kept: usize = self.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if self.environment.len() >= MOST_VARIABLES || kept + payload.len() > LONGEST_ENVIRONMENT {
+            return self.answer(false).await;
+        }
         // Told by the failure alone: clients send what nobody asked for, and expect that some of it is not taken.
         let Ok(permit) = self.decide("env", &meaning, payload.as_bytes()).await else {
             return self.answer(false).await;
@@ -249,6 +274,9 @@ impl Channel {
         far.inbox.forget_replies();
         far.end.set_env(true, name, value).await?;
         let success = self.upstream_says(&far).await;
+        if success {
+            self.environment.push((name.to_owned(), value.to_owned()));
+        }
         self.answer(success).await
     }
 

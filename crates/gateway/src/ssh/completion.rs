@@ -6,6 +6,7 @@ use super::{
     program,
     session::{Asked, Gone},
 };
+use doorward_ssh::shown::Around;
 use doorward_ssh::{
     codec::Stream,
     completion::{Completion, Partial},
@@ -49,7 +50,8 @@ impl Channel {
         let session = &self.session;
         let command = partial.command();
         let meaning = facts::exec(command.as_bytes(), session.login);
-        let asked = Asked { via: "completion", meaning: &meaning, payload: command.as_bytes() };
+        let asked =
+            Asked { via: "completion", meaning: &meaning, payload: command.as_bytes(), around: Around::default() };
         let Some(permit) = session.decide_at_once(asked) else { return Ok(None) };
         let command = session.redeem(permit, command.as_bytes()).await?;
         let Ok(channel) = session.upstream.handle.channel_open_session().await else { return Ok(None) };

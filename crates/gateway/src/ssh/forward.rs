@@ -6,8 +6,9 @@ use super::{
     upstream::Incoming,
 };
 use crate::services::now;
-use doorward_enforce::{Outcome, Permit, Refusal, RefusalKind, Request, StreamPermit};
+use doorward_enforce::{Outcome, Permit, Refusal, RefusalKind, Request, StreamPermit, nothing_else};
 use doorward_model::{Action, AuditEvent, AuditKind};
+use doorward_ssh::shown::Around;
 use doorward_ssh::{facts, render, replay::Event};
 use russh::{
     Channel, ChannelOpenFailure,
@@ -64,7 +65,7 @@ pub(crate) async fn direct(
     session.event(&Event::Opened { channel: Some(near.number), kind, target: Some(meaning.statement.to_string()) });
     let payload = meaning.statement.as_bytes();
     let told = Told { channel: near.number, caller: &near.end, inbox: &near.inbox, terminal: false, aloud: false };
-    match session.decide(Asked { via: "channel", meaning: &meaning, payload }, &told).await {
+    match session.decide(Asked { via: "channel", meaning: &meaning, payload, around: Around::default() }, &told).await {
         Err(refusal) => reply.reject(refused(&refusal)).await,
         Ok(permit) => {
             let stream = permit.stream();
@@ -127,7 +128,7 @@ fn decide_at_once(session: &Session, meaning: &facts::Meaning) -> Option<Permit>
     let request = Request {
         via: "global",
         statement: &meaning.statement,
-        parameters: &Vec::new,
+        shown: &nothing_else,
         bound: &[],
         payload: meaning.statement.as_bytes(),
     };
@@ -163,7 +164,8 @@ pub(crate) fn refuse_socket(session: &Session, path: &str) {
         detail: None,
         hint: None,
     };
-    let asked = Asked { via: "global", meaning: &meaning, payload: meaning.statement.as_bytes() };
+    let asked =
+        Asked { via: "global", meaning: &meaning, payload: meaning.statement.as_bytes(), around: Around::default() };
     let _told_by_failure = session.refuse(asked, refusal);
 }
 

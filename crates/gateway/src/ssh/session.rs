@@ -7,7 +7,8 @@ use crate::{
 };
 use bytes::Bytes;
 use doorward_enforce::{
-    ApprovalRequest, ApprovalVerdict, Outcome, Permit, Refusal, Request, StreamPermit, UpstreamQueue,
+    ApprovalRequest, ApprovalVerdict, NotShown, Outcome, Permit, Refusal, Request, Shown, StreamPermit, UpstreamQueue,
+    nothing_else,
 };
 use doorward_record::Direction;
 use doorward_ssh::{
@@ -16,6 +17,7 @@ use doorward_ssh::{
     facts::Meaning,
     render,
     replay::{Decided, Event},
+    shown::{Around, shown},
 };
 use parking_lot::Mutex;
 use russh::{ChannelId, server};
@@ -62,6 +64,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) via: &'static str,
     pub(crate) meaning: &'a Meaning,
     pub(crate) payload: &'a [u8],
+    /// What has been set for it.
+    pub(crate) around: Around<'a>,
 }
 
 /// Where the outcome of a request is told.
@@ -79,7 +83,8 @@ impl Session {
     /// Decides a request; waits for people where policy says so.
     pub(crate) async fn decide(&self, asked: Asked<'_>, told: &Told<'_>) -> Result<Permit, Refusal> {
         let channel = Some(told.channel);
-        let outcome = self.live.ready_enforcer().decide(&asked.meaning.facts, &request(&asked), now());
+        let outcome =
+            self.live.ready_enforcer().decide(&asked.meaning.facts, &request(&asked, &|| Ok(asked.shown())), now());
         let outcome = match outcome {
             Outcome::Hold(held) => {
                 let verdict = self.wait_for_people(held.approval(), told).await;
@@ -111,7 +116,7 @@ impl Session {
             return None;
         }
         let mut enforcer = self.live.enforcer.lock();
-        let outcome = enforcer.decide(&asked.meaning.facts, &request(&asked), now());
+        let outcome = enforcer.decide(&asked.meaning.facts, &request(&asked, &nothing_else), now());
         let outcome = match outcome {
             Outcome::Hold(held) => enforcer.settle(*held, ApprovalVerdict::Withdrawn, now()),
             decided @ (Outcome::Forward(_) | Outcome::Refuse(_)) => decided,
@@ -124,7 +129,7 @@ impl Session {
 
     /// Refuses what no policy could allow in this version, and writes that down.
     pub(crate) fn refuse(&self, asked: Asked<'_>, refusal: Refusal) -> Refusal {
-        self.live.enforcer.lock().refuse(&asked.meaning.facts, &request(&asked), refusal, now())
+        self.live.enforcer.lock().refuse(&asked.meaning.facts, &request(&asked, &nothing_else), refusal, now())
     }
 
     /// Lets through what does nothing by itself: sizes of terminals, signals.
@@ -270,14 +275,14 @@ impl Session {
     }
 }
 
-fn request<'a>(asked: &Asked<'a>) -> Request<'a> {
-    Request {
-        via: asked.via,
-        statement: &asked.meaning.statement,
-        parameters: &Vec::new,
-        bound: &[],
-        payload: asked.payload,
+impl Asked<'_> {
+    fn shown(&self) -> Shown {
+        shown(self.via, self.meaning, self.payload, self.around)
     }
+}
+
+fn request<'a>(asked: &Asked<'a>, shown: &'a dyn Fn() -> Result<Shown, NotShown>) -> Request<'a> {
+    Request { via: asked.via, statement: &asked.meaning.statement, shown, bound: &[], payload: asked.payload }
 }
 
 /// Ctrl-C at a terminal is a byte among others; while nothing runs upstream it means: no longer.

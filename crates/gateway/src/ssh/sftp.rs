@@ -13,6 +13,7 @@ use crate::{live::LOOK, services::now};
 use doorward_detect::TypeSet;
 use doorward_enforce::{GatewayMessage, Refusal, RefusalKind, UpstreamQueue};
 use doorward_model::AuditKind;
+use doorward_ssh::shown::Around;
 use doorward_ssh::{
     codec::Stream,
     facts::Meaning,
@@ -154,7 +155,10 @@ async fn decide(shared: &Shared, desk: &Desk, operation: Operation) -> Result<()
     let Operation { facts, statement, packet } = operation;
     let meaning = Meaning { facts, statement, protocol: None };
     let told = Told { channel: near.number, caller: &near.end, inbox: &near.inbox, terminal: false, aloud: true };
-    match session.decide(Asked { via: "sftp", meaning: &meaning, payload: &packet }, &told).await {
+    match session
+        .decide(Asked { via: "sftp", meaning: &meaning, payload: &packet, around: Around::default() }, &told)
+        .await
+    {
         Ok(permit) => {
             desk.sftp.lock().allowed(permit.stream());
             let bytes = session.redeem(permit, &packet).await?;
@@ -175,7 +179,8 @@ fn note(session: &Session, refused: &Refused) {
         Meaning { facts: Arc::clone(&refused.facts), statement: Arc::clone(&refused.statement), protocol: None };
     let message = format!("refused: {}", refused.what);
     let refusal = Refusal { kind: RefusalKind::NotUnderstood, message, detail: None, hint: None };
-    session.refuse(Asked { via: "sftp", meaning: &meaning, payload: &refused.packet }, refusal);
+    session
+        .refuse(Asked { via: "sftp", meaning: &meaning, payload: &refused.packet, around: Around::default() }, refusal);
 }
 
 /// Policies have changed: files that are open may no longer be, and what is hidden may be something else.

@@ -92,6 +92,9 @@ fn body(notice: &Notice) -> String {
     if let Some(statement) = &notice.statement {
         out.push_str(&format!("\n{statement}\n"));
     }
+    for (name, text) in &notice.parts {
+        out.push_str(&format!("\n{name}:\n{text}\n"));
+    }
     if notice.event == Event::Asked {
         out.push_str(&format!("\nReview and decide (you will be asked to sign in):\n{}\n", notice.link));
     }

@@ -18,6 +18,8 @@ const API: &str = "https://slack.com/api/";
 /// A header holds at most 150 characters, a field 2000.
 const HEADER: usize = 150;
 const FIELD: usize = 1900;
+/// So many a section holds.
+const FIELDS: usize = 10;
 
 #[derive(Debug)]
 pub(crate) struct Slack {
@@ -65,14 +67,19 @@ fn cut(text: &str, most: usize) -> String {
 fn message(channel: &str, notice: &Notice, buttons: bool) -> Value {
     let plain = |text: &str, most| json!({ "type": "plain_text", "text": cut(text, most), "emoji": false });
     let mut blocks = vec![json!({ "type": "header", "text": plain(&notice.title(), HEADER) })];
-    if let Some(statement) = &notice.statement {
-        let text = json!({ "type": "text", "text": statement });
+    let code = |text: &str| {
+        let text = json!({ "type": "text", "text": text });
         let element = json!({ "type": "rich_text_preformatted", "elements": [text] });
-        blocks.push(json!({ "type": "rich_text", "elements": [element] }));
+        json!({ "type": "rich_text", "elements": [element] })
+    };
+    blocks.extend(notice.statement.iter().map(|statement| code(statement)));
+    for (name, text) in &notice.parts {
+        blocks.push(json!({ "type": "section", "text": plain(name, FIELD) }));
+        blocks.push(code(text));
     }
     let fields: Vec<Value> =
         notice.fields().iter().map(|(name, value)| plain(&format!("{name}\n{value}"), FIELD)).collect();
-    blocks.push(json!({ "type": "section", "fields": fields }));
+    blocks.extend(fields.chunks(FIELDS).map(|fields| json!({ "type": "section", "fields": fields })));
     let asks = matches!(notice.event, Event::Asked | Event::Escalated { .. });
     if asks {
         blocks.push(json!({ "type": "actions", "elements": choices(notice, buttons) }));

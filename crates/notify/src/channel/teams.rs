@@ -43,6 +43,10 @@ fn message(notice: &Notice) -> Value {
     if let Some(statement) = &notice.statement {
         body.push(text(statement, json!({ "fontType": "monospace" })));
     }
+    for (name, part) in &notice.parts {
+        body.push(text(name, json!({ "weight": "bolder" })));
+        body.push(text(part, json!({ "fontType": "monospace" })));
+    }
     for (name, value) in notice.fields() {
         let (name, value) = (format!("{name}: "), json!({ "type": "TextRun", "text": value }));
         let name = json!({ "type": "TextRun", "text": name, "weight": "bolder" });

@@ -11,6 +11,7 @@
 //! | `patch.rs` | JSON patches that look at values |
 //! | `object.rs` | JSON of the API → labels, and what of pods matters for safety |
 //! | `impersonate.rs` | `Impersonate-*` headers → rights, and written anew |
+//! | `shown.rs` | what approvers are shown: the body, and of Secrets digests |
 //! | `render.rs` | refusals → `Status` |
 //! | `channel.rs` | the streams of `exec` and `attach` |
 //! | `status.rs` | how a command ended, with values masked |
@@ -35,6 +36,7 @@ pub mod object;
 pub mod patch;
 pub mod render;
 pub mod replay;
+pub mod shown;
 pub mod spdy;
 pub mod split;
 pub mod status;

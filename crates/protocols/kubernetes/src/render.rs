@@ -147,7 +147,7 @@ mod tests {
             },
             connection: ConnectionName::new("k8s"),
             statement: "delete pods a/b".into(),
-            parameters: Vec::new(),
+            shown: Default::default(),
             facts: Arc::new(Facts::new("delete", 1, Vec::new())),
             digest: String::new(),
             requirements: vec![need("a", &["sre", "dba"], Some("two\nlines")), need("b", &["leads"], None)],

@@ -171,6 +171,11 @@ impl Target {
         self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// All parameters, in order.
+    pub fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Gives a parameter another value.
     pub fn set_parameter(&mut self, name: &str, value: String) {
         for (_, old) in self.query.iter_mut().filter(|(n, _)| n == name) {

@@ -13,15 +13,19 @@
 //!   have changed.
 //! - A row reaches the client only under columns that were planned for this caller.
 //! - Memory is bounded: reading stops while what is written out waits, and messages have a limit.
+mod ahead;
 mod answers;
 mod requests;
 mod reveal;
+mod shown;
+
+use ahead::{Ahead, Room};
 
 use crate::{
     capabilities::Capabilities,
     codec::{self, upstream::OkPacket},
     facts::{Environment, Kill, Unreadable},
-    grammar::Grammar,
+    grammar::{self, Grammar},
     mask::RowMasker,
     render::{self, Rejection},
     secrets::{ClientSecrets, Files},
@@ -37,12 +41,7 @@ use doorward_enforce::{
 use doorward_model::{ApprovalId, AuditKind, Name, Secret, Timestamp};
 use doorward_sql::Analysis;
 use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, Running};
-use sha2::Sha256;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 /// Bounds of a session.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +116,8 @@ struct Prepared {
     parameters: usize,
     /// The types that were sent with its last execution.
     types: Vec<u16>,
-    /// Parameters that came ahead, by what an approval binds of them.
-    long: BTreeMap<u16, Sha256>,
+    /// Parameters that came ahead.
+    ahead: Ahead,
     /// The masks for the rows of its cursor.
     cursor: Option<Arc<RowMasker>>,
 }
@@ -252,6 +251,8 @@ pub struct Session {
     /// Why no text can be read now.
     unreadable: Option<String>,
     statements: AHashMap<u32, Prepared>,
+    /// How much of what comes ahead may still be kept to be shown.
+    room: Room,
     last_prepared: Option<u32>,
     sql_prepared: AHashMap<Name, Arc<Analysis>>,
     /// Those among them whose text has a backslash in it.
@@ -303,6 +304,7 @@ impl Session {
             unreadable: None,
             statements: AHashMap::new(),
             last_prepared: None,
+            room: Room::default(),
             sql_prepared: AHashMap::new(),
             escaped: AHashSet::new(),
             meanings: Meanings::default(),
@@ -398,6 +400,7 @@ impl Session {
     /// Begins as after log-in: asks the upstream to tell what changes, and for what is.
     fn begin(&mut self) {
         self.statements.clear();
+        self.room = Room::default();
         self.sql_prepared.clear();
         self.escaped.clear();
         self.last_prepared = None;
@@ -454,6 +457,12 @@ const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
 impl Known for Session {
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {
         self.sql_prepared.get(name).cloned()
+    }
+
+    fn prepared_text(&self, name: &str) -> Option<Arc<str>> {
+        let texts = self.sql_prepared.get(name)?.statements.iter().map(|s| s.text.as_deref());
+        let texts: Option<Vec<_>> = texts.map(|text| text.map(grammar::shown)).collect();
+        Some(texts?.join("; ").into())
     }
 
     /// Cursors live in procedures alone.

@@ -8,8 +8,8 @@ pub(crate) mod traffic;
 mod upstream;
 
 pub use client::{
-    Bind, ClientMessage, SaslInitialResponse, Startup, Target, client_message, password, portal_of_bind,
-    readable_parameters, sasl_initial_response, startup,
+    Bind, ClientMessage, SaslInitialResponse, Startup, Target, client_message, function_arguments, password,
+    portal_of_bind, sasl_initial_response, startup,
 };
 pub use upstream::{
     Authentication, DataRow, FieldDescription, Fields, RowDescription, UpstreamMessage, error_fields, error_text,
@@ -17,6 +17,18 @@ pub use upstream::{
 };
 
 pub use doorward_wire::WireError;
+
+/// Numbers of types (`pg_type.oid`), as they are on the wire, after their count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeNumbers<'a>(&'a [u8]);
+
+impl TypeNumbers<'_> {
+    /// They, in order; 0 where it is for the server to say.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (chunks, _) = self.0.as_chunks::<4>();
+        chunks.iter().map(|c| u32::from_be_bytes(*c))
+    }
+}
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 //! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
 //! | `pipeline.rs`, `names.rs`, `settings.rs` | what is owed, what names stand for, what settings change |
 //! | `mask.rs`, `copy.rs` | rows and COPY data, masked |
+//! | `shown.rs` | values of parameters, for who approves |
 //! | `render.rs` | outcomes and faults → native bytes |
 //! | `auth.rs` | the gateway's own log-in upstream |
 //! | `replay.rs` | a recording, readable |
@@ -28,6 +29,7 @@ pub mod render;
 pub mod replay;
 mod session;
 mod settings;
+mod shown;
 pub mod startup;
 
 pub use auth::{ScramKeys, UpstreamAuth};

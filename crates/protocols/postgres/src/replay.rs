@@ -7,7 +7,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::codec::{self, ClientMessage, FieldDescription, Startup, Target, UpstreamMessage};
+use crate::{
+    codec::{self, ClientMessage, FieldDescription, Startup, Target, UpstreamMessage},
+    shown,
+};
 use doorward_sql_session::replay::{Options, Replay, Script, Shown, Side, printable, printable_bytes, statement};
 use std::collections::{HashMap, VecDeque};
 use table::Table;
@@ -185,8 +188,9 @@ impl Replayer {
             Ok(ClientMessage::Bind(bind)) => {
                 let text = self.statements.get(bind.statement).cloned();
                 let text = text.unwrap_or_else(|| format!("({})", printable(bind.statement, false)));
-                let values: Vec<String> =
-                    codec::readable_parameters(frame).iter().map(|v| printable(v, false)).collect();
+                let values = shown::parameters(frame, |_| None);
+                let values = values.unwrap_or_else(|_| vec![format!("({} bytes of parameters)", frame.len())]);
+                let values: Vec<String> = values.iter().map(|v| printable(v, false)).collect();
                 let shown = if values.is_empty() { text } else { format!("{text}   [{}]", values.join(", ")) };
                 let portal =
                     Portal { shown, statement: bind.statement.to_owned(), formats: bind.result_formats().collect() };

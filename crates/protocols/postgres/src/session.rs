@@ -17,26 +17,27 @@ mod reveal;
 mod veil;
 
 use crate::{
-    codec::FieldDescription,
+    codec::{FieldDescription, TypeNumbers},
     copy::CopyMasker,
     mask::RowMasker,
     names::{Lookup, Names},
     pipeline::{Expect, InFlight, Pipeline},
     render,
     settings::Settings,
+    shown,
 };
 use ahash::AHashMap;
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
-    ApprovalVerdict, Enforcer, Held, ProtocolSession, Refusal, SessionEnd, SessionEvent, UpstreamQueue,
+    ApprovalVerdict, Enforcer, Held, NotShown, ProtocolSession, Refusal, SessionEnd, SessionEvent, Shown, UpstreamQueue,
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
 use doorward_sql::{
     Catalogue,
     postgres::{Analysis, AnalysisCache, Environment, SqlError},
 };
-use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals};
+use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, besides};
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -77,8 +78,30 @@ pub(crate) struct Prepared {
     pub(crate) environment: Arc<Environment>,
     /// What was sent in place of its text.
     pub(crate) veil: Option<Arc<veil::Veil>>,
+    /// The types of its parameters, as the client gave them; 0 where it did not.
+    pub(crate) given_types: Box<[u32]>,
+    /// The same as the upstream has said.
+    pub(crate) told_types: OnceLock<Box<[u32]>>,
     /// Its row description, once the upstream has given one.
     pub(crate) fields: OnceLock<Arc<[FieldDescription]>>,
+}
+
+impl Prepared {
+    /// A statement of which nothing is known but what it means.
+    fn new(meaning: Arc<Meaning>, environment: Arc<Environment>) -> Self {
+        let (given_types, told_types, fields) = (Box::default(), OnceLock::new(), OnceLock::new());
+        Self { meaning, environment, veil: None, given_types, told_types, fields }
+    }
+
+    fn told_types(&self, types: TypeNumbers<'_>) {
+        let _first_stays = self.told_types.set(types.iter().collect());
+    }
+
+    /// The type of a parameter, where it is known.
+    fn type_of(&self, parameter: usize) -> Option<u32> {
+        let known = |types: &[u32]| types.get(parameter).copied().filter(|number| *number != 0);
+        known(&self.given_types).or_else(|| self.told_types.get().and_then(|types| known(types)))
+    }
 }
 
 /// A statement prepared by `PREPARE`.
@@ -86,6 +109,8 @@ pub(crate) struct Prepared {
 struct SqlPrepared {
     analysis: Arc<Analysis>,
     search_path: Arc<[Name]>,
+    /// What was sent with `PREPARE` in it.
+    text: Arc<str>,
     /// As the protocol sees it: a statement of that name.
     prepared: Arc<Prepared>,
 }
@@ -107,6 +132,13 @@ pub(crate) struct Portal {
 }
 
 impl Portal {
+    /// What people are shown of it besides its text.
+    fn shown(&self) -> Result<Shown, NotShown> {
+        let sent = self.prepared.veil.as_ref().map(|veil| &*veil.text);
+        let parameters = shown::parameters(&self.bind, |parameter| self.prepared.type_of(parameter))?;
+        Ok(Shown { parameters, ..besides(&self.meaning, sent) })
+    }
+
     /// Whether it was bound under what its statement was prepared under.
     fn means_as_prepared(&self) -> bool {
         Arc::ptr_eq(&self.meaning, &self.prepared.meaning)
@@ -495,6 +527,10 @@ impl Known for Session {
         // Read under another search path, it may mean something else now: the server reads it anew.
         let known = self.sql_prepared.get(name)?;
         self.settings.is_search_path(&known.search_path).then(|| Arc::clone(&known.analysis))
+    }
+
+    fn prepared_text(&self, name: &str) -> Option<Arc<str>> {
+        self.sql_prepared.get(name).map(|known| Arc::clone(&known.text))
     }
 
     fn cursor(&self, name: &str) -> Option<Cursor> {

@@ -8,6 +8,7 @@
 //! | `text.rs` | recognizers over values |
 //! | `running.rs` | a request that the upstream is running, and how it ended |
 //! | `replay.rs` | a recording, readable: texts and tables |
+//! | `shown.rs` | what people are shown of a held statement besides its text |
 //! | `refusals.rs` | what is refused before any policy is asked |
 //!
 //! Invariants: no clock, no randomness, no I/O; what is not known is hidden, not shown.
@@ -19,10 +20,12 @@ pub mod refusals;
 pub mod replay;
 mod reveal;
 mod running;
+mod shown;
 mod text;
 
 pub use freshness::{Freshness, Look};
 pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
 pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
 pub use running::Running;
+pub use shown::besides;
 pub use text::{FieldPlan, TextMasking};

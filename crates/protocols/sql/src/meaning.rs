@@ -34,6 +34,8 @@ pub struct Part {
     pub writes: Writes,
     /// Whether it names a cursor or prepared statement.
     pub by_name: bool,
+    /// Those names, and what the prepared statements among them are; not where that is in the same text.
+    pub names: Vec<(Name, Option<Arc<str>>)>,
     /// The commands that it runs by those names.
     pub runs: Vec<Name>,
 }
@@ -66,6 +68,8 @@ pub struct Meaning {
 pub trait Known {
     /// What `EXECUTE name` runs.
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>>;
+    /// Its text, for people.
+    fn prepared_text(&self, name: &str) -> Option<Arc<str>>;
     /// What `FETCH FROM name` shows.
     fn cursor(&self, name: &str) -> Option<Cursor>;
 }
@@ -126,6 +130,9 @@ impl Known for Nobody {
     fn prepared(&self, _: &str) -> Option<Arc<Analysis>> {
         None
     }
+    fn prepared_text(&self, _: &str) -> Option<Arc<str>> {
+        None
+    }
     fn cursor(&self, _: &str) -> Option<Cursor> {
         None
     }
@@ -151,6 +158,24 @@ impl Within<'_> {
             | Effect::SchemaChanged => None,
         });
         here.or_else(|| self.known.prepared(wanted))
+    }
+
+    /// What a name stands for, unless the same text says so.
+    fn name(&self, reference: &Reference) -> Option<(Name, Option<Arc<str>>)> {
+        let (name, text) = match reference {
+            Reference::Prepared(name) => (name, self.known.prepared_text(name)),
+            Reference::Cursor(name) => (name, None),
+        };
+        let is_here = self.earlier.iter().any(|e| match e {
+            Effect::Prepare { name: made, .. } | Effect::Declare { name: made, .. } => made == name,
+            Effect::Set { .. }
+            | Effect::ResetAll
+            | Effect::ForgetPrepared
+            | Effect::Deallocate { .. }
+            | Effect::MadeTemporary { .. }
+            | Effect::SchemaChanged => false,
+        });
+        (!is_here).then(|| (name.clone(), text))
     }
 
     fn cursor(&self, wanted: &str) -> Option<Cursor> {
@@ -184,6 +209,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         reads: statement.reads.clone(),
         writes: statement.writes.clone(),
         by_name: !statement.references.is_empty(),
+        names: statement.references.iter().filter_map(|r| within.name(r)).collect(),
         runs: Vec::new(),
     };
     for reference in &statement.references {

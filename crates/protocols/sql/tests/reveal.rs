@@ -250,6 +250,7 @@ fn part() -> Part {
         reads: Default::default(),
         writes: Default::default(),
         by_name: false,
+        names: Vec::new(),
         runs: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 //! | `transfer.rs` | streams of scp, rsync, git: looked through |
 //! | `editor.rs` | the line that a caller types into a governed shell |
 //! | `completion.rs` | what Tab adds to it |
+//! | `shown.rs` | what approvers are shown besides the line |
 //! | `render.rs` | outcomes → lines on standard error |
 //! | `codec.rs` | how channels stand in a recording |
 //! | `replay.rs` | a recording, readable; terminals as asciicast |
@@ -23,6 +24,7 @@ pub mod facts;
 pub mod render;
 pub mod replay;
 pub mod sftp;
+pub mod shown;
 pub mod transfer;
 
 pub use doorward_shell::{Login, Protocol, is_incomplete};

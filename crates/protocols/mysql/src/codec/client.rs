@@ -303,11 +303,15 @@ fn values<'a>(r: &mut Reader<'a>, n: usize, bound: &Bound<'_>, named: bool) -> R
     Ok(out)
 }
 
-/// Reads every value of a bulk execution: how many rows, and their values as texts for people.
+/// Reads every value of a bulk execution; `each` is given them in order, with the number of their row from 0.
 ///
 /// # Errors
 /// Where they are not those of a statement with `bound.count` parameters.
-pub fn bulk_parameters<'a>(bulk: &BulkExecute<'a>, bound: &Bound<'_>) -> Result<BulkRows<'a>, WireError> {
+pub fn bulk_parameters<'a>(
+    bulk: &BulkExecute<'a>,
+    bound: &Bound<'_>,
+    each: &mut dyn FnMut(usize, Given<'a>),
+) -> Result<BulkRows, WireError> {
     let mut r = Reader::new(bulk.rest, "COM_STMT_BULK_EXECUTE");
     let mut types = bound.types.to_vec();
     if bulk.flags & BULK_TYPES != 0 {
@@ -319,33 +323,43 @@ pub fn bulk_parameters<'a>(bulk: &BulkExecute<'a>, bound: &Bound<'_>) -> Result<
     if bound.count == 0 || types.len() < bound.count {
         return Err(r.invalid());
     }
-    let mut out = BulkRows { types, rows: 0, first: Vec::new() };
+    let mut out = BulkRows { types, rows: 0 };
     while r.left() > 0 {
         for kind in out.types.iter().take(bound.count) {
             let read = match r.u8()? {
-                0 => value(&mut r, kind.to_le_bytes()[0], kind & UNSIGNED != 0)?,
-                // null, default, ignore
-                1..=3 => Value::Null,
+                0 => Given::Value(value(&mut r, kind.to_le_bytes()[0], kind & UNSIGNED != 0)?),
+                1 => Given::Null,
+                2 => Given::Default,
+                3 => Given::Ignore,
                 _ => return Err(r.invalid()),
             };
-            if out.first.len() < 64 {
-                out.first.push(read);
-            }
+            each(out.rows, read);
         }
         out.rows += 1;
     }
     Ok(out)
 }
 
-/// The values of a bulk execution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BulkRows<'a> {
+/// A value of a bulk execution (`STMT_INDICATOR_*`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Given<'a> {
+    /// It.
+    Value(Value<'a>),
+    /// Null.
+    Null,
+    /// The default of its column.
+    Default,
+    /// Its column stays as it is.
+    Ignore,
+}
+
+/// What a bulk execution comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkRows {
     /// The types, which later executions may leave out.
     pub types: Vec<u16>,
     /// How many sets of parameters.
     pub rows: usize,
-    /// The first values.
-    pub first: Vec<Value<'a>>,
 }
 
 #[cfg(test)]
@@ -395,9 +409,12 @@ mod tests {
     #[test]
     fn bulk_rows_are_counted() {
         let bulk = BulkExecute { statement: 1, flags: 128, rest: b"\x03\0\0\x07\0\0\0\x01\0\x08\0\0\0" };
-        let read = bulk_parameters(&bulk, &Bound { count: 1, ..Bound::default() }).unwrap();
-        assert_eq!((read.rows, read.first.len()), (3, 3));
-        assert!(bulk_parameters(&BulkExecute { flags: 0, ..bulk }, &Bound { count: 1, ..Bound::default() }).is_err());
+        let mut each = Vec::new();
+        let one = Bound { count: 1, ..Bound::default() };
+        let read = bulk_parameters(&bulk, &one, &mut |row, given| each.push((row, given))).unwrap();
+        assert_eq!(read.rows, 3);
+        assert_eq!(each, [(0, Given::Value(Value::Int(7))), (1, Given::Null), (2, Given::Value(Value::Int(8)))]);
+        assert!(bulk_parameters(&BulkExecute { flags: 0, ..bulk }, &one, &mut |_, _| {}).is_err());
     }
 
     proptest! {
@@ -407,7 +424,7 @@ mod tests {
             let bound = Bound { count: n, types: &[8, 254, 12], long: &[1] };
             match command(&bytes, capabilities) {
                 Ok(Command::Execute(e)) => drop(parameters(&e, &bound, capabilities)),
-                Ok(Command::BulkExecute(b)) => drop(bulk_parameters(&b, &bound)),
+                Ok(Command::BulkExecute(b)) => drop(bulk_parameters(&b, &bound, &mut |_, _| {})),
                 _ => {}
             }
         }
@@ -416,7 +433,7 @@ mod tests {
         fn random_parameters_are_read_or_refused(rest: Vec<u8>, bits: u64, n in 0_usize..300, flags: u8) {
             let bound = Bound { count: n, types: &[8, 254, 12], long: &[1] };
             drop(parameters(&Execute { statement: 1, flags, iterations: 1, rest: &rest }, &bound, Capabilities(bits)));
-            drop(bulk_parameters(&BulkExecute { statement: 1, flags: u16::from(flags), rest: &rest }, &bound));
+            drop(bulk_parameters(&BulkExecute { statement: 1, flags: u16::from(flags), rest: &rest }, &bound, &mut |_, _| {}));
         }
     }
 }

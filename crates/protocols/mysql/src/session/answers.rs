@@ -481,7 +481,7 @@ impl Session {
                     meaning: Arc::clone(&meaning),
                     parameters,
                     types: Vec::new(),
-                    long: Default::default(),
+                    ahead: Default::default(),
                     cursor: None,
                 };
                 self.statements.insert(ok.statement, prepared);

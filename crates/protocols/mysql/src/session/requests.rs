@@ -1,5 +1,5 @@
 //! The client's commands: read, decided, forwarded, held or refused.
-use super::{After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session};
+use super::{After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session, shown::shown};
 use crate::{
     codec::{
         self,
@@ -10,14 +10,13 @@ use crate::{
     render::Rejection,
     startup::Login,
 };
-use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, SessionEnd};
+use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, SessionEnd, nothing_else};
 use doorward_model::{Facts, Secret, Timestamp};
 use doorward_sql::Analysis;
 use doorward_sql_session::{
     Look, Meaning, Part, Running,
     refusals::{not_understood, nothing_sent, too_many_statements},
 };
-use sha2::Digest as _;
 use std::sync::Arc;
 
 /// What became of a command.
@@ -49,13 +48,11 @@ enum Next {
 #[derive(Debug)]
 pub(super) struct Ask {
     via: &'static str,
-    meaning: Arc<Meaning>,
+    pub(super) meaning: Arc<Meaning>,
     /// What is sent: the bytes that the permit is for.
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
     /// What else an approval binds: parameters, and long data by their digests.
     bound: Vec<u8>,
-    /// Parameter values, for people.
-    parameters: Vec<String>,
     /// The prepared statement it runs.
     runs: Option<Runs>,
     next: Next,
@@ -201,10 +198,9 @@ impl Session {
                 self.events.push_back(Event::End(SessionEnd::Terminated));
                 self.to_upstream.push_own(&GatewayMessage::authored(&framed(b"\x01")));
             }
-            Command::Query { text, attributes } => {
+            Command::Query { text, .. } => {
                 let head = payload.len() - text.len();
-                let attributes = attributes.iter().filter_map(|a| a.value.map(|v| v.to_string())).collect();
-                return self.on_text(text, payload.get(..head).unwrap_or_default(), attributes, now);
+                return self.on_text(text, payload.get(..head).unwrap_or_default(), now);
             }
             Command::InitDb(_)
             | Command::CreateDb(_)
@@ -251,7 +247,7 @@ impl Session {
     }
 
     /// A text: `head` is what stands before it in its command (query attributes).
-    fn on_text(&mut self, text: &[u8], head: &[u8], parameters: Vec<String>, now: Timestamp) -> Step {
+    fn on_text(&mut self, text: &[u8], head: &[u8], now: Timestamp) -> Step {
         let meaning = match self.read_text(text) {
             Reading::Wait => return Step::Wait,
             Reading::Refused(rejection) => {
@@ -266,14 +262,14 @@ impl Session {
             _ => Next::Results { binary: false, statement: None },
         };
         let bound = head.to_vec();
-        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, parameters, runs: None, next }, now);
+        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, runs: None, next }, now);
         Step::Done
     }
 
     /// A command of old, decided as the statement that took its place, and sent as that.
     pub(super) fn on_stand_in_text(&mut self, text: &str, now: Timestamp) -> bool {
         let head = self.query_head();
-        matches!(self.on_text(text.as_bytes(), head, Vec::new(), now), Step::Done)
+        matches!(self.on_text(text.as_bytes(), head, now), Step::Done)
     }
 
     fn on_stand_in(&mut self, command: &Command<'_>, payload: &[u8], now: Timestamp) -> Step {
@@ -286,16 +282,15 @@ impl Session {
         let head: &[u8] =
             if self.upstream.has(crate::Capabilities::QUERY_ATTRIBUTES) { b"\x03\0\x01" } else { b"\x03" };
         if !matches!(command, Command::FieldList { .. }) {
-            return self.on_text(text.as_bytes(), head, Vec::new(), now);
+            return self.on_text(text.as_bytes(), head, now);
         }
         match self.read_text(text.as_bytes()) {
             Reading::Wait => return Step::Wait,
             Reading::Refused(rejection) => self.refuse_unread(text.as_bytes(), &rejection, now),
             Reading::Read(meaning) => {
-                let (bound, parameters) = (Vec::new(), Vec::new());
                 let frame = framed(payload);
                 let next = Next::FieldList;
-                self.decide(Ask { via: "field list", frame, meaning, bound, parameters, runs: None, next }, now);
+                self.decide(Ask { via: "field list", frame, meaning, bound: Vec::new(), runs: None, next }, now);
             }
         }
         Step::Done
@@ -309,8 +304,7 @@ impl Session {
         let frame = framed(payload);
         match self.enforcer.follow(&facts, &frame, now) {
             Ok(permit) => {
-                let (bound, parameters) = (Vec::new(), Vec::new());
-                let ask = Ask { via: "command", meaning, frame, bound, parameters, runs: None, next };
+                let ask = Ask { via: "command", meaning, frame, bound: Vec::new(), runs: None, next };
                 self.carry_out(Outcome::Forward(permit), ask, now);
             }
             Err(refusal) => self.reject(&Rejection::from(&refusal)),
@@ -336,7 +330,7 @@ impl Session {
         let payload = [b"\x16", meaning.forwarded().unwrap_or_default().as_slice()].concat();
         let frame = framed(&payload);
         let request =
-            Request { via: "prepare", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: &frame };
+            Request { via: "prepare", statement: &meaning.text, shown: &nothing_else, bound: &[], payload: &frame };
         let is_full = self.statements.len() >= self.limits.names;
         let admissible =
             if is_full { Err(too_many_statements(self.limits.names)) } else { self.admissible(&meaning, now) };
@@ -366,7 +360,7 @@ impl Session {
     fn on_execute(&mut self, execute: &Execute<'_>, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(execute.statement, "mysqld_stmt_execute") else { return };
         let Some(prepared) = self.statements.get_mut(&id) else { return };
-        let long: Vec<u16> = prepared.long.keys().copied().collect();
+        let long = prepared.ahead.parameters();
         let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &long };
         let parameters = match client::parameters(execute, &bound, self.client) {
             Ok(parameters) if execute.iterations == 1 => parameters,
@@ -374,33 +368,29 @@ impl Session {
                 return self.reject(&Rejection::new(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute"));
             }
         };
-        let shown =
-            parameters.iter().map(|p| p.value.map_or_else(|| "[sent ahead]".to_owned(), |v| v.to_string())).collect();
-        let types = parameters.iter().map(|p| p.kind).collect();
-        let bound = digests(prepared, execute.rest);
+        let types: Vec<u16> = parameters.iter().map(|p| p.kind).collect();
+        let bound = values(prepared, u16::from(execute.flags), &types, execute.rest);
         prepared.cursor = None;
         let meaning = Arc::clone(&prepared.meaning);
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
         let runs = Some(Runs { id, types });
-        self.decide(Ask { via: "execute", meaning, frame, bound, parameters: shown, runs, next }, now);
+        self.decide(Ask { via: "execute", meaning, frame, bound, runs, next }, now);
     }
 
     fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(bulk.statement, "mysqld_stmt_bulk_execute") else { return };
         let Some(prepared) = self.statements.get_mut(&id) else { return };
         let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &[] };
-        let Ok(rows) = client::bulk_parameters(bulk, &bound) else {
+        let Ok(rows) = client::bulk_parameters(bulk, &bound, &mut |_, _| {}) else {
             return self.reject(&Rejection::new(1210, "HY000", "Incorrect arguments to mysqld_stmt_bulk_execute"));
         };
-        let mut shown: Vec<String> = rows.first.iter().map(ToString::to_string).collect();
-        shown.push(format!("[{} rows]", rows.rows));
-        let runs = Some(Runs { id, types: rows.types });
-        let (meaning, bound) = (Arc::clone(&prepared.meaning), digests(prepared, bulk.rest));
+        let bound = values(prepared, bulk.flags, &rows.types, bulk.rest);
+        let (meaning, runs) = (Arc::clone(&prepared.meaning), Some(Runs { id, types: rows.types }));
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
-        self.decide(Ask { via: "bulk execute", meaning, frame, bound, parameters: shown, runs, next }, now);
+        self.decide(Ask { via: "bulk execute", meaning, frame, bound, runs, next }, now);
     }
 
     /// Refuses what was to be run. Values that came ahead are with the upstream already, which forgets them with an
@@ -408,8 +398,7 @@ impl Session {
     fn refuse(&mut self, rejection: &Rejection, runs: Option<&Runs>) {
         self.reject(rejection);
         let Some((id, prepared)) = runs.and_then(|r| Some((r.id, self.statements.get_mut(&r.id)?))) else { return };
-        if !prepared.long.is_empty() {
-            prepared.long.clear();
+        if prepared.ahead.clear(&mut self.room) {
             self.own(Own::Forget, &with_statement(b"\x1a\0\0\0\0", id));
         }
     }
@@ -423,7 +412,7 @@ impl Session {
         }
         let frame = framed(&with_statement(payload, id));
         if let Ok(permit) = self.enforcer.follow(&Arc::clone(&prepared.meaning.facts), &frame, now) {
-            prepared.long.entry(parameter).or_default().update(data);
+            prepared.ahead.add(parameter, data, &mut self.room);
             if let Err(e) = self.to_upstream.push(permit, &frame) {
                 self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
             }
@@ -431,9 +420,8 @@ impl Session {
     }
 
     fn on_close(&mut self, id: u32, payload: &[u8], now: Timestamp) {
-        if self.statements.remove(&id).is_none() {
-            return;
-        }
+        let Some(mut closed) = self.statements.remove(&id) else { return };
+        closed.ahead.clear(&mut self.room);
         let facts = Arc::clone(self.enforcer.connect_facts());
         let frame = framed(payload);
         if let Ok(permit) = self.enforcer.follow(&facts, &frame, now)
@@ -446,7 +434,7 @@ impl Session {
     fn on_reset_statement(&mut self, id: u32, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(id, "mysqld_stmt_reset") else { return };
         if let Some(prepared) = self.statements.get_mut(&id) {
-            prepared.long.clear();
+            prepared.ahead.clear(&mut self.room);
             prepared.cursor = None;
         }
         self.on_own_kind("RESET STATEMENT", &with_statement(payload, id), Next::Simple(After::Nothing), now);
@@ -480,12 +468,14 @@ impl Session {
     fn decide(&mut self, ask: Ask, now: Timestamp) {
         let facts = Arc::clone(&ask.meaning.facts);
         let admissible = self.admissible(&ask.meaning, now);
-        let parameters = || ask.parameters.clone();
+        let prepared = ask.runs.as_ref().and_then(|runs| self.statements.get(&runs.id));
+        let client = self.client;
+        let shown = || shown(&ask, prepared, client);
         let text = ask.meaning.text.as_bytes();
         let request = Request {
             via: ask.via,
             statement: &ask.meaning.text,
-            parameters: &parameters,
+            shown: &shown,
             bound: &[text, &ask.bound],
             payload: &ask.frame,
         };
@@ -525,7 +515,7 @@ impl Session {
         if let Some(Runs { id, types }) = ask.runs
             && let Some(prepared) = self.statements.get_mut(&id)
         {
-            prepared.long.clear();
+            prepared.ahead.clear(&mut self.room);
             prepared.types = types;
         }
         let running = self.running(&ask.meaning);
@@ -629,13 +619,16 @@ impl Session {
     }
 }
 
-/// What an approval of an execution binds besides its text: the values, and those that came ahead by their digests.
-fn digests(prepared: &Prepared, rest: &[u8]) -> Vec<u8> {
-    let mut out = rest.to_vec();
-    for (parameter, digest) in &prepared.long {
-        out.extend(parameter.to_le_bytes());
-        out.extend(digest.clone().finalize());
-    }
+/// What an approval of an execution binds besides its text: the values, as they are read, and those that came ahead by
+/// their digests.
+///
+/// INVARIANT: the types are part of it. An execution may leave them out, and the same bytes mean other values under others.
+fn values(prepared: &Prepared, flags: u16, types: &[u16], rest: &[u8]) -> Vec<u8> {
+    let mut out = (rest.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(rest);
+    out.extend(flags.to_le_bytes());
+    out.extend(types.iter().flat_map(|kind| kind.to_le_bytes()));
+    prepared.ahead.bind(&mut out);
     out
 }
 

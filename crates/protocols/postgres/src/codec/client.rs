@@ -1,5 +1,5 @@
 //! What a client sends.
-use super::body;
+use super::{TypeNumbers, body};
 use doorward_wire::{Reader, WireError};
 
 /// A packet before the session (no message type).
@@ -142,8 +142,8 @@ pub enum ClientMessage<'a> {
         name: &'a str,
         /// The text.
         query: &'a [u8],
-        /// How many parameter types are given.
-        types: usize,
+        /// The parameter types that are given.
+        types: TypeNumbers<'a>,
     },
     /// Bind.
     Bind(Bind<'a>),
@@ -245,8 +245,8 @@ const fn name_of(tag: u8) -> &'static str {
 
 fn parse<'a>(r: &mut Reader<'a>) -> Result<ClientMessage<'a>, WireError> {
     let (name, query) = (r.text()?, r.cstr()?);
-    let types = r.count16(4)?;
-    r.bytes(types * 4)?;
+    let count = r.count16(4)?;
+    let types = TypeNumbers(r.bytes(count * 4)?);
     Ok(ClientMessage::Parse { name, query, types })
 }
 
@@ -322,29 +322,20 @@ pub fn sasl_initial_response(body: &[u8]) -> Result<SaslInitialResponse<'_>, Wir
     Ok(read)
 }
 
-/// The parameters of a Bind frame, readable for an approver.
-pub fn readable_parameters(bind_frame: &[u8]) -> Vec<String> {
-    let Ok(ClientMessage::Bind(bind)) = client_message(bind_frame) else { return Vec::new() };
-    bind.parameters().map(readable).collect()
-}
-
-fn readable((format, value): (i16, Option<&[u8]>)) -> String {
-    let Some(value) = value else { return "NULL".into() };
-    if format == 0 {
-        return String::from_utf8_lossy(value).into_owned();
+/// The arguments of a FunctionCall frame with their format codes; `None` is null. Nothing where it is malformed.
+pub fn function_arguments(frame: &[u8]) -> Vec<(i16, Option<&[u8]>)> {
+    if !matches!(client_message(frame), Ok(ClientMessage::FunctionCall { .. })) {
+        return Vec::new();
     }
-    // A binary value comes without its type: what is likely is shown, the bytes always.
-    let hex: String = value.iter().take(64).map(|b| format!("{b:02x}")).collect();
-    let likely = match value.len() {
-        2 => value.first_chunk().map(|b| i16::from_be_bytes(*b).to_string()),
-        4 => value.first_chunk().map(|b| i32::from_be_bytes(*b).to_string()),
-        8 => value.first_chunk().map(|b| i64::from_be_bytes(*b).to_string()),
-        _ => std::str::from_utf8(value).ok().filter(|t| !t.chars().any(char::is_control)).map(|t| format!("{t:?}")),
+    let mut r = Reader::new(body(frame), "FunctionCall");
+    let mut read = || {
+        r.u32()?;
+        let formats: Vec<i16> = codes(format_codes(&mut r)?).collect();
+        let count = r.count16(4)?;
+        let of = |i: usize| if formats.len() == 1 { formats.first() } else { formats.get(i) }.copied().unwrap_or(0);
+        (0..count).map(|i| Ok((of(i), value(&mut r)?))).collect::<Result<Vec<_>, WireError>>()
     };
-    match likely {
-        Some(likely) => format!("{likely} (binary \\x{hex})"),
-        None => format!("binary \\x{hex}"),
-    }
+    read().unwrap_or_default()
 }
 
 /// The portal that a Bind frame makes.
@@ -373,13 +364,20 @@ mod tests {
         let Ok(ClientMessage::Bind(b)) = client_message(&bind) else { panic!("not a Bind") };
         assert_eq!((b.portal, b.statement, b.count), ("p", "s", 2));
         assert_eq!(b.result_formats().collect::<Vec<_>>(), [1]);
-        assert_eq!(readable_parameters(&bind), ["42 (binary \\x0000002a)", "NULL"]);
+        assert_eq!(b.parameters().collect::<Vec<_>>(), [(1, Some(&b"\0\0\0\x2a"[..])), (1, None)]);
         for cut in 0..body.len() {
             assert!(client_message(&frame(b'B', &body[..cut])).is_err(), "cut at {cut}");
         }
         let mut longer = body.to_vec();
         longer.push(0);
         assert!(client_message(&frame(b'B', &longer)).is_err());
+    }
+
+    #[test]
+    fn arguments_of_functions_have_their_formats() {
+        let call = frame(b'F', b"\0\0\0\x07\0\x01\0\x01\0\x02\0\0\0\x01\x09\xff\xff\xff\xff\0\0");
+        assert_eq!(function_arguments(&call), [(1, Some(&b"\x09"[..])), (1, None)]);
+        assert_eq!(function_arguments(&call[..12]), []);
     }
 
     #[test]

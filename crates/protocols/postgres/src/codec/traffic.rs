@@ -203,7 +203,7 @@ proptest! {
         if let Ok(ClientMessage::Bind(bind)) = client_message(&frame) {
             prop_assert_eq!(bind.parameters().count(), bind.count);
         }
-        let _either = (password(&body), sasl_initial_response(&body), readable_parameters(&frame));
+        let _either = (password(&body), sasl_initial_response(&body), function_arguments(&frame));
         match upstream_message(&frame) {
             Ok(UpstreamMessage::DataRow(row)) => prop_assert_eq!(row.cells().count(), row.count),
             Ok(UpstreamMessage::RowDescription(row)) => prop_assert!(row.fields().count() <= body.len()),

@@ -1,5 +1,5 @@
 //! What an upstream sends.
-use super::{body, peek};
+use super::{TypeNumbers, body, peek};
 use doorward_wire::{Reader, WireError};
 
 /// An authentication request.
@@ -157,8 +157,8 @@ pub enum UpstreamMessage<'a> {
     CloseComplete,
     /// NoData.
     NoData,
-    /// ParameterDescription, with the number of parameters.
-    ParameterDescription(usize),
+    /// ParameterDescription: the types of the parameters.
+    ParameterDescription(TypeNumbers<'a>),
     /// PortalSuspended.
     PortalSuspended,
     /// CopyInResponse, with the number of columns.
@@ -217,8 +217,7 @@ pub fn upstream_message(frame: &[u8]) -> Result<UpstreamMessage<'_>, WireError> 
         b'n' => UpstreamMessage::NoData,
         b't' => {
             let count = r.count16(4)?;
-            r.bytes(count * 4)?;
-            UpstreamMessage::ParameterDescription(count)
+            UpstreamMessage::ParameterDescription(TypeNumbers(r.bytes(count * 4)?))
         }
         b's' => UpstreamMessage::PortalSuspended,
         b'G' => UpstreamMessage::CopyInResponse(copy_columns(&mut r)?),

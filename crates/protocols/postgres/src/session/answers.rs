@@ -165,8 +165,11 @@ impl Session {
             UpstreamMessage::ParseComplete => self.parse_complete(frame, now),
             UpstreamMessage::BindComplete => self.bind_complete(frame, now),
             UpstreamMessage::CloseComplete => self.close_complete(frame, now),
-            UpstreamMessage::ParameterDescription(_) => match self.pipeline.front() {
-                Some(InFlight { expect: Expect::DescribeStatement(_), own, .. }) => {
+            UpstreamMessage::ParameterDescription(types) => match self.pipeline.front() {
+                Some(InFlight { expect: Expect::DescribeStatement(of), own, .. }) => {
+                    if let Some(prepared) = of {
+                        prepared.told_types(types);
+                    }
                     if !*own {
                         self.to_client.extend_from_slice(frame);
                     }
@@ -539,7 +542,7 @@ impl Session {
                     self.statements.forget_confirmed();
                     self.sql_prepared.clear();
                 }
-                Effect::Prepare { name, analysis } => self.remember_prepared(name, analysis),
+                Effect::Prepare { name, analysis } => self.remember_prepared(name, analysis, &meaning.text),
                 Effect::Deallocate { name } => {
                     self.statements.forget(name);
                     self.sql_prepared.remove(&**name);

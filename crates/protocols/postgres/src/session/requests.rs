@@ -4,20 +4,23 @@ use super::{
     veil::{veiled_parse, veiled_query},
 };
 use crate::{
-    codec::{self, ClientMessage, Target},
+    codec::{self, ClientMessage, Target, TypeNumbers},
     facts,
     names::{self, Lookup},
     pipeline::{Expect, InFlight, Running},
     render::{self, Rejection},
+    shown,
 };
-use doorward_enforce::{ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request, SessionEnd};
+use doorward_enforce::{
+    ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request, SessionEnd, Shown, nothing_else,
+};
 use doorward_model::{Name, Timestamp};
 use doorward_sql::{
     ReadUnder as _,
     postgres::{Analysis, Cost, Environment, SqlError, analyse, cost},
 };
 use doorward_sql_session::{
-    Look, Meaning,
+    Look, Meaning, besides,
     refusals::{not_understood, too_many_statements},
 };
 use std::sync::{
@@ -153,7 +156,7 @@ impl Session {
         }
         match message {
             ClientMessage::Query { query } => self.on_query(query, frame, now),
-            ClientMessage::Parse { name, query, .. } => self.on_parse(name, query, frame, now),
+            ClientMessage::Parse { name, query, types } => self.on_parse((name, query, types), frame, now),
             ClientMessage::Bind(bind) => self.on_bind(&bind, frame, now),
             ClientMessage::Describe(target) => self.on_describe(&target, frame, now),
             ClientMessage::Execute { portal, .. } => self.on_execute(portal, frame, now),
@@ -204,16 +207,17 @@ impl Session {
         };
         let admissible = self.admissible(&meaning, now);
         let (veil, admissible) = self.veiled(admissible, &meaning, now);
-        let sent = veil.map(|veil| veiled_query(&veil));
+        let sent = veil.as_ref().map(|veil| veiled_query(veil));
         let frame = sent.as_deref().unwrap_or(frame);
-        let request =
-            Request { via: "query", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+        let shown = || Ok(besides(&meaning, veil.as_ref().map(|veil| &*veil.text)));
+        let request = Request { via: "query", statement: &meaning.text, shown: &shown, bound: &[], payload: frame };
         let outcome = self.enforcer.decide_if(admissible, &meaning.facts, &request, now);
         self.carry_out(outcome, frame, meaning, None, now);
         Step::Done
     }
 
-    fn on_parse(&mut self, name: &str, query: &[u8], frame: &[u8], now: Timestamp) -> Step {
+    fn on_parse(&mut self, parse: (&str, &[u8], TypeNumbers<'_>), frame: &[u8], now: Timestamp) -> Step {
+        let (name, query, types) = parse;
         let (meaning, environment) = match self.read_text(query) {
             Reading::Wait => return Step::Wait,
             Reading::Refused(rejection) => {
@@ -227,7 +231,7 @@ impl Session {
         let sent = veil.as_ref().map(|veil| veiled_parse(veil, name, query, frame));
         let frame = sent.as_deref().unwrap_or(frame);
         let request =
-            Request { via: "parse", statement: &meaning.text, parameters: &Vec::new, bound: &[], payload: frame };
+            Request { via: "parse", statement: &meaning.text, shown: &nothing_else, bound: &[], payload: frame };
         let name = &*names::kept(name);
         if self.statements.is_full(name) {
             let refusal = too_many_statements(self.limits.names);
@@ -238,7 +242,11 @@ impl Session {
         let permit = self.enforcer.prepare_if(admissible, &meaning.facts, &request, now);
         match permit {
             Ok(permit) => {
-                let prepared = Arc::new(Prepared { meaning, environment, veil, fields: OnceLock::new() });
+                let prepared = Arc::new(Prepared {
+                    veil,
+                    given_types: types.iter().collect(),
+                    ..Prepared::new(meaning, environment)
+                });
                 self.statements.offer(name, self.segment, Arc::clone(&prepared));
                 self.forward(permit, frame, Expect::Parse { name: name.into(), prepared }, false, now);
             }
@@ -286,13 +294,8 @@ impl Session {
                 self.forward(permit, frame, Expect::Bind { name: name.into(), portal }, false, now);
             }
             Err(refusal) => {
-                let request = Request {
-                    via: "bind",
-                    statement: &meaning.text,
-                    parameters: &Vec::new,
-                    bound: &[],
-                    payload: frame,
-                };
+                let request =
+                    Request { via: "bind", statement: &meaning.text, shown: &nothing_else, bound: &[], payload: frame };
                 let refusal = self.enforcer.refuse(&meaning.facts, &request, refusal, now);
                 self.reject(Rejection::from(&refusal), false);
             }
@@ -340,11 +343,11 @@ impl Session {
             Lookup::Unknown => return self.no_such_portal(name),
         };
         let meaning = Arc::clone(&portal.meaning);
-        let parameters = || codec::readable_parameters(&portal.bind);
+        let shown = || portal.shown();
         let request = Request {
             via: "execute",
             statement: &meaning.text,
-            parameters: &parameters,
+            shown: &shown,
             bound: &[meaning.text.as_bytes(), &portal.bind],
             payload: frame,
         };
@@ -403,13 +406,9 @@ impl Session {
         }
         let facts = Arc::new(facts::function_call(self.reveals.catalogue(), oid));
         let meaning = Arc::new(Meaning::without_text(&format!("function call {oid}"), facts));
-        let request = Request {
-            via: "function call",
-            statement: &meaning.text,
-            parameters: &Vec::new,
-            bound: &[],
-            payload: frame,
-        };
+        let shown = || shown::arguments(frame).map(Shown::of_parameters);
+        let request =
+            Request { via: "function call", statement: &meaning.text, shown: &shown, bound: &[], payload: frame };
         match self.enforcer.decide(&meaning.facts, &request, now) {
             Outcome::Forward(permit) => {
                 let running = Running::new(permit.request(), &meaning, None);
@@ -678,7 +677,7 @@ impl Session {
     }
 
     /// `PREPARE` has succeeded.
-    pub(super) fn remember_prepared(&mut self, name: &Name, analysis: &Arc<Analysis>) {
+    pub(super) fn remember_prepared(&mut self, name: &Name, analysis: &Arc<Analysis>, said: &Arc<str>) {
         if self.sql_prepared.len() >= self.limits.names {
             // What is not remembered is opaque when it is executed.
             return;
@@ -687,8 +686,8 @@ impl Session {
         let search_path = Arc::clone(self.settings.search_path());
         let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
         let meaning = Arc::new(Meaning::resolve(text, analysis, self));
-        let prepared = Arc::new(Prepared { meaning, environment, veil: None, fields: OnceLock::new() });
-        let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, prepared };
+        let prepared = Arc::new(Prepared::new(meaning, environment));
+        let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, text: Arc::clone(said), prepared };
         self.sql_prepared.insert((&**name).into(), known);
     }
 

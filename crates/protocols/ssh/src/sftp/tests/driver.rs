@@ -3,7 +3,7 @@ use super::sftp::{ContentCheck, Event, Fault, Next, Sftp};
 use doorward_detect::{Detector, TypeSet};
 use doorward_enforce::{
     AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, Outcome, Request,
-    SessionDecisions, Subject, Ticket, UpstreamQueue, Verdict,
+    SessionDecisions, Subject, Ticket, UpstreamQueue, Verdict, nothing_else,
 };
 use doorward_model::{
     Access, Action, AuditEvent, ConnectionInfo, ConnectionName, Principal, PrincipalKind, Resource, SessionId,
@@ -206,7 +206,7 @@ impl Driver {
         let request = Request {
             via: "sftp",
             statement: &operation.statement,
-            parameters: &Vec::new,
+            shown: &nothing_else,
             bound: &[],
             payload: &operation.packet,
         };
