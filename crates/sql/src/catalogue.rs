@@ -74,6 +74,24 @@ pub struct Function {
     pub of_row: bool,
 }
 
+/// An index of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: Name,
+    /// The columns that it is over; none for an expression.
+    pub columns: Vec<Option<Name>>,
+}
+
+/// What a stored routine may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Anything: it runs texts, or is not known.
+    Anything,
+    /// These relations at most, by their numbers.
+    Relations(BTreeSet<u32>),
+}
+
 /// A snapshot of a database's schema. Immutable: a change is a new snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -94,6 +112,10 @@ pub struct Catalogue {
     generated: AHashSet<(u32, i16)>,
     /// Tables that have no rows of their own.
     partitioned: AHashSet<u32>,
+    /// Names of columns as they were made, where they differ from those of [`Column`].
+    written_names: AHashMap<(u32, i16), Name>,
+    indexes: AHashMap<u32, Vec<Index>>,
+    reaches: AHashMap<(Name, Name), Reach>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -221,6 +243,42 @@ impl Catalogue {
     pub fn with_invisible(mut self, columns: impl IntoIterator<Item = (u32, i16)>) -> Self {
         self.invisible.extend(columns);
         self
+    }
+
+    /// The same snapshot, knowing names of columns as they were made, by numbers of relation and column.
+    #[must_use]
+    pub fn with_written_names(mut self, names: impl IntoIterator<Item = ((u32, i16), Name)>) -> Self {
+        self.written_names.extend(names);
+        self
+    }
+
+    /// The name of a column as it was made, where that is not its name in [`Column`].
+    pub fn written_name(&self, relation: u32, column: i16) -> Option<&Name> {
+        self.written_names.get(&(relation, column))
+    }
+
+    /// The same snapshot, knowing the indexes of tables.
+    #[must_use]
+    pub fn with_indexes(mut self, indexes: impl IntoIterator<Item = (u32, Vec<Index>)>) -> Self {
+        self.indexes.extend(indexes);
+        self
+    }
+
+    /// The indexes of a table.
+    pub fn indexes(&self, relation: u32) -> &[Index] {
+        self.indexes.get(&relation).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same snapshot, knowing what stored routines may read, by schema and name.
+    #[must_use]
+    pub fn with_reaches(mut self, reaches: impl IntoIterator<Item = ((Name, Name), Reach)>) -> Self {
+        self.reaches.extend(reaches);
+        self
+    }
+
+    /// What a stored routine may read. None: there is no such routine, or nothing is known of any.
+    pub fn reach(&self, schema: &Name, name: &Name) -> Option<&Reach> {
+        self.reaches.get(&(schema.clone(), name.clone()))
     }
 
     /// Whether `*` leaves a column out.

@@ -18,7 +18,7 @@
 //! - `has_where` is true if the condition names a column: `WHERE id = id` counts.
 //! - UPDATE and DELETE ask `select` on their target only with RETURNING or other relations beside it.
 //! - Lineage does not count what only filters, joins, groups or sorts: queries over hidden columns are rewritten for that
-//!   (PostgreSQL; [`Reads`]).
+//!   ([`Reads`]).
 //! - GRANT on anything but relations names `?` and is opaque too: the binding hides the names.
 //! - Bodies of functions in other languages than SQL, and of DO, are opaque.
 mod cache;
@@ -28,7 +28,7 @@ pub mod mysql;
 pub mod postgres;
 
 pub use cache::{AnalysisCache, ReadUnder};
-pub use catalogue::{Catalogue, Column, Function, Relation, RelationKind, Volatility};
+pub use catalogue::{Catalogue, Column, Function, Index, Reach, Relation, RelationKind, Volatility};
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn,
     SqlError, Statement, Writes, Written,

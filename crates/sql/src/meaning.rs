@@ -173,6 +173,9 @@ pub struct Reads {
     pub places: Vec<Read>,
     /// In no order: what has to go where something stands for a relation that goes by its name alone.
     pub prefixes: Vec<Prefix>,
+    /// Parts of those places behind the names that belong to the relations themselves (index hints). Empty where the
+    /// server is PostgreSQL.
+    pub kept: Vec<Range<usize>>,
     /// Why nothing else may stand there. `Some` also where the statement is not one that only reads.
     pub obstacle: Option<&'static str>,
     /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those

@@ -1,4 +1,6 @@
 //! Snapshots of what the server has, read through the gateway's own log-in.
+mod details;
+
 use super::{
     Endpoint,
     packets::Packets,
@@ -43,6 +45,7 @@ pub(crate) struct Raw {
     columns: Vec<Row>,
     routines: Vec<Row>,
     views: Vec<Row>,
+    indexes: Vec<Row>,
 }
 
 impl Source for Endpoint {
@@ -64,17 +67,18 @@ impl Source for Endpoint {
     }
 
     fn fingerprint(raw: &Raw) -> u64 {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views } = raw;
+        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes } = raw;
         let Greeting { version, capabilities, .. } = greeting;
-        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views))
+        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views, indexes))
     }
 
     fn build(&self, raw: Raw, generation: u64) -> Snapshot {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views } = raw;
+        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes } = raw;
         let catalogue = build(generation, &tables, &columns, &routines);
         let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
         made_of.extend(generated_columns(&catalogue, &columns));
         let invisible = invisible_columns(&catalogue, &columns);
+        let catalogue = details::all(catalogue, &columns, &indexes, &routines);
         let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
         let reader = Grammar::new(catalogue, lower_case_names, Arc::clone(&self.cache));
         Snapshot { greeting, reader: Arc::new(reader) }
@@ -88,10 +92,13 @@ const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM infor
 /// The server's own.
 const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES ORDER BY 1, 2";
-/// The last is what a generated column, or a default, is made of.
+/// The fifth is what a generated column, or a default, is made of.
 const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA LIKE '%INVISIBLE%', \
-    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT) FROM information_schema.COLUMNS ORDER BY 1, 2, ORDINAL_POSITION";
-const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES";
+    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT), COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME \
+    FROM information_schema.COLUMNS ORDER BY 1, 2, ORDINAL_POSITION";
+const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES";
+const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
+    ORDER BY 1, 2, 3, SEQ_IN_INDEX";
 
 async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     // Results in their oldest form, which all servers have.
@@ -102,13 +109,13 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     ask(PLAIN).await?;
     let settings = ask(SETTINGS).await?;
     let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
-    let views = ask(VIEWS).await?;
+    let (views, indexes) = (ask(VIEWS).await?, ask(INDEXES).await?);
     packets.next = 0;
     let _gone = packets.write(b"\x01").await;
     // Whether names differ in their case decides what they mean.
     let setting = settings.first().and_then(|row| row.first());
     let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
-    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views })
+    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views, indexes })
 }
 
 type Row = Vec<String>;
@@ -176,7 +183,7 @@ fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> 
     });
     let relations: Vec<_> = relations.collect();
     let functions = (1..).zip(routines).filter_map(|(oid, row)| {
-        let [schema, name] = row.as_slice() else { return None };
+        let [schema, name, ..] = row.as_slice() else { return None };
         let name: Name = name.to_lowercase().into();
         Some(Function { oid, schema: schema.as_str().into(), name, volatility: Volatility::Volatile, of_row: false })
     });

@@ -5,10 +5,10 @@ use super::{
     lexer,
     lineage::Reading,
     parser::{Fail, Parser},
-    render, settings,
+    reads, render, settings,
     tree::{Body, Note, Tree},
 };
-use crate::meaning::{Analysis, Effect, Kill, Reference, Statement};
+use crate::meaning::{Analysis, Effect, Kill, Reads, Reference, Statement};
 use doorward_model::{Access, Action, Facts, Name, Resource};
 use std::sync::Arc;
 
@@ -85,17 +85,21 @@ impl Whole {
         let before = self.accesses.len();
         let mut walk = Walk::new(&self.env);
         walk.tree(tree);
-        self.accesses.append(&mut walk.into_accesses());
+        let (mut accesses, found) = walk.into_parts();
+        self.accesses.append(&mut accesses);
         if self.accesses.len() == before {
             self.accesses.push(Access::new(Action::Connect, Resource::Connection));
         }
         let mut reading = Reading::new(&self.env);
         let lineage = reading.tree(tree);
+        let (moves, weighs) = reading.into_moves_and_weighs();
+        let (text, reads) = reads::located(parser, tree, &found);
         let mut statement = Statement {
             command: tree.command.as_str().into(),
             lineage,
-            moves: reading.into_moves(),
-            text: Some(render::statement(parser, &tree.tokens).into()),
+            moves,
+            reads: Reads { weighs, ..reads },
+            text: Some(text.into()),
             ..Statement::default()
         };
         self.notes(tree, &mut statement);
@@ -138,10 +142,12 @@ impl Whole {
                         accesses.push(Access::new(Action::Connect, Resource::Connection));
                     }
                     let facts = Arc::new(Facts::new(&command, 1, accesses));
-                    let moves = reading.into_moves();
+                    let (moves, weighs) = reading.into_moves_and_weighs();
+                    // What stands in a string is not rewritten.
+                    let reads = Reads { weighs, obstacle: Some("PREPARE of a text"), ..Reads::default() };
                     let changes = inner.is_some_and(changes_schema);
                     let effects = if changes { vec![Effect::SchemaChanged] } else { Vec::new() };
-                    let statement = Statement { command, lineage, moves, effects, ..Statement::default() };
+                    let statement = Statement { command, lineage, moves, effects, reads, ..Statement::default() };
                     let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
                     out.effects.push(Effect::Prepare { name: name.clone(), analysis });
                 }

@@ -12,6 +12,19 @@ pub(super) struct Walk<'e> {
     accesses: Vec<Access>,
     /// Names of common table expressions, innermost last.
     ctes: Vec<Name>,
+    /// Those that one server takes for a common table expression where another takes them for a table, in lower case.
+    doubtful: Vec<String>,
+    found: Found,
+}
+
+/// The names of tables that a statement reads.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Which of the text's names it is ([`Named`]), and the database and table that it means; none for a common table
+    /// expression.
+    pub(super) names: Vec<(usize, Option<(Name, Name)>)>,
+    /// Why nothing else may stand in their places.
+    pub(super) obstacle: Option<&'static str>,
 }
 
 /// A table that a statement changes, by the name under which its other parts know it.
@@ -23,11 +36,21 @@ struct Changed<'a> {
 
 impl<'e> Walk<'e> {
     pub(super) fn new(env: &'e Environment) -> Self {
-        Self { env, accesses: Vec::with_capacity(4), ctes: Vec::new() }
+        let accesses = Vec::with_capacity(4);
+        Self { env, accesses, ctes: Vec::new(), doubtful: Vec::new(), found: Found::default() }
     }
 
     pub(super) fn into_accesses(self) -> Vec<Access> {
         self.accesses
+    }
+
+    /// The same with the tables that are read, where the text names them.
+    pub(super) fn into_parts(self) -> (Vec<Access>, Found) {
+        (self.accesses, self.found)
+    }
+
+    fn obstacle(&mut self, what: &'static str) {
+        self.found.obstacle.get_or_insert(what);
     }
 
     fn add(&mut self, action: Action, resource: Resource) {
@@ -131,6 +154,9 @@ impl<'e> Walk<'e> {
     fn with(&mut self, with: Option<&With>) -> usize {
         let before = self.ctes.len();
         let Some(with) = with else { return before };
+        if with.recursive && with.ctes.len() > 1 {
+            self.doubtful.extend(with.ctes.iter().map(|cte| cte.name.to_lowercase()));
+        }
         for cte in &with.ctes {
             // One that names another behind it means that one to MariaDB, and a table to MySQL: the table is asked for.
             let name = self.env.table_name(&cte.name);
@@ -151,11 +177,14 @@ impl<'e> Walk<'e> {
             match arm {
                 Arm::Select(s) => self.select(s),
                 Arm::Values(rows) => rows.iter().for_each(|r| self.expr(r)),
-                Arm::Table(name) => self.reads(name),
+                Arm::Table(name, at) => self.reads(name, Some(*at)),
                 Arm::Paren(q) => self.query(q),
             }
         }
-        query.rest.iter().for_each(|e| self.expr(e));
+        query.rest.iter().chain(&query.limits).for_each(|e| self.expr(e));
+        if !query.locks.is_empty() {
+            self.obstacle("a lock");
+        }
         for lock in &query.locks {
             for arm in &query.arms {
                 self.lock_arm(arm, &lock.of);
@@ -167,7 +196,7 @@ impl<'e> Walk<'e> {
     fn lock_arm(&mut self, arm: &Arm, of: &[ObjectName]) {
         match arm {
             Arm::Select(s) => s.from.iter().for_each(|t| self.lock(t, of)),
-            Arm::Table(name) => self.lock_table(name),
+            Arm::Table(name, _) => self.lock_table(name),
             Arm::Paren(q) => q.arms.iter().for_each(|a| self.lock_arm(a, of)),
             Arm::Values(_) => {}
         }
@@ -182,7 +211,7 @@ impl<'e> Walk<'e> {
     fn lock(&mut self, table: &TableRef, of: &[ObjectName]) {
         let meant = |name: &str| of.is_empty() || of.iter().any(|o| o.name.eq_ignore_ascii_case(name));
         match table {
-            TableRef::Table { name, alias } => {
+            TableRef::Table { name, alias, .. } => {
                 if meant(alias.as_deref().unwrap_or(&name.name)) {
                     self.lock_table(name);
                 }
@@ -205,9 +234,21 @@ impl<'e> Walk<'e> {
         name.db.is_none() && self.ctes.contains(&self.env.table_name(&name.name))
     }
 
-    fn reads(&mut self, name: &ObjectName) {
-        if !self.is_cte(name) {
+    fn reads(&mut self, name: &ObjectName, at: Option<usize>) {
+        let cte = self.is_cte(name);
+        if !cte {
             self.on_table(Action::Select, name);
+            let folded = name.name.to_lowercase();
+            // Of names that differ in their case alone one server sees one.
+            if name.db.is_none()
+                && (self.doubtful.contains(&folded) || self.ctes.iter().any(|cte| cte.to_lowercase() == folded))
+            {
+                self.obstacle("a name that may be a common table expression's");
+            }
+        }
+        if let Some(at) = at {
+            let table = (!cte).then(|| self.env.relation(name.db.as_deref(), &name.name));
+            self.found.names.push((at, table));
         }
     }
 
@@ -221,7 +262,7 @@ impl<'e> Walk<'e> {
 
     fn from(&mut self, table: &TableRef) {
         match table {
-            TableRef::Table { name, .. } => self.reads(name),
+            TableRef::Table { name, at, .. } => self.reads(name, *at),
             TableRef::Derived { query, .. } => self.query(query),
             TableRef::Json { source, .. } => self.expr(source),
             TableRef::Joins { first, rest } => {
@@ -239,13 +280,11 @@ impl<'e> Walk<'e> {
 
     fn expr(&mut self, expr: &Expr) {
         match expr {
-            Expr::Nothing
-            | Expr::Text(_)
-            | Expr::Column(_)
-            | Expr::Star(_)
-            | Expr::Variable
-            | Expr::System { .. }
-            | Expr::Window(_) => {}
+            Expr::Nothing | Expr::Text(_) | Expr::Variable | Expr::System { .. } | Expr::Window(_) => {}
+            // What stands for a table has no database.
+            Expr::Column(path) if path.len() > 2 => self.obstacle("a column that is named with its database"),
+            Expr::Star(path) if path.len() > 1 => self.obstacle("a table that is named with its database"),
+            Expr::Column(_) | Expr::Star(_) => {}
             Expr::Assign(e) => self.expr(e),
             Expr::Query { query, .. } => self.query(query),
             Expr::Many(all) => all.iter().for_each(|e| self.expr(e)),
@@ -355,7 +394,7 @@ impl<'e> Walk<'e> {
     /// The tables among what UPDATE and DELETE name, with their aliases.
     fn changeable<'a>(&self, table: &'a TableRef, out: &mut Vec<Changed<'a>>) {
         match table {
-            TableRef::Table { name, alias } => {
+            TableRef::Table { name, alias, .. } => {
                 // What is changed is a table, whatever WITH names.
                 let table = self.env.relation(name.db.as_deref(), &name.name);
                 out.push(Changed { alias: alias.as_deref().unwrap_or(&name.name), db: name.db.as_deref(), table });
@@ -455,6 +494,6 @@ fn query_names_column(query: &Query, within: Option<&str>) -> bool {
                 || s.rest.iter().any(|e| names_column(e, within))
         }
         Arm::Paren(q) => query_names_column(q, within),
-        Arm::Values(_) | Arm::Table(_) => false,
+        Arm::Values(_) | Arm::Table(..) => false,
     })
 }

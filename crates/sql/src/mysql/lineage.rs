@@ -1,9 +1,11 @@
 //! Which columns each output shows.
 //!
 //! Sound in the conservative direction, by the rules of the PostgreSQL reader: what is not resolved counts as every
-//! relation it could come from; what only filters, joins, groups or sorts does not count. Depth is bounded by the
-//! parser, work by a budget, beyond which the answer is every relation there is.
+//! relation it could come from; what only filters, joins, groups or sorts is no output: that is kept beside, as what the
+//! statement weighs. Depth is bounded by the parser, work by a budget, beyond which the answer is every relation there is.
+mod changes;
 mod columns;
+mod weighed;
 
 use super::{
     Environment,
@@ -34,6 +36,7 @@ pub(super) struct Reading<'a, 'e> {
     scopes: Vec<Scope<'a>>,
     ctes: Vec<(Name, Rc<Vec<Col>>)>,
     moves: Set,
+    weighs: Set,
     /// Columns that are named anywhere, where a plan is to be shown: it may quote values of rows that were read for it.
     named: Option<Set>,
     budget: usize,
@@ -58,15 +61,16 @@ impl<'a, 'e> Reading<'a, 'e> {
             scopes: Vec::new(),
             ctes: Vec::new(),
             moves: Set::new(),
+            weighs: Set::new(),
             named: None,
             budget: BUDGET,
             gave_up: false,
         }
     }
 
-    /// Columns whose values the statement stores or sends.
-    pub(super) fn into_moves(self) -> Set {
-        self.moves
+    /// Columns whose values the statement stores or sends, and those that it decides by.
+    pub(super) fn into_moves_and_weighs(self) -> (Set, Set) {
+        (self.moves, self.weighs)
     }
 
     /// The outputs of a statement; `None` if it returns no rows.
@@ -75,6 +79,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         if self.gave_up {
             let all = self.all_relations(tree);
             self.moves.extend(all.iter().cloned());
+            self.weighs.extend(all.iter().cloned());
             return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all });
         }
         cols.map(|cols| {
@@ -254,7 +259,13 @@ impl<'a, 'e> Reading<'a, 'e> {
             cols = Self::set_operation(cols, right);
             self.spend(cols.len() + 1);
         }
+        if query.compares {
+            self.weighs.extend(union(&cols));
+        }
         self.ordered(&cols, of_outputs);
+        self.scopes.push(Scope::default());
+        self.discard_all(&query.limits);
+        self.scopes.pop();
         self.ctes.truncate(ctes);
         if query.into.is_some() {
             self.moves.extend(union(&cols));
@@ -282,7 +293,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         if !rest.is_empty() {
             let entry = Entry { alias: "".into(), schema: None, cols: cols.to_vec(), base: None };
             self.scopes.push(Scope { entries: vec![entry], ..Scope::default() });
-            self.discard_all(rest);
+            self.weigh_outputs(rest, cols);
             self.scopes.pop();
         }
     }
@@ -301,7 +312,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         match arm {
             Arm::Select(s) => self.select(s, &[]),
             Arm::Paren(q) => self.query(q),
-            Arm::Table(name) => {
+            Arm::Table(name, _) => {
                 let cols = self.relation(name, None).cols;
                 self.name(&union(&cols));
                 cols
@@ -321,8 +332,11 @@ impl<'a, 'e> Reading<'a, 'e> {
         let star: Vec<Col> = s.from.iter().flat_map(|t| self.item(t)).collect();
         let cols = self.items(&s.items, &star);
         self.discard_all(s.filter.as_slice());
-        self.discard_all(&s.rest);
-        self.discard_all(rest);
+        self.weigh_outputs(&s.rest, &cols);
+        self.weigh_outputs(rest, &cols);
+        if s.distinct {
+            self.weighs.extend(union(&cols));
+        }
         s.windows.iter().for_each(|(_, w)| self.discard_all(std::slice::from_ref(w)));
         self.scopes.pop();
         self.spend(cols.len() + 1);
@@ -344,7 +358,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 continue;
             }
             let mut set = Set::new();
-            self.expr(&item.expr, &mut set);
+            self.shown(&item.expr, &mut set);
             self.spend(set.len());
             if let (Some(name), Some(scope), false) = (&item.name, self.scopes.last_mut(), set.is_empty()) {
                 scope.outputs.push((name.clone(), set.clone()));
@@ -376,8 +390,13 @@ impl<'a, 'e> Reading<'a, 'e> {
             return Vec::new();
         }
         match table {
-            TableRef::Table { name, alias } => {
+            TableRef::Table { name, alias, partition, .. } => {
                 let entry = self.relation(name, alias.as_ref());
+                if *partition {
+                    // By which columns rows are kept apart is not known.
+                    self.weighs.extend(union(&entry.cols));
+                    self.weigh_whole(name);
+                }
                 self.add(entry)
             }
             TableRef::Derived { lateral, query, alias, columns } => {
@@ -408,6 +427,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                     if join.natural || !join.using.is_empty() {
                         self.name(&union(&cols));
                         self.name(&union(&right));
+                        self.weigh_merged(&cols, &right, join);
                     }
                     cols = joined(cols, right, join);
                     self.spend(cols.len());
@@ -504,11 +524,13 @@ impl<'a, 'e> Reading<'a, 'e> {
                 let mut set = Set::new();
                 self.column(path, &mut set);
                 self.name(&set);
+                self.weighs.extend(set.iter().cloned());
                 out.extend(set);
             }
             Expr::Star(path) => {
                 let set = self.entry(path).map_or_else(|| self.everything(), |entry| union(&entry.cols));
                 self.name(&set);
+                self.weighs.extend(set.iter().cloned());
                 out.extend(set);
             }
             Expr::Assign(value) => {
@@ -534,12 +556,15 @@ impl<'a, 'e> Reading<'a, 'e> {
                         scope.windows = windows;
                     }
                 } else if !windows.is_empty() {
-                    out.extend(self.everything());
+                    let all = self.everything();
+                    self.weighs.extend(all.iter().cloned());
+                    out.extend(all);
                 }
             }
             Expr::Query { query, exists } => {
                 let cols = self.query(query);
                 if !exists {
+                    self.weighs.extend(union(&cols));
                     out.extend(union(&cols));
                 }
             }
@@ -608,85 +633,6 @@ impl<'a, 'e> Reading<'a, 'e> {
         if !found {
             out.extend(self.everything());
         }
-    }
-
-    // --- changes ---------------------------------------------------------------------------------------
-
-    fn insert(&mut self, i: &'a Insert) -> Option<Vec<Col>> {
-        let mut moved = Set::new();
-        if let Some(query) = &i.query {
-            let cols = self.query(query);
-            moved.extend(union(&cols));
-        }
-        let target = self.relation(&i.table, None);
-        // Columns of the row itself hold what this statement puts there.
-        let mut row = Entry { base: None, ..target.clone() };
-        row.cols.iter_mut().for_each(|c| c.set.clear());
-        self.scopes.push(Scope { entries: vec![row], ..Scope::default() });
-        i.values.iter().for_each(|e| self.expr(e, &mut moved));
-        i.set.iter().for_each(|a| self.expr(&a.value, &mut moved));
-        self.scopes.pop();
-        self.scopes.push(Scope { entries: vec![target.clone()], ..Scope::default() });
-        if let Some((alias, columns)) = &i.alias {
-            let mut cols = target.cols.clone();
-            rename(&mut cols, columns);
-            for col in &mut cols {
-                col.set.clear();
-            }
-            let entry = Entry { alias: alias.clone(), schema: None, cols, base: None };
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.entries.push(entry);
-            }
-        }
-        if let Some(query) = &i.query
-            && let Some(Arm::Select(s)) = query.arms.first()
-            && !i.on_duplicate.is_empty()
-        {
-            // ON DUPLICATE KEY UPDATE sees the tables of the query.
-            s.from.iter().for_each(|t| drop(self.item(t)));
-        }
-        i.on_duplicate.iter().for_each(|a| self.assign(a));
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.entries.truncate(1);
-        }
-        let out = i.returning.as_ref().map(|items| self.items(items, &target.cols));
-        self.scopes.pop();
-        self.moves.extend(moved);
-        out
-    }
-
-    /// `column = expression`: moves what it is made of, except the column itself.
-    fn assign(&mut self, a: &'a Assignment) {
-        let (mut set, mut own) = (Set::new(), Set::new());
-        self.expr(&a.value, &mut set);
-        self.column(&a.column, &mut own);
-        if own.len() == 1 {
-            set.retain(|c| c.column.is_none() || !own.contains(c));
-        }
-        self.moves.extend(set);
-    }
-
-    fn update(&mut self, u: &'a Update) -> Option<Vec<Col>> {
-        self.with(u.with.as_ref());
-        self.scopes.push(Scope::default());
-        let star: Vec<Col> = u.tables.iter().flat_map(|t| self.item(t)).collect();
-        u.set.iter().for_each(|a| self.assign(a));
-        self.discard_all(u.filter.as_slice());
-        self.discard_all(&u.rest);
-        let out = u.returning.as_ref().map(|items| self.items(items, &star));
-        self.scopes.pop();
-        out
-    }
-
-    fn delete(&mut self, d: &'a Delete) -> Option<Vec<Col>> {
-        self.with(d.with.as_ref());
-        self.scopes.push(Scope::default());
-        let star: Vec<Col> = d.tables.iter().flat_map(|t| self.item(t)).collect();
-        self.discard_all(d.filter.as_slice());
-        self.discard_all(&d.rest);
-        let out = d.returning.as_ref().map(|items| self.items(items, &star));
-        self.scopes.pop();
-        out
     }
 }
 

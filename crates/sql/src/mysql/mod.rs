@@ -25,6 +25,7 @@ mod functions;
 mod lexer;
 mod lineage;
 mod parser;
+mod reads;
 mod render;
 mod settings;
 #[cfg(test)]

@@ -18,6 +18,16 @@ pub(super) fn statement(parser: &Parser<'_>, tokens: &Range<usize>) -> Vec<u8> {
 
 /// The text of some tokens.
 pub(super) fn range(parser: &Parser<'_>, start: usize, end: usize) -> Vec<u8> {
+    placed(parser, start, end, &mut |_, _| {})
+}
+
+/// The text of some tokens; `place` hears where each of them stands in it.
+pub(super) fn placed(
+    parser: &Parser<'_>,
+    start: usize,
+    end: usize,
+    place: &mut dyn FnMut(usize, Range<usize>),
+) -> Vec<u8> {
     let mut out = Vec::with_capacity((end - start) * 8);
     let first_edit = parser.edits.partition_point(|(token, _)| *token < start);
     let mut edits = parser.edits.get(first_edit..).unwrap_or_default().iter().peekable();
@@ -40,10 +50,12 @@ pub(super) fn range(parser: &Parser<'_>, start: usize, end: usize) -> Vec<u8> {
         if before.is_some_and(|(t, r)| spaced(parser, t, r, token)) {
             out.push(b' ');
         }
+        let begin = out.len();
         match replaced {
             Some(text) => out.extend_from_slice(text),
             None => push_token(parser, &mut out, token, role),
         }
+        place(index, begin..out.len());
         appended.iter().for_each(|text| out.extend_from_slice(text));
         before = Some((token, role));
     }

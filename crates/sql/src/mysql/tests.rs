@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use std::fmt::Write as _;
 
 mod made_up;
+mod reads;
 
 fn relation(oid: u32, name: &str, columns: &[&str]) -> Relation {
     Relation {
@@ -418,7 +419,7 @@ fn what_runs_within_changes_the_session() {
     ]]
     .assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'"));
     expect![[r#"[Set { name: "sql_mode", value: Some("ANSI_QUOTES"), local: false }] "[EXECUTE IMMEDIATE; SELECT] connect() opaque(statements behind a setting that changes how they are read)""#]].assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'; select \"a\""));
-    expect![[r#"[Prepare { name: "s", analysis: Analysis { facts: Facts { accesses: [Access { action: Connect, resource: Connection, has_where: false, as_root: false }], command: "SET", statements: 1 }, statements: [Statement { command: "SET", lineage: None, moves: {}, writes: Writes { columns: {}, texts: {} }, copy: None, effects: [], references: [], text: None, upload: None, kill: None, reads: Reads { places: [], prefixes: [], obstacle: None, weighs: {} } }] } }] "[PREPARE] connect() opaque(a stored program that changes how text is read)""#]].assert_eq(&effects("prepare s from 'set sql_mode = ansi_quotes'"));
+    expect![[r#"[Prepare { name: "s", analysis: Analysis { facts: Facts { accesses: [Access { action: Connect, resource: Connection, has_where: false, as_root: false }], command: "SET", statements: 1 }, statements: [Statement { command: "SET", lineage: None, moves: {}, writes: Writes { columns: {}, texts: {} }, copy: None, effects: [], references: [], text: None, upload: None, kill: None, reads: Reads { places: [], prefixes: [], kept: [], obstacle: Some("PREPARE of a text"), weighs: {} } }] } }] "[PREPARE] connect() opaque(a stored program that changes how text is read)""#]].assert_eq(&effects("prepare s from 'set sql_mode = ansi_quotes'"));
     expect![[r#"[Set { name: "use", value: Some("other"), local: false }] "[USE] connect()""#]]
         .assert_eq(&effects("use other"));
 }

@@ -58,8 +58,12 @@ pub(super) struct Call {
 pub(super) struct Query {
     pub(super) with: Option<With>,
     pub(super) arms: Vec<Arm>,
-    /// ORDER BY, LIMIT.
+    /// Whether its arms are compared row by row: all sets of rows but by UNION ALL.
+    pub(super) compares: bool,
+    /// ORDER BY.
     pub(super) rest: Vec<Expr>,
+    /// LIMIT.
+    pub(super) limits: Vec<Expr>,
     pub(super) locks: Vec<Lock>,
     pub(super) into: Option<Into>,
 }
@@ -69,13 +73,15 @@ pub(super) struct Query {
 pub(super) enum Arm {
     Select(Box<Select>),
     Values(Vec<Expr>),
-    Table(ObjectName),
+    /// `TABLE name`, and which of the text's names of tables that is ([`Named`]).
+    Table(ObjectName, usize),
     Paren(Box<Query>),
 }
 
 /// `SELECT … FROM … WHERE …`.
 #[derive(Debug, Default)]
 pub(super) struct Select {
+    pub(super) distinct: bool,
     pub(super) items: Vec<Item>,
     pub(super) from: Vec<TableRef>,
     pub(super) filter: Option<Expr>,
@@ -112,6 +118,19 @@ pub(super) struct With {
     pub(super) ctes: Vec<Cte>,
 }
 
+/// A table where a text names it to be read, in tokens.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// From its name, or the word TABLE before it, to what follows the alias and the index hints.
+    pub(super) all: Range<usize>,
+    /// Its index hints.
+    pub(super) hints: Range<usize>,
+    /// Whether it is `TABLE name`, which is a query.
+    pub(super) is_query: bool,
+    /// What belongs to it that has no place in a derived table.
+    pub(super) odd: Option<&'static str>,
+}
+
 /// One common table expression.
 #[derive(Debug)]
 pub(super) struct Cte {
@@ -126,6 +145,10 @@ pub(super) enum TableRef {
     Table {
         name: ObjectName,
         alias: Option<Name>,
+        /// Which of the text's names of tables it is ([`Named`]); none where nothing is read.
+        at: Option<usize>,
+        /// Whether only some of its partitions are meant.
+        partition: bool,
     },
     Derived {
         lateral: bool,

@@ -457,7 +457,9 @@ impl Parser<'_> {
             p.expect("TO")?;
             let new = p.object()?;
             p.demand(Action::Alter, Target::Table(old.clone()));
-            p.demand(Action::Drop, Target::Table(old));
+            p.demand(Action::Drop, Target::Table(old.clone()));
+            // What is known of its columns is known by its name.
+            p.collected.carries.push(old);
             p.demand(Action::Create, Target::Table(new));
             Ok(())
         })?;

@@ -174,7 +174,8 @@ impl Parser<'_> {
     }
 
     fn single_delete(&mut self, name: ObjectName, out: &mut Delete) -> Parsed<()> {
-        if self.eat("PARTITION") {
+        let partition = self.eat("PARTITION");
+        if partition {
             self.parens(Self::folded)?;
         }
         self.portion(&mut out.rest)?;
@@ -183,7 +184,7 @@ impl Parser<'_> {
             out.rest.push(self.expr()?);
         }
         let alias = self.table_alias()?;
-        out.tables.push(TableRef::Table { name, alias });
+        out.tables.push(TableRef::Table { name, alias, at: None, partition });
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use super::{
     Environment,
     lexer::{Kind, Token},
     render,
-    tree::{Body, Demand, Expr, Note, ObjectName, Query, Target, Tree},
+    tree::{Body, Demand, Expr, Named, Note, ObjectName, Query, Target, Tree},
     words,
 };
 use doorward_model::{Action, Name};
@@ -79,6 +79,8 @@ pub(super) struct Parser<'t> {
     pub(super) tokens: Vec<Token>,
     pub(super) roles: Vec<Role>,
     pub(super) edits: Vec<(usize, Edit)>,
+    /// Where tables are named to be read.
+    pub(super) named: Vec<Named>,
     pub(super) env: &'t Environment,
     at: usize,
     depth: usize,
@@ -103,6 +105,7 @@ impl<'t> Parser<'t> {
             tokens,
             roles,
             edits: Vec::new(),
+            named: Vec::new(),
             env,
             at: 0,
             depth: 0,
@@ -352,6 +355,24 @@ impl<'t> Parser<'t> {
         match bytes.first() {
             Some(q @ (b'`' | b'"')) if token.kind == Kind::Quoted => render::unquoted(bytes, *q),
             Some(_) | None => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+
+    /// The name, or the string that stands for one, that a token is.
+    pub(super) fn called(&self, at: usize) -> Option<String> {
+        let token = self.tokens.get(at).copied()?;
+        match token.kind {
+            Kind::Text => self.string_of(token),
+            Kind::Quoted | Kind::Word => Some(self.name_of(token)),
+            Kind::National
+            | Kind::Bits
+            | Kind::Integer
+            | Kind::Decimal
+            | Kind::Variable
+            | Kind::System
+            | Kind::Parameter
+            | Kind::Mark
+            | Kind::Hint => None,
         }
     }
 

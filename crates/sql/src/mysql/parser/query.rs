@@ -2,7 +2,7 @@
 use super::{Edit, Kind, Parsed, Parser, Role, Token, expr::folded_path};
 use crate::mysql::{
     render,
-    tree::{Arm, Body, Cte, Expr, Into, Item, Join, Lock, Query, Select, TableRef, Target, With},
+    tree::{Arm, Body, Cte, Expr, Into, Item, Join, Lock, Named, Query, Select, TableRef, Target, With},
     words,
 };
 use doorward_model::{Action, Name};
@@ -51,15 +51,19 @@ impl Parser<'_> {
     /// The rest of a query whose first arm was read.
     pub(super) fn query_from(&mut self, with: Option<With>, first: Arm) -> Parsed<Query> {
         let mut query = Query { with, arms: vec![first], ..Query::default() };
-        while self.eat_any(&["UNION", "EXCEPT", "INTERSECT"]) {
-            let _all = self.eat_any(&["ALL", "DISTINCT"]);
+        while self.is_any(&["UNION", "EXCEPT", "INTERSECT"]) {
+            let union = self.is("UNION");
+            self.take(Role::Plain);
+            let all = self.eat("ALL");
+            let _distinct = !all && self.eat("DISTINCT");
+            query.compares |= !(union && all);
             let arm = self.arm(&mut query.into)?;
             query.arms.push(arm);
         }
         if self.is("ORDER") {
             query.rest.append(&mut self.order_by()?);
         }
-        self.limit(&mut query.rest)?;
+        self.limit(&mut query.limits)?;
         if self.is("PROCEDURE") {
             return self.fail("no PROCEDURE");
         }
@@ -98,8 +102,13 @@ impl Parser<'_> {
             self.expect_mark(")")?;
             return Ok(Arm::Paren(Box::new(query)));
         }
-        if self.eat("TABLE") {
-            return Ok(Arm::Table(self.object()?));
+        if self.is("TABLE") {
+            let start = self.at;
+            self.take(Role::Plain);
+            let name = self.object()?;
+            let (all, hints) = (start..self.at, self.at..self.at);
+            self.named.push(Named { all, hints, is_query: true, odd: None });
+            return Ok(Arm::Table(name, self.named.len() - 1));
         }
         if self.eat("VALUES") {
             let rows = self.list(|p| {
@@ -147,20 +156,23 @@ impl Parser<'_> {
 
     fn select(&mut self, into: &mut Option<Into>) -> Parsed<Select> {
         self.hint();
-        while self.eat_any(&[
-            "ALL",
-            "DISTINCT",
-            "DISTINCTROW",
-            "HIGH_PRIORITY",
-            "STRAIGHT_JOIN",
-            "SQL_SMALL_RESULT",
-            "SQL_BIG_RESULT",
-            "SQL_BUFFER_RESULT",
-            "SQL_CACHE",
-            "SQL_NO_CACHE",
-            "SQL_CALC_FOUND_ROWS",
-        ]) {}
-        let mut out = Select { items: self.list(Self::item)?, ..Select::default() };
+        let mut distinct = false;
+        while self.is_any(&["DISTINCT", "DISTINCTROW"])
+            || self.eat_any(&[
+                "ALL",
+                "HIGH_PRIORITY",
+                "STRAIGHT_JOIN",
+                "SQL_SMALL_RESULT",
+                "SQL_BIG_RESULT",
+                "SQL_BUFFER_RESULT",
+                "SQL_CACHE",
+                "SQL_NO_CACHE",
+                "SQL_CALC_FOUND_ROWS",
+            ])
+        {
+            distinct |= self.eat_any(&["DISTINCT", "DISTINCTROW"]);
+        }
+        let mut out = Select { distinct, items: self.list(Self::item)?, ..Select::default() };
         if let Some(found) = self.into()? {
             *into = Some(found);
         }
@@ -466,14 +478,29 @@ impl Parser<'_> {
         if self.is_mark("(") {
             return self.table_paren();
         }
+        let start = self.at;
+        // In the order of their beginnings, whatever tables are named within.
+        let at = self.named.len();
+        self.named.push(Named { all: start..start, hints: start..start, is_query: false, odd: None });
         let name = self.object()?;
-        if self.eat("PARTITION") {
+        let partition = self.eat("PARTITION");
+        if partition {
             self.parens(Self::folded)?;
         }
+        let before = self.at;
         self.system_time()?;
+        let odd = match (partition, self.at > before) {
+            (true, _) => Some("PARTITION"),
+            (false, true) => Some("FOR SYSTEM_TIME"),
+            (false, false) => None,
+        };
         let alias = self.table_alias()?;
+        let end = self.at;
         self.index_hints()?;
-        Ok(TableRef::Table { name, alias })
+        if let Some(named) = self.named.get_mut(at) {
+            *named = Named { all: start..self.at, hints: end..self.at, is_query: false, odd };
+        }
+        Ok(TableRef::Table { name, alias, at: Some(at), partition })
     }
 
     /// `FOR SYSTEM_TIME …` (MariaDB).

@@ -1,0 +1,191 @@
+//! What is known of tables besides their columns: types, indexes; and what stored routines may read.
+use super::{OWN, Row, column_of};
+use doorward_model::Name;
+use doorward_sql::{Catalogue, Index, Reach};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The snapshot with all of it.
+pub(super) fn all(catalogue: Catalogue, columns: &[Row], indexes: &[Row], routines: &[Row]) -> Catalogue {
+    let (types, written) = (types(&catalogue, columns), written_names(&catalogue, columns));
+    let (indexes, reaches) = (indexes_of(&catalogue, indexes), reaches(&catalogue, routines));
+    catalogue.with_type_names(types).with_written_names(written).with_indexes(indexes).with_reaches(reaches)
+}
+
+/// `varchar(12) character set utf8mb4 collate utf8mb4_bin`.
+fn types(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), Name)> {
+    let of = |row: &Row| {
+        let (relation, number) = column_of(catalogue, row)?;
+        let [.., kind, charset, collation] = row.as_slice() else { return None };
+        let text = if charset.is_empty() || collation.is_empty() {
+            kind.clone()
+        } else {
+            format!("{kind} character set {charset} collate {collation}")
+        };
+        (!OWN.contains(&&*relation.schema)).then(|| ((relation.oid, number), text.into()))
+    };
+    columns.iter().filter_map(of).collect()
+}
+
+fn written_names(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), Name)> {
+    let of = |row: &Row| {
+        let (relation, number) = column_of(catalogue, row)?;
+        let name = row.get(2).filter(|name| name.to_lowercase() != **name)?;
+        Some(((relation.oid, number), name.as_str().into()))
+    };
+    columns.iter().filter_map(of).collect()
+}
+
+fn indexes_of(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, Vec<Index>)> {
+    let mut out: BTreeMap<u32, BTreeMap<&str, Vec<Option<Name>>>> = BTreeMap::new();
+    for row in rows {
+        let [schema, table, index, column] = row.as_slice() else { continue };
+        let Some(relation) = catalogue.named(schema, table) else { continue };
+        let column = (!column.is_empty()).then(|| column.to_lowercase().into());
+        out.entry(relation.oid).or_default().entry(index).or_default().push(column);
+    }
+    let named = |(name, columns): (&str, _)| Index { name: name.into(), columns };
+    out.into_iter().map(|(oid, indexes)| (oid, indexes.into_iter().map(named).collect())).collect()
+}
+
+/// What one routine names.
+struct Body {
+    /// It runs texts, or is not shown to the gateway's account.
+    opaque: bool,
+    relations: BTreeSet<u32>,
+    calls: Vec<usize>,
+}
+
+/// What stored routines may read: the tables that are named in them, or in those that are named in them.
+///
+/// INVARIANT: none can read what neither it nor one that it calls names, unless it runs texts that it makes up.
+fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)> {
+    let names = Names::of(catalogue, routines);
+    let bodies: Vec<Body> = routines.iter().map(|row| names.body(row.get(2).map_or("", String::as_str))).collect();
+    let key = |row: &Row| {
+        let [schema, name, ..] = row.as_slice() else { return None };
+        Some((Name::from(schema.as_str()), Name::from(name.to_lowercase())))
+    };
+    let mut out: HashMap<(Name, Name), Reach> = HashMap::new();
+    for (at, row) in routines.iter().enumerate() {
+        let Some(key) = key(row) else { continue };
+        let reach = reach_of(&bodies, at);
+        // A function and a procedure may have one name.
+        let both = match (out.remove(&key), reach) {
+            (None, reach) => reach,
+            (Some(Reach::Relations(mut one)), Reach::Relations(other)) => {
+                one.extend(other);
+                Reach::Relations(one)
+            }
+            (Some(_), _) => Reach::Anything,
+        };
+        out.insert(key, both);
+    }
+    out.into_iter().collect()
+}
+
+fn reach_of(bodies: &[Body], of: usize) -> Reach {
+    let (mut seen, mut todo) = (HashSet::from([of]), vec![of]);
+    let mut relations = BTreeSet::new();
+    while let Some(body) = todo.pop().and_then(|at| bodies.get(at)) {
+        if body.opaque {
+            return Reach::Anything;
+        }
+        relations.extend(body.relations.iter().copied());
+        todo.extend(body.calls.iter().copied().filter(|call| seen.insert(*call)));
+    }
+    Reach::Relations(relations)
+}
+
+/// Names that may stand in a body, in lower case.
+struct Names {
+    relations: HashMap<String, Vec<u32>>,
+    /// Those that are no single words.
+    odd_relations: Vec<(String, u32)>,
+    routines: HashMap<String, Vec<usize>>,
+    odd_routines: Vec<(String, usize)>,
+}
+
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_of_words)
+}
+
+fn is_of_words(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii()
+}
+
+impl Names {
+    fn of(catalogue: &Catalogue, routines: &[Row]) -> Self {
+        let mut out = Self {
+            relations: HashMap::new(),
+            odd_relations: Vec::new(),
+            routines: HashMap::new(),
+            odd_routines: Vec::new(),
+        };
+        for relation in catalogue.relations() {
+            let name = relation.name.to_lowercase().replace('`', "``");
+            if is_word(&name) {
+                out.relations.entry(name).or_default().push(relation.oid);
+            } else {
+                out.odd_relations.push((name, relation.oid));
+            }
+        }
+        for (at, row) in routines.iter().enumerate() {
+            let name = row.get(1).map_or_else(String::new, |name| name.to_lowercase().replace('`', "``"));
+            if is_word(&name) {
+                out.routines.entry(name).or_default().push(at);
+            } else {
+                out.odd_routines.push((name, at));
+            }
+        }
+        out
+    }
+
+    fn body(&self, text: &str) -> Body {
+        let text = text.to_lowercase();
+        let words: HashSet<&str> = text.split(|c| !is_of_words(c)).filter(|word| !word.is_empty()).collect();
+        let opaque = text.is_empty() || ["prepare", "execute", "immediate"].iter().any(|word| words.contains(word));
+        let mut relations: BTreeSet<u32> =
+            words.iter().filter_map(|word| self.relations.get(*word)).flatten().copied().collect();
+        relations.extend(self.odd_relations.iter().filter(|(name, _)| text.contains(name)).map(|(_, oid)| *oid));
+        let mut calls: Vec<usize> =
+            words.iter().filter_map(|word| self.routines.get(*word)).flatten().copied().collect();
+        calls.extend(self.odd_routines.iter().filter(|(name, _)| text.contains(name)).map(|(_, at)| *at));
+        Body { opaque, relations, calls }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorward_sql::{Relation, RelationKind};
+
+    #[test]
+    fn routines_read_what_they_name_or_what_those_name_that_they_call() {
+        let relation = |oid, name: &str| Relation {
+            oid,
+            schema: "shop".into(),
+            name: name.into(),
+            kind: RelationKind::Table,
+            columns: Vec::new(),
+        };
+        let catalogue = Catalogue::new(0, [relation(1, "people"), relation(2, "odd t"), relation(3, "orders")], []);
+        let row = |name: &str, body: &str| vec!["shop".to_owned(), name.to_owned(), body.to_owned()];
+        let routines = [
+            row("Peek", "return (select 1 from `shop`.People)"),
+            row("outer", "return peek(1) + (select count(*) from `Odd T`)"),
+            row("calm", "begin select 1 from orders, peoples; call calm(); end"),
+            row("dynamic", "begin execute immediate 'select 1'; end"),
+            row("above", "call dynamic()"),
+            row("unseen", ""),
+        ];
+        let all: BTreeMap<_, _> = reaches(&catalogue, &routines).into_iter().collect();
+        let of = |name: &str| all.get(&("shop".into(), name.into())).unwrap().clone();
+        let these = |oids: &[u32]| Reach::Relations(oids.iter().copied().collect());
+        assert_eq!(of("peek"), these(&[1]));
+        assert_eq!(of("outer"), these(&[1, 2]));
+        assert_eq!(of("calm"), these(&[3]));
+        for name in ["dynamic", "above", "unseen"] {
+            assert_eq!(of(name), Reach::Anything, "{name}");
+        }
+    }
+}

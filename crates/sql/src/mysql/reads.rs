@@ -1,0 +1,97 @@
+//! Where the text of a statement names the tables that it reads, so that something else may be written there.
+use super::{
+    facts::Found,
+    parser::Parser,
+    render,
+    tree::{Body, Named, Tree},
+};
+use crate::meaning::{Read, Reads};
+use std::ops::Range;
+
+/// The text of a statement as it is forwarded, and the tables that it reads, by their places in that text.
+pub(super) fn located(parser: &Parser<'_>, tree: &Tree, found: &Found) -> (Vec<u8>, Reads) {
+    let named = within(parser, &tree.tokens);
+    let mut reads = Reads { obstacle: found.obstacle, ..Reads::default() };
+    if !only_reads(tree) {
+        reads.obstacle.get_or_insert("a command that does not only read");
+    }
+    if named.is_empty() {
+        return (render::statement(parser, &tree.tokens), reads);
+    }
+    let mut stands: Vec<Option<Range<usize>>> = vec![None; tree.tokens.len()];
+    let first = tree.tokens.start;
+    let text = render::placed(parser, first, tree.tokens.end, &mut |token, at| {
+        if let Some(stand) = stands.get_mut(token.saturating_sub(first)) {
+            *stand = Some(at);
+        }
+    });
+    // INVARIANT: each name that the grammar takes for a table is one that was asked for, or a common table expression.
+    let mut times = vec![0_u8; named.len()];
+    for (at, _) in &found.names {
+        if let Some(times) = at.checked_sub(named.start).and_then(|at| times.get_mut(at)) {
+            *times = times.saturating_add(1);
+        }
+    }
+    if times.iter().any(|times| *times != 1) {
+        reads.obstacle.get_or_insert("a table that is named in an odd way");
+    }
+    let place = |tokens: &Range<usize>| {
+        let mut of = stands.get(tokens.start.checked_sub(first)?..tokens.end.checked_sub(first)?)?.iter().flatten();
+        let begin = of.next()?;
+        Some(begin.start..of.next_back().unwrap_or(begin).end)
+    };
+    for (at, table) in &found.names {
+        let Some((schema, table)) = table else { continue };
+        let Some(name) = parser.named.get(*at).filter(|_| named.contains(at)) else { continue };
+        if let Some(odd) = name.odd {
+            reads.obstacle.get_or_insert(odd);
+        }
+        let Some(whole) = place(&name.all) else {
+            reads.obstacle.get_or_insert("a table that is named in an odd way");
+            continue;
+        };
+        reads.kept.extend(place(&name.hints));
+        reads.places.push(Read {
+            schema: schema.clone(),
+            table: table.clone(),
+            at: whole,
+            called: called(parser, name).map(Into::into),
+            is_query: name.is_query,
+        });
+    }
+    if reads.places.iter().any(|read| read.called.is_none()) {
+        reads.obstacle.get_or_insert("a table that is named in an odd way");
+    }
+    (text, reads)
+}
+
+/// The names within some tokens. They are in the order of their beginnings.
+fn within(parser: &Parser<'_>, tokens: &Range<usize>) -> Range<usize> {
+    let first = parser.named.partition_point(|name| name.all.start < tokens.start);
+    let last = parser.named.partition_point(|name| name.all.start < tokens.end);
+    first..last
+}
+
+/// What the query calls it: its alias, or the last part of its name.
+fn called(parser: &Parser<'_>, name: &Named) -> Option<String> {
+    let last = name.hints.start.checked_sub(1).filter(|last| *last >= name.all.start)?;
+    parser.called(last)
+}
+
+/// Whether a statement is a query, or shows how one is run.
+fn only_reads(tree: &Tree) -> bool {
+    let is_alone = tree.inner.is_empty() && tree.queries.is_empty() && tree.exprs.is_empty() && tree.notes.is_empty();
+    is_alone
+        && match &tree.body {
+            Body::Query(_) => true,
+            Body::Explain { tree, .. } => matches!(tree.body, Body::Query(_)) && only_reads(tree),
+            Body::Plain
+            | Body::Rows
+            | Body::Insert(_)
+            | Body::Update(_)
+            | Body::Delete(_)
+            | Body::Within(_)
+            | Body::CreateAs(_)
+            | Body::Unknown => false,
+        }
+}
