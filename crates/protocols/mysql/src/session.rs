@@ -15,9 +15,12 @@
 //! - Memory is bounded: reading stops while what is written out waits, and messages have a limit.
 mod ahead;
 mod answers;
+mod constant;
 mod requests;
 mod reveal;
 mod shown;
+mod tells;
+mod veil;
 
 use ahead::{Ahead, Room};
 
@@ -113,6 +116,8 @@ pub type Event = SessionEvent<Question>;
 #[derive(Debug)]
 struct Prepared {
     meaning: Arc<Meaning>,
+    /// What was sent in place of its text.
+    veil: Option<veil::Veil>,
     parameters: usize,
     /// The types that were sent with its last execution.
     types: Vec<u16>,
@@ -166,6 +171,7 @@ enum Awaiting {
     Prepare {
         running: Running,
         meaning: Arc<Meaning>,
+        veil: Option<veil::Veil>,
         left: Option<(usize, usize)>,
     },
     /// Definitions of columns up to an end.
@@ -502,6 +508,11 @@ impl ProtocolSession for Session {
     fn handle_verdict(&mut self, id: ApprovalId, verdict: ApprovalVerdict, now: Timestamp) {
         match std::mem::replace(&mut self.pause, Pause::None) {
             Pause::Approval(held, ask) if held.approval().id == id => {
+                let verdict = match self.would_send(&ask, now) {
+                    Ok(()) => verdict,
+                    // Somebody may have said yes to it; what is hidden since is not theirs to show.
+                    Err(refusal) => ApprovalVerdict::Unavailable { reason: refusal.message },
+                };
                 let outcome = self.enforcer.settle(*held, verdict, now);
                 self.carry_out(outcome, *ask, now);
             }

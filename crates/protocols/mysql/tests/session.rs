@@ -221,7 +221,7 @@ fn texts_with_a_backslash_are_forgotten_with_the_mode_they_were_read_under() {
 #[test]
 fn a_mode_that_nobody_was_seen_to_set_stops_the_reading() {
     let mut s = begun(Hold::Wait);
-    query(&mut s, "CALL p()");
+    query(&mut s, "SET @a = 1");
     upstream_bytes(&mut s);
     s.handle_upstream(&packet(1, b"\0\0\0\x02\x02\0\0"), NOW);
     query(&mut s, "SELECT 1");

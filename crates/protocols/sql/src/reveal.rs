@@ -71,6 +71,8 @@ struct Remembered<P> {
     /// When this was begun: answers since then may be of that moment alone.
     moment: (u64, u64),
     text: Option<TextMasking>,
+    /// Whether any column of any table is hidden.
+    anything: Option<bool>,
     columns: AHashMap<(u32, i16), Option<Arc<MaskRule>>>,
     /// Whether a text touches hidden columns, by its address; the meaning is kept so that the address stays its own.
     hides: AHashMap<usize, (Arc<Meaning>, bool)>,
@@ -131,6 +133,20 @@ impl<P: Default> Reveals<P> {
         };
         self.known.text = Some(text.clone());
         text
+    }
+
+    /// Whether any column of any table is hidden.
+    pub fn hides_anything(&mut self, a: &mut Asking<'_>) -> bool {
+        self.refresh(a);
+        if let Some(known) = self.known.anything {
+            return known;
+        }
+        let moment = self.known.moment;
+        let anything = self.follow(Behind::Everything, a).is_some();
+        if a.moment() == moment {
+            self.known.anything = Some(anything);
+        }
+        anything
     }
 
     /// How the values of a column are masked, if they are, by the numbers of the snapshot.

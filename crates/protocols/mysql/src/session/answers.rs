@@ -1,5 +1,7 @@
 //! The upstream's answers: matched with what was asked, masked, passed on.
-use super::{After, Awaiting, Event, Own, PROBE, Phase, Prepared, Question, Results, Session, reveal::Definitions};
+use super::{
+    After, Awaiting, Event, Own, PROBE, Phase, Prepared, Question, Results, Session, reveal::Definitions, veil::Veil,
+};
 use crate::{
     capabilities::Capabilities,
     codec::{
@@ -64,7 +66,9 @@ impl Session {
                 Ok(())
             }
             Awaiting::Results(results) => self.results(results, payload, now),
-            Awaiting::Prepare { running, meaning, left } => self.prepare(running, meaning, left, payload, now),
+            Awaiting::Prepare { running, meaning, veil, left } => {
+                self.prepare(running, (meaning, veil), left, payload, now)
+            }
             Awaiting::FieldList(running) => self.field_list(running, payload, now),
             Awaiting::Fetch(running, masker) => self.fetch(running, masker, payload, now),
             Awaiting::File(results) => {
@@ -466,7 +470,7 @@ impl Session {
     fn prepare(
         &mut self,
         running: Running,
-        meaning: Arc<Meaning>,
+        (meaning, veil): (Arc<Meaning>, Option<Veil>),
         left: Option<(usize, usize)>,
         payload: &[u8],
         now: Timestamp,
@@ -479,6 +483,7 @@ impl Session {
                 let parameters = usize::from(ok.parameters);
                 let prepared = Prepared {
                     meaning: Arc::clone(&meaning),
+                    veil: veil.clone(),
                     parameters,
                     types: Vec::new(),
                     ahead: Default::default(),
@@ -502,7 +507,7 @@ impl Session {
         if left == (0, 0) {
             running.completed(&mut self.enforcer, "OK", now);
         } else {
-            self.awaiting = Awaiting::Prepare { running, meaning, left: Some(left) };
+            self.awaiting = Awaiting::Prepare { running, meaning, veil, left: Some(left) };
         }
         Ok(())
     }

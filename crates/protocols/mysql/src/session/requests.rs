@@ -1,5 +1,7 @@
 //! The client's commands: read, decided, forwarded, held or refused.
-use super::{After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session, shown::shown};
+use super::{
+    After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session, shown::shown, veil::Veil,
+};
 use crate::{
     codec::{
         self,
@@ -49,6 +51,8 @@ enum Next {
 pub(super) struct Ask {
     via: &'static str,
     pub(super) meaning: Arc<Meaning>,
+    /// What is sent, or was prepared, in place of its text.
+    pub(super) veil: Option<Veil>,
     /// What is sent: the bytes that the permit is for.
     pub(super) frame: Vec<u8>,
     /// What else an approval binds: parameters, and long data by their digests.
@@ -256,13 +260,16 @@ impl Session {
             }
             Reading::Read(meaning) => meaning,
         };
-        let payload = [head, &meaning.forwarded().unwrap_or_default()].concat();
+        let admissible = self.admissible(&meaning, now);
+        let (veil, admissible) = self.veiled(admissible, &meaning, now);
+        let payload = [head, &sent(&meaning, veil.as_ref())].concat();
         let next = match meaning.parts.as_slice() {
             [only] if only.kill.is_some() => only.kill.map_or(Next::Word, Next::Kill),
             _ => Next::Results { binary: false, statement: None },
         };
         let bound = head.to_vec();
-        self.decide(Ask { via: "query", frame: framed(&payload), meaning, bound, runs: None, next }, now);
+        let ask = Ask { via: "query", veil, frame: framed(&payload), meaning, bound, runs: None, next };
+        self.decide(ask, admissible, now);
         Step::Done
     }
 
@@ -290,7 +297,9 @@ impl Session {
             Reading::Read(meaning) => {
                 let frame = framed(payload);
                 let next = Next::FieldList;
-                self.decide(Ask { via: "field list", frame, meaning, bound: Vec::new(), runs: None, next }, now);
+                let admissible = self.admissible(&meaning, now);
+                let (via, veil, bound) = ("field list", None, Vec::new());
+                self.decide(Ask { via, veil, frame, meaning, bound, runs: None, next }, admissible, now);
             }
         }
         Step::Done
@@ -304,7 +313,7 @@ impl Session {
         let frame = framed(payload);
         match self.enforcer.follow(&facts, &frame, now) {
             Ok(permit) => {
-                let ask = Ask { via: "command", meaning, frame, bound: Vec::new(), runs: None, next };
+                let ask = Ask { via: "command", meaning, veil: None, frame, bound: Vec::new(), runs: None, next };
                 self.carry_out(Outcome::Forward(permit), ask, now);
             }
             Err(refusal) => self.reject(&Rejection::from(&refusal)),
@@ -327,20 +336,21 @@ impl Session {
             self.refuse_unread(text, &Rejection::new(1295, "HY000", message), now);
             return Step::Done;
         }
-        let payload = [b"\x16", meaning.forwarded().unwrap_or_default().as_slice()].concat();
-        let frame = framed(&payload);
-        let request =
-            Request { via: "prepare", statement: &meaning.text, shown: &nothing_else, bound: &[], payload: &frame };
         let is_full = self.statements.len() >= self.limits.names;
         let admissible =
             if is_full { Err(too_many_statements(self.limits.names)) } else { self.admissible(&meaning, now) };
+        let (veil, admissible) = self.veiled(admissible, &meaning, now);
+        let payload = [b"\x16", sent(&meaning, veil.as_ref()).as_slice()].concat();
+        let frame = framed(&payload);
+        let request =
+            Request { via: "prepare", statement: &meaning.text, shown: &nothing_else, bound: &[], payload: &frame };
         match self.enforcer.prepare_if(admissible, &meaning.facts, &request, now) {
             Ok(permit) => {
                 let running = self.running(&meaning);
                 if let Err(e) = self.to_upstream.push(permit, &frame) {
                     self.fatal("gateway", 1105, "HY000", &e.to_string(), now);
                 }
-                self.awaiting = Awaiting::Prepare { running, meaning, left: None };
+                self.awaiting = Awaiting::Prepare { running, meaning, veil, left: None };
             }
             Err(refusal) => self.reject(&Rejection::from(&refusal)),
         }
@@ -371,12 +381,13 @@ impl Session {
         let types: Vec<u16> = parameters.iter().map(|p| p.kind).collect();
         let bound = values(prepared, u16::from(execute.flags), &types, execute.rest);
         prepared.cursor = None;
-        let meaning = Arc::clone(&prepared.meaning);
+        let (meaning, veil) = (Arc::clone(&prepared.meaning), prepared.veil.clone());
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
         let runs = Some(Runs { id, types });
-        self.decide(Ask { via: "execute", meaning, frame, bound, runs, next }, now);
+        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        self.decide(Ask { via: "execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
 
     fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
@@ -388,9 +399,11 @@ impl Session {
         };
         let bound = values(prepared, bulk.flags, &rows.types, bulk.rest);
         let (meaning, runs) = (Arc::clone(&prepared.meaning), Some(Runs { id, types: rows.types }));
+        let veil = prepared.veil.clone();
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
-        self.decide(Ask { via: "bulk execute", meaning, frame, bound, runs, next }, now);
+        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        self.decide(Ask { via: "bulk execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
 
     /// Refuses what was to be run. Values that came ahead are with the upstream already, which forgets them with an
@@ -465,9 +478,8 @@ impl Session {
         Running::new(self.enforcer.last_request(), meaning)
     }
 
-    fn decide(&mut self, ask: Ask, now: Timestamp) {
+    fn decide(&mut self, ask: Ask, admissible: Result<(), Refusal>, now: Timestamp) {
         let facts = Arc::clone(&ask.meaning.facts);
-        let admissible = self.admissible(&ask.meaning, now);
         let prepared = ask.runs.as_ref().and_then(|runs| self.statements.get(&runs.id));
         let client = self.client;
         let shown = || shown(&ask, prepared, client);
@@ -615,8 +627,21 @@ impl Session {
             let why = "GET DIAGNOSTICS refused: the messages of this session may quote masked columns";
             return Err(not_understood(why.to_owned(), Some("use a new session")));
         }
-        self.hidden_moves(meaning, now)
+        self.hidden_moves(meaning, now)?;
+        self.tells_nothing_hidden(meaning, now)
     }
+
+    /// Whether what was held would be sent today as it was when it was held.
+    pub(super) fn would_send(&mut self, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
+        self.hidden_moves(&ask.meaning, now)?;
+        self.tells_nothing_hidden(&ask.meaning, now)?;
+        self.still_veiled(ask.veil.as_ref(), &ask.meaning, now)
+    }
+}
+
+/// The text that goes upstream.
+fn sent(meaning: &Meaning, veil: Option<&Veil>) -> Vec<u8> {
+    veil.map_or_else(|| meaning.forwarded().unwrap_or_default(), |veil| veil.to_vec())
 }
 
 /// What an approval of an execution binds besides its text: the values, as they are read, and those that came ahead by

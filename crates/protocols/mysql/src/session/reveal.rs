@@ -1,5 +1,5 @@
 //! What of the answers the caller may see: masks planned from column definitions, lineage and tags.
-use super::{Results, Session};
+use super::{Results, Session, tells, veil::Veils};
 use crate::{
     codec::upstream::{self, Column},
     facts,
@@ -24,8 +24,14 @@ pub(super) const DIALECT: Dialect = Dialect {
     own_schemas: &["information_schema", "mysql", "performance_schema", "sys", "pg_temp"],
 };
 
-/// Masks for results that have been seen, with the meaning whose address they are found by.
-pub(super) type Plans = AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>;
+/// What rests on policies and schema.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    /// Masks for results that have been seen, with the meaning whose address they are found by.
+    rows: AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>,
+    /// What is sent in place of texts.
+    pub(super) veils: Veils,
+}
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlanKey {
@@ -90,13 +96,13 @@ impl Session {
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
         let moment = asking.moment();
-        if let Some((_, known)) = self.reveals.plans(&asking).get(&key) {
+        if let Some((_, known)) = self.reveals.plans(&asking).rows.get(&key) {
             return Ok(Arc::clone(known));
         }
         let masker = Arc::new(self.plan(meaning, &key, now)?);
         let asking = Asking { enforcer: &mut self.enforcer, now };
         if asking.moment() == moment {
-            let plans = self.reveals.plans(&asking);
+            let plans = &mut self.reveals.plans(&asking).rows;
             if plans.len() >= PLANS {
                 plans.clear();
             }
@@ -134,10 +140,17 @@ impl Session {
         };
         match rule {
             Some(rule) => FieldPlan::Mask(rule),
+            None if self.tells(meaning, key.part, column, now) => FieldPlan::Mask(redacted()),
             None if key.hides_messages && column.name.eq_ignore_ascii_case(b"message") => FieldPlan::Mask(redacted()),
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&String::from_utf8_lossy(column.name))),
         }
+    }
+
+    /// Whether a column of what SHOW shows tells of hidden values.
+    fn tells(&mut self, meaning: &Meaning, part: usize, column: &Column<'_>, now: Timestamp) -> bool {
+        let telling = meaning.parts.get(part).map(tells::shown).unwrap_or_default();
+        telling.iter().any(|name| column.name.eq_ignore_ascii_case(name.as_bytes())) && self.hides_anything(now)
     }
 
     fn origin_rule(&mut self, meaning: &Meaning, column: &Column<'_>, now: Timestamp) -> Option<Arc<MaskRule>> {

@@ -18,7 +18,7 @@ pub(super) fn shown(ask: &Ask, prepared: Option<&Prepared>, client: Capabilities
     if ask.frame.len() > MOST_SHOWN {
         return Err(NotShown::too_long("its text and its values", ask.frame.len()));
     }
-    let sent = ask.meaning.forwarded();
+    let sent = ask.veil.as_ref().map(|veil| veil.to_vec()).or_else(|| ask.meaning.forwarded());
     let text = sent.as_deref().and_then(|sent| std::str::from_utf8(sent).ok());
     let mut shown = besides(&ask.meaning, text);
     if let (Some(sent), None) = (&sent, text) {

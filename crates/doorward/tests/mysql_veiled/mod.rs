@@ -1,0 +1,78 @@
+//! The tables of the tests of what is hidden in MySQL and MariaDB, and a client that asks.
+use crate::common::mysql::MySqlWorld;
+use doorward_testkit::{MySql, MySqlRelease};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+const POLICY: &str = r#"
+@id("all") permit (principal, action, resource) unless { action == Action::"reveal" };
+@id("kinds") permit (principal, action == Action::"reveal", resource is DataType);
+@id("columns") permit (principal, action == Action::"reveal", resource is Column)
+unless { resource.tags.contains("pii") && !(principal in Group::"pii-readers") };
+"#;
+
+/// Tables with values, anew.
+pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+/// Other values where nobody may see them.
+#[allow(dead_code, reason = "each test uses its part")]
+pub(crate) const OTHERWISE: &str = include_str!("otherwise.sql");
+
+const TAGS: &str = r#"tls = "disable"
+tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.customers.balance" = ["pii"], "public.customers.kind" = ["pii"], "public.people.ssn" = ["pii"], "public.ranks.score" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+
+pub(crate) fn world(release: MySqlRelease) -> MySqlWorld {
+    let server = MySql::options().release(release).database("public").start().unwrap();
+    server.exec(&format!("grant all on *.* to '{}'@'%'", server.user())).unwrap();
+    server.exec(SCHEMA).unwrap();
+    MySqlWorld::over(server, POLICY, TAGS)
+}
+
+/// A client that goes on, so that one session has said all.
+pub(crate) struct Asked {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Asked {
+    pub(crate) fn new(client: Command) -> Self {
+        let mut shell = Command::new("sh");
+        // Errors where they were made.
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(client.get_program()).args(client.get_args());
+        shell.args(["--force", "--unbuffered", "--comments", "--column-names", "-vv"]);
+        for (name, value) in client.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output: BufReader::new(output) }
+    }
+
+    /// All that is answered to one text, with errors, counts and names of columns.
+    pub(crate) fn says(&mut self, text: &str) -> String {
+        let input = format!("delimiter ;;\n{text}\n;;\ndelimiter ;\nrollback;\nselect '---end' as '---name';\n");
+        let written = self.input.write_all(input.as_bytes());
+        let mut out = String::new();
+        loop {
+            let mut line = Vec::new();
+            assert!(self.output.read_until(b'\n', &mut line).unwrap() > 0, "{text}: {out} {written:?}");
+            let line = String::from_utf8_lossy(&line);
+            if line.trim_end() == "---end" {
+                return out;
+            }
+            out.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let _over = self.child.kill();
+        let _over = self.child.wait();
+    }
+}

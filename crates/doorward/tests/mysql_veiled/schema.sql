@@ -1,0 +1,37 @@
+drop table if exists customers, orders, people, ranks, renamed, laundered;
+drop view if exists contacts, everyone, again;
+drop function if exists peek;
+drop function if exists calm;
+drop procedure if exists show_people;
+drop procedure if exists show_orders;
+drop database if exists other;
+create table customers(id int primary key, name varchar(40), email varchar(80), card varchar(19), ssn varchar(12), born date,
+    score int, notes text, balance decimal(10,2), kind enum('a', 'b'), key by_ssn(ssn), key by_name(name), key by_both(name, score));
+create table orders(id int primary key, customer int, contact varchar(80));
+create view contacts as select id, email as contact from customers;
+create view everyone as select * from customers;
+create view again as select id, concat(contact, '') as contact from contacts;
+create table people(id int, ssn text) partition by range (id) (partition p0 values less than (5), partition p1 values less than (100));
+create table ranks(id int, score int) partition by range (score) (partition p0 values less than (5), partition p1 values less than (100));
+create database other;
+create table other.`Odd t`(`Id` int, `ssn` varchar(20) character set utf8mb4 collate utf8mb4_bin);
+insert into customers values
+    (1, 'Name 1', 'user1@example.com', '4111111111111111', '078-05-1121', '1970-01-02', 1, 'n1', 1.5, 'a'),
+    (2, 'Name 2', 'user2@example.com', '4111111111111111', '078-05-1122', '1970-01-03', 2, 'n2', 2.5, 'b'),
+    (3, 'Name 3', 'user3@example.com', '4111111111111111', '078-05-1123', '1970-01-04', 3, 'n3', 3.5, 'a'),
+    (4, 'Name 4', 'user4@example.com', '4111111111111111', '078-05-1124', '1970-01-05', 4, 'n4', 4.5, 'b'),
+    (5, 'Name 5', 'user5@example.com', '4111111111111111', '078-05-1125', '1970-01-06', 5, 'n5', 5.5, 'a'),
+    (6, 'Name 6', 'user6@example.com', '4111111111111111', '078-05-1126', '1970-01-07', 6, 'n6', 6.5, 'b'),
+    (7, 'Name 7', 'user7@example.com', '4111111111111111', '078-05-1127', '1970-01-08', 7, 'n7', 7.5, 'a'),
+    (8, 'Name 8', 'user8@example.com', '4111111111111111', '078-05-1128', '1970-01-09', 8, 'n8', 8.5, 'b');
+insert into orders select id, id, concat('user', id, '@example.com') from customers;
+insert into people select id, concat('x', id) from customers;
+insert into ranks select id, id from customers;
+insert into other.`Odd t` select id, concat('o', id) from customers;
+delimiter ;;
+create function peek(n int) returns varchar(40) reads sql data return (select ssn from customers where id = n);;
+create function calm(n int) returns int deterministic return n + 1;;
+create procedure show_people() begin select id, length(ssn) as l from people order by ssn; end;;
+create procedure show_orders() begin select id, contact from orders order by id limit 2; end;;
+delimiter ;
+analyze table customers, people, ranks, other.`Odd t`;

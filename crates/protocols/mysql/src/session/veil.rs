@@ -1,0 +1,447 @@
+//! Queries over hidden columns, as they are sent: each table that has some stands there as a query of its own, in which
+//! constants take their places. So nothing that filters, sorts, joins, computes or fails ever sees what is hidden.
+//!
+//! | what | is sent as |
+//! |---|---|
+//! | `customers` | ``(SELECT `id`, CAST('[ssn]' AS CHAR(11) …) … AS `ssn` FROM `public`.`customers` IGNORE INDEX (`by_ssn`)) AS `customers` `` |
+//! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
+//! | the same, where it decides by something hidden | not at all: it is refused |
+//! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
+//!
+//! Indexes over hidden columns are left out, since rows would come in their order.
+//!
+//! INVARIANT: what is sent is read again: it is printed as it stands, reads the same tables in the same places, asks for the
+//! same rights, and neither shows nor weighs anything hidden; else it is refused.
+use super::{
+    Session,
+    constant::{constant, identifier, nothing},
+    tells,
+};
+use ahash::AHashMap;
+use doorward_enforce::{MaskRule, Refusal};
+use doorward_model::{Access, Name, Operator, Timestamp};
+use doorward_sql::{Analysis, Catalogue, Column, Read, Relation, SourceColumn};
+use doorward_sql_session::{
+    Asking, Meaning, Part,
+    refusals::{not_understood, weighs},
+};
+use std::{ops::Range, sync::Arc};
+
+/// The longest text that is made, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// How many texts a session remembers to be sent otherwise, or as they are.
+const VEILS: usize = 256;
+
+/// What is sent in place of a text.
+pub(super) type Veil = Arc<[u8]>;
+
+/// Texts that have been seen, with the meaning whose address they are found by.
+pub(super) type Veils = AHashMap<usize, (Arc<Meaning>, Option<Veil>)>;
+
+/// A query that stands for a table: what is before the table's name, and behind it.
+struct Derived {
+    before: String,
+    name: String,
+    behind: String,
+}
+
+/// What was made of tables so far, by their numbers; none where one stands for itself.
+#[derive(Default)]
+struct Made {
+    derived: AHashMap<u32, Option<Derived>>,
+    /// Columns in whose places constants stand.
+    hidden: Vec<SourceColumn>,
+}
+
+/// Where tables are named in a text, by schema and name.
+type Stand = Vec<(Name, Name, Range<usize>)>;
+
+/// The text of a statement in the making.
+struct Weave<'a> {
+    from: &'a [u8],
+    text: Vec<u8>,
+    /// How much of the statement is in it.
+    done: usize,
+    /// Where each table that is read is named in it.
+    stand: Stand,
+    changed: bool,
+}
+
+/// A whole text in the making.
+#[derive(Default)]
+struct Woven {
+    text: Vec<u8>,
+    /// Of each statement, its text, and the tables in it; none where it stands as it was.
+    parts: Vec<(Vec<u8>, Option<Stand>)>,
+    hidden: Vec<SourceColumn>,
+    changed: bool,
+}
+
+impl Session {
+    /// What is sent in place of a text that may be sent; a refusal where nothing may.
+    pub(super) fn veiled(
+        &mut self,
+        admissible: Result<(), Refusal>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> (Option<Veil>, Result<(), Refusal>) {
+        match admissible.and_then(|()| self.veil(meaning, now)) {
+            Ok(veil) => (veil, Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        }
+    }
+
+    /// What is sent in place of a text under the policies of the moment. None: the text as it was read.
+    fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Veil>, Refusal> {
+        if !self.may_need_a_veil(meaning, now) {
+            return Ok(None);
+        }
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        let key = Arc::as_ptr(meaning).addr();
+        if let Some((_, known)) = self.reveals.plans(&asking).veils.get(&key) {
+            return Ok(known.clone());
+        }
+        let woven = self.woven(meaning, now)?;
+        let veil = if woven.changed {
+            self.means_as_much(meaning, &woven)?;
+            Some(Veil::from(woven.text))
+        } else {
+            None
+        };
+        self.remember(meaning, &veil, moment, now);
+        Ok(veil)
+    }
+
+    fn remember(&mut self, meaning: &Arc<Meaning>, veil: &Option<Veil>, moment: (u64, u64), now: Timestamp) {
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            let veils = &mut self.reveals.plans(&asking).veils;
+            if veils.len() >= VEILS {
+                veils.clear();
+            }
+            // The entry keeps the meaning alive, so that its address stays its own.
+            veils.insert(Arc::as_ptr(meaning).addr(), (Arc::clone(meaning), veil.clone()));
+        }
+    }
+
+    fn may_need_a_veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> bool {
+        let reads = |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty();
+        if !meaning.parts.iter().any(reads) {
+            return false;
+        }
+        let places = || meaning.parts.iter().flat_map(|part| &part.reads.places);
+        self.hides(meaning, now)
+            || (places().any(|read| tells::columns(&read.schema, &read.table).is_some()) && self.hides_anything(now))
+    }
+
+    /// Whether a text would be sent today as it was when it was prepared, or held.
+    pub(super) fn still_veiled(
+        &mut self,
+        was: Option<&Veil>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let is = if self.may_need_a_veil(meaning, now) {
+            let asking = Asking { enforcer: &mut self.enforcer, now };
+            let moment = asking.moment();
+            match self.reveals.plans(&asking).veils.get(&Arc::as_ptr(meaning).addr()) {
+                Some((_, known)) => known.clone(),
+                None => {
+                    // What was checked then need not be again, under settings that may be others by now.
+                    let woven = self.woven(meaning, now)?;
+                    let veil = woven.changed.then(|| Veil::from(woven.text));
+                    if veil.as_ref() == was {
+                        self.remember(meaning, &veil, moment, now);
+                    }
+                    veil
+                }
+            }
+        } else {
+            None
+        };
+        if is.as_ref() == was {
+            return Ok(());
+        }
+        let message = format!(
+            "{} refused: what you may see of its tables is not what it was when the statement was read",
+            meaning.facts.command
+        );
+        Err(not_understood(message, Some("prepare it again, or ask again")))
+    }
+
+    fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Woven, Refusal> {
+        let mut made = Made::default();
+        let mut out = Woven::default();
+        for part in &meaning.parts {
+            let text = part.text.as_deref().unwrap_or_default();
+            let weave = match part.reads.obstacle {
+                Some(obstacle) => Err(obstacle),
+                None => self.weave(part, text, &mut made, now),
+            };
+            if !out.parts.is_empty() {
+                out.text.extend_from_slice(b"; ");
+            }
+            let (text, stand) = match weave {
+                Ok(weave) if weave.changed => {
+                    out.changed = true;
+                    (weave.text, Some(weave.stand))
+                }
+                Ok(_) => (text.to_vec(), None),
+                Err(obstacle) => {
+                    self.weighs_nothing_hidden(part, obstacle, now)?;
+                    (text.to_vec(), None)
+                }
+            };
+            out.text.extend_from_slice(&text);
+            out.parts.push((text, stand));
+            if out.changed && out.text.len() > LONGEST {
+                return Err(odd(meaning));
+            }
+        }
+        out.hidden = made.hidden;
+        Ok(out)
+    }
+
+    /// A statement with all its tables written otherwise that have hidden columns; or why it cannot be.
+    fn weave<'a>(
+        &mut self,
+        part: &Part,
+        text: &'a [u8],
+        made: &mut Made,
+        now: Timestamp,
+    ) -> Result<Weave<'a>, &'static str> {
+        let mut reads: Vec<&Read> = part.reads.places.iter().collect();
+        reads.sort_by_key(|read| read.at.start);
+        let mut weave = Weave { from: text, text: Vec::new(), done: 0, stand: Vec::new(), changed: false };
+        for read in reads {
+            let mut kept = part.reads.kept.iter().filter(|k| k.start >= read.at.start && k.end <= read.at.end);
+            let kept = kept.next().map(|kept| text.get(kept.clone()).unwrap_or_default());
+            match self.instead(read, text, made, now)? {
+                Some(derived) => weave.replaces(read, derived, kept.unwrap_or_default()),
+                None => weave.keeps(read),
+            }
+            if weave.text.len() > LONGEST && weave.changed {
+                return Err("a text so large");
+            }
+        }
+        weave.text.extend_from_slice(text.get(weave.done..).unwrap_or_default());
+        Ok(weave)
+    }
+
+    /// Refuses a statement that is sent as it is, and decides by columns that the caller may not see: what it finds or
+    /// changes would tell of them.
+    fn weighs_nothing_hidden(&mut self, part: &Part, obstacle: &'static str, now: Timestamp) -> Result<(), Refusal> {
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        match part.reads.weighs.iter().find(|source| self.reveals.source(source, asking).is_some()) {
+            Some(source) => Err(weighs(&part.command, source, Some(obstacle))),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the place of a table; none where nothing of it is hidden whole.
+    fn instead<'m>(
+        &mut self,
+        read: &Read,
+        text: &[u8],
+        made: &'m mut Made,
+        now: Timestamp,
+    ) -> Result<Option<&'m Derived>, &'static str> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        if let Some(columns) = tells::columns(&read.schema, &read.table) {
+            let relation = catalogue.named(&read.schema, &read.table.to_uppercase());
+            let Some(relation) = relation.or_else(|| catalogue.named(&read.schema, &read.table)) else {
+                return Ok(None);
+            };
+            if (read.is_query || tells::may_name(text, columns)) && self.hides_anything(now) {
+                let derived = made.derived.entry(relation.oid);
+                return Ok(derived.or_insert_with(|| Some(without(&catalogue, relation, columns))).as_ref());
+            }
+            return Ok(None);
+        }
+        let Some(relation) = catalogue.named(&read.schema, &read.table) else { return Ok(None) };
+        if !made.derived.contains_key(&relation.oid) {
+            let derived = self.derived(&catalogue, relation, &mut made.hidden, now)?;
+            made.derived.insert(relation.oid, derived);
+        }
+        Ok(made.derived.get(&relation.oid).and_then(Option::as_ref))
+    }
+
+    fn derived(
+        &mut self,
+        catalogue: &Catalogue,
+        relation: &Relation,
+        hidden: &mut Vec<SourceColumn>,
+        now: Timestamp,
+    ) -> Result<Option<Derived>, &'static str> {
+        let mut columns = Vec::with_capacity(relation.columns.len());
+        let mut gone: Vec<&Column> = Vec::new();
+        let mut has_invisible = false;
+        for column in &relation.columns {
+            let rule =
+                self.reveals.column(relation.oid, column.number, &mut Asking { enforcer: &mut self.enforcer, now });
+            let name = written(catalogue, relation, column);
+            has_invisible |= catalogue.is_invisible(relation.oid, column.number);
+            match rule.as_deref().filter(|rule| shows_nothing(rule)) {
+                Some(rule) => {
+                    gone.push(column);
+                    let type_name = catalogue.type_name(relation.oid, column.number);
+                    let type_name = type_name.ok_or("a table with a column of a type that is not known")?;
+                    columns.push(format!("{} AS {name}", constant(type_name, rule)));
+                    hidden.push(source_of(relation, column));
+                }
+                None => columns.push(name),
+            }
+        }
+        if gone.is_empty() {
+            return Ok(None);
+        }
+        if has_invisible {
+            // It can be named, and `*` does not show it: a derived table has no such columns.
+            return Err("a table with an invisible column");
+        }
+        let ignored = ignored(catalogue, relation, &gone);
+        Ok(Some(Derived::of(relation, &columns, &ignored)))
+    }
+
+    /// What is sent is printed as it stands, reads the same tables in the places where they were written, and no other; asks
+    /// for the same rights as what was decided; and no hidden column is in what it shows or weighs.
+    fn means_as_much(&mut self, meaning: &Meaning, woven: &Woven) -> Result<(), Refusal> {
+        let read = self.reader.read(&woven.text, &self.environment, true).map_err(|_| odd(meaning))?;
+        let is_the_same = read.statements.len() == meaning.parts.len()
+            && stands_as_written(&read, woven)
+            && asks_the_same(meaning, &read)
+            && shows_none(&read, woven);
+        if is_the_same { Ok(()) } else { Err(odd(meaning)) }
+    }
+}
+
+fn odd(meaning: &Meaning) -> Refusal {
+    let message = format!(
+        "{} refused: it reads columns that you may not see, and cannot be written so that they stay out of it",
+        meaning.facts.command
+    );
+    not_understood(message, Some("leave those columns out, or ask simpler"))
+}
+
+fn written(catalogue: &Catalogue, relation: &Relation, column: &Column) -> String {
+    identifier(catalogue.written_name(relation.oid, column.number).unwrap_or(&column.name))
+}
+
+fn source_of(relation: &Relation, column: &Column) -> SourceColumn {
+    let (schema, table) = (relation.schema.clone(), relation.name.clone());
+    SourceColumn { schema, table, column: Some(column.name.clone()) }
+}
+
+/// A view of the server's own, without columns that tell of values.
+fn without(catalogue: &Catalogue, relation: &Relation, telling: &[&str]) -> Derived {
+    let of = |column: &Column| {
+        let name = written(catalogue, relation, column);
+        if telling.contains(&&*column.name) { format!("{} AS {name}", nothing()) } else { name }
+    };
+    let columns: Vec<String> = relation.columns.iter().map(of).collect();
+    Derived::of(relation, &columns, &[])
+}
+
+/// The indexes of which the order of their rows tells of hidden columns.
+fn ignored(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> Vec<String> {
+    let is_over = |index: &&doorward_sql::Index| {
+        // Of what an expression is made is not known.
+        index.columns.iter().any(|of| of.as_ref().is_none_or(|of| gone.iter().any(|column| column.name == *of)))
+    };
+    let all = catalogue.indexes(relation.oid).iter();
+    // Rows are kept in the order of the primary key, whatever is ignored.
+    all.filter(is_over).filter(|index| &*index.name != "PRIMARY").map(|index| identifier(&index.name)).collect()
+}
+
+/// INVARIANT: the text is printed just as it was made, and the grammar finds each table where it was written, and finds no
+/// other. So what is around them is read as it was before.
+fn stands_as_written(read: &Analysis, woven: &Woven) -> bool {
+    read.statements.iter().zip(&woven.parts).all(|(statement, (text, stand))| {
+        if statement.text.as_deref() != Some(text.as_slice()) {
+            return false;
+        }
+        let Some(stand) = stand else { return true };
+        let mut found: Vec<&Read> = statement.reads.places.iter().collect();
+        found.sort_by_key(|read| read.at.start);
+        statement.reads.obstacle.is_none()
+            && found.len() == stand.len()
+            && found
+                .iter()
+                .zip(stand)
+                .all(|(found, (schema, table, at))| found.schema == *schema && found.table == *table && found.at == *at)
+    })
+}
+
+fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
+    let known = |access: &Access| meaning.facts.accesses.contains(access);
+    let is_there = |access: &Access| read.facts.accesses.contains(access);
+    // What a statement runs by its name is asked for beside what it says.
+    read.facts.accesses.iter().all(known) && (meaning.by_name || meaning.facts.accesses.iter().all(is_there))
+}
+
+/// Whether none of the hidden columns is in what a statement that was written anew shows, carries or weighs.
+fn shows_none(read: &Analysis, woven: &Woven) -> bool {
+    read.statements.iter().zip(&woven.parts).filter(|(_, (_, stand))| stand.is_some()).all(|(statement, _)| {
+        let lineage = statement.lineage.iter().flat_map(|lineage| &lineage.anywhere);
+        let mut all = statement.moves.iter().chain(&statement.reads.weighs).chain(lineage);
+        !all.any(|source| woven.hidden.contains(source))
+    })
+}
+
+/// Whether nothing of a value is left in what replaces it.
+const fn shows_nothing(rule: &MaskRule) -> bool {
+    match rule.operator {
+        Operator::Redact | Operator::Null | Operator::Fixed(_) => true,
+        Operator::Partial(_) | Operator::Hash | Operator::Date(_) => false,
+    }
+}
+
+impl Derived {
+    fn of(relation: &Relation, columns: &[String], ignored: &[String]) -> Self {
+        let behind = if ignored.is_empty() { String::new() } else { format!(" IGNORE INDEX ({})", ignored.join(", ")) };
+        Self {
+            before: format!("(SELECT {} FROM ", columns.join(", ")),
+            name: format!("{}.{}", identifier(&relation.schema), identifier(&relation.name)),
+            behind,
+        }
+    }
+}
+
+impl Weave<'_> {
+    fn replaces(&mut self, read: &Read, derived: &Derived, kept: &[u8]) {
+        self.text.extend_from_slice(self.from.get(self.done..read.at.start).unwrap_or_default());
+        // As it is printed.
+        if self.text.last() == Some(&b',') {
+            self.text.push(b' ');
+        }
+        if read.is_query {
+            self.text.extend_from_slice(b"SELECT * FROM ");
+        }
+        self.text.extend_from_slice(derived.before.as_bytes());
+        let begin = self.text.len();
+        self.text.extend_from_slice(derived.name.as_bytes());
+        if !kept.is_empty() {
+            self.text.push(b' ');
+            self.text.extend_from_slice(kept);
+        }
+        self.text.extend_from_slice(derived.behind.as_bytes());
+        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
+        self.text.push(b')');
+        if let Some(called) = &read.called {
+            self.text.extend_from_slice(b" AS ");
+            self.text.extend_from_slice(identifier(called).as_bytes());
+        }
+        self.changed = true;
+        self.done = read.at.end;
+    }
+
+    fn keeps(&mut self, read: &Read) {
+        self.text.extend_from_slice(self.from.get(self.done..read.at.start).unwrap_or_default());
+        let begin = self.text.len();
+        self.text.extend_from_slice(self.from.get(read.at.clone()).unwrap_or_default());
+        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
+        self.done = read.at.end;
+    }
+}
