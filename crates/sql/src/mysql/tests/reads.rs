@@ -114,8 +114,8 @@ fn what_statements_decide_by() {
         ("update orders set total = 1 where id = 1", "orders.id orders.total"),
         ("update customers set ssn = 'x'", "customers.ssn"),
         (
-            "update orders o join customers c on c.ssn = o.status set o.total = 1",
-            "customers.ssn orders.status orders.total",
+            "update orders o join customers c on c.ssn = o.customer_id set o.total = 1",
+            "customers.ssn orders.customer_id orders.total",
         ),
         ("delete from customers order by ssn limit 1", "customers.ssn"),
         ("delete o from orders o, customers c where c.ssn = o.id", "customers.ssn orders.id"),
