@@ -5,7 +5,7 @@ use super::{
     render,
     tree::{Body, Named, Tree},
 };
-use crate::meaning::{Read, Reads};
+use crate::meaning::{Read, Reads, Written};
 use std::ops::Range;
 
 /// The text of a statement as it is forwarded, and the tables that it reads, by their places in that text.
@@ -56,7 +56,7 @@ pub(super) fn located(parser: &Parser<'_>, tree: &Tree, found: &Found) -> (Vec<u
             table: table.clone(),
             at: whole,
             called: called(parser, name).map(Into::into),
-            is_query: name.is_query,
+            written: if name.is_query { Written::Query } else { Written::Name },
         });
     }
     if reads.places.iter().any(|read| read.called.is_none()) {

@@ -20,7 +20,7 @@ use super::{
 use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Access, Name, Operator, Timestamp};
-use doorward_sql::{Analysis, Catalogue, Column, Read, Relation, SourceColumn};
+use doorward_sql::{Analysis, Catalogue, Column, Read, Relation, SourceColumn, Written};
 use doorward_sql_session::{
     Asking, Meaning, Part,
     refusals::{not_understood, weighs},
@@ -234,7 +234,11 @@ impl Session {
     /// changes would tell of them.
     fn weighs_nothing_hidden(&mut self, part: &Part, obstacle: &'static str, now: Timestamp) -> Result<(), Refusal> {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        match part.reads.weighs.iter().find(|source| self.reveals.source(source, asking).is_some()) {
+        let mut hidden =
+            part.reads.weighs.iter().filter(|source| {
+                self.reveals.source(source, asking).is_some() && !self.reveals.may_filter(source, asking)
+            });
+        match hidden.next() {
             Some(source) => Err(weighs(&part.command, source, Some(obstacle))),
             None => Ok(()),
         }
@@ -254,7 +258,7 @@ impl Session {
             let Some(relation) = relation.or_else(|| catalogue.named(&read.schema, &read.table)) else {
                 return Ok(None);
             };
-            if (read.is_query || tells::may_name(text, columns)) && self.hides_anything(now) {
+            if (read.written == Written::Query || tells::may_name(text, columns)) && self.hides_anything(now) {
                 let derived = made.derived.entry(relation.oid);
                 return Ok(derived.or_insert_with(|| Some(without(&catalogue, relation, columns))).as_ref());
             }
@@ -416,7 +420,7 @@ impl Weave<'_> {
         if self.text.last() == Some(&b',') {
             self.text.push(b' ');
         }
-        if read.is_query {
+        if read.written == Written::Query {
             self.text.extend_from_slice(b"SELECT * FROM ");
         }
         self.text.extend_from_slice(derived.before.as_bytes());

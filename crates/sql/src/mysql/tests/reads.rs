@@ -17,7 +17,13 @@ fn places_in(text: &str, env: &Environment) -> Vec<String> {
         })
         .collect();
     out.sort();
-    out.extend(reads.kept.iter().filter(|k| !k.is_empty()).map(|k| format!("kept {}", &forwarded[k.clone()])));
+    out.extend(
+        reads
+            .kept
+            .iter()
+            .filter(|k| !k.is_empty())
+            .map(|k| format!("kept {}", forwarded.get(k.clone()).unwrap_or_default())),
+    );
     out.extend(reads.obstacle.map(str::to_owned));
     out
 }
