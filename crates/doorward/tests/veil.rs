@@ -144,6 +144,8 @@ const HOSTILE: &[&str] = &[
     "begin\\; select count(*) from customers where ssn like '078%'\\; commit",
     "set search_path = other\\; select count(*) from \"Odd t\" where ssn = 'same'\\; reset search_path",
     "begin\\; set local search_path = other, public\\; commit\\; select count(*) from people where ssn = 'same'",
+    "prepare q1 as select count(*) from customers where ssn like '078%'\\; execute q1",
+    "prepare q2 as select count(*) from customers where ssn like '078%'\\; set work_mem = '4MB'; execute q2",
     // Computed of what is hidden.
     "select id from cards where last = '1' order by 1",
     "select last, count(*) from cards group by last",

@@ -43,7 +43,8 @@ impl MySqlMatrix {
     /// What the client printed.
     pub fn prepare(server: &MySql) -> Result<()> {
         let file = repo_root().join("e2e/clients/mysql-schema.sql");
-        server.exec(&fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?)
+        let text = fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
+        server.exec(&text.replace("@USER@", server.user()))
     }
 
     /// Runs the clients one after the other.

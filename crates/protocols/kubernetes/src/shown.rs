@@ -26,6 +26,13 @@ pub struct Sent<'a> {
     pub body: &'a [u8],
 }
 
+/// The name of a parameter, in quotes where it is none that the API has: it must not look like another line.
+fn plain(name: &str) -> String {
+    let is_plain =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if is_plain { name.to_owned() } else { format!("{name:?}") }
+}
+
 /// Everything that would be done, besides the line that names it.
 ///
 /// # Errors
@@ -34,7 +41,7 @@ pub fn shown(target: &Target, sent: &Sent<'_>) -> Result<Shown, NotShown> {
     let mut shown = Shown::default();
     let page_only = |name: &str, text: String| ShownPart { name: name.to_owned(), text, page_only: true };
     shown.parts.push(page_only("Request", sent.head.trim_end().replace("\r\n", "\n")));
-    let parameters: Vec<String> = target.query().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    let parameters: Vec<String> = target.query().map(|(name, value)| format!("{} = {value:?}", plain(name))).collect();
     if !parameters.is_empty() {
         shown.parts.push(page_only("Its parameters", parameters.join("\n")));
     }

@@ -99,8 +99,9 @@ impl Prepared {
 
     /// The type of a parameter, where it is known.
     fn type_of(&self, parameter: usize) -> Option<u32> {
-        let known = |types: &[u32]| types.get(parameter).copied().filter(|number| *number != 0);
-        known(&self.given_types).or_else(|| self.told_types.get().and_then(|types| known(types)))
+        // The server finds out what none (0) and `unknown` (705) stand for, and may take it for anything.
+        let known = |types: &[u32]| types.get(parameter).copied().filter(|number| !matches!(number, 0 | 705));
+        self.told_types.get().and_then(|types| known(types)).or_else(|| known(&self.given_types))
     }
 }
 

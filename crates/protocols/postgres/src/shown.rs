@@ -85,8 +85,8 @@ fn of_type(type_oid: u32, value: &[u8]) -> Option<String> {
         1082 => day(i64::from(i32::from_be_bytes(value.try_into().ok()?))),
         1083 => time(i64::from_be_bytes(value.try_into().ok()?)),
         1114 | 1184 => moment(i64::from_be_bytes(value.try_into().ok()?), type_oid == 1184),
-        // text, varchar, bpchar, name, "char", xml, unknown, json
-        25 | 1043 | 1042 | 19 | 18 | 142 | 705 | 114 => std::str::from_utf8(value).ok().map(text),
+        // text, varchar, bpchar, name, "char", xml, json; `unknown` may be anything
+        25 | 1043 | 1042 | 19 | 18 | 142 | 114 => std::str::from_utf8(value).ok().map(text),
         3802 => match value.split_first() {
             Some((1, json)) => std::str::from_utf8(json).ok().map(text),
             _ => None,

@@ -196,6 +196,11 @@ fn parameters_of_types_that_nobody_told_are_shown_whole() {
     let shown = held(&mut s).unwrap().shown;
     assert_eq!(shown.parameters[0], "binary \\x0000002a (of a type that is not known, perhaps 42)");
     assert!(shown.parameters[1].contains(&"ab".repeat(100_000)), "{}", shown.parameters[1].len());
+    // `unknown` (705), given by the client: the server takes it for what it finds, here perhaps a number.
+    let mut s = session();
+    s.handle_client(&[parse(TEXT, &[705, 25]), bind(&[b"1000", b"x"]), execute(), SYNC.to_vec()].concat(), NOW);
+    let shown = held(&mut s).unwrap().shown;
+    assert!(shown.parameters[0].starts_with("binary \\x31303030"), "{shown:?}");
 }
 
 #[test]
@@ -245,6 +250,23 @@ fn what_is_run_by_its_name_is_shown() {
     let shown = held(&mut s).unwrap().shown;
     let parts: Vec<_> = shown.parts.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
     assert_eq!(parts, [("What `p` stands for", "PREPARE p AS DELETE FROM t WHERE a = 7")]);
+    // By messages of the protocol, too.
+    let mut by_message = frame(b'B', b"\0p\0\0\0\0\0\0\0");
+    by_message.extend(frame(b'E', b"\0\0\0\0\0"));
+    by_message.extend(frame(b'S', b""));
+    let mut s = session();
+    s.handle_client(&query("PREPARE p AS DELETE FROM t WHERE a = 7"), NOW);
+    if let Some(request) = held(&mut s) {
+        let by = vec![Approver::new("a/b", vec!["sre".into()])];
+        s.handle_verdict(request.id, ApprovalVerdict::Approved { by }, NOW);
+    }
+    assert!(!sent(&mut s).is_empty());
+    for answer in [frame(b'C', b"PREPARE\0"), frame(b'Z', b"I")] {
+        s.handle_upstream(&answer, NOW);
+    }
+    s.handle_client(&by_message, NOW);
+    let shown = held(&mut s).unwrap().shown;
+    assert!(shown.parts.iter().any(|p| p.text == "PREPARE p AS DELETE FROM t WHERE a = 7"), "{shown:?}");
     // Rows that are copied in come after the verdict, and are said to.
     let mut s = session();
     s.handle_client(&query("COPY t FROM STDIN"), NOW);

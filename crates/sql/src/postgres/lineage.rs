@@ -138,6 +138,14 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
                 None
             }
+            // Where its text cannot be rewritten, what it would decide by counts when it is prepared. What it moves, when it
+            // is run.
+            Node::PrepareStmt(s) => {
+                let moves = self.moves.clone();
+                self.top(s.query());
+                self.moves = moves;
+                None
+            }
             Node::CopyStmt(s) => Some(self.copy(s)),
             Node::CallStmt(s) => {
                 let mut set = Set::new();

@@ -19,8 +19,16 @@ pub(super) fn columns(schema: &str, table: &str) -> Option<&'static [&'static st
     TELLING.iter().find(|(name, _)| *name == table).map(|(_, columns)| *columns)
 }
 
+/// The longest text that is searched for names, in bytes.
+const SEARCHED: usize = 16 * 1024;
+
 /// Whether a text may name one of these columns, in some way.
+///
+/// Texts so large are not searched, which would cost too much; nor are names that are no ASCII, whose cases the server knows.
 pub(super) fn may_name(text: &[u8], columns: &[&str]) -> bool {
+    if text.len() > SEARCHED || !text.is_ascii() {
+        return true;
+    }
     text.contains(&b'*')
         || columns
             .iter()

@@ -30,6 +30,9 @@ use std::{ops::Range, sync::Arc};
 /// The longest text that is made, in bytes.
 const LONGEST: usize = 64 * 1024;
 
+/// How many places with tables are looked at in one statement.
+const MOST_READ: usize = 1000;
+
 /// How many texts a session remembers to be sent otherwise, or as they are.
 const VEILS: usize = 256;
 
@@ -214,6 +217,10 @@ impl Session {
     ) -> Result<Weave<'a>, &'static str> {
         let mut reads: Vec<&Read> = part.reads.places.iter().collect();
         reads.sort_by_key(|read| read.at.start);
+        // What follows costs as much as the tables that are named, for each part kept and each name.
+        if reads.len() > MOST_READ {
+            return Err("a statement that reads so many tables");
+        }
         let mut weave = Weave { from: text, text: Vec::new(), done: 0, stand: Vec::new(), changed: false };
         for read in reads {
             let mut kept = part.reads.kept.iter().filter(|k| k.start >= read.at.start && k.end <= read.at.end);
@@ -233,6 +240,15 @@ impl Session {
     /// Refuses a statement that is sent as it is, and decides by columns that the caller may not see: what it finds or
     /// changes would tell of them.
     fn weighs_nothing_hidden(&mut self, part: &Part, obstacle: &'static str, now: Timestamp) -> Result<(), Refusal> {
+        let text = part.text.as_deref().unwrap_or_default();
+        let tells = |read: &Read| {
+            tells::columns(&read.schema, &read.table).is_some_and(|columns| tells::may_name(text, columns))
+        };
+        let is_long = part.reads.places.len() > MOST_READ;
+        if (is_long || part.reads.places.iter().any(tells)) && self.hides_anything(now) {
+            let message = format!("{} refused: it reads statistics of tables that you may not see whole", part.command);
+            return Err(not_understood(message, Some("leave them out, or ask for them in a query of their own")));
+        }
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let mut hidden =
             part.reads.weighs.iter().filter(|source| {

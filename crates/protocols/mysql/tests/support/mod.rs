@@ -18,7 +18,7 @@ use doorward_mysql::{
     render::Rejection,
     startup::{self, Greeting, Hello, Login, Response, login_step},
 };
-use doorward_sql::{Catalogue, Column, Relation, RelationKind, mysql::AnalysisCache};
+use doorward_sql::{Catalogue, Column, Reach, Relation, RelationKind, mysql::AnalysisCache};
 use doorward_testkit::MySql;
 use std::{
     io::{Read, Write},
@@ -104,7 +104,10 @@ pub(crate) fn grammar() -> Arc<Grammar> {
         columns: columns.iter().enumerate().map(column).collect(),
     });
     let cache = Arc::new(AnalysisCache::new(100, 1 << 20));
-    Arc::new(Grammar::new(Arc::new(Catalogue::new(1, relations, [])), false, cache))
+    // A procedure that is known to read no table.
+    let reaches = [(("orders".into(), "p".into()), Reach::Relations(Default::default()))];
+    let catalogue = Catalogue::new(1, relations, []).with_reaches(reaches);
+    Arc::new(Grammar::new(Arc::new(catalogue), false, cache))
 }
 
 pub(crate) fn enforcer() -> Enforcer {

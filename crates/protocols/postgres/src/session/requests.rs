@@ -685,8 +685,10 @@ impl Session {
         let Ok(environment) = self.settings.environment(self.reveals.catalogue()) else { return };
         let search_path = Arc::clone(self.settings.search_path());
         let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
-        let meaning = Arc::new(Meaning::resolve(text, analysis, self));
-        let prepared = Arc::new(Prepared::new(meaning, environment));
+        let mut meaning = Meaning::resolve(text, analysis, self);
+        // Who approves an execution by messages is shown what the name stands for.
+        meaning.parts.iter_mut().for_each(|part| part.names.push((name.clone(), Some(Arc::clone(said)))));
+        let prepared = Arc::new(Prepared::new(Arc::new(meaning), environment));
         let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, text: Arc::clone(said), prepared };
         self.sql_prepared.insert((&**name).into(), known);
     }
