@@ -64,8 +64,9 @@ fn tells(schema: &str, table: &str) -> bool {
                 | "slow_log"
         ),
         "performance_schema" => {
+            // What users keep in variables are no settings.
             let says_settings = table.contains("variables") || table.contains("_attrs") || table.starts_with("setup_");
-            !says_settings
+            !says_settings || table.contains("user_variables")
         }
         "sys" => !matches!(table, "version" | "sys_config"),
         _ => false,
@@ -191,6 +192,7 @@ mod tests {
             ("information_schema", "innodb_buffer_page"),
             ("performance_schema", "events_statements_history"),
             ("performance_schema", "data_locks"),
+            ("performance_schema", "user_variables_by_thread"),
             ("mysql", "column_stats"),
             ("sys", "statement_analysis"),
         ] {
