@@ -178,8 +178,9 @@ func pty(client *ssh.Client) error {
 	if err := errors.Join(session.RequestPty("dumb", 40, 100, modes), session.Shell()); err != nil {
 		return err
 	}
-	fmt.Fprint(in, "stty size; echo first-$((6*7))\n")
-	seen, err := readUntil(out, "first-42")
+	// The size is changed once the prompt is there: before it, readline reads the size and sets what it has read.
+	fmt.Fprint(in, "PS1=rea''dy-; stty size; echo first-$((6*7))\n")
+	seen, err := readUntil(out, "ready-")
 	if err := errors.Join(err, expect(true, strings.Contains(seen, "40 100"))); err != nil {
 		return err
 	}

@@ -63,8 +63,9 @@ async def big_output(conn):
 
 async def pty(conn):
     async with conn.create_process(term_type="dumb", term_size=(100, 40)) as shell:
-        shell.stdin.write("stty -echo; stty size; echo first-$((6*7))\n")
-        await shell.stdout.readuntil("first-42")
+        # The size is changed once the prompt is there: before it, readline reads the size and sets what it has read.
+        shell.stdin.write("stty -echo; PS1=rea''dy-; stty size; echo first-$((6*7))\n")
+        await shell.stdout.readuntil("ready-")
         shell.change_terminal_size(120, 50)
         shell.stdin.write("stty size; echo second-$((6*8))\n")
         seen = await shell.stdout.readuntil("second-48")

@@ -81,8 +81,9 @@ def read_until(channel, text):
 def pty(client):
     channel = client.invoke_shell(term="dumb", width=100, height=40)
     channel.settimeout(LIMIT)
-    channel.sendall(b"stty -echo; stty size; tty | cut -c1-4; echo first-$((6*7))\n")
-    read_until(channel, b"first-42")
+    # The size is changed once the prompt is there: before it, readline reads the size and sets what it has read.
+    channel.sendall(b"stty -echo; PS1=rea''dy-; stty size; tty | cut -c1-4; echo first-$((6*7))\n")
+    read_until(channel, b"ready-")
     channel.resize_pty(width=120, height=50)
     channel.sendall(b"stty size; echo second-$((6*8))\n")
     read_until(channel, b"second-48")
