@@ -115,6 +115,10 @@ pub struct Catalogue {
     /// Names of columns as they were made, where they differ from those of [`Column`].
     written_names: AHashMap<(u32, i16), Name>,
     indexes: AHashMap<u32, Vec<Index>>,
+    /// The columns that decide in which partition a row is.
+    partition_keys: AHashSet<(u32, i16)>,
+    /// What views read, by their numbers.
+    view_reads: AHashMap<u32, Reach>,
     reaches: AHashMap<(Name, Name), Reach>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
@@ -255,6 +259,41 @@ impl Catalogue {
     /// The name of a column as it was made, where that is not its name in [`Column`].
     pub fn written_name(&self, relation: u32, column: i16) -> Option<&Name> {
         self.written_names.get(&(relation, column))
+    }
+
+    /// The same snapshot, knowing by which columns tables are partitioned.
+    #[must_use]
+    pub fn with_partition_keys(mut self, columns: impl IntoIterator<Item = (u32, i16)>) -> Self {
+        self.partition_keys.extend(columns);
+        self
+    }
+
+    /// Whether a column decides in which partition a row is.
+    pub fn is_partition_key(&self, relation: u32, column: i16) -> bool {
+        self.partition_keys.contains(&(relation, column))
+    }
+
+    /// The same snapshot, knowing which relations are named in the definitions of views.
+    #[must_use]
+    pub fn with_view_reads(mut self, reads: impl IntoIterator<Item = (u32, Reach)>) -> Self {
+        self.view_reads.extend(reads);
+        self
+    }
+
+    /// What a view reads, other views and what they read among it; whatever is not known of one that is reached is
+    /// [`Reach::Anything`]. Of a table, nothing.
+    pub fn view_reads(&self, view: u32) -> Reach {
+        let (mut seen, mut todo) = (BTreeSet::new(), vec![view]);
+        while let Some(at) = todo.pop() {
+            let is_view = self.relations.get(&at).is_some_and(|r| r.kind == RelationKind::View);
+            match self.view_reads.get(&at) {
+                Some(Reach::Relations(named)) => todo.extend(named.iter().filter(|next| seen.insert(**next))),
+                Some(Reach::Anything) => return Reach::Anything,
+                None if is_view => return Reach::Anything,
+                None => {}
+            }
+        }
+        Reach::Relations(seen)
     }
 
     /// The same snapshot, knowing the indexes of tables.

@@ -46,6 +46,7 @@ pub(crate) struct Raw {
     routines: Vec<Row>,
     views: Vec<Row>,
     indexes: Vec<Row>,
+    partitions: Vec<Row>,
 }
 
 impl Source for Endpoint {
@@ -67,18 +68,20 @@ impl Source for Endpoint {
     }
 
     fn fingerprint(raw: &Raw) -> u64 {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes } = raw;
+        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
         let Greeting { version, capabilities, .. } = greeting;
-        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views, indexes))
+        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views, indexes, partitions))
     }
 
     fn build(&self, raw: Raw, generation: u64) -> Snapshot {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes } = raw;
+        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
         let catalogue = build(generation, &tables, &columns, &routines);
         let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
         made_of.extend(generated_columns(&catalogue, &columns));
         let invisible = invisible_columns(&catalogue, &columns);
-        let catalogue = details::all(catalogue, &columns, &indexes, &routines);
+        let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views);
+        let keys = details::partition_keys(&catalogue, &partitions);
+        let catalogue = catalogue.with_partition_keys(keys);
         let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
         let reader = Grammar::new(catalogue, lower_case_names, Arc::clone(&self.cache));
         Snapshot { greeting, reader: Arc::new(reader) }
@@ -100,6 +103,9 @@ const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION 
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
     ORDER BY 1, 2, 3, SEQ_IN_INDEX";
 
+const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONCAT_WS(' ', PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION) \
+    FROM information_schema.PARTITIONS WHERE PARTITION_NAME IS NOT NULL ORDER BY 1, 2";
+
 async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     // Results in their oldest form, which all servers have.
     let Connected { mut packets, greeting, agreed, lent: _lent } =
@@ -109,13 +115,13 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     ask(PLAIN).await?;
     let settings = ask(SETTINGS).await?;
     let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
-    let (views, indexes) = (ask(VIEWS).await?, ask(INDEXES).await?);
+    let (views, indexes, partitions) = (ask(VIEWS).await?, ask(INDEXES).await?, ask(PARTITIONS).await?);
     packets.next = 0;
     let _gone = packets.write(b"\x01").await;
     // Whether names differ in their case decides what they mean.
     let setting = settings.first().and_then(|row| row.first());
     let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
-    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views, indexes })
+    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views, indexes, partitions })
 }
 
 type Row = Vec<String>;

@@ -5,10 +5,18 @@ use doorward_sql::{Catalogue, Index, Reach};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The snapshot with all of it.
-pub(super) fn all(catalogue: Catalogue, columns: &[Row], indexes: &[Row], routines: &[Row]) -> Catalogue {
+pub(super) fn all(
+    catalogue: Catalogue,
+    columns: &[Row],
+    indexes: &[Row],
+    routines: &[Row],
+    views: &[Row],
+) -> Catalogue {
     let (types, written) = (types(&catalogue, columns), written_names(&catalogue, columns));
-    let (indexes, reaches) = (indexes_of(&catalogue, indexes), reaches(&catalogue, routines));
-    catalogue.with_type_names(types).with_written_names(written).with_indexes(indexes).with_reaches(reaches)
+    let (indexes, reads) = (indexes_of(&catalogue, indexes), views_read(&catalogue, routines, views));
+    let reaches = reaches(&catalogue, routines);
+    let catalogue = catalogue.with_type_names(types).with_written_names(written);
+    catalogue.with_indexes(indexes).with_reaches(reaches).with_view_reads(reads)
 }
 
 /// `varchar(12) character set utf8mb4 collate utf8mb4_bin`.
@@ -47,6 +55,20 @@ fn indexes_of(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, Vec<Index>)> {
     out.into_iter().map(|(oid, indexes)| (oid, indexes.into_iter().map(named).collect())).collect()
 }
 
+/// The columns that decide in which partition a row is kept: those that the expression names. Of keys that are not told
+/// (`PARTITION BY KEY ()` is by the primary key), all.
+pub(super) fn partition_keys(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, i16)> {
+    let mut out = Vec::new();
+    for row in rows {
+        let [schema, table, expression] = row.as_slice() else { continue };
+        let Some(relation) = catalogue.named(schema, table) else { continue };
+        let expression = expression.to_lowercase();
+        let named = |name: &str| expression.contains(&name.replace('`', "``")) || expression.trim().is_empty();
+        out.extend(relation.columns.iter().filter(|c| named(&c.name)).map(|c| (relation.oid, c.number)));
+    }
+    out
+}
+
 /// What one routine names.
 struct Body {
     /// It runs texts, or is not shown to the gateway's account.
@@ -81,6 +103,28 @@ fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)
         out.insert(key, both);
     }
     out.into_iter().collect()
+}
+
+/// What views read: the tables that are named in their definitions, and what the routines named there reach.
+fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<(u32, Reach)> {
+    let names = Names::of(catalogue, routines);
+    let bodies: Vec<Body> = routines.iter().map(|row| names.body(row.get(2).map_or("", String::as_str))).collect();
+    let of = |row: &Row| {
+        let [schema, name, definition] = row.as_slice() else { return None };
+        let view = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str()))?;
+        let body = names.body(definition);
+        let mut relations = body.relations;
+        let mut is_known = !body.opaque;
+        for call in body.calls {
+            match reach_of(&bodies, call) {
+                Reach::Relations(more) => relations.extend(more),
+                Reach::Anything => is_known = false,
+            }
+        }
+        relations.remove(&view.oid);
+        Some((view.oid, if is_known { Reach::Relations(relations) } else { Reach::Anything }))
+    };
+    views.iter().filter_map(of).collect()
 }
 
 fn reach_of(bodies: &[Body], of: usize) -> Reach {

@@ -31,6 +31,8 @@ pub(super) struct Plans {
     rows: AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>,
     /// What is sent in place of texts.
     pub(super) veils: Veils,
+    /// Of views, whether the order of their rows may tell.
+    pub(super) orders: AHashMap<u32, bool>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

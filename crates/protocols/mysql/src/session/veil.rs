@@ -20,7 +20,7 @@ use super::{
 use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Access, Name, Operator, Timestamp};
-use doorward_sql::{Analysis, Catalogue, Column, Read, Relation, SourceColumn, Written};
+use doorward_sql::{Analysis, Catalogue, Column, Index, Reach, Read, Relation, RelationKind, SourceColumn, Written};
 use doorward_sql_session::{
     Asking, Meaning, Part,
     refusals::{not_understood, weighs},
@@ -42,11 +42,12 @@ pub(super) type Veil = Arc<[u8]>;
 /// Texts that have been seen, with the meaning whose address they are found by.
 pub(super) type Veils = AHashMap<usize, (Arc<Meaning>, Option<Veil>)>;
 
-/// A query that stands for a table: what is before the table's name, and behind it.
+/// A query that stands for a table: what is before the table's name, and behind it, and what ends it.
 struct Derived {
     before: String,
     name: String,
     behind: String,
+    order: String,
 }
 
 /// What was made of tables so far, by their numbers; none where one stands for itself.
@@ -136,6 +137,10 @@ impl Session {
         }
         let places = || meaning.parts.iter().flat_map(|part| &part.reads.places);
         self.hides(meaning, now)
+            || places().any(|read| {
+                let catalogue = Arc::clone(self.reveals.catalogue());
+                catalogue.named(&read.schema, &read.table).is_some_and(|view| self.order_tells(view, now))
+            })
             || (places().any(|read| tells::columns(&read.schema, &read.table).is_some()) && self.hides_anything(now))
     }
 
@@ -314,7 +319,8 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        if gone.is_empty() {
+        let order = self.order_tells(relation, now) || place_tells(catalogue, relation, &gone);
+        if gone.is_empty() && !order {
             return Ok(None);
         }
         if has_invisible {
@@ -322,7 +328,43 @@ impl Session {
             return Err("a table with an invisible column");
         }
         let ignored = ignored(catalogue, relation, &gone);
-        Ok(Some(Derived::of(relation, &columns, &ignored)))
+        let derived = Derived::of(relation, &columns, &ignored);
+        Ok(Some(if order { derived.in_order(columns.len()) } else { derived }))
+    }
+
+    /// Whether the rows of a view may come in the order of an index over columns that the caller may not see: within a view
+    /// no index can be left out.
+    pub(super) fn order_tells(&mut self, relation: &Relation, now: Timestamp) -> bool {
+        if relation.kind != RelationKind::View {
+            return false;
+        }
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        if let Some(known) = self.reveals.plans(&asking).orders.get(&relation.oid) {
+            return *known;
+        }
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let tells = match catalogue.view_reads(relation.oid) {
+            Reach::Anything => self.hides_anything(now),
+            Reach::Relations(reads) => {
+                reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|r| self.index_tells(&catalogue, r, now))
+            }
+        };
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            self.reveals.plans(&asking).orders.insert(relation.oid, tells);
+        }
+        tells
+    }
+
+    /// Whether a table has an index over a column that the caller may not see, or over an expression and such a column.
+    fn index_tells(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
+        let indexes = catalogue.indexes(relation.oid);
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        let hidden = |column: &&Column| self.reveals.column(relation.oid, column.number, asking).is_some();
+        let gone: Vec<&Column> = relation.columns.iter().filter(hidden).collect();
+        !gone.is_empty()
+            && (indexes.iter().any(|index| is_over(index, &gone)) || place_tells(catalogue, relation, &gone))
     }
 
     /// What is sent is printed as it stands, reads the same tables in the places where they were written, and no other; asks
@@ -364,15 +406,25 @@ fn without(catalogue: &Catalogue, relation: &Relation, telling: &[&str]) -> Deri
     Derived::of(relation, &columns, &[])
 }
 
+/// Whether rows are kept apart, or in the order of their key, by one of these columns.
+fn place_tells(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> bool {
+    gone.iter().any(|column| catalogue.is_partition_key(relation.oid, column.number))
+        || catalogue.indexes(relation.oid).iter().any(|index| &*index.name == "PRIMARY" && is_over(index, gone))
+}
+
+/// Whether an index has one of these columns in it. Of what an expression is made is not known.
+fn is_over(index: &Index, gone: &[&Column]) -> bool {
+    index.columns.iter().any(|of| of.as_ref().is_none_or(|of| gone.iter().any(|column| column.name == *of)))
+}
+
 /// The indexes of which the order of their rows tells of hidden columns.
 fn ignored(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> Vec<String> {
-    let is_over = |index: &&doorward_sql::Index| {
-        // Of what an expression is made is not known.
-        index.columns.iter().any(|of| of.as_ref().is_none_or(|of| gone.iter().any(|column| column.name == *of)))
-    };
     let all = catalogue.indexes(relation.oid).iter();
     // Rows are kept in the order of the primary key, whatever is ignored.
-    all.filter(is_over).filter(|index| &*index.name != "PRIMARY").map(|index| identifier(&index.name)).collect()
+    all.filter(|index| is_over(index, gone))
+        .filter(|index| &*index.name != "PRIMARY")
+        .map(|index| identifier(&index.name))
+        .collect()
 }
 
 /// INVARIANT: the text is printed just as it was made, and the grammar finds each table where it was written, and finds no
@@ -419,12 +471,21 @@ const fn shows_nothing(rule: &MaskRule) -> bool {
 }
 
 impl Derived {
+    /// The same, in the order of all that is shown, in which nothing else can tell; the limit keeps the server from leaving
+    /// the order out.
+    fn in_order(mut self, columns: usize) -> Self {
+        let all: Vec<String> = (1..=columns).map(|n| n.to_string()).collect();
+        self.order = format!(" ORDER BY {} LIMIT {}", all.join(", "), u64::MAX);
+        self
+    }
+
     fn of(relation: &Relation, columns: &[String], ignored: &[String]) -> Self {
         let behind = if ignored.is_empty() { String::new() } else { format!(" IGNORE INDEX ({})", ignored.join(", ")) };
         Self {
             before: format!("(SELECT {} FROM ", columns.join(", ")),
             name: format!("{}.{}", identifier(&relation.schema), identifier(&relation.name)),
             behind,
+            order: String::new(),
         }
     }
 }
@@ -448,6 +509,7 @@ impl Weave<'_> {
         }
         self.text.extend_from_slice(derived.behind.as_bytes());
         self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
+        self.text.extend_from_slice(derived.order.as_bytes());
         self.text.push(b')');
         if let Some(called) = &read.called {
             self.text.extend_from_slice(b" AS ");
