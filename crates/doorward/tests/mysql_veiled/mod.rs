@@ -1,4 +1,5 @@
 //! The tables of the tests of what is hidden in MySQL and MariaDB, and a client that asks.
+#![allow(dead_code, reason = "each test uses a part")]
 use crate::common::mysql::MySqlWorld;
 use doorward_testkit::{MySql, MySqlRelease};
 use std::{
@@ -16,7 +17,6 @@ unless { resource.tags.contains("pii") && !(principal in Group::"pii-readers") }
 /// Tables with values, anew.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Other values where nobody may see them.
-#[allow(dead_code, reason = "each test uses its part")]
 pub(crate) const OTHERWISE: &str = include_str!("otherwise.sql");
 
 const TAGS: &str = r#"tls = "disable"

@@ -10,6 +10,15 @@ pub(crate) enum Kind {
 }
 use Kind::{Day, Number, Text};
 
+/// What the servers understand is not the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Postgres,
+    MySql,
+    MariaDb,
+}
+use Dialect::{MariaDb, MySql, Postgres};
+
 const KINDS: [Kind; 3] = [Number, Text, Day];
 
 type Columns = Vec<(String, Kind)>;
@@ -24,7 +33,10 @@ const CUSTOMERS: &[(&str, Kind)] = &[
     ("name", Text),
     ("notes", Text),
 ];
-const RELATIONS: &[(&str, &[(&str, Kind)])] = &[
+type Relations = &'static [(&'static str, &'static [(&'static str, Kind)])];
+
+/// The first four are changed, too.
+const OF_POSTGRES: Relations = &[
     ("customers", CUSTOMERS),
     ("orders", &[("id", Number), ("contact", Text), ("customer", Number)]),
     ("public.customers", CUSTOMERS),
@@ -38,9 +50,22 @@ const RELATIONS: &[(&str, &[(&str, Kind)])] = &[
     ("managers", &[("id", Number), ("ssn", Text), ("level", Number)]),
     ("cards", &[("id", Number), ("number", Text), ("last", Text)]),
 ];
+const OF_MYSQL: Relations = &[
+    ("customers", CUSTOMERS),
+    ("orders", &[("id", Number), ("contact", Text), ("customer", Number)]),
+    ("people", &[("id", Number), ("ssn", Text)]),
+    ("other.`Odd t`", &[("`Id`", Number), ("ssn", Text)]),
+    ("public.customers", CUSTOMERS),
+    ("contacts", &[("id", Number), ("contact", Text)]),
+    ("everyone", CUSTOMERS),
+    ("again", &[("id", Number), ("contact", Text)]),
+    ("ranks", &[("id", Number), ("score", Number)]),
+    ("everyone", &[("balance", Number), ("kind", Text), ("id", Number)]),
+];
 
 /// Makes a query out of choices; where there are no more, it takes the simplest.
 pub(crate) struct Maker<'a> {
+    dialect: Dialect,
     choices: std::slice::Iter<'a, u8>,
     names: usize,
     scopes: Vec<Vec<(String, Columns)>>,
@@ -49,10 +74,11 @@ pub(crate) struct Maker<'a> {
 
 impl Maker<'_> {
     /// A statement, and how to ask it.
-    pub(crate) fn statement(choices: &[u8]) -> (String, How) {
-        let mut maker = Maker { choices: choices.iter(), names: 0, scopes: Vec::new(), ctes: Vec::new() };
+    pub(crate) fn statement(dialect: Dialect, choices: &[u8]) -> (String, How) {
+        let mut maker = Maker { dialect, choices: choices.iter(), names: 0, scopes: Vec::new(), ctes: Vec::new() };
         match maker.pick(16) {
             0 => (maker.change(), How::RolledBack),
+            n if dialect != Postgres => (maker.query(), if n % 2 == 0 { How::Binary } else { How::Simple }),
             1 => (format!("copy ({}) to stdout", maker.query()), How::Simple),
             2 => (format!("explain (costs off) {}", maker.query()), How::Simple),
             n if n % 2 == 0 => (maker.query(), How::Binary),
@@ -72,7 +98,10 @@ impl Maker<'_> {
         let order = match self.pick(3) {
             0 => String::new(),
             1 => " order by 1".to_owned(),
-            _ => format!(" order by {} desc nulls last limit {}", kinds.len(), self.pick(9)),
+            _ => {
+                let last = if self.dialect == Postgres { " nulls last" } else { "" };
+                format!(" order by {} desc{last} limit {}", kinds.len(), self.pick(9))
+            }
         };
         format!("{with}{select}{order}")
     }
@@ -80,25 +109,30 @@ impl Maker<'_> {
     /// What changes data.
     fn change(&mut self) -> String {
         self.scopes.push(Vec::new());
-        let (relation, columns) = RELATIONS[self.pick(4)];
+        let (relation, columns) = self.relations()[self.pick(4)];
         let alias = self.name();
         self.sees(&alias, columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect());
         let relation = relation.trim_start_matches("only ");
         let changed = columns[self.pick(columns.len())];
         let value = self.expression(changed.1, 1);
-        let (condition, returning) = (self.condition(1), self.expression(KINDS[0], 1));
+        let condition = self.condition(1);
+        let returning = match self.dialect {
+            Postgres => format!(" returning {}", self.expression(KINDS[0], 1)),
+            MySql | MariaDb => String::new(),
+        };
+        let deleted = if self.dialect == Postgres { String::new() } else { format!("{alias} ") };
         let out = match self.pick(4) {
-            0 => {
-                format!("update {relation} {alias} set {} = {value} where {condition} returning {returning}", changed.0)
-            }
-            1 => format!("delete from {relation} {alias} where {condition} returning {returning}"),
+            0 => format!("update {relation} {alias} set {} = {value} where {condition}{returning}", changed.0),
+            1 => format!("delete {deleted}from {relation} {alias} where {condition}{returning}"),
             2 => format!("update {relation} {alias} set {} = {value}", changed.0),
             _ => {
                 self.scopes.pop();
                 let query = self.select(&[Number, Text, Number], 1);
-                return format!(
-                    "insert into orders (id, contact, customer) {query} on conflict do nothing returning id"
-                );
+                let conflict = match self.dialect {
+                    Postgres => "on conflict do nothing returning id",
+                    MySql | MariaDb => "on duplicate key update customer = 0",
+                };
+                return format!("insert into orders (id, contact, customer) {query} {conflict}");
             }
         };
         self.scopes.pop();
@@ -116,6 +150,13 @@ impl Maker<'_> {
         format!(
             "with recursive {name} as (select * from (select * from ({first}) f limit 4) f {union} select r.c0 + 1, r.c1 from {name} r where r.c0 < 9 and {condition}) "
         )
+    }
+
+    const fn relations(&self) -> Relations {
+        match self.dialect {
+            Postgres => OF_POSTGRES,
+            MySql | MariaDb => OF_MYSQL,
+        }
     }
 
     fn pick(&mut self, of: usize) -> usize {
@@ -138,14 +179,16 @@ impl Maker<'_> {
     fn with(&mut self) -> String {
         let (name, kinds) = (self.name(), self.kinds());
         let query = self.select(&kinds, 2);
-        let how = ["", "materialized ", "not materialized "][self.pick(3)];
+        let how = if self.dialect == Postgres { ["", "materialized ", "not materialized "][self.pick(3)] } else { "" };
         self.ctes.push((name.clone(), Self::columns(&kinds)));
         format!("with {name} as {how}({query}) ")
     }
 
     fn select(&mut self, kinds: &[Kind], depth: usize) -> String {
         if depth > 0 && self.pick(8) == 1 {
-            let how = ["union", "union all", "intersect", "except", "except all"][self.pick(5)];
+            // MySQL 9.7 dies of some with INTERSECT and EXCEPT.
+            let all = if self.dialect == MySql { 2 } else { 5 };
+            let how = ["union", "union all", "intersect", "except", "except all"][self.pick(all)];
             let (left, right) = (self.select(kinds, depth - 1), self.select(kinds, depth - 1));
             return format!("({left}) {how} ({right})");
         }
@@ -167,6 +210,7 @@ impl Maker<'_> {
         let group = match (grouped, self.pick(4)) {
             (false, _) => String::new(),
             (true, 0) => format!(" group by {group} + 0"),
+            (true, 1 | 2) if self.dialect != Postgres => format!(" group by {group} + 0 with rollup"),
             (true, 1) => format!(" group by rollup ({group} + 0)"),
             (true, 2) => format!(" group by grouping sets ((), ({group} + 0)) having count(*) > 1"),
             (true, _) => String::new(),
@@ -180,6 +224,7 @@ impl Maker<'_> {
         while self.pick(3) == 1 {
             match self.pick(4) {
                 0 => out = format!("{out} cross join {}", self.item(depth, false)),
+                1 if self.dialect == MariaDb => out = format!("{out} cross join {}", self.item(depth.min(1), false)),
                 1 => out = format!("{out} cross join lateral {}", self.item(depth.min(1), true)),
                 kind => {
                     let how = if kind == 2 { "join" } else { "left join" };
@@ -197,7 +242,13 @@ impl Maker<'_> {
         if choice == 1 && (depth > 0 || lateral) {
             let kinds = self.kinds();
             // Without LATERAL a query does not see its neighbours.
-            let hidden = if lateral { None } else { self.scopes.pop() };
+            let seen = match (self.dialect, lateral) {
+                (_, true) => self.scopes.len(),
+                (Postgres | MySql, false) => self.scopes.len() - 1,
+                // Nor what is around it.
+                (MariaDb, false) => 0,
+            };
+            let hidden = self.scopes.split_off(seen);
             let query = self.select(&kinds, depth.saturating_sub(1));
             self.scopes.extend(hidden);
             self.sees(&alias, Self::columns(&kinds));
@@ -209,7 +260,7 @@ impl Maker<'_> {
             self.sees(&alias, columns);
             return format!("{name} {alias}");
         }
-        let (relation, columns) = RELATIONS[self.pick(RELATIONS.len())];
+        let (relation, columns) = self.relations()[self.pick(self.relations().len())];
         self.sees(&alias, columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect());
         format!("{relation} {alias}")
     }
@@ -228,9 +279,18 @@ impl Maker<'_> {
         (!fitting.is_empty()).then(|| fitting[self.pick(fitting.len())].clone())
     }
 
+    /// A whole row; of MySQL, its columns.
     fn row(&mut self) -> String {
-        let all: Vec<String> = self.scopes.iter().flatten().map(|(alias, _)| alias.clone()).collect();
+        let all: Vec<String> =
+            self.scopes.iter().flatten().map(|(alias, columns)| self.columns_of(alias, columns)).collect();
         all[self.pick(all.len())].clone()
+    }
+
+    fn columns_of(&self, alias: &str, columns: &Columns) -> String {
+        if self.dialect == Postgres {
+            return alias.to_owned();
+        }
+        columns.iter().map(|(name, _)| format!("{alias}.{name}")).collect::<Vec<_>>().join(", ")
     }
 
     fn expression(&mut self, kind: Kind, depth: usize) -> String {
@@ -251,7 +311,10 @@ impl Maker<'_> {
                 )
             }
             (3, _) => format!("coalesce({}, {})", self.expression(kind, less), self.expression(kind, less)),
+            (4, _) if self.dialect == MariaDb => format!("({} order by 1 limit 1)", self.select(&[kind], less)),
             (4, _) => format!("(select q.c0 from ({}) q order by 1 limit 1)", self.select(&[kind], less)),
+            (5..=8, Number) if self.dialect != Postgres => self.number_of_mysql(choice, less),
+            (5..=8, Text) if self.dialect != Postgres => self.text_of_mysql(choice, less),
             (5, Number) => format!("length({})", self.expression(Text, less)),
             (6, Number) => format!("({} + {})", self.expression(Number, less), self.expression(Number, less)),
             (7, Number) if self.pick(4) == 0 => format!("({})::int", self.expression(Text, less)),
@@ -265,9 +328,34 @@ impl Maker<'_> {
             (7, Text) => format!("to_jsonb({})::text", self.row()),
             (8, Text) => format!("md5(({})::text)", self.row()),
             (_, Number) => self.pick(9).to_string(),
+            (5, Day) if self.dialect != Postgres => {
+                format!("({} + interval {} day)", self.expression(Day, less), self.expression(Number, less))
+            }
             (5, Day) => format!("({} + {})", self.expression(Day, less), self.expression(Number, less)),
             (_, Day) => "date '1970-01-05'".to_owned(),
             (_, Text) => ["'same'", "'078-05-1123'", "'user1@example.com'", "''", "'x3'"][self.pick(5)].to_owned(),
+        }
+    }
+
+    fn number_of_mysql(&mut self, choice: usize, less: usize) -> String {
+        match choice {
+            5 => format!("length({})", self.expression(Text, less)),
+            6 => format!("({} + {})", self.expression(Number, less), self.expression(Number, less)),
+            7 if self.pick(4) == 0 => format!("cast({} as signed)", self.expression(Text, less)),
+            7 => format!("ascii({})", self.expression(Text, less)),
+            _ if self.pick(4) == 0 => {
+                format!("({} div {})", self.expression(Number, less), self.expression(Number, less))
+            }
+            _ => format!("sign({})", self.expression(Number, less)),
+        }
+    }
+
+    fn text_of_mysql(&mut self, choice: usize, less: usize) -> String {
+        match choice {
+            5 => format!("cast({} as char(20))", self.expression(Number, less)),
+            6 => format!("concat({}, {})", self.expression(Text, less), self.expression(Text, less)),
+            7 => format!("json_unquote(json_array({}))", self.row()),
+            _ => format!("md5(concat_ws('|', {}))", self.row()),
         }
     }
 
@@ -276,12 +364,14 @@ impl Maker<'_> {
         let kind = KINDS[self.pick(3)];
         match self.pick(if depth == 0 { 4 } else { 8 }) {
             0 => {
-                let how = ["=", "<", "<>", ">=", "is distinct from"][self.pick(5)];
+                let distinct = if self.dialect == Postgres { "is distinct from" } else { "<=>" };
+                let how = ["=", "<", "<>", ">=", distinct][self.pick(5)];
                 format!("{} {how} {}", self.expression(kind, less), self.expression(kind, less))
             }
             1 => format!("{} is null", self.expression(kind, less)),
             2 => format!("{} like '%{}%'", self.expression(Text, less), self.pick(9)),
-            3 => format!("{} is not null", self.row()),
+            3 if self.dialect == Postgres => format!("{} is not null", self.row()),
+            3 => format!("coalesce({}, null) is not null", self.row()),
             4 => format!("exists ({})", self.select(&[kind], less)),
             5 => format!("{} in ({})", self.expression(kind, less), self.select(&[kind], less)),
             6 => format!("({} or {})", self.condition(less), self.condition(less)),
@@ -291,8 +381,20 @@ impl Maker<'_> {
 
     fn aggregate(&mut self, kind: Kind, depth: usize) -> String {
         // Of columns outside alone it would be an aggregate of the query outside.
-        let own = self.scopes.last().and_then(|s| s.last()).map(|(alias, _)| alias.clone()).unwrap();
+        let (own, columns) = self.scopes.last().and_then(|s| s.last()).cloned().unwrap();
         let of = self.expression(kind, depth.min(1));
+        if self.dialect != Postgres {
+            let own = format!("{own}.{}", columns[0].0);
+            let of = format!("case when {own} is null or true then {of} end");
+            return match (self.pick(4), kind) {
+                (1, Number) => format!("count(distinct {of})"),
+                (2, Number) => format!("sum({of})"),
+                (3, Number) => format!("sum({own} is null or {})", self.condition(0)),
+                (1 | 2, Text) => format!("group_concat({of} order by {of})"),
+                (3, _) => format!("max({of})"),
+                (_, _) => format!("min({of})"),
+            };
+        }
         let of = format!("case when {own}.* is distinct from null then {of} end");
         match (self.pick(4), kind) {
             (1, Number) => format!("count(distinct {of})::int"),

@@ -1,6 +1,7 @@
 //! The tables of the tests of what is hidden, and a psql that asks.
 #![allow(dead_code, reason = "each test uses a part")]
 pub(crate) mod maker;
+pub(crate) mod trial;
 pub(crate) mod wire;
 
 use crate::common::World;

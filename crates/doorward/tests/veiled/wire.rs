@@ -13,9 +13,28 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What was answered to one statement, every byte of it, but short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    digest: u64,
+    pub(crate) digest: u64,
+    /// How it begins.
+    pub(crate) beginning: Beginning,
     /// What the first error says.
     pub(crate) error: Option<String>,
+}
+
+/// The first bytes of an answer, to be shown where two differ.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beginning(Vec<u8>);
+
+impl Beginning {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let left = 1000_usize.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&bytes[..left.min(bytes.len())]);
+    }
+}
+
+impl std::fmt::Debug for Beginning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\n  {}\n", self.0.escape_ascii())
+    }
 }
 
 /// How a statement is asked.
@@ -83,6 +102,7 @@ impl Wire {
 
     fn answer(&mut self, ready: usize, to: &str) -> Answer {
         let (mut seen, mut body, mut hasher, mut error) = (0, Vec::new(), DefaultHasher::new(), None);
+        let mut beginning = Beginning::default();
         while seen < ready {
             let mut head = [0; 5];
             self.input.read_exact(&mut head).unwrap_or_else(|e| panic!("{e}: {to}"));
@@ -93,13 +113,15 @@ impl Wire {
             if head[0] != b'K' {
                 hasher.write(&head);
                 hasher.write(&body);
+                beginning.add(&head[..1]);
+                beginning.add(&body);
             }
             seen += usize::from(head[0] == b'Z');
             if head[0] == b'E' && error.is_none() {
                 error = Some(said(&body));
             }
         }
-        Answer { digest: hasher.finish(), error }
+        Answer { digest: hasher.finish(), beginning, error }
     }
 }
 
