@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 mod veiled;
+#[path = "veil/ways.rs"]
+mod ways;
 
 use std::process::Command;
 use veiled::{Asked, world};

@@ -383,11 +383,20 @@ impl Enforcer {
     /// Whether a statement may decide by a column that is masked: `filter` is permitted on it by name, to everybody who
     /// stands behind the caller.
     pub fn may_filter(&mut self, column: &Resource, now: Timestamp) -> bool {
+        self.may(&Access::new(Action::Filter, column.clone()), now)
+    }
+
+    /// Whether what could tell of masked columns may be used: `bypass` is permitted on it by name, to everybody who stands
+    /// behind the caller.
+    pub fn may_bypass(&mut self, what: &Resource, now: Timestamp) -> bool {
+        self.may(&Access::new(Action::Bypass, what.clone()), now)
+    }
+
+    fn may(&mut self, access: &Access, now: Timestamp) -> bool {
         self.refresh();
-        let access = Access::new(Action::Filter, column.clone());
         let (connect, parties) = (self.connect.clone(), self.parts.subject.parties().to_vec());
         parties.iter().all(|party| {
-            let verdict = self.verdict((*party, &access), &connect, false, &[], now);
+            let verdict = self.verdict((*party, access), &connect, false, &[], now);
             verdict.allowed && verdict.error.is_none()
         })
     }

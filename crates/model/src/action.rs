@@ -146,6 +146,9 @@ actions! {
     /// Have a statement that cannot be rewritten decide by a column that is masked. Resource: `Column`. A permit counts only
     /// where its scope names it.
     Filter = "filter",
+    /// Use what could tell of masked columns past their masks: code, functions that run texts, statistics. Resource: what is
+    /// used. A permit counts only where its scope names it.
+    Bypass = "bypass",
     /// Forward what could not be understood. Resource: `Opaque`.
     Opaque = "opaque",
 }
@@ -159,6 +162,6 @@ impl fmt::Display for Action {
 impl Action {
     /// Whether a permit has to name it: one for every action does not give it.
     pub const fn has_to_be_named(self) -> bool {
-        matches!(self, Self::Filter)
+        matches!(self, Self::Filter | Self::Bypass)
     }
 }

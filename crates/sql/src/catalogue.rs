@@ -120,6 +120,7 @@ pub struct Catalogue {
     /// What views read, by their numbers.
     view_reads: AHashMap<u32, Reach>,
     reaches: AHashMap<(Name, Name), Reach>,
+    view_reaches: AHashMap<u32, Reach>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -318,6 +319,18 @@ impl Catalogue {
     /// What a stored routine may read. None: there is no such routine, or nothing is known of any.
     pub fn reach(&self, schema: &Name, name: &Name) -> Option<&Reach> {
         self.reaches.get(&(schema.clone(), name.clone()))
+    }
+
+    /// The same snapshot, knowing what functions that views call may read, and what else of the server's own they show.
+    #[must_use]
+    pub fn with_view_reaches(mut self, reaches: impl IntoIterator<Item = (u32, Reach)>) -> Self {
+        self.view_reaches.extend(reaches);
+        self
+    }
+
+    /// What a view shows besides the columns that it is made of. None: nothing.
+    pub fn view_reach(&self, relation: u32) -> Option<&Reach> {
+        self.view_reaches.get(&relation)
     }
 
     /// Whether `*` leaves a column out.

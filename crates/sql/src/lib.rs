@@ -31,5 +31,5 @@ pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Index, Reach, Relation, RelationKind, Volatility};
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn,
-    SqlError, Statement, Writes, Written,
+    SqlError, Statement, Tell, Writes, Written,
 };

@@ -166,6 +166,15 @@ pub struct Prefix {
     pub at: Range<usize>,
 }
 
+/// What tells of values besides the rows that a statement reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tell {
+    /// A function of the server's own that asks for no right: how much room values take.
+    Function(Name),
+    /// What is shown of the relations that are read or maintained: how much room they take.
+    Sizes(&'static str),
+}
+
 /// All relations that a statement reads, if something else may stand in the text in their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -181,6 +190,8 @@ pub struct Reads {
     /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those
     /// that it only shows as they are.
     pub weighs: BTreeSet<SourceColumn>,
+    /// What it shows besides that tells of values. Empty where the server is not PostgreSQL.
+    pub tells: BTreeSet<Tell>,
 }
 
 /// What a statement writes into columns.

@@ -1,4 +1,6 @@
 //! Snapshots of a database's schema, read through the gateway's own log-in.
+mod reach;
+
 use super::{Endpoint, upstream};
 use crate::snapshots::{Snapshots, Source, fingerprint};
 use bytes::BytesMut;
@@ -73,8 +75,19 @@ const QUERIES: [&str; 6] = [
        AND n.nspname !~ '^pg_(toast|temp)' ORDER BY 1, 2",
     "SELECT p.oid, n.nspname, p.proname, p.provolatile, \
        p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND n.nspname <> 'pg_catalog' AND EXISTS ( \
-         SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')) \
-     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace ORDER BY 1",
+         SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')), \
+       l.lanname, e.extname, \
+       CASE WHEN n.nspname IN ('pg_catalog', 'information_schema') OR e.extname IS NOT NULL THEN NULL \
+         WHEN p.prokind = 'a' THEN (SELECT concat_ws(' ', a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, \
+           a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) \
+           FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) \
+         WHEN l.lanname = 'sql' THEN pg_catalog.pg_get_functiondef(p.oid) \
+         WHEN l.lanname = 'plpgsql' THEN p.prosrc END \
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+     JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+     LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid \
+       AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
+     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid ORDER BY 1",
     "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY 1, 2",
 ];
 
@@ -155,6 +168,7 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         }
         out.push(relation);
     }
+    let bodies = functions;
     let functions = functions.iter().map(|row| Function {
         oid: number(row, 0),
         schema: Name::from(text(row, 1)),
@@ -174,7 +188,9 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_generated(generated.iter().map(|(column, _)| *column));
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&catalogue, &generated));
-    (catalogue.with_view_columns(made_of).with_type_names(type_names), search_path)
+    let (reaches, view_reaches) = reach::reaches(&catalogue, bodies, &views);
+    let catalogue = catalogue.with_view_columns(made_of).with_type_names(type_names);
+    (catalogue.with_reaches(reaches).with_view_reaches(view_reaches), search_path)
 }
 
 fn kind(relkind: &str) -> RelationKind {

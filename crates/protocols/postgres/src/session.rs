@@ -14,6 +14,7 @@
 mod answers;
 mod requests;
 mod reveal;
+mod tells;
 mod veil;
 
 use crate::{

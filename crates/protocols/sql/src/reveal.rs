@@ -402,7 +402,7 @@ impl<P: Default> Reveals<P> {
                 return Err(refusals::carries(&part.command, source));
             }
             self.writes_no_mask(part, part.writes.texts.iter().map(|text| &**text), a)?;
-            let defines = ["CREATE", "ALTER"]
+            let defines = ["CREATE", "ALTER", "RENAME", "DEFINE"]
                 .iter()
                 .any(|word| part.command.starts_with(word) || part.runs.iter().any(|c| c.starts_with(word)));
             if defines && self.defines_over_hidden(meaning, a) {

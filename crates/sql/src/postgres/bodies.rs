@@ -50,4 +50,5 @@ fn sql_body(walk: &mut Walk<'_, '_>, text: &str, name: &str) {
         inner.statement(statement);
     }
     walk.accesses.append(&mut inner.accesses);
+    walk.reads.tells.append(&mut inner.reads.tells);
 }

@@ -1,7 +1,7 @@
 //! Queries and data modification: SELECT, INSERT, UPDATE, DELETE, MERGE, and the functions and
 //! operators in their expressions.
 use super::{
-    names, reads, settings,
+    Tell, names, reads, settings, tells,
     walk::{Todo, Walk},
     writes,
 };
@@ -231,6 +231,9 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
         [name] | ["pg_catalog", name] => *name,
         _ => return,
     };
+    if tells::measures(name) {
+        walk.reads.tells.insert(Tell::Function(name.into()));
+    }
     let mut args = call.args().iter().map(|n| constant(n));
     match name {
         "set_config" => set_config(walk, args.next().flatten(), args.next().flatten(), args.next().flatten()),

@@ -91,8 +91,12 @@ pub(super) fn obstacle(walk: &mut Walk<'_, '_>, what: &'static str) {
 /// The same with the ends of the names. `is_last`: nothing of the text comes after the statement.
 pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), text: &str) -> Reads {
     let found = &walk.reads;
-    let mut out =
-        Reads { places: Vec::with_capacity(found.places.len()), obstacle: found.obstacle, ..Reads::default() };
+    let mut out = Reads {
+        places: Vec::with_capacity(found.places.len()),
+        obstacle: found.obstacle,
+        tells: found.tells.clone(),
+        ..Reads::default()
+    };
     if !only_reads(node, is_last) {
         out.obstacle.get_or_insert("a command that does not only read");
         return out;

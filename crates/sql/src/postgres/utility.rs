@@ -1,6 +1,6 @@
 //! Statements that are neither queries nor definitions: settings, transactions, cursors, COPY,
 //! maintenance, notifications.
-use super::{names, query, reads, walk::Walk};
+use super::{Tell, names, query, reads, walk::Walk};
 use doorward_model::{Action, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes, nodes::VariableSetKind};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub(super) fn statement<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         | Node::ConstraintsSetStmt(_) => connect(walk),
         Node::ExplainStmt(s) => {
             connect(walk);
+            explained(walk, s);
             walk.push(s.query());
         }
         Node::PrepareStmt(s) => {
@@ -67,8 +68,12 @@ fn maintenance<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
                     walk.on_relation(Action::Maintain, r);
                 }
             }
+            verbose(walk, s.options().iter());
         }
-        Node::ClusterStmt(s) => maintain(walk, s.relation()),
+        Node::ClusterStmt(s) => {
+            maintain(walk, s.relation());
+            verbose(walk, s.params().iter());
+        }
         Node::RefreshMatViewStmt(s) => maintain(walk, s.relation()),
         Node::ReindexStmt(s) => match s.name() {
             Some(name) if s.kind == nodes::ReindexObjectType::REINDEX_OBJECT_SCHEMA => {
@@ -79,6 +84,41 @@ fn maintenance<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Whether an option is there, and switched off in so many words. `None`: it is not there.
+fn is_off<'a>(options: impl Iterator<Item = &'a nodes::DefElem>, name: &str) -> Option<bool> {
+    let named = options.filter(|option| option.defname().is_some_and(|n| n.eq_ignore_ascii_case(name)));
+    // The last one counts.
+    named
+        .last()
+        .map(|option| option.arg().as_str().is_some_and(|v| matches!(&*v.to_ascii_lowercase(), "off" | "false")))
+}
+
+/// Estimates of costs and rows come from how many pages a table has, which lengths of values decide; buffers are pages.
+fn explained(walk: &mut Walk<'_, '_>, s: &nodes::ExplainStmt) {
+    let off = |name| is_off(s.options().iter(), name);
+    if off("costs") != Some(true) {
+        walk.reads.tells.insert(Tell::Sizes("EXPLAIN with costs (COSTS OFF leaves them out)"));
+    }
+    // Newer servers show buffers wherever they run the statement.
+    let shows_buffers = match off("buffers") {
+        Some(is_off) => !is_off,
+        None => off("analyze") == Some(false),
+    };
+    if shows_buffers {
+        walk.reads.tells.insert(Tell::Sizes("EXPLAIN with buffers (BUFFERS OFF leaves them out)"));
+    }
+    if off("wal") == Some(false) {
+        walk.reads.tells.insert(Tell::Sizes("EXPLAIN with WAL"));
+    }
+}
+
+/// It says how many pages a table has.
+fn verbose<'a>(walk: &mut Walk<'_, '_>, options: impl Iterator<Item = &'a nodes::DefElem>) {
+    if is_off(options, "verbose") == Some(false) {
+        walk.reads.tells.insert(Tell::Sizes("VERBOSE"));
+    }
 }
 
 fn maintain(walk: &mut Walk<'_, '_>, relation: Option<&nodes::RangeVar>) {

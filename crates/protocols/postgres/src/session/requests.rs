@@ -409,7 +409,8 @@ impl Session {
         let shown = || shown::arguments(frame).map(Shown::of_parameters);
         let request =
             Request { via: "function call", statement: &meaning.text, shown: &shown, bound: &[], payload: frame };
-        match self.enforcer.decide(&meaning.facts, &request, now) {
+        let admissible = self.tells_nothing_hidden(&meaning, now);
+        match self.enforcer.decide_if(admissible, &meaning.facts, &request, now) {
             Outcome::Forward(permit) => {
                 let running = Running::new(permit.request(), &meaning, None);
                 self.forward(permit, frame, Expect::FunctionCall(running), false, now);
@@ -758,7 +759,8 @@ impl Session {
             ));
         }
         self.may_go_on(meaning, now)?;
-        self.hidden_moves(meaning, now)
+        self.hidden_moves(meaning, now)?;
+        self.tells_nothing_hidden(meaning, now)
     }
 }
 

@@ -127,11 +127,24 @@ impl Session {
             (None, None) => None,
         };
         let rule = rule.or_else(|| if origin.is_none() { self.new_column_rule(field, now) } else { None });
+        let rule = rule.or_else(|| match (origin, lineage) {
+            (Some((oid, number)), _) => self.telling_column(oid, number, now),
+            (None, Some(lineage)) => self.telling_rule(output_sources(lineage, index, total), now),
+            (None, None) => None,
+        });
         match rule {
             Some(rule) => FieldPlan::Mask(rule),
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&field.name)),
         }
+    }
+
+    fn telling_column(&mut self, oid: u32, number: i16, now: Timestamp) -> Option<Arc<MaskRule>> {
+        let relation = self.reveals.catalogue().relation(oid).filter(|r| &*r.schema == "pg_catalog")?;
+        let column = relation.columns.iter().find(|c| c.number == number)?.name.clone();
+        let source =
+            SourceColumn { schema: relation.schema.clone(), table: relation.name.clone(), column: Some(column) };
+        self.telling_rule([&source], now)
     }
 
     /// A column of a known table that is newer than the snapshot, judged by the name it is shown under.
@@ -166,7 +179,8 @@ impl Session {
                     return Err("the columns of a `*` are not known".into());
                 }
             };
-            let plan = match self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now }) {
+            let rule = self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now });
+            let plan = match rule.or_else(|| self.telling_rule(&sources, now)) {
                 Some(rule) if of_query => FieldPlan::Mask(whole(rule)),
                 Some(rule) => FieldPlan::Mask(rule),
                 None if text.wanted.is_empty() => FieldPlan::Clear,

@@ -161,6 +161,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         self.hidden_moves(meaning, now)?;
+        self.tells_nothing_hidden(meaning, now)?;
         let changed = || {
             let message = format!(
                 "{} refused: what you may see of its tables has changed while it waited",

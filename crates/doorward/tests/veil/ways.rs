@@ -1,0 +1,294 @@
+//! Other ways out than queries: each is closed to somebody who may not see everything, open to who may, and its innocent
+//! neighbours pass.
+use crate::veiled::{Asked, world};
+
+/// What a database has that others have made.
+const MADE: &str = "
+create function reads() returns text language sql stable as 'select max(ssn) from customers';
+create function reads_atomic() returns text language sql stable begin atomic select max(ssn) from public.customers; end;
+create function reads_deep() returns text language plpgsql stable as 'begin return reads(); end';
+create function reads_loop() returns text language plpgsql stable security definer as
+  'declare r text; begin for r in select ssn from customers loop return r; end loop; end';
+create function runs(q text) returns text language plpgsql as 'declare r text; begin execute q into r; return r; end';
+create function stats() returns text language sql as 'select max(most_common_vals::text) from pg_stats';
+create function size() returns bigint language sql as $$ select pg_table_size('customers') $$;
+create function asks(text, text) returns text language plpgsql as 'begin return coalesce($1, reads()); end';
+create aggregate gathers(text) (sfunc = asks, stype = text);
+create function \"Odd f\"() returns bigint language plpgsql as 'begin return (select count(*) from other.\"Odd t\" where ssn = ''same''); end';
+create procedure proceeds() language plpgsql as 'begin perform reads(); end';
+create view by_function as select reads() as r;
+create view by_view as select * from by_function;
+create view by_statistics as select tablename, most_common_vals::text from pg_stats;
+create function tax(n int) returns int language sql immutable as 'select n * 2';
+create function tax_words(n int) returns int language plpgsql as 'declare x int := n; begin return x * 2; end';
+create function names() returns bigint language sql stable as 'select count(*) from orders';
+create function adds(text, text) returns text language sql immutable as 'select coalesce($1, '''') || $2';
+create aggregate joined(text) (sfunc = adds, stype = text, initcond = '');
+create view taxed as select id, tax(id) as taxed from orders;
+create index by_ssn on customers (ssn);
+create table notes(id int primary key, note text);
+create table guarded(id int); create unique index on orders (contact);
+";
+
+/// What would tell.
+const WAYS: &[&str] = &[
+    // What the server knows of values.
+    "select most_common_vals from pg_stats where tablename = 'customers'",
+    "select count(*) from pg_catalog.pg_stats where attname = 'ssn' and null_frac > 0",
+    "select stavalues1 from pg_statistic",
+    "select * from pg_stats_ext",
+    "select * from pg_stats_ext_exprs",
+    "select * from pg_statistic_ext_data",
+    "select heap_blks_read from pg_statio_user_tables",
+    "select * from pg_stat_progress_vacuum",
+    "select * from pg_stat_wal",
+    "select loid, data from pg_largeobject",
+    "select * from by_statistics",
+    "select * from pg_mcv_list_items(null)",
+    // How much room values take.
+    "select pg_table_size('customers')",
+    "select pg_size_pretty(pg_catalog.pg_total_relation_size('customers'))",
+    "prepare sizes as select pg_relation_size('customers')",
+    "select relname from pg_class where relpages > 1",
+    "select relpages + 1 from pg_class limit 1",
+    "select count(*) from pg_class c where c::text like '%x%'",
+    "select relname from pg_stat_user_tables order by n_tup_hot_upd",
+    "select pid from pg_stat_activity where query like '%078%'",
+    "explain select id from customers",
+    "explain (analyze, timing off, costs off) select id from customers",
+    "explain (format json) select id from customers",
+    "explain (costs off, costs on) select id from customers",
+    "explain (analyze, costs off, timing off, buffers off, wal) select id from customers",
+    "vacuum (verbose) customers",
+    "analyze verbose customers",
+    "select pg_current_wal_lsn()",
+    "select stats()",
+    "select size()",
+    // Functions that run texts, or read elsewhere.
+    "select query_to_xml('select ssn from customers', false, false, '')",
+    "select table_to_xml('customers', false, false, '')",
+    "select schema_to_xml('public', false, false, '')",
+    "select database_to_xml(false, false, '')",
+    "begin; declare c cursor for select 1; select cursor_to_xml('c', 1, false, false, ''); rollback",
+    "select * from ts_stat('select to_tsvector(ssn) from customers')",
+    "select ts_rewrite('a'::tsquery, 'select ssn::tsquery, ssn::tsquery from customers')",
+    "select pg_read_file('postgresql.conf')",
+    "select pg_ls_dir('base')",
+    "select * from pg_ls_waldir()",
+    "select lo_get(1)",
+    "select lo_import('/etc/hostname')",
+    "select lo_export(1, '/tmp/doorward-x')",
+    "select loread(0, 1)",
+    "select * from pg_logical_slot_peek_changes('none', null, null)",
+    "select pg_create_logical_replication_slot('none', 'none')",
+    "copy notes from program 'echo 1'",
+    "copy notes to program 'cat'",
+    "copy notes from '/etc/hostname'",
+    "copy notes to '/tmp/doorward-x/none'",
+    // Code.
+    "do $$ begin raise notice '%', (select max(ssn) from customers); end $$",
+    "do language plpgsql 'begin perform 1; end'",
+    "select reads()",
+    "select reads_atomic()",
+    "select reads_deep()",
+    "select reads_loop()",
+    "select runs('select 1')",
+    "select gathers(name) from customers",
+    "select \"Odd f\"()",
+    "call proceeds()",
+    "select * from by_function",
+    "table by_view",
+    "select * from reads()",
+    "select count(*) from orders where contact = reads()",
+    "select public.reads()",
+    "begin; update orders set contact = reads(); rollback",
+    "begin; insert into notes values (1, reads()); rollback",
+    "begin; create function f() returns text language plpgsql as 'begin return (select max(ssn) from customers); end'; rollback",
+    "begin; create function f() returns text language sql as 'select max(ssn) from customers'; rollback",
+    "begin; create function f() returns text language sql as $$ select reads() $$; rollback",
+    "begin; create function f() returns bigint language sql as $$ select pg_table_size('customers') $$; rollback",
+    "begin; create procedure f() language sql as 'update notes set note = (select max(ssn) from customers)'; rollback",
+    "load 'auto_explain'",
+    "set auto_explain.log_analyze = on",
+    "set log_executor_stats = on",
+    "set debug_print_plan = on",
+    "select set_config('auto_explain.log_min_duration', '0', false)",
+    "alter system set work_mem = '4MB'",
+    "begin; alter role current_user set session_preload_libraries = 'auto_explain'; rollback",
+    // Made over it, or in its place.
+    "begin; create view v as select ssn as s from customers; rollback",
+    "begin; create materialized view v as select count(*) from customers where ssn like '078%'; rollback",
+    "begin; create temp view v as select id from customers where ssn like '078%'; rollback",
+    "begin; create temp table t as select ssn from customers; rollback",
+    "begin; create rule r as on insert to notes do also insert into orders select id, id, ssn from customers; rollback",
+    "begin; create rule r as on update to customers do also insert into notes values (1, old.ssn); rollback",
+    "begin; create trigger t before insert on notes for each row execute function reads(); rollback",
+    "begin; create trigger t before update on customers for each row execute function suppress_redundant_updates_trigger(); rollback",
+    "begin; create policy p on notes using (id in (select id from customers where ssn like '078%')); rollback",
+    "begin; create policy p on customers using (ssn like '078%'); rollback",
+    "begin; create statistics s on email, ssn from customers; rollback",
+    "begin; create unique index i on customers (ssn); rollback",
+    "begin; create index i on customers ((1 / (score - 3))); rollback",
+    "begin; alter table customers add check (ssn <> 'same'); rollback",
+    "begin; alter table customers alter ssn set not null; rollback",
+    "begin; alter table customers alter ssn type int using ssn::int; rollback",
+    "begin; alter table customers add column t text generated always as (ssn || '') stored; rollback",
+    "begin; alter table customers rename column ssn to plain; rollback",
+    "begin; alter table customers rename to plain; rollback",
+    "begin; alter table customers set schema other; rollback",
+    "begin; alter schema other rename to plain; rollback",
+    "begin; alter table people detach partition people_1; rollback",
+    "begin; alter table managers no inherit staff; rollback",
+    "begin; alter view everyone rename to plain; rollback",
+    "begin; update pg_attribute set attname = 'plain' where attname = 'ssn'; rollback",
+    "begin; delete from pg_catalog.pg_statistic; rollback",
+    "begin; create publication p for table notes; rollback",
+    "begin; create subscription s connection 'host=none' publication p with (connect = false); rollback",
+    "begin; create extension if not exists plpgsql; rollback",
+    "begin; create foreign data wrapper w; rollback",
+    "begin; create server s foreign data wrapper none; rollback",
+    "begin; create event trigger e on ddl_command_start execute function reads(); rollback",
+    "begin; create cast (text as money) with function reads(); rollback",
+    "cluster customers using by_ssn",
+    "cluster",
+];
+
+/// What tells nothing.
+const NEIGHBOURS: &[&str] = &[
+    "select tax(id), tax_words(id) from orders order by id",
+    "select names()",
+    "select joined(name order by id) from customers",
+    "select * from taxed order by id",
+    "select relname, reltuples from pg_class where relname = 'customers'",
+    "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relname = 'orders' and attnum > 0 order by 2",
+    "select count(*) from pg_stat_user_tables where relname = 'customers'",
+    "select state from pg_stat_activity where pid = pg_backend_pid()",
+    "select stxname from pg_statistic_ext",
+    "select table_name, column_name from information_schema.columns where table_schema = 'public' order by 1, 2",
+    "explain select id from orders",
+    "explain (analyze, costs off, timing off, summary off) select id from orders",
+    "explain (costs off) select id from customers where name = 'x'",
+    "explain (analyze, costs off, buffers off, timing off, summary off) select id from customers where id = 1",
+    "analyze orders",
+    "analyze customers",
+    "vacuum notes",
+    "begin; select pg_advisory_xact_lock(1); rollback",
+    "select set_config('work_mem', '4MB', true)",
+    "begin; create table t (id int primary key, n text); create index on t (n); insert into t values (1, 'x'); select * from t; rollback",
+    "begin; create view v as select id, contact from orders; select count(*) from v; rollback",
+    "begin; create temp table t as select id, contact from orders; select count(*) from t; rollback",
+    "begin; create function f(n int) returns int language sql as 'select n + 1'; rollback",
+    "begin; alter table notes rename column note to n; rollback",
+    "begin; comment on table notes is 'x'; rollback",
+    "begin; create schema s; rollback",
+    "begin; create statistics s on customer, contact from orders; rollback",
+    "notify jobs, 'x'",
+    "listen jobs",
+    "unlisten jobs",
+    "set enable_seqscan = on",
+    "set statement_timeout = '1min'",
+    "begin; create rule r as on insert to notes do also notify jobs; rollback",
+    "begin; create trigger t before update on notes for each row execute function suppress_redundant_updates_trigger(); rollback",
+];
+
+/// Functions of extensions: those of the last two read nothing but what they are given.
+const OF_EXTENSIONS: &[(&str, &str)] = &[
+    ("dblink", "select * from dblink('dbname=postgres', 'select ssn from customers') as t(s text)"),
+    ("pg_stat_statements", "select query from pg_stat_statements"),
+    ("pageinspect", "select * from heap_page_items(get_raw_page('customers', 0))"),
+    ("pgstattuple", "select * from pgstattuple('customers')"),
+    ("tablefunc", "select * from crosstab('select 1, ssn, 1 from customers') as t(a int, b text)"),
+    ("postgres_fdw", "select * from postgres_fdw_get_connections()"),
+    ("amcheck", "select bt_index_check('by_ssn')"),
+    ("pg_buffercache", "select count(*) from pg_buffercache"),
+    ("pg_freespacemap", "select * from pg_freespace('customers')"),
+    ("pg_walinspect", "select * from pg_get_wal_stats('0/1', '0/2')"),
+    ("pg_trgm", "select similarity('a', 'b'), show_trgm(name) from customers order by id"),
+    ("pgcrypto", "select digest('a', 'sha256'), digest(name, 'md5') from customers order by id"),
+];
+
+/// Of a role that is no superuser, and what of the server's extensions there is.
+fn made(w: &crate::common::World) {
+    w.postgres.exec(&format!("set role {};\n{MADE}", w.postgres.user())).unwrap();
+    w.postgres.exec("analyze").unwrap();
+}
+
+#[test]
+fn functions_of_extensions() {
+    let w = world();
+    made(&w);
+    let there: Vec<_> = OF_EXTENSIONS
+        .iter()
+        .filter(|(extension, _)| w.postgres.exec(&format!("create extension {extension}")).is_ok())
+        .collect();
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut reader = Asked::new(w.psql_command(&w.token("eve", &["pii-readers"], &[])));
+    for (extension, statement) in there {
+        let (answer, seen) = (agent.says(statement), reader.says(statement));
+        assert!(!seen.contains(" refused: "), "{extension}: {seen}");
+        if matches!(*extension, "pg_trgm" | "pgcrypto") {
+            // What psql says of the error before is not its answer.
+            assert_eq!(answer.split("\n00000").next(), seen.split("\n00000").next(), "{extension}");
+            assert!(answer.contains("(8 rows)"), "{extension}: {answer}");
+        } else {
+            assert!(answer.contains(" refused: "), "{extension}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn other_ways_out_are_closed_to_who_may_not_see_everything() {
+    let w = world();
+    made(&w);
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut reader = Asked::new(w.psql_command(&w.token("eve", &["pii-readers"], &[])));
+    let mut trusted = Asked::new(w.psql_command(&w.token("tom", &["trusted"], &[])));
+    let is_refused = |answer: &str| answer.contains(" refused: ") && !answer.contains("is not permitted");
+    let (mut open, mut closed) = (Vec::new(), Vec::new());
+    for way in WAYS {
+        let answer = agent.says(way);
+        if !is_refused(&answer) || answer.contains("078-") {
+            open.push(format!("{way}\n{answer}"));
+        }
+        // Who may see everything may do it, or the statement would be no test.
+        let answer = reader.says(way);
+        if is_refused(&answer) {
+            closed.push(format!("{way}\n{answer}"));
+        }
+        agent.says("rollback");
+        reader.says("rollback");
+    }
+    assert!(open.is_empty() && closed.is_empty(), "open:\n{}\nclosed:\n{}", open.join("\n"), closed.join("\n"));
+    // By name a policy may permit it.
+    for way in
+        ["select most_common_vals is null from pg_stats", "select reads() is null", "explain select id from customers"]
+    {
+        let answer = trusted.says(way);
+        assert!(!is_refused(&answer), "{way}: {answer}");
+    }
+    for way in ["do $$ begin perform 1; end $$", "select reads_deep()", "analyze verbose customers"] {
+        assert!(is_refused(&trusted.says(way)), "{way}");
+    }
+}
+
+#[test]
+fn neighbours_of_other_ways_out_pass_as_they_are() {
+    let w = world();
+    made(&w);
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut direct = std::process::Command::new("psql");
+    direct.args(["-X", "-A", "-t"]).envs(w.postgres.client_env());
+    let mut direct = Asked::new(direct);
+    for statement in NEIGHBOURS {
+        assert_eq!(agent.says(statement), direct.says(statement), "{statement}");
+    }
+    // What tells is masked where it is only shown.
+    for masked in [
+        "select relname, relpages from pg_class where relname = 'customers'",
+        "select relname, n_tup_hot_upd from pg_stat_user_tables where relname = 'customers'",
+        "copy (select relname, relpages from pg_class where relname = 'customers') to stdout (delimiter '|', null '')",
+    ] {
+        assert!(agent.says(masked).contains("customers|\n"), "{masked}: {}", agent.says(masked));
+    }
+    assert!(agent.says("select query, 'x' as x from pg_stat_activity where pid = pg_backend_pid()").contains("\n|x\n"));
+}

@@ -1,0 +1,270 @@
+//! What functions may read, read out of their bodies: of SQL by its grammar, of PL/pgSQL by the words in it, of anything else
+//! nothing is known. And what views show by calling them.
+use super::{environment, text};
+use doorward_model::{Action, Name, Resource};
+use doorward_sql::{
+    Catalogue, Reach,
+    postgres::{Analysis, analyse, is_plain_function, measures, shows_values},
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Extensions whose functions read no table, but what they are given.
+const PLAIN_EXTENSIONS: &[&str] = &[
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "intagg",
+    "intarray",
+    "isn",
+    "ltree",
+    "pg_trgm",
+    "pg_uuidv7",
+    "pgcrypto",
+    "seg",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+    "uuid-ossp",
+    "vector",
+];
+
+/// How often what functions call is followed. What is called deeper may read anything.
+const DEEPEST: usize = 32;
+
+type Row = super::Row;
+type Key = (Name, Name);
+
+/// What was read out of one or more functions of a name.
+#[derive(Clone, Debug, Default)]
+struct Body {
+    reads: BTreeSet<u32>,
+    calls: BTreeSet<Key>,
+    is_anything: bool,
+}
+
+impl Body {
+    const ANYTHING: Self = Self { reads: BTreeSet::new(), calls: BTreeSet::new(), is_anything: true };
+
+    fn add(&mut self, other: Self) {
+        self.reads.extend(other.reads);
+        self.calls.extend(other.calls);
+        self.is_anything |= other.is_anything;
+    }
+
+    fn into_reach(self) -> Reach {
+        if self.is_anything { Reach::Anything } else { Reach::Relations(self.reads) }
+    }
+}
+
+/// The names that bodies may use without a schema.
+struct Names<'c> {
+    catalogue: &'c Catalogue,
+    relations: HashMap<String, Vec<u32>>,
+    /// Those that are no words.
+    odd: Vec<(String, u32)>,
+    functions: HashMap<String, Vec<Key>>,
+}
+
+/// What each function may read, and each view by calling them. `rows`: schema and name at 1 and 2, language at 5, extension
+/// at 6, body at 7; of SQL that is its definition, of aggregates the names of what they call.
+pub(super) fn reaches(
+    catalogue: &Catalogue,
+    rows: &[Row],
+    views: &[(u32, String)],
+) -> (HashMap<Key, Reach>, HashMap<u32, Reach>) {
+    let rows: Vec<&Row> = rows.iter().filter(|row| !is_own(text(row, 1))).collect();
+    let names = Names::new(catalogue, &rows);
+    let mut bodies: HashMap<Key, Body> = HashMap::new();
+    for row in &rows {
+        bodies.entry(key(row)).or_default().add(names.body(row));
+    }
+    follow(&mut bodies);
+    let mut of_views: HashMap<u32, Body> = HashMap::new();
+    for (oid, definition) in
+        views.iter().filter(|(oid, _)| catalogue.relation(*oid).is_some_and(|r| !is_own(&r.schema)))
+    {
+        let analysis = analyse(definition, &environment(catalogue));
+        let read = analysis.map_or(Body::ANYTHING, |analysis| names.shown(&analysis));
+        of_views.insert(*oid, resolved(&read, &bodies));
+    }
+    let views = through_views(catalogue, views, of_views);
+    (bodies.into_iter().map(|(key, body)| (key, body.into_reach())).collect(), views)
+}
+
+fn is_own(schema: &str) -> bool {
+    matches!(schema, "pg_catalog" | "information_schema")
+}
+
+fn key(row: &Row) -> Key {
+    (Name::from(text(row, 1)), Name::from(text(row, 2)))
+}
+
+/// What a body reads by what it calls.
+fn resolved(body: &Body, bodies: &HashMap<Key, Body>) -> Body {
+    let mut out = body.clone();
+    for call in &body.calls {
+        match bodies.get(call) {
+            Some(called) => out.add(called.clone()),
+            None => out.is_anything = true,
+        }
+    }
+    out
+}
+
+fn follow(bodies: &mut HashMap<Key, Body>) {
+    for depth in 0..=DEEPEST {
+        let next: Vec<(Key, Body)> = bodies.iter().map(|(key, body)| (key.clone(), resolved(body, bodies))).collect();
+        let size = |body: &Body| (body.is_anything, body.reads.len(), body.calls.len());
+        let mut has_changed = false;
+        for (key, mut body) in next {
+            if let Some(before) = bodies.get_mut(&key)
+                && size(before) != size(&body)
+            {
+                has_changed = true;
+                body.is_anything |= depth == DEEPEST;
+                *before = body;
+            }
+        }
+        if !has_changed {
+            return;
+        }
+    }
+}
+
+/// A view of a view shows what that one does. Only views that show something are kept.
+fn through_views(catalogue: &Catalogue, views: &[(u32, String)], mut of: HashMap<u32, Body>) -> HashMap<u32, Reach> {
+    let read: HashMap<u32, Vec<u32>> = views
+        .iter()
+        .filter(|(oid, _)| of.contains_key(oid))
+        .map(|(oid, definition)| {
+            let analysis = analyse(definition, &environment(catalogue)).ok();
+            let tables = analysis.iter().flat_map(|a| &a.facts.accesses).filter_map(|access| match &access.resource {
+                Resource::Table { schema, name } => catalogue.named(schema, name).map(|r| r.oid),
+                _ => None,
+            });
+            (*oid, tables.collect())
+        })
+        .collect();
+    for _ in 0..DEEPEST {
+        let mut more = Vec::new();
+        for (oid, tables) in &read {
+            for body in tables.iter().filter_map(|table| of.get(table)) {
+                more.push((*oid, body.clone()));
+            }
+        }
+        let before: usize = of.values().map(|body| body.reads.len() + usize::from(body.is_anything)).sum();
+        more.into_iter().for_each(|(oid, body)| of.entry(oid).or_default().add(body));
+        if before == of.values().map(|body| body.reads.len() + usize::from(body.is_anything)).sum::<usize>() {
+            break;
+        }
+    }
+    let shows = of.into_iter().filter(|(_, body)| body.is_anything || !body.reads.is_empty());
+    shows.map(|(oid, body)| (oid, body.into_reach())).collect()
+}
+
+impl<'c> Names<'c> {
+    fn new(catalogue: &'c Catalogue, rows: &[&Row]) -> Self {
+        let (mut relations, mut odd) = (HashMap::<String, Vec<u32>>::new(), Vec::new());
+        for relation in catalogue.relations().filter(|r| !is_own(&r.schema)) {
+            let name = relation.name.to_lowercase();
+            if !name.chars().all(is_of_word) {
+                odd.push((name.clone(), relation.oid));
+            }
+            relations.entry(name).or_default().push(relation.oid);
+        }
+        let mut functions = HashMap::<String, Vec<Key>>::new();
+        for row in rows {
+            functions.entry(text(row, 2).to_lowercase()).or_default().push(key(row));
+        }
+        Self { catalogue, relations, odd, functions }
+    }
+
+    fn body(&self, row: &Row) -> Body {
+        if row.get(6).is_some_and(Option::is_some) {
+            let is_plain = PLAIN_EXTENSIONS.contains(&text(row, 6));
+            return if is_plain { Body::default() } else { Body::ANYTHING };
+        }
+        let Some(Some(body)) = row.get(7) else { return Body::ANYTHING };
+        match text(row, 5) {
+            "sql" => analyse(body, &environment(self.catalogue)).map_or(Body::ANYTHING, |read| self.of_sql(&read)),
+            // Aggregates are `internal`, and what stands there are names.
+            "plpgsql" | "internal" => self.of_words(body),
+            _ => Body::ANYTHING,
+        }
+    }
+
+    fn of_sql(&self, analysis: &Analysis) -> Body {
+        let mut out = Body { is_anything: tells(analysis), ..Body::default() };
+        for access in &analysis.facts.accesses {
+            match (access.action, &access.resource) {
+                // The function itself, and what is set while it runs.
+                (Action::Create, Resource::Function { .. }) | (Action::Connect | Action::Set, _) => {}
+                (Action::Call, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
+                (_, Resource::Table { schema, name }) => {
+                    let known = self.catalogue.named(schema, name).map(|r| vec![r.oid]);
+                    match known.or_else(|| self.relations.get(&name.to_lowercase()).cloned()) {
+                        Some(relations) => out.reads.extend(relations),
+                        None => out.is_anything = true,
+                    }
+                }
+                _ => out.is_anything = true,
+            }
+        }
+        out
+    }
+
+    /// What a view shows that its columns do not say.
+    fn shown(&self, analysis: &Analysis) -> Body {
+        let mut out = Body { is_anything: tells(analysis), ..Body::default() };
+        for access in &analysis.facts.accesses {
+            match &access.resource {
+                Resource::Function { schema, name } => self.calls(schema, name, &mut out),
+                Resource::Table { schema, name } if shows_values(schema, name) => {
+                    out.reads.extend(self.catalogue.named(schema, name).map(|r| r.oid));
+                }
+                Resource::Opaque { .. } => out.is_anything = true,
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn calls(&self, schema: &Name, name: &Name, out: &mut Body) {
+        if &**schema == "pg_catalog" {
+            out.is_anything |= !is_plain_function(name);
+            return;
+        }
+        let named = self.functions.get(&name.to_lowercase());
+        out.is_anything |= named.is_none();
+        out.calls.extend(named.into_iter().flatten().filter(|key| key.0 == *schema || &**schema == "?").cloned());
+    }
+
+    /// Whatever it names it may read or call.
+    fn of_words(&self, body: &str) -> Body {
+        let body = body.to_lowercase();
+        let words: HashSet<&str> = body.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
+        let runs_text = ["execute", "program", "dblink"].iter().any(|word| words.contains(word));
+        let mut out = Body { is_anything: runs_text || body.contains("u&\""), ..Body::default() };
+        for word in &words {
+            out.reads.extend(self.relations.get(*word).into_iter().flatten());
+            out.calls.extend(self.functions.get(*word).into_iter().flatten().cloned());
+            let is_risky = doorward_sql::postgres::is_builtin(word) && !is_plain_function(word);
+            out.is_anything |= is_risky || measures(word) || shows_values("pg_catalog", word) || *word == "relpages";
+        }
+        out.reads.extend(self.odd.iter().filter(|(name, _)| body.contains(name)).map(|(_, oid)| oid));
+        out
+    }
+}
+
+fn tells(analysis: &Analysis) -> bool {
+    analysis.statements.iter().any(|statement| !statement.reads.tells.is_empty())
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
+}

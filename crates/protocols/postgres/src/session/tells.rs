@@ -1,0 +1,219 @@
+//! Other ways out: what is not a query over a table with hidden columns, and could tell of them all the same. It is refused
+//! to whoever may not see some column of the database, but where a policy permits `bypass` on it by name.
+use super::Session;
+use doorward_enforce::{MaskRule, Refusal, RefusalKind};
+use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
+use doorward_sql::{
+    Reach, SourceColumn,
+    postgres::{Tell, is_plain_function, is_telling_setting, shows_values, telling_columns},
+};
+use doorward_sql_session::{Asking, Meaning, Part};
+use std::sync::Arc;
+
+/// Kinds of objects that run code of their own, send rows elsewhere, or read tables by another way.
+const REACHING: &[&str] = &[
+    "access method",
+    "cast",
+    "conversion",
+    "event trigger",
+    "extension",
+    "foreign data wrapper",
+    "foreign schema",
+    "language",
+    "operator",
+    "operator class",
+    "operator family",
+    "publication",
+    "server",
+    "subscription",
+    "text search parser",
+    "text search template",
+    "transform",
+    "user mapping",
+];
+
+impl Session {
+    /// Whether the caller may not see some column of some table.
+    fn hides_anything(&mut self, now: Timestamp) -> bool {
+        self.reveals.hides_anything(&mut Asking { enforcer: &mut self.enforcer, now })
+    }
+
+    fn may_bypass(&mut self, what: &Resource, now: Timestamp) -> bool {
+        self.enforcer.may_bypass(what, now)
+    }
+
+    /// Refuses what could tell of hidden columns by another way than a query over their table.
+    pub(super) fn tells_nothing_hidden(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        let facts = Arc::clone(&meaning.facts);
+        for access in &facts.accesses {
+            let Some(why) = self.way_out(access, meaning, now) else { continue };
+            if self.hides_anything(now) && !self.may_bypass(&access.resource, now) {
+                return Err(refused(&facts.command, &why));
+            }
+        }
+        for part in &meaning.parts {
+            self.measures_nothing_hidden(part, meaning, now)?;
+            self.weighs_nothing_telling(part, now)?;
+        }
+        Ok(())
+    }
+
+    /// Why what is asked for could tell of hidden columns, if it could.
+    fn way_out(&mut self, access: &Access, meaning: &Meaning, now: Timestamp) -> Option<String> {
+        if let Some(why) = plain_way_out(access) {
+            return Some(why);
+        }
+        match &access.resource {
+            Resource::Function { schema, name } if access.action == Action::Call => self.reaches_out(schema, name, now),
+            Resource::Table { schema, name } if access.action == Action::Select => {
+                let relation = self.reveals.catalogue().named(schema, name)?.oid;
+                let reach = self.reveals.catalogue().view_reach(relation).cloned()?;
+                let why = || format!("the view `{schema}.{name}` may show columns that you may not see");
+                self.reach_is_hidden(&reach, now).then(why)
+            }
+            // Without a table: all that were clustered before.
+            resource @ (Resource::Table { .. } | Resource::Connection) if access.action == Action::Maintain => {
+                let clusters = meaning.parts.iter().any(|part| part.is_or_runs("CLUSTER"));
+                let is_hidden = *resource == Resource::Connection || self.source_is_hidden(resource, now);
+                (clusters && is_hidden).then(|| "the order that rows then have tells of masked columns".into())
+            }
+            Resource::Schema { name } if access.action == Action::Alter => {
+                let renames = meaning.parts.iter().any(|part| part.is_or_runs("RENAME"));
+                renames.then(|| format!("columns in `{name}` are masked by its name"))
+            }
+            _ => None,
+        }
+    }
+
+    fn source_is_hidden(&mut self, resource: &Resource, now: Timestamp) -> bool {
+        let Resource::Table { schema, name } = resource else { return false };
+        let source = SourceColumn { schema: schema.clone(), table: name.clone(), column: None };
+        self.reveals.source(&source, &mut Asking { enforcer: &mut self.enforcer, now }).is_some()
+    }
+
+    /// A routine may read what its caller may not see, and nobody knows what it makes of it.
+    fn reaches_out(&mut self, schema: &Name, name: &Name, now: Timestamp) -> Option<String> {
+        let out = || Some(format!("the function `{schema}.{name}` may read columns that you may not see"));
+        if &**schema == "pg_catalog" {
+            return if is_plain_function(name) { None } else { out() };
+        }
+        match self.reveals.catalogue().reach(schema, name).cloned() {
+            Some(reach) => self.reach_is_hidden(&reach, now).then(out).flatten(),
+            None => out(),
+        }
+    }
+
+    fn reach_is_hidden(&mut self, reach: &Reach, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        match reach {
+            Reach::Anything => true,
+            Reach::Relations(relations) => {
+                relations.iter().filter_map(|oid| catalogue.relation(*oid)).any(|relation| {
+                    let (schema, name) = (relation.schema.clone(), relation.name.clone());
+                    shows_values(&schema, &name) || self.source_is_hidden(&Resource::Table { schema, name }, now)
+                })
+            }
+        }
+    }
+
+    /// How much room tables take tells how long their values are, also those that are hidden.
+    fn measures_nothing_hidden(&mut self, part: &Part, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        for tell in &part.reads.tells {
+            let (is_hidden, resource, what) = match tell {
+                Tell::Function(name) => {
+                    let resource = Resource::Function { schema: "pg_catalog".into(), name: name.clone() };
+                    (self.hides_anything(now), resource, format!("{name} tells"))
+                }
+                Tell::Sizes(what) => {
+                    let name = part.command.to_ascii_lowercase().into();
+                    let resource = Resource::Object { kind: "sizes".into(), name };
+                    (self.hides(meaning, now), resource, format!("{what} tells"))
+                }
+            };
+            if is_hidden && !self.may_bypass(&resource, now) {
+                let why = format!("{what} how much room masked values take");
+                return Err(refused(&part.command, &why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Columns of the server's own catalogues that tell of values may be asked for, and are masked; but nothing is decided
+    /// by them.
+    fn weighs_nothing_telling(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        for source in part.reads.weighs.iter().filter(|source| is_telling(source)) {
+            let resource = Resource::Table { schema: source.schema.clone(), name: source.table.clone() };
+            if self.hides_anything(now) && !self.may_bypass(&resource, now) {
+                let column = source.column.as_deref().unwrap_or("*");
+                let why = format!("`{}.{}.{column}` tells of masked values", source.schema, source.table);
+                return Err(refused(&part.command, &why));
+            }
+        }
+        Ok(())
+    }
+
+    /// How a column of the server's own catalogues is masked that tells of values.
+    pub(super) fn telling_rule<'s>(
+        &mut self,
+        sources: impl IntoIterator<Item = &'s SourceColumn>,
+        now: Timestamp,
+    ) -> Option<Arc<MaskRule>> {
+        let telling = sources.into_iter().find(|source| is_telling(source))?;
+        let resource = Resource::Table { schema: telling.schema.clone(), name: telling.table.clone() };
+        let is_hidden = self.hides_anything(now) && !self.may_bypass(&resource, now);
+        is_hidden.then(|| Arc::new(MaskRule { operator: Operator::Null, label: "masked".into(), by_default: false }))
+    }
+}
+
+fn is_telling(source: &SourceColumn) -> bool {
+    let columns = telling_columns(&source.schema, &source.table);
+    match &source.column {
+        Some(column) => columns.contains(&&**column),
+        None => !columns.is_empty(),
+    }
+}
+
+/// Why what is asked for could tell of hidden columns, whatever the database has.
+fn plain_way_out(access: &Access) -> Option<String> {
+    use Action::{
+        Alter, Configure, Create, Delete, Execute, Insert, LoadLibrary, Lock, Opaque, ReadFile, Replicate, RunProgram,
+        Select, Set, Truncate, Update, WriteFile,
+    };
+    match (access.action, &access.resource) {
+        (Select | Lock, Resource::Table { schema, name }) if shows_values(schema, name) => {
+            Some(format!("`{schema}.{name}` shows values, or what is known of them"))
+        }
+        (Insert | Update | Delete | Truncate, Resource::Table { schema, .. })
+            if matches!(&**schema, "pg_catalog" | "pg_toast") =>
+        {
+            Some("what the catalogues say decides what is masked".into())
+        }
+        (Execute, _) => Some("code in a statement may read columns that you may not see".into()),
+        (Opaque, Resource::Opaque { what }) => Some(format!("{what} may show columns that you may not see")),
+        (ReadFile | WriteFile | LoadLibrary, Resource::File { path }) => {
+            Some(format!("the server's file `{path}` may hold columns that you may not see, or read them"))
+        }
+        (RunProgram, _) => Some("a program on the server may read columns that you may not see".into()),
+        (Replicate, _) => Some("the write-ahead log holds columns that you may not see".into()),
+        (Configure, Resource::Setting { name }) => Some(format!("`{name}` may have the server tell what is masked")),
+        (Set, Resource::Setting { name }) if is_telling_setting(name) => {
+            Some(format!("`{name}` has the server tell how it runs statements, or run code"))
+        }
+        (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
+            Some(format!("the {kind} `{name}` may reach columns that you may not see"))
+        }
+        _ => None,
+    }
+}
+
+fn refused(command: &str, why: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: {why}"),
+        detail: Some("some columns of this connection are masked for you".into()),
+        hint: Some(
+            "someone who may reveal the columns can run it, or who is permitted to `bypass` it by a policy that names that"
+                .into(),
+        ),
+    }
+}
