@@ -83,6 +83,18 @@ pub struct Index {
     pub columns: Vec<Option<Name>>,
 }
 
+/// In what order the rows of a table may come, and what tells them apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// The columns of the primary key, by their numbers; none where there is none.
+    pub key: Vec<i16>,
+    /// For each index that can give rows in its order: the columns that it is over, carries, or has conditions on. Number 0
+    /// is any column.
+    pub indexes: Vec<BTreeSet<i16>>,
+    /// The columns of the index in whose order rows were stored last (`CLUSTER`), as in `indexes`.
+    pub stored: BTreeSet<i16>,
+}
+
 /// What a stored routine may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -121,6 +133,8 @@ pub struct Catalogue {
     view_reads: AHashMap<u32, Reach>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
+    orders: AHashMap<u32, Orders>,
+    partition_keys: AHashMap<u32, BTreeSet<i16>>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -331,6 +345,39 @@ impl Catalogue {
     /// What a view shows besides the columns that it is made of. None: nothing.
     pub fn view_reach(&self, relation: u32) -> Option<&Reach> {
         self.view_reaches.get(&relation)
+    }
+
+    /// The same snapshot, knowing by which columns tables are partitioned, by their numbers; 0 for an expression.
+    #[must_use]
+    pub fn with_partition_keys(mut self, keys: impl IntoIterator<Item = (u32, BTreeSet<i16>)>) -> Self {
+        self.partition_keys.extend(keys);
+        self
+    }
+
+    /// The columns that decide in which partition a row of a table is: all of them, where an expression does.
+    pub fn partition_key(&self, relation: u32) -> Vec<i16> {
+        let Some(key) = self.partition_keys.get(&relation) else { return Vec::new() };
+        if key.contains(&0) {
+            return self.relations.get(&relation).into_iter().flat_map(|r| &r.columns).map(|c| c.number).collect();
+        }
+        key.iter().copied().collect()
+    }
+
+    /// The same snapshot, knowing in what order rows of tables may come.
+    #[must_use]
+    pub fn with_orders(mut self, orders: impl IntoIterator<Item = (u32, Orders)>) -> Self {
+        self.orders.extend(orders);
+        self
+    }
+
+    /// In what order the rows of a table may come. None: in that in which they are stored.
+    pub fn orders(&self, relation: u32) -> Option<&Orders> {
+        self.orders.get(&relation)
+    }
+
+    /// All tables with indexes that can give rows in their order.
+    pub fn ordered(&self) -> impl Iterator<Item = (u32, &Orders)> {
+        self.orders.iter().map(|(oid, orders)| (*oid, orders))
     }
 
     /// Whether `*` leaves a column out.

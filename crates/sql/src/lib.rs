@@ -28,7 +28,7 @@ pub mod mysql;
 pub mod postgres;
 
 pub use cache::{AnalysisCache, ReadUnder};
-pub use catalogue::{Catalogue, Column, Function, Index, Reach, Relation, RelationKind, Volatility};
+pub use catalogue::{Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility};
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn,
     SqlError, Statement, Tell, Writes, Written,

@@ -10,7 +10,7 @@ use doorward_postgres::{
     render,
 };
 use doorward_sql::{
-    Catalogue, Column, Function, Relation, RelationKind, Volatility,
+    Catalogue, Column, Function, Orders, Relation, RelationKind, Volatility,
     postgres::{Environment, Output, SourceColumn, analyse},
 };
 use std::{
@@ -58,7 +58,7 @@ impl Source for Endpoint {
 type Row = Vec<Option<String>>;
 
 /// What is asked, in this order. Everything comes back as text.
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 8] = [
     "SELECT current_setting('search_path')",
     // From here on definitions of views name every schema but pg_catalog.
     "SET search_path = pg_catalog",
@@ -89,6 +89,15 @@ const QUERIES: [&str; 6] = [
        AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
      LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid ORDER BY 1",
     "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY 1, 2",
+    "SELECT i.indrelid, i.indisprimary, i.indnkeyatts, i.indkey, \
+       (SELECT string_agg(d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d \
+         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid \
+           AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid), \
+       a.amname IN ('hash', 'gin', 'brin'), i.indisclustered \
+     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+     JOIN pg_catalog.pg_am a ON a.oid = c.relam JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE n.nspname !~ '^pg_(catalog|toast|temp)' ORDER BY i.indexrelid",
+    "SELECT p.partrelid, p.partattrs FROM pg_catalog.pg_partitioned_table p ORDER BY 1",
 ];
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "answers to questions of our own: only rows and errors matter")]
@@ -134,7 +143,7 @@ fn number<T: std::str::FromStr + Default>(row: &Row, index: usize) -> T {
 }
 
 fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [path, _set, relations, columns, functions, inheritance] = rows else {
+    let [path, _set, relations, columns, functions, inheritance, indexes, keys] = rows else {
         return (Catalogue::default(), String::new());
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
@@ -190,7 +199,34 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     made_of.extend(generated_columns(&catalogue, &generated));
     let (reaches, view_reaches) = reach::reaches(&catalogue, bodies, &views);
     let catalogue = catalogue.with_view_columns(made_of).with_type_names(type_names);
-    (catalogue.with_reaches(reaches).with_view_reaches(view_reaches), search_path)
+    let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
+    let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
+    (catalogue.with_partition_keys(keys), search_path)
+}
+
+/// Numbers with blanks between them.
+fn numbers(row: &Row, index: usize) -> impl Iterator<Item = i16> {
+    text(row, index).split_ascii_whitespace().filter_map(|n| n.parse().ok())
+}
+
+fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
+    let mut out: HashMap<u32, Orders> = HashMap::new();
+    for row in indexes {
+        let orders = out.entry(number(row, 0)).or_default();
+        // Of an expression that is the number 0, and what it is made of is among what the index depends on.
+        let named = numbers(row, 3).filter(|column| *column != 0);
+        let columns: BTreeSet<i16> = named.chain(numbers(row, 4)).collect();
+        if text(row, 1) == "t" {
+            orders.key = numbers(row, 3).take(number(row, 2)).collect();
+        }
+        if text(row, 6) == "t" {
+            orders.stored.clone_from(&columns);
+        }
+        if text(row, 5) != "t" {
+            orders.indexes.push(columns);
+        }
+    }
+    out
 }
 
 fn kind(relkind: &str) -> RelationKind {

@@ -25,7 +25,15 @@ pub struct Dialect {
     pub unknown_is_a_view: bool,
     /// Schemas of the server's own, and of the session's: nothing in them is a view of a user's tables.
     pub own_schemas: &'static [&'static str],
+    /// Columns that every table has and none names as its own, by their names and numbers.
+    pub system_columns: &'static [(&'static str, i16)],
 }
+
+/// Where a row is stored: how much room others take decides it.
+const PLACE: i16 = -1;
+
+/// Which table a row is stored in.
+const TABLE: i16 = -6;
 
 /// Whom to ask, and when.
 #[derive(Debug)]
@@ -170,6 +178,9 @@ impl<P: Default> Reveals<P> {
         {
             return self.column(relation.oid, column.number, a);
         }
+        if let (Some(relation), Some(number)) = (relation, source.column.as_ref().and_then(|c| self.system(c))) {
+            return self.column(relation.oid, number, a);
+        }
         self.follow(Behind::Source(source.clone()), a)
     }
 
@@ -219,6 +230,11 @@ impl<P: Default> Reveals<P> {
             Behind::Column(oid, number) => (*oid, *number),
             Behind::Source(source) => {
                 let relation = catalogue.named(&source.schema, &source.table);
+                if let Some(name) = source.column.as_ref().filter(|name| self.system(name).is_some()) {
+                    let (schema, table) = (source.schema.clone(), source.table.clone());
+                    let column = Resource::Column { schema, table, name: name.clone() };
+                    return a.enforcer.may_filter(&column, a.now);
+                }
                 let column = relation.zip(source.column.as_ref()).and_then(|(relation, name)| {
                     relation.columns.iter().find(|c| self.is_named(c, name)).map(|c| (relation.oid, c.number))
                 });
@@ -278,6 +294,10 @@ impl<P: Default> Reveals<P> {
                     return known.clone();
                 }
                 let relation = catalogue.relation(*oid)?;
+                if *number < 0 {
+                    self.behind_system(relation, *number, behind);
+                    return None;
+                }
                 let column = relation.columns.iter().find(|c| c.number == *number);
                 let name = column.map_or_else(|| "*".into(), |c| c.name.clone());
                 let rule = self.in_relation(relation, &name, a);
@@ -301,6 +321,33 @@ impl<P: Default> Reveals<P> {
             None if is_view(relation.kind) && !self.is_own(&relation.schema) => behind.push(Behind::Everything),
             None => {}
         }
+    }
+
+    fn system(&self, name: &Name) -> Option<i16> {
+        self.dialect.system_columns.iter().find(|(system, _)| **system == **name).map(|(_, number)| *number)
+    }
+
+    /// The columns that decide where a row is stored, and in which table.
+    fn behind_system(&self, relation: &Relation, number: i16, behind: &mut Vec<Behind>) {
+        match number {
+            PLACE => behind.extend(relation.columns.iter().map(|c| Behind::Column(relation.oid, c.number))),
+            TABLE => {
+                let below = self.catalogue.shows(relation.oid).into_iter().map(|r| r.oid);
+                for table in std::iter::once(relation.oid).chain(below) {
+                    let key = self.catalogue.partition_key(table).into_iter();
+                    behind.extend(key.map(|column| Behind::Column(table, column)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a table is a partition by columns that are hidden: that a row is in it tells of them.
+    pub fn is_apart(&mut self, relation: u32, a: &mut Asking<'_>) -> bool {
+        let catalogue = Arc::clone(&self.catalogue);
+        catalogue.ancestors(relation).into_iter().any(|above| {
+            catalogue.partition_key(above.oid).into_iter().any(|column| self.column(above.oid, column, a).is_some())
+        })
     }
 
     /// How a column is masked by its name. The values of a partition, or of a table that inherits, are values of
@@ -329,6 +376,10 @@ impl<P: Default> Reveals<P> {
         };
         if let Some(column) = relation.columns.iter().find(|c| self.is_named(c, name)) {
             behind.push(Behind::Column(relation.oid, column.number));
+            return None;
+        }
+        if let Some(number) = self.system(name) {
+            behind.push(Behind::Column(relation.oid, number));
             return None;
         }
         // Newer than the snapshot.

@@ -44,7 +44,7 @@ struct Entry {
     cols: Vec<Col>,
     /// A relation that the catalogue does not know.
     unknown: Option<(Name, Name)>,
-    /// A base relation: it has system columns, which show nothing.
+    /// A base relation: it has system columns, which show nothing, but where a row is stored.
     base: bool,
 }
 

@@ -143,9 +143,9 @@ fn through_views(catalogue: &Catalogue, views: &[(u32, String)], mut of: HashMap
         .filter(|(oid, _)| of.contains_key(oid))
         .map(|(oid, definition)| {
             let analysis = analyse(definition, &environment(catalogue)).ok();
-            let tables = analysis.iter().flat_map(|a| &a.facts.accesses).filter_map(|access| match &access.resource {
-                Resource::Table { schema, name } => catalogue.named(schema, name).map(|r| r.oid),
-                _ => None,
+            let tables = analysis.iter().flat_map(|a| &a.facts.accesses).filter_map(|access| {
+                let Resource::Table { schema, name } = &access.resource else { return None };
+                catalogue.named(schema, name).map(|r| r.oid)
             });
             (*oid, tables.collect())
         })
@@ -222,12 +222,12 @@ impl<'c> Names<'c> {
     fn shown(&self, analysis: &Analysis) -> Body {
         let mut out = Body { is_anything: tells(analysis), ..Body::default() };
         for access in &analysis.facts.accesses {
-            match &access.resource {
-                Resource::Function { schema, name } => self.calls(schema, name, &mut out),
-                Resource::Table { schema, name } if shows_values(schema, name) => {
+            match (access.action, &access.resource) {
+                (_, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
+                (_, Resource::Table { schema, name }) if shows_values(schema, name) => {
                     out.reads.extend(self.catalogue.named(schema, name).map(|r| r.oid));
                 }
-                Resource::Opaque { .. } => out.is_anything = true,
+                (Action::Opaque, _) => out.is_anything = true,
                 _ => {}
             }
         }

@@ -22,6 +22,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     folds_columns: true,
     unknown_is_a_view: true,
     own_schemas: &["information_schema", "mysql", "performance_schema", "sys", "pg_temp"],
+    system_columns: &[],
 };
 
 /// What rests on policies and schema.

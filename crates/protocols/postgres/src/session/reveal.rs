@@ -30,6 +30,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     folds_columns: false,
     unknown_is_a_view: false,
     own_schemas: &["pg_catalog", "information_schema", "pg_toast", "pg_temp"],
+    system_columns: &[("ctid", -1), ("tableoid", -6)],
 };
 
 /// What was found out of texts and results that have been seen, with the meaning whose address they are found by.
@@ -37,6 +38,8 @@ pub(super) const DIALECT: Dialect = Dialect {
 pub(super) struct Plans {
     masks: AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>,
     pub(super) veils: AHashMap<usize, (Arc<Meaning>, Option<Arc<Veil>>)>,
+    /// What tells of nothing hidden by another way than a query.
+    pub(super) tell_nothing: AHashMap<usize, Arc<Meaning>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -121,7 +124,6 @@ impl Session {
             .then_some((field.table_oid, field.column));
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let rule = match (origin, lineage) {
-            (Some((_, number)), _) if number < 0 => None,
             (Some((oid, number)), _) => self.reveals.column(oid, number, asking),
             (None, Some(lineage)) => self.reveals.sources(output_sources(lineage, index, total), asking).map(whole),
             (None, None) => None,

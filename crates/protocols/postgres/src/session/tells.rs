@@ -32,6 +32,9 @@ const REACHING: &[&str] = &[
     "user mapping",
 ];
 
+/// How many texts a session remembers to tell nothing.
+const REMEMBERED: usize = 256;
+
 impl Session {
     /// Whether the caller may not see some column of some table.
     fn hides_anything(&mut self, now: Timestamp) -> bool {
@@ -44,10 +47,33 @@ impl Session {
 
     /// Refuses what could tell of hidden columns by another way than a query over their table.
     pub(super) fn tells_nothing_hidden(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        if !self.hides_anything(now) {
+            return Ok(());
+        }
+        let key = Arc::as_ptr(meaning).addr();
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        if self.reveals.plans(&asking).tell_nothing.contains_key(&key) {
+            return Ok(());
+        }
+        self.is_no_way_out(meaning, now)?;
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            let known = &mut self.reveals.plans(&asking).tell_nothing;
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            // The entry keeps the meaning alive, so that its address stays its own.
+            known.insert(key, Arc::clone(meaning));
+        }
+        Ok(())
+    }
+
+    fn is_no_way_out(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let facts = Arc::clone(&meaning.facts);
         for access in &facts.accesses {
             let Some(why) = self.way_out(access, meaning, now) else { continue };
-            if self.hides_anything(now) && !self.may_bypass(&access.resource, now) {
+            if !self.may_bypass(&access.resource, now) {
                 return Err(refused(&facts.command, &why));
             }
         }
@@ -63,26 +89,38 @@ impl Session {
         if let Some(why) = plain_way_out(access) {
             return Some(why);
         }
-        match &access.resource {
-            Resource::Function { schema, name } if access.action == Action::Call => self.reaches_out(schema, name, now),
-            Resource::Table { schema, name } if access.action == Action::Select => {
+        if let Some(why) = self.is_apart(access, now) {
+            return Some(why);
+        }
+        match (access.action, &access.resource) {
+            (Action::Call, Resource::Function { schema, name }) => self.reaches_out(schema, name, now),
+            (Action::Select, Resource::Table { schema, name }) => {
                 let relation = self.reveals.catalogue().named(schema, name)?.oid;
                 let reach = self.reveals.catalogue().view_reach(relation).cloned()?;
                 let why = || format!("the view `{schema}.{name}` may show columns that you may not see");
                 self.reach_is_hidden(&reach, now).then(why)
             }
             // Without a table: all that were clustered before.
-            resource @ (Resource::Table { .. } | Resource::Connection) if access.action == Action::Maintain => {
+            (Action::Maintain, resource @ (Resource::Table { .. } | Resource::Connection)) => {
                 let clusters = meaning.parts.iter().any(|part| part.is_or_runs("CLUSTER"));
                 let is_hidden = *resource == Resource::Connection || self.source_is_hidden(resource, now);
                 (clusters && is_hidden).then(|| "the order that rows then have tells of masked columns".into())
             }
-            Resource::Schema { name } if access.action == Action::Alter => {
+            (Action::Alter, Resource::Schema { name }) => {
                 let renames = meaning.parts.iter().any(|part| part.is_or_runs("RENAME"));
                 renames.then(|| format!("columns in `{name}` are masked by its name"))
             }
             _ => None,
         }
+    }
+
+    /// Which rows are in a partition tells of the columns that it is one by.
+    fn is_apart(&mut self, access: &Access, now: Timestamp) -> Option<String> {
+        let reads = matches!(access.action, Action::Select | Action::Update | Action::Delete | Action::Lock);
+        let Resource::Table { schema, name } = &access.resource else { return None };
+        let relation = self.reveals.catalogue().named(schema, name).filter(|_| reads)?.oid;
+        let is_apart = self.reveals.is_apart(relation, &mut Asking { enforcer: &mut self.enforcer, now });
+        is_apart.then(|| format!("rows are in the partition `{schema}.{name}` by columns that you may not see"))
     }
 
     fn source_is_hidden(&mut self, resource: &Resource, now: Timestamp) -> bool {
@@ -99,6 +137,12 @@ impl Session {
         }
         match self.reveals.catalogue().reach(schema, name).cloned() {
             Some(reach) => self.reach_is_hidden(&reach, now).then(out).flatten(),
+            // Where it was not found, it is the server's own, if that has one.
+            None if self.reveals.catalogue().functions_named(name).all(|f| &*f.schema == "pg_catalog")
+                && is_plain_function(name) =>
+            {
+                None
+            }
             None => out(),
         }
     }
@@ -122,7 +166,7 @@ impl Session {
             let (is_hidden, resource, what) = match tell {
                 Tell::Function(name) => {
                     let resource = Resource::Function { schema: "pg_catalog".into(), name: name.clone() };
-                    (self.hides_anything(now), resource, format!("{name} tells"))
+                    (true, resource, format!("{name} tells"))
                 }
                 Tell::Sizes(what) => {
                     let name = part.command.to_ascii_lowercase().into();
@@ -143,7 +187,7 @@ impl Session {
     fn weighs_nothing_telling(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
         for source in part.reads.weighs.iter().filter(|source| is_telling(source)) {
             let resource = Resource::Table { schema: source.schema.clone(), name: source.table.clone() };
-            if self.hides_anything(now) && !self.may_bypass(&resource, now) {
+            if !self.may_bypass(&resource, now) {
                 let column = source.column.as_deref().unwrap_or("*");
                 let why = format!("`{}.{}.{column}` tells of masked values", source.schema, source.table);
                 return Err(refused(&part.command, &why));

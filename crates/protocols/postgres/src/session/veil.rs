@@ -11,6 +11,8 @@
 //! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
 //!
+//! Where an index could give rows in the order of a hidden column, they are sorted by what is not ([`super::order`]).
+//!
 //! INVARIANT: what is sent is read again: it reads the same relations in the same places, asks for the same rights, and shows
 //! nothing hidden; else it is refused.
 use super::{Portal, Prepared, Session};
@@ -116,7 +118,8 @@ impl Place<'_> {
 impl Session {
     /// What is sent in place of a text under the policies of the moment. None: the text itself.
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
-        let reads = |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty();
+        let reads =
+            |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty() || !part.moves.is_empty();
         if !meaning.parts.iter().any(reads) || !self.hides(meaning, now) {
             return Ok(None);
         }
@@ -204,7 +207,8 @@ impl Session {
 
     fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Veil>, Refusal> {
         if meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline {
-            return self.weighs_nothing_hidden(meaning, now).map(|()| None);
+            self.weighs_nothing_hidden(meaning, now)?;
+            return self.orders_nothing_hidden(meaning, now).map(|()| None);
         }
         let mut made = Made::default();
         let mut weave =
@@ -306,7 +310,11 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        Ok(any.then(|| Derived::of(relation, &columns, matches!(written, Written::Only | Written::Copy(_)))))
+        if !any {
+            return Ok(None);
+        }
+        let order = self.order(catalogue, relation, now);
+        Ok(Some(Derived::of(relation, &columns, matches!(written, Written::Only | Written::Copy(_)), &order)))
     }
 
     /// What is sent reads the same relations in the places where they were written, and no other; asks for the same rights
@@ -404,7 +412,7 @@ fn shows_none(statement: &Statement, hidden: &[Hidden]) -> bool {
 }
 
 /// Whether nothing of a value is left in what replaces it.
-const fn shows_nothing(rule: &MaskRule) -> bool {
+pub(super) const fn shows_nothing(rule: &MaskRule) -> bool {
     match rule.operator {
         Operator::Redact | Operator::Null | Operator::Fixed(_) => true,
         Operator::Partial(_) | Operator::Hash | Operator::Date(_) => false,
@@ -412,12 +420,13 @@ const fn shows_nothing(rule: &MaskRule) -> bool {
 }
 
 impl Derived {
-    fn of(relation: &Relation, columns: &[String], only: bool) -> Self {
+    fn of(relation: &Relation, columns: &[String], only: bool, order: &[String]) -> Self {
         let only = if only { "ONLY " } else { "" };
         let name = format!("{only}{}.{}", identifier(&relation.schema), identifier(&relation.name));
         let before = format!("(SELECT {} FROM ", columns.join(", "));
         let at = before.len()..before.len() + name.len();
-        Self { text: format!("{before}{name})"), at }
+        let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
+        Self { text: format!("{before}{name}{order})"), at }
     }
 }
 
@@ -487,7 +496,7 @@ fn wanted<'r>(catalogue: &Catalogue, relation: &'r Relation, written: &Written) 
     }
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

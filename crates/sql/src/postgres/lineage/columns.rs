@@ -187,6 +187,12 @@ pub(super) fn column_of(entry: &Entry, name: &str) -> Option<Set> {
         return Some(set);
     }
     if entry.base && SYSTEM.contains(&name) {
+        // Where a row is stored may tell of what is in it.
+        if matches!(name, "ctid" | "tableoid")
+            && let Some(of) = entry.cols.iter().find_map(|col| col.set.first())
+        {
+            set.insert(SourceColumn { column: Some(name.into()), ..of.clone() });
+        }
         return Some(set);
     }
     if let Some((schema, table)) = &entry.unknown {
