@@ -27,6 +27,9 @@ create aggregate joined(text) (sfunc = adds, stype = text, initcond = '');
 create view taxed as select id, tax(id) as taxed from orders;
 create index by_ssn on customers (ssn);
 create table notes(id int primary key, note text);
+create unique index on customers (email);
+create domain numbered as text;
+create table kept_apart(id int, ssn numbered) partition by list (ssn); create table kept_other partition of kept_apart default;
 create table guarded(id int); create unique index on orders (contact);
 ";
 
@@ -149,6 +152,11 @@ const WAYS: &[&str] = &[
     "begin; create server s foreign data wrapper none; rollback",
     "begin; create event trigger e on ddl_command_start execute function reads(); rollback",
     "begin; create cast (text as money) with function reads(); rollback",
+    "begin; create table c partition of kept_apart for values in ('078-05-1121'); rollback",
+    "begin; alter table orders add foreign key (contact) references customers (email); rollback",
+    "begin; create table c (e text references customers (email)); rollback",
+    "begin; alter domain numbered add check (value <> '078-05-1121'); rollback",
+    "begin; alter domain numbered set not null; rollback",
     "cluster customers using by_ssn",
     "cluster",
 ];
@@ -186,6 +194,15 @@ const NEIGHBOURS: &[&str] = &[
     "listen jobs",
     "unlisten jobs",
     "set enable_seqscan = on",
+    "\\d orders",
+    "\\d customers",
+    "\\d+ customers",
+    "\\dt",
+    "\\df tax",
+    "\\dn",
+    "\\sf tax",
+    "begin; create domain d as text check (value <> ''); rollback",
+    "begin; comment on column customers.ssn is 'x'; rollback",
     "set statement_timeout = '1min'",
     "begin; create rule r as on insert to notes do also notify jobs; rollback",
     "begin; create trigger t before update on notes for each row execute function suppress_redundant_updates_trigger(); rollback",
@@ -268,6 +285,24 @@ fn other_ways_out_are_closed_to_who_may_not_see_everything() {
     }
     for way in ["do $$ begin perform 1; end $$", "select reads_deep()", "analyze verbose customers"] {
         assert!(is_refused(&trusted.says(way)), "{way}");
+    }
+}
+
+#[test]
+fn settings_that_tell_are_not_begun_with() {
+    let w = world();
+    let token = w.token("ci-bot", &["agents"], &[]);
+    for (options, passes) in [
+        ("-c log_executor_stats=on", false),
+        ("-c session_preload_libraries=auto_explain", false),
+        ("-c auto_explain.log_min_duration=0", false),
+        ("-c enable_seqscan=off", true),
+    ] {
+        let mut psql = w.psql_command(&token);
+        let done = psql.env("PGOPTIONS", options).args(["-c", "select 1"]).output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.success(), passes, "{options}: {error}");
+        assert!(passes || error.contains("SET it once the session has begun"), "{options}: {error}");
     }
 }
 

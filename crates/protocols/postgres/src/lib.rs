@@ -5,7 +5,7 @@
 //! | `codec.rs` | bytes ↔ messages |
 //! | `startup.rs` | what a StartupMessage asks for |
 //! | `facts.rs` | message → facts |
-//! | `session.rs` | the state machine after log-in (`requests`, `answers`, `reveal`) |
+//! | `session.rs` | the state machine after log-in (`requests`, `answers`; `reveal`, `veil`, `order`, `tells` for what is hidden) |
 //! | `pipeline.rs`, `names.rs`, `settings.rs` | what is owed, what names stand for, what settings change |
 //! | `mask.rs`, `copy.rs` | rows and COPY data, masked |
 //! | `shown.rs` | values of parameters, for who approves |

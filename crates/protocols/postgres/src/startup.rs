@@ -4,6 +4,7 @@
 //! extensions are negotiated away; what is not understood is refused. Nothing is passed because
 //! nobody thought of it.
 use doorward_model::{Access, Action, Facts, Name, Resource};
+use doorward_sql::postgres::is_telling_setting;
 
 /// What is done with a startup parameter. The list follows the protocol manual ("StartupMessage")
 /// and the settings that drivers send.
@@ -99,6 +100,9 @@ pub enum StartupRefusal {
     /// A setting that changes how text is read.
     #[error("parameter `{0}` is refused by Doorward: it changes how statements are read")]
     Reading(String),
+    /// A setting that has the server tell how it runs statements, which is decided in the session.
+    #[error("parameter `{0}` is refused by Doorward at the start: SET it once the session has begun")]
+    Telling(String),
     /// `options` that were not understood.
     #[error("startup options `{0}` were not understood; use `-c name=value`")]
     Options(String),
@@ -165,6 +169,9 @@ fn take(plan: &mut StartupPlan, name: String, value: String) -> Result<(), Start
                     return Ok(());
                 }
                 return Err(StartupRefusal::Reading(name));
+            }
+            if is_telling_setting(&name) {
+                return Err(StartupRefusal::Telling(name));
             }
             if name == "search_path" {
                 plan.search_path = Some(value.clone());

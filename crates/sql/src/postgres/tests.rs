@@ -663,3 +663,32 @@ fn circles_of_a_hostile_catalogue_end() {
     assert_eq!(names(catalogue.ancestors(1)), [2, 3].into());
     assert_eq!(names(catalogue.shows(3)), [1, 2].into());
 }
+
+#[test]
+fn what_tells_of_sizes() {
+    let tells = |text: &str| {
+        let analysis = analyse(text, &env()).unwrap();
+        let tells = analysis.statements.iter().flat_map(|s| &s.reads.tells);
+        tells.map(|t| format!("{t:?}").chars().take(24).collect()).collect::<Vec<String>>().join(", ")
+    };
+    for (text, wanted) in [
+        ("select pg_table_size('x')", "Function(\"pg_table_size\""),
+        ("select 1 from pg_catalog.pg_database_size('x')", "Function(\"pg_database_si"),
+        ("create function f() returns int language sql as 'select pg_table_size(1)'", "Function(\"pg_table_size\""),
+        ("explain select 1", "Sizes(\"EXPLAIN with cost"),
+        ("explain (costs off, costs) select 1", "Sizes(\"EXPLAIN with cost"),
+        ("explain (costs 0) select 1", "Sizes(\"EXPLAIN with cost"),
+        ("explain (Costs False, analyze) select 1", "Sizes(\"EXPLAIN with buff"),
+        ("explain (costs off, wal on) select 1", "Sizes(\"EXPLAIN with WAL\""),
+        ("analyze verbose customers", "Sizes(\"VERBOSE\")"),
+        ("vacuum (verbose, full) customers", "Sizes(\"VERBOSE\")"),
+        ("cluster verbose customers", "Sizes(\"VERBOSE\")"),
+        ("explain (costs off) select 1", ""),
+        ("explain (analyze, costs off, buffers off) select 1", ""),
+        ("explain (analyze off, costs off) select 1", ""),
+        ("vacuum (verbose off) customers", ""),
+        ("select pg_size_pretty(1::bigint), other.pg_table_size('x')", ""),
+    ] {
+        assert_eq!(tells(text), wanted, "{text}");
+    }
+}

@@ -243,6 +243,9 @@ fn plain_way_out(access: &Access) -> Option<String> {
         (Set, Resource::Setting { name }) if is_telling_setting(name) => {
             Some(format!("`{name}` has the server tell how it runs statements, or run code"))
         }
+        (Alter, Resource::Object { kind, name }) if &**kind == "domain" => {
+            Some(format!("a constraint of the domain `{name}` would be tried on columns that you may not see"))
+        }
         (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
             Some(format!("the {kind} `{name}` may reach columns that you may not see"))
         }
