@@ -1,5 +1,5 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, children::children, names, query, reads, writes};
+use super::{Environment, Tell, children::children, names, query, reads, writes};
 use crate::meaning::{Reads, Writes};
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
@@ -280,6 +280,8 @@ impl<'a, 'e> Walk<'a, 'e> {
             }
             Node::RangeTableSample(s) => {
                 reads::obstacle(self, "TABLESAMPLE");
+                // Which rows it takes goes by where they are stored.
+                self.reads.tells.insert(Tell::Sizes("TABLESAMPLE"));
                 let method = names::strings(s.method());
                 if !matches!(method.as_slice(), ["bernoulli" | "system"] | ["pg_catalog", "bernoulli" | "system"]) {
                     for resource in self.env.functions(&method) {
