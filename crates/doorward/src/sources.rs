@@ -1,7 +1,7 @@
 //! `[secrets.vault]`, `[secrets.aws]`, `[secrets.kubernetes]`, `[secrets.named]`: secrets that are kept elsewhere.
 use crate::config::{Config, Credential, Given};
 use anyhow::{Result, anyhow, bail};
-use doorward_gateway::{Asking, Lent, LoginSource, Rotating, UpstreamLogin};
+use doorward_gateway::{Asking, Lent, Loan, LoginSource, Rotating, UpstreamLogin};
 use doorward_model::Secret;
 use doorward_secrets::{
     AwsSecrets, AwsSettings, Given as Shown, InUse, KubernetesSecrets, KubernetesSettings, Login, Provider, Rules,
@@ -308,8 +308,17 @@ impl Sources {
 /// A source, as the gateway asks it.
 struct Asked(Arc<Source>);
 
+/// That somebody is logged in.
+struct Kept(InUse);
+
+impl Loan for Kept {
+    fn worked(&self) {
+        self.0.worked();
+    }
+}
+
 fn login(login: Login) -> UpstreamLogin {
-    UpstreamLogin { user: login.user, password: login.password, lent: Lent::new(login.in_use) }
+    UpstreamLogin { user: login.user, password: login.password, lent: Lent::new(Kept(login.in_use)) }
 }
 
 impl LoginSource for Asked {

@@ -283,6 +283,53 @@ fn a_user_that_vault_lent_is_given_back_with_the_last_session_that_uses_it() {
     assert_eq!(lent(&w), Vec::<String>::new(), "given back: {}", w.gateway.log());
 }
 
+/// What a server refuses for another reason than a wrong password takes nobody's user away; and one that is wrong is replaced
+/// at a pace, however often somebody tries.
+#[test]
+fn nobody_has_lent_users_replaced_by_trying() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Vault::start().unwrap();
+    let postgres = Postgres::start().unwrap();
+    lends(&vault, &postgres, "1h", "2h");
+    let secrets = by_approle(&vault, &json!({ "token_ttl": "1h" }), dir.path());
+    let lines = format!(
+        "credential = {{ vault = \"database/creds/orders\" }} # the user comes with it\nrotation = \"end\"\n{secrets}"
+    );
+    let w = World::over(postgres, POLICY, &lines);
+    let agent = w.token("ci-bot", &["agents"], &[]);
+    let mut child =
+        w.psql_command(&agent).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let live = |w: &World| w.doorward(&w.token("o", &["dba"], &[]), &["sessions", "list", "--live"]).1;
+    until("the session", || live(&w).contains("orders"));
+    let first = lent(&w);
+    // 28000: the user may not log in.
+    w.postgres.exec(&format!("alter role \"{}\" nologin", first[0])).unwrap();
+    for _ in 0..3 {
+        assert!(w.psql(&agent, &["-c", "select 1"]).contains("could not log in"));
+        // Longer than between two questions to Vault.
+        thread::sleep(Duration::from_millis(2_100));
+    }
+    assert_eq!(lent(&w), first, "{}", failures(&w));
+    assert!(live(&w).contains("orders"), "nobody's session has ended");
+    // 28P01: once, another is lent, and accepted; the next time it takes minutes.
+    w.postgres.exec(&format!("alter role \"{}\" login password 'another'", first[0])).unwrap();
+    let second = w.psql(&agent, &["-c", "select current_user"]).trim().to_owned();
+    assert!(second.starts_with("v-approle-orders-") && second != first[0], "{second} {}", failures(&w));
+    until("the end of the session, and of its user", || lent(&w) == std::slice::from_ref(&second));
+    w.postgres.exec(&format!("alter role \"{second}\" password 'another'")).unwrap();
+    for _ in 0..3 {
+        assert!(w.psql(&agent, &["-c", "select 1"]).contains("could not log in"));
+        thread::sleep(Duration::from_millis(2_100));
+    }
+    assert_eq!(lent(&w), [second.as_str()]);
+    // What Vault itself has ended is replaced at once.
+    vault.call("PUT", "sys/leases/revoke-prefix/database/creds/orders", &json!({})).unwrap();
+    until("its user to be gone", || lent(&w).is_empty());
+    until("another", || w.psql(&agent, &["-c", "select current_user"]).starts_with("v-approle-orders-"));
+    let _over = child.kill();
+    let _over = child.wait();
+}
+
 #[test]
 fn users_of_mysql_are_lent_too() {
     let dir = tempfile::tempdir().unwrap();

@@ -42,5 +42,5 @@ pub use memory::Memory;
 pub use parked::kept_for;
 pub use probe::{ProbeError, Probed};
 pub use registry::{Registry, SessionSummary};
-pub use secret::{Asking, Lent, LoginSource, MissingSecret, Rotating, UpstreamLogin};
+pub use secret::{Asking, Lent, Loan, LoginSource, MissingSecret, Rotating, UpstreamLogin};
 pub use services::{Authenticate, Known, RejectedToken, Services};

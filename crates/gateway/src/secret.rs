@@ -4,16 +4,29 @@
 //! log-in (Vault and its like, which keep what they said for a while).
 use arc_swap::ArcSwapOption;
 use doorward_model::Secret;
-use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+/// What a source lends with a credential.
+pub trait Loan: Send + Sync {
+    /// An upstream has accepted the credential.
+    fn worked(&self);
+}
 
 /// What a source lends with a credential, and has back once it is dropped: kept by what is logged in with it, for as long as it is.
 #[derive(Clone, Default)]
-pub struct Lent(#[allow(dead_code, reason = "it is kept, and dropped")] Option<Arc<dyn Any + Send + Sync>>);
+pub struct Lent(Option<Arc<dyn Loan>>);
 
 impl Lent {
-    /// Something of the source's, which nobody looks into.
-    pub fn new(what: impl Any + Send + Sync) -> Self {
+    /// Something of the source's.
+    pub fn new(what: impl Loan + 'static) -> Self {
         Self(Some(Arc::new(what)))
+    }
+
+    /// Tells the source that an upstream has accepted it: one that was lent in another's place takes it then.
+    pub(crate) fn worked(&self) {
+        if let Some(loan) = &self.0 {
+            loan.worked();
+        }
     }
 }
 
@@ -55,7 +68,7 @@ pub trait LoginSource: Send + Sync {
     /// What to log in with now; within a few seconds, or what is wrong, without a secret in it.
     fn login(&self) -> Asking<'_, Result<UpstreamLogin, String>>;
 
-    /// The upstream did not accept this one. What is newer, if there is something newer.
+    /// The upstream did not accept this one. What may be tried in its place, if there is something.
     fn refused<'a>(&'a self, login: &'a UpstreamLogin) -> Asking<'a, Option<UpstreamLogin>>;
 }
 
@@ -162,7 +175,11 @@ impl Rotating {
         }
     }
 
-    /// After the upstream did not accept it: what is newer. Asked once for a log-in.
+    /// After the upstream did not accept it: what is newer. Asked once for a log-in; and told of what was newer, where that is not
+    /// accepted either.
+    ///
+    /// INVARIANT: only for what says that the credential itself is wrong, and that callers cannot bring about by what they ask
+    /// for: a source may have another one made for it.
     pub async fn refused(&self, login: &UpstreamLogin) -> Option<UpstreamLogin> {
         match &self.0.value {
             // Whatever is newer was handed over since.
@@ -189,6 +206,12 @@ impl UpstreamLogin {
             (theirs, ours) => Ok(ours.or(theirs)),
         }
     }
+
+    /// Whether it is for a user whom the connection or the source says. Where callers say who logs in, a refusal may be because
+    /// of the name: it is no word on the credential.
+    pub(crate) const fn has_user(&self, pinned: Option<&str>) -> bool {
+        self.user.is_some() || pinned.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +228,7 @@ mod tests {
         let held = Rotating::new("p", Secret::new("x".into()));
         let login = held.login().await.unwrap();
         assert_eq!(login.user(Some("app")).unwrap(), Some("app"));
+        assert!(!login.has_user(None) && login.has_user(Some("app")), "else it is the caller's to say");
         assert!(held.refused(&login).await.is_none(), "nothing is newer");
         held.set(Some(Secret::new("y".into())));
         assert_eq!(held.refused(&login).await.unwrap().password.expose(), "y");

@@ -18,12 +18,19 @@ use reqwest::{
 };
 use rustls::ClientConfig;
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
 
 /// How long the API server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long it may take to answer what the gateway asks for a decision.
 const INQUIRY: Duration = Duration::from_secs(15);
+/// How long it may take to say whether it accepts the gateway's credential, and how long what it said counts.
+const OWN_WORD: Duration = Duration::from_secs(5);
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// The largest object, in bytes; etcd takes 1.5 MiB.
 const LARGEST_OBJECT: usize = 8 << 20;
 
@@ -36,6 +43,11 @@ pub(crate) enum ClusterError {
     Slow,
     #[error("the API server's answer was not understood: {0}")]
     Odd(String),
+    /// It was sent once, and is not sent twice.
+    #[error(
+        "the API server did not accept the gateway's credential, and nothing is sent twice; there is a newer one: ask again"
+    )]
+    Replaced,
     #[error("too many requests are under way to the API server")]
     Busy,
     #[error(transparent)]
@@ -61,6 +73,16 @@ pub(crate) struct Cluster {
     requests: Slots,
     inquiries: Slots,
     head: Duration,
+    /// What the API server last said of a credential of ours, and when.
+    word: Mutex<Option<Word>>,
+}
+
+/// What the API server said of a credential.
+#[derive(Debug)]
+struct Word {
+    of: UpstreamLogin,
+    at: Instant,
+    is_accepted: bool,
 }
 
 impl Cluster {
@@ -90,15 +112,22 @@ impl Cluster {
             requests: Slots::new(limits.requests, limits.wait),
             inquiries: Slots::new(limits.inquiries, limits.wait),
             head: limits.head,
+            word: Mutex::default(),
         })
     }
 
-    /// Sends what `made` makes, with the gateway's token; once more where the token was not accepted and there is a newer
-    /// one. A request that was answered with 401 has done nothing.
+    /// Sends what `made` makes, with the gateway's token; where that was not accepted, there is a newer one, and it `repeats`,
+    /// once more with that.
+    ///
+    /// An answer with 401 may be that of a program behind a proxy, of an aggregated API or of a webhook, which callers have a
+    /// say in. So it is no word on the token: the API server is asked itself. It authenticates before anything else is done
+    /// (`DefaultBuildHandlerChain`), so that a question which has no effect, and which it answers itself, may be asked again.
     ///
     /// INVARIANT: nothing is sent without the credential that is configured.
+    /// INVARIANT: what may have had an effect, and what people said yes to, is not sent twice.
     async fn answered(
         &self,
+        repeats: bool,
         made: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder + Sync,
     ) -> Result<Response, ClusterError> {
         let Some(token) = &self.token else {
@@ -107,12 +136,37 @@ impl Cluster {
         let shown = token.login().await?;
         let answer = with_token(made(&self.client), &shown).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
+            if !answer.status().is_server_error() {
+                shown.lent.worked();
+            }
             return Ok(answer);
         }
-        match token.refused(&shown).await {
-            Some(newer) => with_token(made(&self.client), &newer).await,
-            None => Ok(answer),
+        if !self.does_not_know(&shown).await {
+            return Ok(answer);
         }
+        let Some(newer) = token.refused(&shown).await else { return Ok(answer) };
+        if self.does_not_know(&newer).await {
+            let _nothing_else_is_tried = token.refused(&newer).await;
+            return Ok(answer);
+        }
+        newer.lent.worked();
+        if repeats { with_token(made(&self.client), &newer).await } else { Err(ClusterError::Replaced) }
+    }
+
+    /// Whether the API server does not accept a token, by its own word: to a question that it answers itself, and before it
+    /// looks at anybody's rights. It is asked once a second at the most; where it does not say, it is not taken to refuse.
+    async fn does_not_know(&self, shown: &UpstreamLogin) -> bool {
+        let mut word = self.word.lock().await;
+        if let Some(said) = word.as_ref().filter(|w| w.of.is(shown) && w.at.elapsed() < ASKED_AGAIN) {
+            return !said.is_accepted;
+        }
+        let asked = with_token(self.client.get(format!("{}/version", self.base)), shown);
+        let said = tokio::time::timeout(OWN_WORD, asked).await;
+        let is_accepted = !matches!(said, Ok(Ok(answer)) if answer.status() == StatusCode::UNAUTHORIZED);
+        // The word is about the credential; nobody is logged in by it.
+        let of = UpstreamLogin { lent: Lent::default(), ..shown.clone() };
+        *word = Some(Word { of, at: Instant::now(), is_accepted });
+        !is_accepted
     }
 
     /// Sends a message that was allowed. Where `is_slow`, its answer may begin whenever it does: a log that nobody writes,
@@ -140,7 +194,7 @@ impl Cluster {
 
     async fn sent(&self, message: &Message) -> Result<Response, ClusterError> {
         let address = format!("{}{}", self.base, message.target);
-        self.answered(|client| {
+        self.answered(message.repeats, |client| {
             let request = client.request(message.method.clone(), &address).headers(message.headers.clone());
             if message.body.is_empty() { request } else { request.body(message.body.clone()) }
         })
@@ -159,7 +213,7 @@ impl Cluster {
         let _slot = self.inquiries.take().await?;
         let asked = async {
             let address = format!("{}{target}", self.base);
-            read(self.answered(|c| c.get(&address).header(ACCEPT, "application/json")).await?, room).await
+            read(self.answered(true, |c| c.get(&address).header(ACCEPT, "application/json")).await?, room).await
         };
         tokio::time::timeout(INQUIRY, asked).await.map_err(|_| ClusterError::Slow)?
     }
@@ -200,10 +254,15 @@ async fn read(response: Response, room: &Room) -> Result<Whole, ClusterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::UpstreamTls;
+    use crate::{
+        connection::UpstreamTls,
+        secret::{Asking, LoginSource},
+    };
     use bytes::Bytes;
     use doorward_kubernetes::Target;
+    use doorward_model::Secret;
     use reqwest::Method;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -268,5 +327,102 @@ mod tests {
         let waits = cluster.send(&get("/fast"), false).await;
         assert!(waits.is_ok());
         drop(two);
+    }
+
+    /// A source whose first token the server may not know.
+    #[derive(Default)]
+    struct Tokens {
+        refused: AtomicUsize,
+    }
+
+    fn token(text: &str) -> UpstreamLogin {
+        UpstreamLogin { user: None, password: Secret::new(text.to_owned()), lent: Lent::default() }
+    }
+
+    impl LoginSource for Tokens {
+        fn login(&self) -> Asking<'_, Result<UpstreamLogin, String>> {
+            Box::pin(async { Ok(token("first")) })
+        }
+
+        fn refused<'a>(&'a self, _: &'a UpstreamLogin) -> Asking<'a, Option<UpstreamLogin>> {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Some(token("second")) })
+        }
+    }
+
+    type Heard = Arc<parking_lot::Mutex<Vec<String>>>;
+
+    /// A server that knows some tokens, and answers 401 to all that has `/proxy` in it whoever asks: what it heard, but for
+    /// `/version`.
+    async fn guarded(known: &'static [&'static str]) -> (Cluster, Arc<Tokens>, Heard) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Heard::default();
+        let hears = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && socket.read_buf(&mut head).await.is_ok_and(|n| n > 0) {}
+                let head = String::from_utf8(head).unwrap();
+                let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+                let is_known = known.iter().any(|t| head.contains(&format!("Bearer {t}\r\n")));
+                let status = if is_known && !line.contains("/proxy") { "200 OK" } else { "401 Unauthorized" };
+                if !line.ends_with("/version") {
+                    hears.lock().push(line);
+                }
+                let said = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}");
+                socket.write_all(said.as_bytes()).await.unwrap();
+            }
+        });
+        let tokens = Arc::new(Tokens::default());
+        let upstream = Upstream {
+            host: "127.0.0.1".into(),
+            port,
+            user: None,
+            password: Some(Rotating::asked("t", Arc::clone(&tokens) as _)),
+            tls: UpstreamTls::Disable,
+            tls_ca: None,
+            tls_client: None,
+        };
+        (Cluster::new(&upstream, None, Limits::default()).unwrap(), tokens, heard)
+    }
+
+    fn message(method: &Method, path: &str) -> Message {
+        let target = Target::parse(method.as_str(), path).unwrap();
+        Message::new(method, &target, &HeaderMap::new(), None, Bytes::new()).unwrap()
+    }
+
+    const POD: &str = "/api/v1/namespaces/a/pods/b";
+    const PROXY: &str = "/api/v1/namespaces/a/pods/b/proxy/";
+
+    /// A pod that answers 401 does not make the gateway take its own token for refused, nor ask twice.
+    #[tokio::test]
+    async fn a_401_of_a_program_behind_a_proxy_is_no_word_on_our_credential() {
+        let (cluster, tokens, heard) = guarded(&["first", "second"]).await;
+        for method in [Method::GET, Method::POST, Method::GET] {
+            let sent = cluster.send(&message(&method, PROXY), false).await.unwrap();
+            assert_eq!(sent.status(), StatusCode::UNAUTHORIZED);
+        }
+        assert_eq!(tokens.refused.load(Ordering::Relaxed), 0);
+        assert_eq!(*heard.lock(), ["GET", "POST", "GET"].map(|m| format!("{m} {PROXY}")));
+    }
+
+    /// Where the API server itself does not know the token, what has no effect is asked again, and nothing else.
+    #[tokio::test]
+    async fn nothing_that_may_have_had_an_effect_is_sent_twice() {
+        let (cluster, tokens, heard) = guarded(&["second"]).await;
+        let sent = cluster.send(&message(&Method::GET, POD), false).await.unwrap();
+        assert_eq!((sent.status(), heard.lock().len()), (StatusCode::OK, 2));
+        let mut approved = message(&Method::GET, POD);
+        approved.for_once();
+        let collection = message(&Method::POST, "/api/v1/namespaces/a/pods");
+        let exec = message(&Method::GET, "/api/v1/namespaces/a/pods/b/exec?command=id");
+        for once in [approved, collection, message(&Method::DELETE, POD), message(&Method::GET, PROXY), exec] {
+            heard.lock().clear();
+            let sent = cluster.send(&once, false).await;
+            assert!(matches!(sent, Err(ClusterError::Replaced)), "{} {}", once.method, once.target);
+            assert_eq!(heard.lock().len(), 1, "{} {}", once.method, once.target);
+        }
+        assert_eq!(tokens.refused.load(Ordering::Relaxed), 6, "the source hears of it each time");
     }
 }

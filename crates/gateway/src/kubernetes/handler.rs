@@ -284,10 +284,13 @@ impl Handling<'_> {
     async fn forward(
         &self,
         permit: Permit,
-        understood: Understood,
+        mut understood: Understood,
         upgrade: Option<Upgrade>,
         warning: Option<String>,
     ) -> Result<Answered, render::Answer> {
+        if !permit.approved_by().is_empty() {
+            understood.message.for_once();
+        }
         let stream = permit.stream();
         let bytes = understood.message.bytes();
         // Before the permit is used up: an approval may be for once.
@@ -447,7 +450,8 @@ pub(crate) fn unreachable(e: &ClusterError) -> render::Answer {
             let what = "doorward: the gateway has no credential for the cluster; tell its operator";
             render::status(503, "ServiceUnavailable", what)
         }
-        ClusterError::Unreachable(_) | ClusterError::Odd(_) => {
+        // No word of when to try again: clients would do so by themselves.
+        ClusterError::Replaced | ClusterError::Unreachable(_) | ClusterError::Odd(_) => {
             render::status(503, "ServiceUnavailable", &format!("doorward: {e}"))
         }
     }

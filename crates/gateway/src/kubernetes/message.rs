@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use doorward_enforce::{NotShown, Shown};
 use doorward_kubernetes::{
-    Impersonation, Malformed, Naming, Target,
+    Impersonation, Malformed, Naming, Target, Verb,
     facts::Meaning,
     impersonate,
     shown::{Sent, shown},
@@ -41,6 +41,17 @@ pub(crate) struct Message {
     asked: Option<Impersonation>,
     /// Whether the API server takes it for somebody else's than the gateway's.
     pub(crate) is_of_another: bool,
+    /// Whether it may be sent once more, where the API server has not accepted the gateway's credential: see [`repeats`].
+    pub(super) repeats: bool,
+}
+
+/// Whether a request may be sent once more after the API server did not accept who sent it: it has no effect, and the answer
+/// is the API server's own. What changes something is never sent twice, as a webhook that was asked about it may have done
+/// something and answered 401; nor is what goes on to a program (`exec`, `proxy`), or a subresource that nobody knows.
+fn repeats(target: &Target) -> bool {
+    let known = ["status", "scale", "log", "resize", "ephemeralcontainers"];
+    let is_own = target.resource().is_none_or(|p| p.subresource.as_deref().is_none_or(|s| known.contains(&s)));
+    is_own && matches!(target.verb, Verb::Get | Verb::List | Verb::Watch)
 }
 
 impl Message {
@@ -78,7 +89,16 @@ impl Message {
             passed.append(name, value);
         }
         let is_of_another = speaker.is_some();
-        Ok(Self { method: method.clone(), target: target.canonical(), headers: passed, body, asked, is_of_another })
+        let repeats = repeats(target);
+        Ok(Self {
+            method: method.clone(),
+            target: target.canonical(),
+            headers: passed,
+            body,
+            asked,
+            is_of_another,
+            repeats,
+        })
     }
 
     /// What it means, with the rights that it needs for being of somebody else.
@@ -95,7 +115,7 @@ impl Message {
         let mut headers: HeaderMap =
             self.headers.iter().filter(|(name, _)| ours(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Self { method: Method::GET, target: at.to_owned(), headers, body: Bytes::new(), ..self.clone() }
+        Self { method: Method::GET, target: at.to_owned(), headers, body: Bytes::new(), repeats: true, ..self.clone() }
     }
 
     /// The same as a question: what would come of it.
@@ -106,7 +126,14 @@ impl Message {
             out.target = target.canonical_with(&[("dryRun", "All")]);
         }
         out.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        // It leaves nothing behind.
+        out.repeats = true;
         out
+    }
+
+    /// As it is sent once people have said yes to it, which is for once.
+    pub(crate) fn for_once(&mut self) {
+        self.repeats = false;
     }
 
     /// Asks for text alone, in which values can be masked.

@@ -46,10 +46,12 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether the server does not accept who the gateway says it is: `ER_ACCESS_DENIED_ERROR`,
-    /// `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`, `ER_MUST_CHANGE_PASSWORD_LOGIN`.
+    /// Whether the server says that the password is wrong, or that its time is over: `ER_ACCESS_DENIED_ERROR`, which it also
+    /// answers for users that it does not know, and `ER_MUST_CHANGE_PASSWORD_LOGIN`. Nothing that callers say is in our log-in: no
+    /// user, no database. Not `ER_ACCESS_DENIED_NO_PASSWORD_ERROR` (1698), of accounts that have no password, nor what is about a
+    /// database (1044, 1049), too many connections or locked accounts: another password would not help.
     fn is_of_the_credential(&self) -> bool {
-        matches!(self, Self::Refused { code: 1045 | 1698 | 1862, .. })
+        matches!(self, Self::Refused { code: 1045 | 1862, .. })
     }
 
     /// What the caller hears: nothing of the gateway's own credential or user.
@@ -87,10 +89,12 @@ pub(super) async fn connect(endpoint: &Endpoint, client: Capabilities) -> Result
             other => return other,
         };
         // It may have changed at its source a moment ago.
-        match credential.refused(&shown).await {
-            Some(newer) => log_in(endpoint, client, Some(&newer)).await,
-            None => Err(refused),
+        let Some(newer) = credential.refused(&shown).await else { return Err(refused) };
+        let tried = log_in(endpoint, client, Some(&newer)).await;
+        if tried.as_ref().is_err_and(UpstreamError::is_of_the_credential) {
+            let _nothing_else_is_tried = credential.refused(&newer).await;
         }
+        tried
     })
     .await
     .map_err(|_| UpstreamError::Slow)?
@@ -136,7 +140,9 @@ async fn log_in(
             packets.write(&payload).await?;
         }
     }
-    Ok(Connected { packets, greeting, agreed, lent: shown.map(|s| s.lent.clone()).unwrap_or_default() })
+    let lent = shown.map(|s| s.lent.clone()).unwrap_or_default();
+    lent.worked();
+    Ok(Connected { packets, greeting, agreed, lent })
 }
 
 /// Whether TLS is to begin.
@@ -196,4 +202,20 @@ pub(super) async fn kill_query(endpoint: &Endpoint, number: u32) -> Result<(), U
     packets.write(&[head, format!("KILL QUERY {number}").as_bytes()].concat()).await?;
     let answer = timeout(PATIENCE, packets.read(LONGEST)).await.map_err(|_| UpstreamError::Slow)??;
     if answer.first() == Some(&0xff) { Err(refused(&answer, agreed)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wrong_password_is_of_the_credential() {
+        for (code, is_so) in
+            [(1045, true), (1862, true), (1698, false), (1044, false), (1049, false), (1040, false), (3118, false)]
+        {
+            let said = UpstreamError::Refused { code: code, message: String::new() };
+            assert_eq!(said.is_of_the_credential(), is_so, "{code}");
+        }
+        assert!(!UpstreamError::Slow.is_of_the_credential());
+    }
 }

@@ -54,10 +54,11 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether the server does not accept who the gateway says it is: `invalid_password`, or
-    /// `invalid_authorization_specification`.
+    /// Whether the server says that the password is wrong: `invalid_password`, which it also answers for users that it does not
+    /// know. Not `invalid_authorization_specification` (28000): that is about the database, the address or the rights of a
+    /// user (`pg_hba.conf`, `NOLOGIN`), and a caller who says which database chooses among them.
     fn is_of_the_credential(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if matches!(code.as_str(), "28P01" | "28000"))
+        matches!(self, Self::Refused { code, .. } if code == "28P01")
     }
 
     pub(crate) fn code(&self) -> &'static str {
@@ -122,15 +123,18 @@ pub(crate) async fn connect(endpoint: &Endpoint, login: &Login<'_>) -> Result<Gr
             return log_in(endpoint, dial(endpoint).await?, login, None).await;
         };
         let shown = credential.login().await?;
+        let is_ours = shown.has_user(endpoint.connection.upstream.user.as_deref());
         let refused = match attempt(endpoint, login, shown.clone()).await {
-            Err(e) if e.is_of_the_credential() => e,
+            Err(e) if is_ours && e.is_of_the_credential() => e,
             other => return other,
         };
         // It may have changed at its source a moment ago.
-        match credential.refused(&shown).await {
-            Some(newer) => attempt(endpoint, login, newer).await,
-            None => Err(refused),
+        let Some(newer) = credential.refused(&shown).await else { return Err(refused) };
+        let tried = attempt(endpoint, login, newer.clone()).await;
+        if tried.as_ref().is_err_and(UpstreamError::is_of_the_credential) {
+            let _nothing_else_is_tried = credential.refused(&newer).await;
         }
+        tried
     })
     .await
     .map_err(|_| UpstreamError::Slow)?
@@ -140,6 +144,7 @@ async fn attempt(endpoint: &Endpoint, login: &Login<'_>, shown: UpstreamLogin) -
     let user = shown.user(endpoint.connection.upstream.user.as_deref())?.unwrap_or(login.user).to_owned();
     let login = Login { user: &user, ..*login };
     let greeted = log_in(endpoint, dial(endpoint).await?, &login, Some(shown.password)).await?;
+    shown.lent.worked();
     Ok(Greeted { lent: shown.lent, ..greeted })
 }
 
@@ -307,4 +312,18 @@ async fn read_up_to(stream: &mut Stream, longest: usize) -> Result<Vec<u8>, Upst
         stream.read_exact(rest).await.map_err(UpstreamError::Unreachable)?;
     }
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wrong_password_is_of_the_credential() {
+        for (code, is_so) in [("28P01", true), ("28000", false), ("3D000", false), ("53300", false), ("42501", false)] {
+            let said = UpstreamError::Refused { code: code.into(), message: String::new() };
+            assert_eq!(said.is_of_the_credential(), is_so, "{code}");
+        }
+        assert!(!UpstreamError::Slow.is_of_the_credential());
+    }
 }

@@ -228,10 +228,20 @@ async fn authenticate(
         Some(SshCredential::Secret(secret)) => {
             let mut shown = secret.login().await.map_err(UpstreamError::Missing)?;
             let mut accepted = show(user, &shown, handle).await?;
-            if !accepted && let Some(newer) = secret.refused(&shown).await {
+            // Where callers say who logs in, it may be because of the name.
+            if !accepted
+                && shown.has_user(endpoint.connection.user.as_deref())
+                && let Some(newer) = secret.refused(&shown).await
+            {
                 // It changed at its source a moment ago.
                 accepted = show(user, &newer, handle).await?;
                 shown = newer;
+                if !accepted {
+                    let _nothing_else_is_tried = secret.refused(&shown).await;
+                }
+            }
+            if accepted {
+                shown.lent.worked();
             }
             connected.lent = shown.lent;
             accepted

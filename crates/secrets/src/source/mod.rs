@@ -2,16 +2,22 @@
 //!
 //! A [`Source`] is one such secret. What it said is used for a while (`Rules::fresh`), and asked for again before that
 //! where the upstream did not accept it; where the source is away, log-ins are refused, or go on with the last good value
-//! for as long as `Rules::last_good` says. Dynamic credentials have a lease, which is renewed while it can be, and revoked
-//! when another has taken its place and nobody is logged in with it any more, or at the end.
+//! for as long as `Rules::last_good` says. Dynamic credentials have a lease, which is renewed while it can be and somebody uses
+//! it (`tending.rs`), and revoked when another has taken its place and nobody is logged in with it any more, or at the end.
+//! Another takes its place when it is near its end, or has gone at its source; or, because an upstream did not accept it, once an
+//! upstream has accepted the other one (`replacing.rs`).
 //!
 //! Invariants:
 //! - Whoever asks has an answer within some seconds, and one failing source is asked once for all who wait for it.
 //! - No message holds anything of what a source answered but its status.
+//! - What callers bring about at an upstream takes nobody's lease away, and has no more than one lease made in minutes.
+//! - Nothing that is kept good waits for what is given back.
 mod aws;
 mod http;
 mod kubernetes;
 mod leases;
+mod replacing;
+mod tending;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -24,7 +30,8 @@ pub use vault::{Given, Vault, VaultAuth, VaultSettings};
 
 use async_trait::async_trait;
 use doorward_model::Secret;
-use leases::Leases;
+use leases::{HeldLease, Leases};
+use replacing::Pace;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -34,14 +41,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tending::Errand;
 use tokio::{sync::Mutex, task::JoinHandle};
 
 /// After a source failed, those who ask within this time hear the same.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The same, while the last good value goes on.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
-/// An upstream that says no makes a source be asked again no more often than this.
-const REFUSALS: Duration = Duration::from_secs(2);
 
 /// Why a source does not give a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +138,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     async fn renew(&self, lease: &Lease) -> Result<Duration, SourceError> {
         Err(SourceError::new(format!("lease {} cannot be renewed", lease.id)))
     }
+    /// Whether the source itself says that a lease is over. False where it does not say.
+    async fn is_gone(&self, _lease: &Lease) -> bool {
+        false
+    }
     /// Ends a lease.
     async fn revoke(&self, _lease: &str) -> Result<(), SourceError> {
         Ok(())
@@ -165,13 +175,22 @@ pub struct Source {
     state: Mutex<State>,
     /// Counts values that took the place of others.
     generation: AtomicU64,
-    /// To be given back.
+    /// Those that others have taken the place of.
     leases: Leases,
+    /// Under way: makes some of those longer, and gives some of them back.
+    renewing: Errand,
+    giving_back: Errand,
 }
 
 #[derive(Debug, Default)]
 struct State {
     value: Option<Held>,
+    /// What is to take its place, once an upstream has accepted it.
+    next: Option<Held>,
+    /// A lease was taken away, and nothing that came in its place was accepted yet.
+    is_replaced: bool,
+    /// How often refusals may have a lease made.
+    pace: Pace,
     /// What was taken away before there was another one.
     before: Option<Login>,
     failed: Option<(Instant, SourceError)>,
@@ -196,22 +215,12 @@ struct Held {
     lease: Option<HeldLease>,
 }
 
-#[derive(Debug)]
-struct HeldLease {
-    lease: Lease,
-    since: Instant,
-    first: Duration,
-}
-
-impl HeldLease {
-    /// Whether a session may still begin under it.
-    fn is_good(&self, era: u64, now: Instant) -> bool {
-        let margin = (self.first / 4).min(Duration::from_secs(30));
-        self.lease.era == era && now.duration_since(self.since) < self.lease.length.saturating_sub(margin)
-    }
-}
-
 impl Held {
+    /// Whether it was given under this lease.
+    fn is_of(&self, lease: &str) -> bool {
+        self.lease.as_ref().is_some_and(|held| held.lease.id == lease)
+    }
+
     fn is_good(&self, era: u64, now: Instant) -> bool {
         match &self.lease {
             Some(lease) => lease.is_good(era, now),
@@ -259,6 +268,8 @@ impl Source {
             state: Mutex::default(),
             generation: AtomicU64::new(0),
             leases: Leases::default(),
+            renewing: Errand::default(),
+            giving_back: Errand::default(),
         })
     }
 
@@ -281,9 +292,9 @@ impl Source {
         let answer = tokio::spawn(async move {
             let mut state = this.state.lock().await;
             state.last_used = Some(now);
-            let era = this.provider.era();
-            if let Some(held) = state.value.as_ref().filter(|h| h.is_good(era, now)) {
-                return Ok(held.login.clone());
+            this.settle(&mut state, now);
+            if let Some(login) = this.good(&mut state, now) {
+                return Ok(login);
             }
             let last_good = this.last_good(&state, now);
             if let Some((at, why)) = &state.failed {
@@ -303,33 +314,16 @@ impl Source {
         answer.await.map_err(|_| SourceError::away("the gateway is ending".to_owned()))?
     }
 
-    /// The upstream did not accept this one. What is newer, if there is something newer.
-    pub async fn refused(self: &Arc<Self>, login: &Login) -> Option<Login> {
-        self.refused_at(login, Asked::now()).await
-    }
-
-    async fn refused_at(self: &Arc<Self>, login: &Login, asked: Asked) -> Option<Login> {
-        let (this, login, now) = (Arc::clone(self), login.clone(), asked.at);
-        let answer = tokio::spawn(async move {
-            let mut state = this.state.lock().await;
-            if let Some(held) = state.value.as_ref().filter(|h| !h.login.is(&login)) {
-                return Some(held.login.clone());
-            }
-            if state.asked_again.is_some_and(|at| now.saturating_duration_since(at) < REFUSALS) {
-                return None;
-            }
-            state.asked_again = Some(now);
-            // INVARIANT: what an upstream refused is nobody's last good value.
-            this.retire(&mut state);
-            match this.fetch(&mut state, asked).await {
-                Ok(newer) => (!newer.is(&login)).then_some(newer),
-                Err(e) => {
-                    tracing::warn!("the secret `{}`, which its upstream did not accept: {e}", this.path);
-                    None
-                }
-            }
-        });
-        answer.await.ok().flatten()
+    /// What is there and good.
+    fn good(&self, state: &mut State, now: Instant) -> Option<Login> {
+        let era = self.provider.era();
+        if state.value.as_ref().is_none_or(|h| !h.is_good(era, now))
+            && let Some(next) = state.next.take_if(|h| h.is_good(era, now))
+        {
+            self.retire(state);
+            state.value = Some(next);
+        }
+        state.value.as_ref().filter(|h| h.is_good(era, now)).map(|h| h.login.clone())
     }
 
     fn last_good(&self, state: &State, now: Instant) -> Option<Login> {
@@ -342,8 +336,8 @@ impl Source {
     fn retire(&self, state: &mut State) {
         match state.value.take() {
             Some(Held { lease: Some(held), login, .. }) => {
-                self.leases.retire(held.lease.id, &login.in_use, held.since + held.lease.length, &self.path);
-                self.generation.fetch_add(1, Ordering::Relaxed);
+                self.leases.retire(held, &login.in_use, &self.path);
+                state.is_replaced = true;
             }
             Some(Held { login, .. }) => state.before = Some(login),
             None => {}
@@ -381,29 +375,34 @@ impl Source {
     /// What is kept has the time at which the answer came, so that whoever waited meanwhile takes it for theirs.
     fn keep(&self, state: &mut State, said: Fetched, since: Instant, asked: Asked) -> Result<Login, SourceError> {
         let Fetched { content, lease, good_for } = said;
+        let lease = lease.map(|lease| HeldLease::new(lease, since));
         let mut login = match pick(&content, self.field.as_deref(), &self.path) {
             Ok(login) => login,
             Err(e) => {
                 if let Some(lease) = lease {
-                    self.leases.retire(lease.id, &InUse::default(), since + lease.length, &self.path);
+                    self.leases.retire(lease, &InUse::default(), &self.path);
                 }
                 return Err(e);
             }
         };
         state.failed = None;
+        if lease.is_some() {
+            login.in_use = InUse::begin();
+        }
+        let good_for = good_for.map_or(self.rules.fresh, |g| g.min(self.rules.fresh));
+        let new = Held { login: login.clone(), fetched: asked.answered(), good_for, lease };
+        let (era, now) = (self.provider.era(), asked.answered());
+        // INVARIANT: a lease that is good stays in use until an upstream has accepted another one.
+        if state.value.as_ref().is_some_and(|h| h.lease.is_some() && h.is_good(era, now)) {
+            self.drop_next(state);
+            state.next = Some(new);
+            return Ok(login);
+        }
         self.retire(state);
         if state.before.take().is_some_and(|before| !before.is(&login)) {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
-        if lease.is_some() {
-            login.in_use = InUse::begin();
-        }
-        state.value = Some(Held {
-            login: login.clone(),
-            fetched: asked.answered(),
-            good_for: good_for.map_or(self.rules.fresh, |g| g.min(self.rules.fresh)),
-            lease: lease.map(|lease| HeldLease { since, first: lease.length, lease }),
-        });
+        state.value = Some(new);
         Ok(login)
     }
 
@@ -421,103 +420,9 @@ impl Source {
         }
     }
 
-    /// To be called each second or so: asks again for what is no longer fresh, so that a change is noticed, and renews
-    /// leases. Nothing is asked for that nobody has used.
-    pub async fn tend(&self) {
-        self.tend_at(Asked::now()).await;
-    }
-
-    async fn tend_at(&self, asked: Asked) {
-        self.tend_value(asked).await;
-        self.give_back(self.leases.due(asked.at, &self.path), asked.at).await;
-    }
-
-    async fn tend_value(&self, asked: Asked) {
-        let now = asked.at;
-        let mut state = self.state.lock().await;
-        self.take_late(&mut state, asked, Duration::ZERO).await;
-        let era = self.provider.era();
-        let State { value: Some(held), failed, .. } = &mut *state else { return };
-        let has_failed = failed.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < LONG_PAUSE);
-        let is_good = held.is_good(era, now);
-        match &mut held.lease {
-            Some(lease) if lease.lease.era != era => {
-                tracing::info!("the credential `{}` ends with the log-in that it was given under", self.path);
-                self.retire(&mut state);
-            }
-            _ if has_failed => {}
-            Some(lease) if lease.lease.renewable && now.duration_since(lease.since) >= lease.lease.length / 2 => {
-                if let Err(e) = self.renew(lease, now).await {
-                    tracing::warn!("the lease of `{}` was not renewed: {e}", self.path);
-                    state.failed = Some((now, e));
-                }
-            }
-            Some(_) => {}
-            None if is_good => {}
-            None => {
-                if let Err(e) = self.fetch(&mut state, asked).await {
-                    tracing::warn!("the secret `{}`: {e}", self.path);
-                }
-            }
-        }
-    }
-
-    async fn renew(&self, held: &mut HeldLease, now: Instant) -> Result<(), SourceError> {
-        match in_time(self.provider.renew(&held.lease)).await {
-            Ok(length) => {
-                // It is near its end, whatever is asked for: the next log-in takes a new one.
-                held.lease.renewable = length > held.first / 2;
-                held.lease.length = length;
-                held.since = now;
-                Ok(())
-            }
-            Err(e) => {
-                held.lease.renewable = e.is_away;
-                Err(e)
-            }
-        }
-    }
-
     /// Whether nobody asked for it within this time.
     pub async fn is_idle(&self, time: Duration) -> bool {
         self.state.lock().await.last_used.is_none_or(|at| at.elapsed() >= time)
-    }
-
-    /// Revokes these, until one cannot be.
-    async fn give_back(&self, leases: Vec<String>, now: Instant) {
-        for lease in leases {
-            match in_time(self.provider.revoke(&lease)).await {
-                Ok(()) => self.leases.forget(&lease),
-                Err(e) => return self.leases.not_revoked(&lease, &e, now, &self.path),
-            }
-        }
-    }
-
-    /// To be called each second or so in place of [`Source::tend`] where nothing is configured to use it: forgets its value, and gives
-    /// back what was given for a time.
-    pub async fn rest(&self) {
-        self.rest_at(Asked::now()).await;
-    }
-
-    async fn rest_at(&self, asked: Asked) {
-        let mut state = self.state.lock().await;
-        self.take_late(&mut state, asked, Duration::ZERO).await;
-        self.retire(&mut state);
-        drop(state);
-        self.give_back(self.leases.due(asked.at, &self.path), asked.at).await;
-    }
-
-    /// Forgets its value, and revokes what was given for a time, whoever uses it.
-    pub async fn close(&self) {
-        let asked = Asked::now();
-        let mut state = self.state.lock().await;
-        self.take_late(&mut state, asked, PATIENCE).await;
-        if state.pending.is_some() {
-            tracing::warn!("what `{}` was asked for has not come: if it is a credential, it ends by itself", self.path);
-        }
-        self.retire(&mut state);
-        drop(state);
-        self.give_back(self.leases.all(), asked.at).await;
     }
 
     /// What is still to be given back, for the log: digests of leases.

@@ -10,10 +10,15 @@ struct Scripted {
     says: Lock<Option<Said>>,
     asked: AtomicU64,
     renewals: Lock<Vec<Duration>>,
+    renewed: Lock<Vec<String>>,
     revoked: Lock<Vec<String>>,
+    /// Why it revokes nothing, or nothing but what another lease is called.
     cannot_revoke: Lock<Option<SourceError>>,
+    cannot_revoke_this: Lock<Option<&'static str>>,
+    gone: Lock<Option<&'static str>>,
     era: AtomicU64,
     gate: tokio::sync::Mutex<()>,
+    revoking: tokio::sync::Mutex<()>,
 }
 
 impl Scripted {
@@ -42,10 +47,18 @@ impl Provider for Scripted {
         let fields = [("password".to_owned(), Secret::new(password)), ("username".to_owned(), Secret::new("u".into()))];
         Ok(Fetched { content: Content::Fields(fields.into()), lease, good_for: None })
     }
-    async fn renew(&self, _lease: &Lease) -> Result<Duration, SourceError> {
+    async fn renew(&self, lease: &Lease) -> Result<Duration, SourceError> {
+        self.renewed.lock().push(lease.id.clone());
         self.renewals.lock().pop().ok_or_else(|| SourceError::new("at its longest".into()))
     }
+    async fn is_gone(&self, lease: &Lease) -> bool {
+        *self.gone.lock() == Some(lease.id.as_str())
+    }
     async fn revoke(&self, lease: &str) -> Result<(), SourceError> {
+        let _open = self.revoking.lock().await;
+        if *self.cannot_revoke_this.lock() == Some(lease) {
+            return Err(SourceError::new("it may not".into()));
+        }
         if let Some(e) = self.cannot_revoke.lock().clone() {
             return Err(e);
         }
@@ -67,8 +80,28 @@ fn named(password: &str) -> Login {
     Login { user: Some("u".into()), password: Secret::new(password.into()), in_use: InUse::default() }
 }
 
+/// A log-in that an upstream accepts.
 async fn word(s: &Arc<Source>, now: Instant) -> Result<String, String> {
-    s.login_at(Asked::at(now)).await.map(|l| l.password.expose().clone()).map_err(|e| e.to_string())
+    let login = s.login_at(Asked::at(now)).await.map_err(|e| e.to_string())?;
+    login.in_use.worked();
+    Ok(login.password.expose().clone())
+}
+
+fn shown(login: Option<&Login>) -> Option<&str> {
+    login.map(|l| l.password.expose().as_str())
+}
+
+/// What is done each second, with all that comes of it, until nothing more does.
+async fn tend(p: &Scripted, s: &Arc<Source>, now: Instant) {
+    loop {
+        let before = (p.revoked.lock().len(), p.renewed.lock().len());
+        s.tend_at(Asked::at(now)).await;
+        s.renewing.done().await;
+        s.giving_back.done().await;
+        if before == (p.revoked.lock().len(), p.renewed.lock().len()) {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -147,17 +180,22 @@ async fn leases_are_renewed_while_they_can_be_and_revoked_at_the_end() {
     p.leases("l2", 100);
     p.renewals.lock().extend([Duration::from_secs(40), Duration::from_secs(100)]);
     now += Duration::from_secs(49);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(p.renewals.lock().len(), 2, "not yet");
     now += Duration::from_secs(2);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     now += Duration::from_secs(60);
     assert_eq!(word(&s, now).await.unwrap(), "pw-l1", "110 s after it was given for 100");
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert!(p.renewals.lock().is_empty());
     // It was renewed for 40 s only: it is near its end, and the next log-in after its margin has a new one.
     now += Duration::from_secs(20);
-    assert_eq!((word(&s, now).await.unwrap(), s.generation()), ("pw-l2".into(), 1));
+    let next = s.login_at(Asked::at(now)).await.unwrap();
+    tend(&p, &s, now).await;
+    assert_eq!((next.password.expose().as_str(), s.generation()), ("pw-l2", 0), "nobody was accepted with it yet");
+    next.in_use.worked();
+    tend(&p, &s, now).await;
+    assert_eq!(s.generation(), 1);
     // Our own log-in ended, and so did what it was given.
     p.era.fetch_add(1, Ordering::Relaxed);
     p.leases("l3", 100);
@@ -182,14 +220,14 @@ async fn an_old_lease_is_revoked_once_nobody_uses_it_and_none_is_forgotten() {
     for n in 1..200 {
         next(&p, &s, n, now).await;
     }
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     let first: Vec<_> = (1..199).map(|n| format!("l{n}")).collect();
     assert_eq!(*p.revoked.lock(), first, "but for the one that is used, and the newest");
     drop(kept);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(p.revoked.lock().len(), 198, "a copy is used as well");
     drop(copy);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(p.revoked.lock().last().unwrap(), "l0");
     // Beyond the bound the oldest go, whoever uses them.
     p.revoked.lock().clear();
@@ -197,13 +235,13 @@ async fn an_old_lease_is_revoked_once_nobody_uses_it_and_none_is_forgotten() {
     for n in 200..270 {
         used.push(next(&p, &s, n, now).await);
     }
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     let beyond: Vec<_> = (199..205).map(|n| format!("l{n}")).collect();
     assert_eq!(*p.revoked.lock(), beyond, "64 old ones are left, and the newest");
     // What has ended by itself is revoked as well, used or not: clocks differ.
     p.renewals.lock().push(Duration::from_secs(7200));
     now += Duration::from_secs(3600);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(p.revoked.lock().len(), 6 + 64);
     drop(used);
     s.close().await;
@@ -219,17 +257,166 @@ async fn a_lease_that_is_not_revoked_is_tried_again_and_named() {
     next(&p, &s, 0, now).await;
     next(&p, &s, 1, now).await;
     *p.cannot_revoke.lock() = Some(SourceError::away("it is away".into()));
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     *p.cannot_revoke.lock() = None;
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert!(p.revoked.lock().is_empty(), "not each second");
     now += Duration::from_secs(11);
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(*p.revoked.lock(), ["l0"]);
     *p.cannot_revoke.lock() = Some(SourceError::new("it may not".into()));
     s.close().await;
     assert_eq!(s.not_given_back(), [leases::digest_of("l1")]);
     assert_eq!(leases::digest_of("l1").len(), 16);
+}
+
+/// What a caller brings about at an upstream does not take away what others are logged in with, however often.
+#[tokio::test]
+async fn a_lease_that_is_refused_stays_in_use_until_another_one_was_accepted() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 36_000);
+    let first = s.login_at(Asked::at(now)).await.unwrap();
+    first.in_use.worked();
+    p.leases("l2", 36_000);
+    let second = s.refused_at(&first, Asked::at(now)).await;
+    assert_eq!(shown(second.as_ref()), Some("pw-l2"));
+    // Others go on with the first; whoever is refused meanwhile tries the same second one.
+    assert_eq!(word(&s, now).await.unwrap(), "pw-l1");
+    assert_eq!(shown(s.refused_at(&first, Asked::at(now)).await.as_ref()), Some("pw-l2"));
+    tend(&p, &s, now).await;
+    assert_eq!((s.generation(), p.asked(), p.revoked.lock().len()), (0, 2, 0));
+    // It is not accepted either: it is given back, and nobody has lost anything.
+    assert!(s.refused_at(&second.unwrap(), Asked::at(now)).await.is_none());
+    p.leases("l3", 36_000);
+    for _ in 0..60 {
+        now += Duration::from_millis(2_900);
+        assert!(s.refused_at(&first, Asked::at(now)).await.is_none(), "at a pace");
+    }
+    tend(&p, &s, now).await;
+    assert_eq!((s.generation(), p.asked(), p.revoked.lock().as_slice()), (0, 2, ["l2".to_owned()].as_slice()));
+    assert_eq!(word(&s, now).await.unwrap(), "pw-l1");
+    // After that time, one more; this one is accepted, and takes the place of the first.
+    now += Duration::from_secs(10);
+    let third = s.refused_at(&first, Asked::at(now)).await.unwrap();
+    third.in_use.worked();
+    tend(&p, &s, now).await;
+    assert_eq!((word(&s, now).await.unwrap(), s.generation()), ("pw-l3".into(), 1));
+    assert_eq!(shown(s.refused_at(&first, Asked::at(now)).await.as_ref()), Some("pw-l3"), "it was told before");
+    assert_eq!(p.revoked.lock().len(), 1, "the first is used");
+    drop(first);
+    tend(&p, &s, now).await;
+    assert_eq!(*p.revoked.lock(), ["l2", "l1"]);
+    // The pace gets slower, and begins anew after a calm time.
+    p.leases("l4", 36_000);
+    now += Duration::from_secs(300);
+    assert!(s.refused_at(&third, Asked::at(now)).await.is_none());
+    now += Duration::from_secs(61);
+    assert_eq!(shown(s.refused_at(&third, Asked::at(now)).await.as_ref()), Some("pw-l4"));
+    assert_eq!(p.asked(), 4);
+}
+
+#[tokio::test]
+async fn a_lease_that_its_source_says_is_gone_is_replaced_at_once() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 3600);
+    let mut login = s.login_at(Asked::at(now)).await.unwrap();
+    for (gone, id) in [("l1", "l2"), ("l2", "l3"), ("l3", "l4")] {
+        *p.gone.lock() = Some(gone);
+        p.leases(id, 3600);
+        now += Duration::from_secs(2);
+        login = s.refused_at(&login, Asked::at(now)).await.unwrap();
+        assert_eq!(
+            (word(&s, now).await.unwrap(), shown(Some(&login))),
+            (format!("pw-{id}"), Some(&*format!("pw-{id}")))
+        );
+    }
+    tend(&p, &s, now).await;
+    assert_eq!(s.generation(), 3, "each was accepted");
+}
+
+/// One that was made in another's place, and that nobody logged in with, is not kept for ever.
+#[tokio::test]
+async fn what_nobody_logged_in_with_takes_nobodys_place_and_is_given_back() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 3600);
+    let first = s.login_at(Asked::at(now)).await.unwrap();
+    p.leases("l2", 3600);
+    drop(s.refused_at(&first, Asked::at(now)).await.unwrap());
+    now += Duration::from_secs(61);
+    tend(&p, &s, now).await;
+    assert_eq!(
+        (word(&s, now).await.unwrap(), p.revoked.lock().as_slice()),
+        ("pw-l1".into(), ["l2".to_owned()].as_slice())
+    );
+    assert_eq!(s.generation(), 0);
+}
+
+#[tokio::test]
+async fn an_old_lease_is_renewed_for_as_long_as_a_session_uses_it() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    p.leases("l1", 100);
+    let first = s.login_at(Asked::at(now)).await.unwrap();
+    p.leases("l2", 100);
+    s.refused_at(&first, Asked::at(now)).await.unwrap().in_use.worked();
+    let in_an_hour = vec![Duration::from_secs(100); 200];
+    *p.renewals.lock() = in_an_hour;
+    for _ in 0..60 {
+        now += Duration::from_secs(60);
+        tend(&p, &s, now).await;
+    }
+    let renewed = |id: &str| p.renewed.lock().iter().filter(|r| *r == id).count();
+    assert_eq!((renewed("l1"), renewed("l2"), p.revoked.lock().len()), (60, 60, 0), "{:?}", p.renewed.lock());
+    drop(first);
+    now += Duration::from_secs(60);
+    tend(&p, &s, now).await;
+    assert_eq!((renewed("l1"), p.revoked.lock().as_slice()), (60, ["l1".to_owned()].as_slice()));
+}
+
+/// A source that takes its time to revoke delays no renewal, of what is in use and of what others took the place of.
+#[tokio::test(start_paused = true)]
+async fn renewing_does_not_wait_for_what_is_given_back() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    let used = next(&p, &s, 0, now).await;
+    for n in 1..40 {
+        next(&p, &s, n, now).await;
+    }
+    p.renewals.lock().extend([Duration::from_secs(3600), Duration::from_secs(3600)]);
+    let shut = p.revoking.lock().await;
+    now += Duration::from_secs(1800);
+    for _ in 0..3 {
+        s.tend_at(Asked::at(now)).await;
+    }
+    s.renewing.done().await;
+    let mut renewed = p.renewed.lock().clone();
+    renewed.sort();
+    assert_eq!(renewed, ["l0", "l39"]);
+    assert_eq!((s.leases.has_failed(), p.revoked.lock().len()), (false, 0), "nobody waited for it");
+    drop(shut);
+    s.giving_back.done().await;
+    assert_eq!(p.revoked.lock().len(), 16, "some at a time");
+    tend(&p, &s, now).await;
+    assert_eq!(p.revoked.lock().len(), 38);
+    drop(used);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_never_revoked_keeps_none_of_the_others() {
+    let mut now = Instant::now();
+    let (p, s) = source(0);
+    for n in 0..3 {
+        next(&p, &s, n, now).await;
+    }
+    *p.cannot_revoke_this.lock() = Some("l0");
+    tend(&p, &s, now).await;
+    now += Duration::from_secs(11);
+    tend(&p, &s, now).await;
+    assert_eq!(*p.revoked.lock(), ["l1"]);
+    assert_eq!(s.not_given_back(), [leases::digest_of("l0")]);
 }
 
 #[tokio::test]
@@ -240,7 +427,7 @@ async fn a_credential_without_the_field_that_is_wanted_is_given_back() {
     let s = Source::new(Arc::clone(&p) as _, "a/b", Some("token"), rules);
     p.leases("l1", 100);
     assert!(word(&s, now).await.unwrap_err().contains("has no field `token`"));
-    s.tend_at(Asked::at(now)).await;
+    tend(&p, &s, now).await;
     assert_eq!(*p.revoked.lock(), ["l1"]);
 }
 
