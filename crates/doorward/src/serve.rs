@@ -21,8 +21,8 @@ use doorward_control::{
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{ApprovalRequest, Attributed, AuditSink, DecisionPoint as _, TraceSink};
 use doorward_gateway::{AnalysisPool, Authenticate, Known, Registry, RejectedToken, Services, tls};
-use doorward_identity::{CallerKey, IdentityError, Verifier, oauthbearer};
-use doorward_model::{AuditEvent, AuditKind, SessionId, Timestamp};
+use doorward_identity::{CallerKey, IdentityError, SessionRevoked, Verifier, oauthbearer};
+use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_policy::Engine;
 use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
 use doorward_store::Store;
@@ -439,6 +439,10 @@ impl Authenticate for Identity {
         Box::pin(async move { self.verifier.verify_bound(token, key, now).await.map_err(rejected) })
     }
 
+    fn is_revoked(&self, who: &Principal, made: Timestamp) -> bool {
+        self.verifier.revocations().is_revoked(who, made)
+    }
+
     fn oauth_challenge(&self) -> String {
         let url =
             self.verifier.issuers().find(|i| i.is_discovered()).map(doorward_identity::IssuerConfig::discovery_url);
@@ -449,6 +453,10 @@ impl Authenticate for Identity {
 impl TokenCheck for Identity {
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a> {
         Box::pin(async move { self.verifier.verify(token, now()).await.map_err(|e| e.to_string()) })
+    }
+
+    fn revoke(&self, revoked: &SessionRevoked, heard: Timestamp) -> bool {
+        self.verifier.revocations().note(revoked, heard)
     }
 }
 

@@ -299,14 +299,18 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
     // The caller's own; of an agent that acts for a person, that of either.
     for (n, (who, revoked)) in [("alice", "alice"), ("carol", "carol"), ("carol", "sql-bot")].into_iter().enumerate() {
         let sleep = format!("select pg_sleep({})", 60 + n);
-        let mut psql = std::process::Command::new("psql")
-            .args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
-            .args(["-c", &sleep])
-            .env("PGPASSWORD", world.providers[0].token(who).unwrap())
-            .env("PGSSLMODE", "require")
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let ask = |token: &str, statement: &str| {
+            let mut psql = std::process::Command::new("psql");
+            psql.args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
+                .args(["-c", statement])
+                .env("PGPASSWORD", token)
+                .env("PGSSLMODE", "require")
+                .stderr(std::process::Stdio::piped());
+            psql
+        };
+        let token = world.providers[0].token(who).unwrap();
+        let again = |token: &str| ask(token, "select 1").output().unwrap().status.success();
+        let mut psql = ask(&token, &sleep).spawn().unwrap();
         let begun = std::time::Instant::now();
         while !world.audit().contains(&sleep) {
             assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
@@ -317,5 +321,11 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
         let said = String::from_utf8_lossy(&out.stderr);
         let ended = "the identity provider has ended the session";
         assert!(begun.elapsed().as_secs() < 50 && said.contains(ended), "{who}, {revoked}: {said}");
+        // The token of before opens nothing any more, by a connection or at the API; one of after the event does.
+        assert!(!again(&token), "{who}, {revoked}");
+        assert!(world.me_by(&[bearer(&token)]).is_none(), "{who}, {revoked}");
+        assert!(world.audit().contains("it is of a session that its provider has ended"));
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        assert!(again(&world.providers[0].token(who).unwrap()), "{who}, {revoked}: {}", world.audit());
     }
 }

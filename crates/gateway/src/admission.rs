@@ -176,7 +176,12 @@ impl Admission {
             client: self.peer.to_string(),
             started: now(),
         };
+        let started = summary.started;
         let is_served = self.services.registry.add(summary, &self.connection, to_self.clone());
+        // INVARIANT: looked at after it was added. Whoever ends sessions does it the other way round, so one of the two sees the other.
+        if self.services.identity.is_revoked(who, started) {
+            let _gone = to_self.send(Control::Shut("the identity provider has ended the session".to_owned()));
+        }
         Registered { to_self, control, is_served }
     }
 

@@ -44,6 +44,8 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) password: KeptPassword,
+    /// When it was made.
+    pub(crate) issued: Timestamp,
     /// The principal, or for the audit log why there is none.
     pub(crate) principal: Result<Arc<Principal>, &'static str>,
 }
@@ -100,8 +102,11 @@ impl Credentials {
     /// callers show a token.
     pub(crate) fn claim(&self, user: &str, connection: &ConnectionName, now: Timestamp) -> Option<Claim> {
         user.starts_with(PREFIX).then(|| {
-            self.find(user, connection, now)
-                .unwrap_or_else(|why| Claim { password: KeptPassword::of_nobody(), principal: Err(why) })
+            self.find(user, connection, now).unwrap_or_else(|why| Claim {
+                password: KeptPassword::of_nobody(),
+                issued: now,
+                principal: Err(why),
+            })
         })
     }
 
@@ -115,7 +120,7 @@ impl Credentials {
         if kept.connection != *connection {
             return Err("the credential is for another connection");
         }
-        Ok(Claim { password: kept.password.clone(), principal: Ok(Arc::clone(&kept.principal)) })
+        Ok(Claim { password: kept.password.clone(), issued: kept.issued, principal: Ok(Arc::clone(&kept.principal)) })
     }
 }
 
@@ -146,6 +151,10 @@ mod tests {
         claim.principal.map(|p| p.subject.clone())
     }
 
+    fn late_one(all: &Credentials, on: &ConnectionName) -> String {
+        all.issue(&bot("late"), on, LONG, NOW).unwrap().user
+    }
+
     #[test]
     fn it_is_good_for_its_caller_its_connection_and_its_time() {
         let all = Credentials::default();
@@ -159,6 +168,7 @@ mod tests {
         assert!(whose(&all, &one.user, "orders", one.expires).unwrap_err().contains("has expired"));
         assert!(whose(&all, &one.user, "orders", NOW).is_err(), "it was forgotten");
         assert!(all.claim("anybody", &orders, NOW).is_none());
+        assert_eq!(all.claim(&late_one(&all, &orders), &orders, NOW).unwrap().issued, NOW, "by which it may be over");
         assert!(!format!("{all:?} {one:?}").contains(one.password.expose().as_str()));
         let late = all.issue(&bot("a"), &orders, Duration::from_secs(100_000), NOW).unwrap();
         assert_eq!(late.expires, bot("a").expires_at, "never longer than the token");

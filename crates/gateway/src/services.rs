@@ -23,6 +23,11 @@ pub trait Authenticate: Send + Sync + fmt::Debug {
     fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Known<'a>;
     /// Who a token stands for that is bound to a key which the caller has shown to hold (OpenPubkey).
     fn verify_bound<'a>(&'a self, token: &'a str, key: CallerKey<'a>, now: Timestamp) -> Known<'a>;
+    /// Whether what was made for somebody at a time, for a token that was good then, is so no more: their provider has ended
+    /// their sessions since.
+    fn is_revoked(&self, _who: &Principal, _made: Timestamp) -> bool {
+        false
+    }
     /// What SASL `OAUTHBEARER` tells a client that came without a valid token (RFC 7628 §3.2.2), as JSON.
     fn oauth_challenge(&self) -> String;
 }

@@ -23,13 +23,16 @@ pub(crate) struct Validity {
     /// The later of `nbf` and `iat`, if any.
     not_before: Option<Timestamp>,
     pub(crate) expires: Timestamp,
+    /// `iat`, if it is there.
+    pub(crate) issued: Option<Timestamp>,
 }
 
 impl Validity {
     fn of(claims: &Claims) -> Result<Self, IdentityError> {
         let expires = time(claims, "exp", "claim `exp`")?.ok_or(IdentityError::MissingClaim { claim: "exp" })?;
-        let not_before = time(claims, "nbf", "claim `nbf`")?.max(time(claims, "iat", "claim `iat`")?);
-        Ok(Self { not_before, expires })
+        let issued = time(claims, "iat", "claim `iat`")?;
+        let not_before = time(claims, "nbf", "claim `nbf`")?.max(issued);
+        Ok(Self { not_before, expires, issued })
     }
 
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), IdentityError> {

@@ -69,6 +69,9 @@ pub enum IdentityError {
     /// Somebody acts for the subject where a person has to come themselves: signing in, keys that tokens are bound to.
     #[error("the token says that somebody acts for its subject (`act`), who has to come in person here")]
     NotInPerson,
+    /// Its provider has said that the sessions of its person, or of the agent, are over.
+    #[error("it is of a session that its provider has ended: get a new one there")]
+    Revoked,
     /// A claim that must be there is not.
     #[error("the token has no claim `{claim}`")]
     MissingClaim {
@@ -100,6 +103,7 @@ impl IdentityError {
             Self::WrongNonce => "wrong_nonce",
             Self::Delegated => "delegated",
             Self::NotInPerson => "not_in_person",
+            Self::Revoked => "revoked",
             Self::MissingClaim { .. } => "missing_claim",
         }
     }

@@ -18,7 +18,7 @@
 //! signing in (`doorward-signin`), and the clock for token times (a parameter; only the age of fetched keys is
 //! measured by the runtime's monotonic clock).
 //!
-//! Known limits: no TokenReview is asked: a token of a Kubernetes service account outlives its pod until it expires. A token is valid until it expires, as there is no revocation list to ask.
+//! Known limits: no TokenReview is asked: a token of a Kubernetes service account outlives its pod until it expires. A token is valid until it expires, as there is no revocation list to ask, or until its provider says that its person's sessions are over ([`Revocations`]).
 //! Every configured issuer may assert any group name; policies that must tell issuers apart
 //! have to look at the principal's issuer.
 mod algorithm;
@@ -35,6 +35,7 @@ mod jwks;
 mod jwt;
 pub mod oauthbearer;
 mod openpubkey;
+mod revocations;
 mod security_event;
 mod spiffe;
 mod strict_json;
@@ -49,6 +50,7 @@ pub use fetch::{FetchPolicy, client_without_redirects};
 pub use id_token::{IdToken, groups_of_userinfo};
 pub use jwt::MAX_TOKEN_BYTES;
 pub use openpubkey::CallerKey;
+pub use revocations::Revocations;
 pub use security_event::SessionRevoked;
 pub use verifier::{IssuerStatus, Verifier};
 pub use words::{check_groups, check_tags};

@@ -132,7 +132,8 @@ impl Verifier {
         verify_signature(issuer, &unverified).await?;
         parts.check_commitment(&unverified.claims)?;
         let audience = &issuer.config.openpubkey_audience;
-        let (principal, _) = claims::in_person(&unverified.claims, &issuer.config, audience, now)?;
+        let (principal, validity) = claims::in_person(&unverified.claims, &issuer.config, audience, now)?;
+        self.check_revoked(&principal, &validity)?;
         Ok(principal)
     }
 }

@@ -1,12 +1,13 @@
 //! From token to principal.
 use crate::algorithm::Algorithm;
-use crate::claims;
+use crate::claims::{self, Validity};
 use crate::config::{ConfigError, IssuerConfig, validate_all};
 use crate::error::IdentityError;
 use crate::fetch::FetchPolicy;
 use crate::issuer::{Issuer, Published};
 use crate::jwks::{KeyId, Lookup};
 use crate::jwt::{Form, MAX_TOKEN_BYTES, Unverified};
+use crate::revocations::Revocations;
 use crate::spiffe;
 use crate::token_cache::{TokenCache, TokenDigest, Verified, digest_of};
 use doorward_model::{Principal, Timestamp};
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 pub struct Verifier {
     issuers: Vec<Arc<Issuer>>,
     cache: TokenCache,
+    revocations: Revocations,
 }
 
 /// How an issuer is doing, for health checks.
@@ -47,7 +49,11 @@ impl Verifier {
     pub fn with_fetch_policy(issuers: Vec<IssuerConfig>, policy: FetchPolicy) -> Result<Self, ConfigError> {
         validate_all(&issuers)?;
         let issuers = issuers.into_iter().map(|c| Issuer::new(c, policy.clone()).map(Arc::new));
-        Ok(Self { issuers: issuers.collect::<Result<_, _>>()?, cache: TokenCache::default() })
+        Ok(Self {
+            issuers: issuers.collect::<Result<_, _>>()?,
+            cache: TokenCache::default(),
+            revocations: Revocations::default(),
+        })
     }
 
     /// Fetches the keys of all issuers, side by side, and says how each is doing.
@@ -103,9 +109,19 @@ impl Verifier {
         let key = verify_signature(issuer, &unverified).await?;
         let (principal, validity) =
             claims::principal(&unverified.claims, &issuer.config, &issuer.config.audience, now)?;
+        self.check_revoked(&principal, &validity)?;
         let verified = Verified { principal: principal.clone(), validity, issuer: place, key };
         self.cache.insert(digest, Arc::new(verified));
         Ok(principal)
+    }
+
+    /// Whose sessions their providers have ended.
+    pub const fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    pub(crate) fn check_revoked(&self, who: &Principal, token: &Validity) -> Result<(), IdentityError> {
+        if self.revocations.refuse_token(who, token.issued) { Err(IdentityError::Revoked) } else { Ok(()) }
     }
 
     /// The remembered principal, if its time is now and its key is still published.
@@ -115,7 +131,8 @@ impl Verifier {
         digest: &TokenDigest,
         now: Timestamp,
     ) -> Result<Option<Principal>, IdentityError> {
-        if let Err(error) = known.validity.check(now) {
+        let is_good = known.validity.check(now).and_then(|()| self.check_revoked(&known.principal, &known.validity));
+        if let Err(error) = is_good {
             self.cache.remove(digest);
             return Err(error);
         }

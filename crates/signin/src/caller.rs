@@ -1,5 +1,6 @@
 //! Who sends a request.
 use crate::{Cookie, CookieTwice, Ended, SignIn, origin, secret, sessions};
+use doorward_identity::SessionRevoked;
 use doorward_model::{Principal, Timestamp};
 use doorward_store::{KeyScope, Limit, SessionPurpose};
 use http::{HeaderMap, Method, header};
@@ -12,6 +13,11 @@ pub type TokenAnswer<'a> = Pin<Box<dyn Future<Output = Result<Principal, String>
 pub trait TokenCheck: Send + Sync {
     /// The principal, or for the audit log why the token is not good. The reason holds no part of the token.
     fn check<'a>(&'a self, token: &'a str) -> TokenAnswer<'a>;
+
+    /// Takes no token any more that an event says is over, nor what was made for one until `heard`. False where that is nothing new.
+    fn revoke(&self, _revoked: &SessionRevoked, _heard: Timestamp) -> bool {
+        false
+    }
 }
 
 /// What a caller has shown.

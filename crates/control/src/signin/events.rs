@@ -39,6 +39,7 @@ fn word(error: &SignInError) -> &'static str {
             | IdentityError::WrongNonce
             | IdentityError::Delegated
             | IdentityError::NotInPerson
+            | IdentityError::Revoked
             | IdentityError::MissingClaim { .. } => "invalid_request",
         },
         SignInError::NoSuchProvider
@@ -69,8 +70,11 @@ pub(super) async fn push(
             let what = format!("sessions of `{who}` are over, says event `{}`", revoked.id);
             note(&state, AuditKind::Administration { by: format!("provider {provider}"), what }).await?;
             state.signin.end_revoked(&revoked).await.map_err(|e| Problem::unavailable(&e))?;
+            // What comes in from now on is looked at; then what is there. An event that is sent again ends nothing new.
+            let heard = now();
+            let ended = if state.tokens.revoke(&revoked, heard) { heard } else { revoked.until };
             for session in state.sessions.list() {
-                if session.parties.contains(&who) && session.started <= revoked.until {
+                if session.parties.contains(&who) && session.started <= ended {
                     state.sessions.kill(session.id, "the identity provider has ended the session");
                 }
             }

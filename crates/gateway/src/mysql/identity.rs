@@ -52,6 +52,9 @@ impl Introduction {
     }
 }
 
+/// Why a credential is not taken whose token is good for nothing any more.
+const REVOKED: &str = "a credential of a session that its provider has ended";
+
 /// Whose a token or credential is; nothing is written down yet.
 async fn whose(
     endpoint: &Endpoint,
@@ -63,8 +66,10 @@ async fn whose(
             (None, known.map_err(|e| e.reason), None)
         }
         Shown::Credential(claim) => {
-            let known = claim.principal.map(|principal| (*principal).clone());
-            (Some("short-lived credential"), known.map_err(str::to_owned), None)
+            let identity = &endpoint.services.identity;
+            let is_good = |who: &Arc<Principal>| !identity.is_revoked(who, claim.issued);
+            let known = claim.principal.and_then(|p| is_good(&p).then_some(p).ok_or(REVOKED));
+            (Some("short-lived credential"), known.map(|p| (*p).clone()).map_err(str::to_owned), None)
         }
         Shown::Nothing(claim, rejection) => {
             let why = match claim {

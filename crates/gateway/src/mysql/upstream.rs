@@ -213,7 +213,7 @@ mod tests {
         for (code, is_so) in
             [(1045, true), (1862, true), (1698, false), (1044, false), (1049, false), (1040, false), (3118, false)]
         {
-            let said = UpstreamError::Refused { code: code, message: String::new() };
+            let said = UpstreamError::Refused { code, message: String::new() };
             assert_eq!(said.is_of_the_credential(), is_so, "{code}");
         }
         assert!(!UpstreamError::Slow.is_of_the_credential());

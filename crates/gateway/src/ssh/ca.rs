@@ -128,6 +128,11 @@ impl UserCa {
     }
 }
 
+/// When a certificate of ours was issued.
+pub(super) fn issued(certificate: &Certificate) -> Timestamp {
+    Timestamp::from_secs(certificate.valid_after().saturating_add(SKEW.as_secs()))
+}
+
 fn is_fit(key: &PublicKey) -> bool {
     use ssh_key::public::KeyData;
     match key.key_data() {
@@ -193,6 +198,7 @@ mod tests {
         assert!(ca.verify(&certificate, NOW.after(Duration::from_secs(599))).is_ok());
         assert!(ca.verify(&certificate, NOW.after(Duration::from_secs(600))).is_err());
         assert!(ca.verify(&certificate, Timestamp::from_secs(1_000_000 - 61)).is_err(), "not yet");
+        assert_eq!(issued(&certificate), NOW, "by which it may be over");
         let short = issue(&ca, 60);
         assert_eq!(ca.verify(&short, NOW).unwrap().expires_at, NOW.after(Duration::from_secs(60)));
         assert_eq!(ca.verify(&issue(&UserCa::open(dir.path()).unwrap(), 60), NOW).unwrap().subject, "ci-bot");

@@ -1,6 +1,6 @@
 //! From a token to a session: identity, policy, the connection to the upstream.
 use super::{
-    Endpoint, bound,
+    Endpoint, bound, ca,
     session::Session,
     upstream::{self, Incoming},
 };
@@ -81,7 +81,13 @@ impl Arrival {
     /// Who a certificate stands for: one of the gateway's own, or one with a token that is bound to its key.
     pub(crate) async fn check_certificate(&self, certificate: &Certificate) -> Result<Principal, String> {
         if !bound::is_bound(certificate) {
-            return self.endpoint.ca.verify(certificate, now());
+            let who = self.endpoint.ca.verify(certificate, now())?;
+            let is_over = self.endpoint.services.identity.is_revoked(&who, ca::issued(certificate));
+            return if is_over {
+                Err("a certificate of a session that its provider has ended".into())
+            } else {
+                Ok(who)
+            };
         }
         let (token, key) = bound::token_of(certificate, now())?;
         self.endpoint.services.identity.verify_bound(token, key, now()).await.map_err(|e| e.reason)

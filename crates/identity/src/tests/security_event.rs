@@ -77,6 +77,33 @@ async fn an_event_is_signed_and_says_whose_sessions_are_over() {
     assert_eq!(found, Err(IdentityError::BadSignature));
 }
 
+/// Tokens of before are refused, also those that are remembered; of the person, and of the agent that acts for them.
+#[tokio::test]
+async fn tokens_that_were_issued_before_the_event_are_refused_and_later_ones_are_not() {
+    let (host, verifier) = one_key().await;
+    let iss = host.url.as_str();
+    let token = |sub: &str, issued: Option<u64>| {
+        let mut said = json!({"iss": iss, "aud": "doorward", "sub": sub, "exp": NOW.as_secs() + 600});
+        if let Some(issued) = issued {
+            said["iat"] = json!(issued);
+        }
+        signed("JWT", &said)
+    };
+    let (old, new) = (token("alice", Some(NOW.as_secs() - 60)), token("alice", Some(NOW.as_secs() - 4)));
+    let (odd, other) = (token("alice", None), token("bob", Some(NOW.as_secs() - 60)));
+    for token in [&old, &new, &odd, &other] {
+        assert!(verifier.verify(token, NOW).await.is_ok());
+    }
+    let said = signed("secevent+jwt", &event(iss, &json!({})));
+    let revoked = verifier.verify_session_revoked(&said, &["us".to_owned()], NOW).await.unwrap().unwrap();
+    assert!(verifier.revocations().note(&revoked, NOW));
+    for (token, is_good) in [(&old, false), (&new, true), (&odd, false), (&other, true), (&old, false)] {
+        let found = verifier.verify(token, NOW).await;
+        assert_eq!(found.is_ok(), is_good, "{found:?}");
+        assert!(is_good || found == Err(IdentityError::Revoked));
+    }
+}
+
 #[tokio::test]
 async fn an_event_is_no_identity_and_an_identity_is_no_event() {
     let (host, verifier) = one_key().await;
