@@ -3,8 +3,8 @@
 //! Each approval has a lock of its own, held across the audit commit and the store write, so that
 //! verdicts, expiry and withdrawal come one after the other and exactly one of them ends it.
 use doorward_enforce::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, AuditSink, unmet_requirement};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, ChatAccountId, Principal, Timestamp};
-use doorward_store::{ApprovalState, Store, StoreError, StoredVerdict};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, ChatAccountId, Parties, Principal, SessionId, Timestamp};
+use doorward_store::{ApprovalState, Room, Store, StoreError, StoredVerdict};
 use std::{
     collections::HashMap,
     future::poll_fn,
@@ -13,8 +13,12 @@ use std::{
 };
 use tokio::sync::{Notify, broadcast};
 
-/// Approvals that may be pending at once; more are refused.
-const MAX_PENDING: usize = 10_000;
+mod places;
+
+use places::{Places, Want};
+
+/// What is kept of one caller's requests that nobody approved, in bytes: beyond it the texts of the oldest go first.
+const MOST_KEPT: u64 = 64 << 20;
 /// Characters in a comment.
 pub const MAX_COMMENT: usize = 1000;
 
@@ -74,13 +78,20 @@ struct Slot {
 }
 
 struct Inner {
-    waiting: Mutex<HashMap<ApprovalId, Arc<Slot>>>,
+    waiting: Mutex<Waiting>,
     store: Store,
     audit: Arc<dyn AuditSink>,
     changes: broadcast::Sender<Change>,
     runtime: tokio::runtime::Handle,
     public_url: String,
-    max_pending: usize,
+    most_kept: u64,
+}
+
+/// What waits, and how many places that takes.
+#[derive(Default)]
+struct Waiting {
+    slots: HashMap<ApprovalId, Arc<Slot>>,
+    places: Places,
 }
 
 /// The desk of one gateway.
@@ -107,13 +118,13 @@ impl Desk {
             changes: broadcast::channel(256).0,
             runtime,
             public_url: public_url.trim_end_matches('/').to_owned(),
-            max_pending: MAX_PENDING,
+            most_kept: MOST_KEPT,
         }))
     }
 
     /// How many approvals wait.
     pub(crate) fn pending(&self) -> u64 {
-        u64::try_from(self.waiting().len()).unwrap_or(u64::MAX)
+        u64::try_from(self.waiting().slots.len()).unwrap_or(u64::MAX)
     }
 
     /// Changes from now on. A slow listener loses the oldest.
@@ -251,8 +262,16 @@ impl Desk {
     }
 
     async fn record(&self, r: &ApprovalRequest, kind: AuditKind) -> Result<(), String> {
-        let event =
-            AuditEvent { time: now(), session: Some(r.session), parties: r.principal.parties().map(Arc::new), kind };
+        self.record_of(Some(r.session), r.principal.parties().map(Arc::new), kind).await
+    }
+
+    async fn record_of(
+        &self,
+        session: Option<SessionId>,
+        parties: Option<Arc<Parties>>,
+        kind: AuditKind,
+    ) -> Result<(), String> {
+        let event = AuditEvent { time: now(), session, parties, kind };
         let ticket = self.0.audit.append(&event).map_err(|e| e.to_string())?;
         poll_fn(|cx| self.0.audit.poll_committed(ticket, cx)).await.map_err(|e| e.to_string())
     }
@@ -277,18 +296,22 @@ impl Desk {
         if let Err(why) = self.0.store.approval_ended(id, state, reason, now()).await {
             tracing::error!(%id, %why, "the end of an approval is not in the store");
         }
-        self.waiting().remove(&id);
+        let mut waiting = self.waiting();
+        if waiting.slots.remove(&id).is_some() {
+            waiting.places.leave(&Want::of(&e.request));
+        }
+        drop(waiting);
         slot.ended.notify_one();
         answer(verdict);
         self.tell(id, state);
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<ApprovalId, Arc<Slot>>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, id: ApprovalId) -> Option<Arc<Slot>> {
-        self.waiting().get(&id).cloned()
+        self.waiting().slots.get(&id).cloned()
     }
 
     async fn wait(self, slot: Arc<Slot>) {
@@ -297,10 +320,9 @@ impl Desk {
             if e.answer.is_none() {
                 return;
             }
-            let kept = if e.stored { Ok(()) } else { self.0.store.approval_asked(&e.request).await };
-            if let Err(why) = kept {
-                let reason = why.to_string();
-                self.end(&slot, &mut e, ApprovalVerdict::Unavailable { reason }, "the store failed").await;
+            let kept = if e.stored { Ok(()) } else { self.keep_asked(&e.request).await };
+            if let Err(reason) = kept {
+                self.end(&slot, &mut e, ApprovalVerdict::Unavailable { reason }, "it could not be kept").await;
                 return;
             }
             e.stored = true;
@@ -366,16 +388,55 @@ impl Desk {
         self.tell(id, ApprovalState::Pending);
     }
 
-    /// Takes a place for the approval; gives the answer back where there is none.
-    fn admit(&self, request: ApprovalRequest, answer: Answer) -> Result<Arc<Slot>, Answer> {
-        let mut waiting = self.waiting();
-        if waiting.len() >= self.0.max_pending || waiting.contains_key(&request.id) {
-            return Err(answer);
+    /// Keeps what is asked, where there is room for it.
+    async fn keep_asked(&self, r: &ApprovalRequest) -> Result<(), String> {
+        self.make_room(r).await?;
+        self.0.store.approval_asked(r).await.map_err(|e| e.to_string())
+    }
+
+    /// A caller who asks, goes away and asks again fills no disk: what is kept of those requests has a bound. What somebody approved
+    /// does not count, and is not touched.
+    async fn make_room(&self, r: &ApprovalRequest) -> Result<(), String> {
+        let (caller, want) = (r.principal.id(), Want::of(r));
+        loop {
+            let failed = |e: StoreError| e.to_string();
+            // INVARIANT: nobody holds a session between this and the removal.
+            let mut now_held = self.0.store.holds_as_of_now().await.map_err(failed)?;
+            let old = match now_held.room_for(&caller, want.bytes, self.0.most_kept).await.map_err(failed)? {
+                Room::There => return Ok(()),
+                Room::After(old) => old,
+                Room::Full => {
+                    return Err(format!(
+                        "{} bytes are kept of what {caller} asked for and nobody approved, all of it pending or on legal hold: \
+                         have what waits decided, or the hold released",
+                        self.0.most_kept
+                    ));
+                }
+            };
+            let what = format!(
+                "what was shown of {} requests of {caller} removed, which nobody approved: {} bytes are kept of such",
+                old.len(),
+                self.0.most_kept
+            );
+            // Written down before it is done.
+            self.record_of(None, None, AuditKind::Administration { by: "retention".to_owned(), what }).await?;
+            now_held.forget(&old, now()).await.map_err(failed)?;
         }
+    }
+
+    /// Takes a place for the approval; gives the answer back where there is none, and says why.
+    fn admit(&self, request: ApprovalRequest, answer: Answer) -> Result<Arc<Slot>, (Answer, String)> {
+        let mut waiting = self.waiting();
         let id = request.id;
+        if waiting.slots.contains_key(&id) {
+            return Err((answer, "an approval of this identifier is pending".to_owned()));
+        }
+        if let Err(full) = waiting.places.take(&Want::of(&request)) {
+            return Err((answer, full.to_string()));
+        }
         let entry = Entry { request: Arc::new(request), stored: false, answer: Some(answer), yes: Vec::new() };
         let slot = Arc::new(Slot { entry: tokio::sync::Mutex::new(entry), ended: Notify::new() });
-        waiting.insert(id, Arc::clone(&slot));
+        waiting.slots.insert(id, Arc::clone(&slot));
         Ok(slot)
     }
 }
@@ -438,8 +499,7 @@ impl ApprovalDesk for Desk {
                 self.0.runtime.spawn(self.clone().wait(slot));
             }
             // Answered from a task: who submits may hold a lock that the answer needs.
-            Err(answer) => {
-                let reason = "too many approvals are pending".to_owned();
+            Err((answer, reason)) => {
                 self.0.runtime.spawn(async move { answer(ApprovalVerdict::Unavailable { reason }) });
             }
         }
@@ -525,17 +585,58 @@ mod tests {
     async fn a_full_desk_refuses_and_an_end_makes_room_and_ends_its_timer() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), now()).await.unwrap();
-        let mut desk = Desk::new(store, Arc::new(NoLog), "https://x", tokio::runtime::Handle::current());
-        Arc::get_mut(&mut desk.0).unwrap().max_pending = 2;
+        let desk = Desk::new(store, Arc::new(NoLog), "https://x", tokio::runtime::Handle::current());
+        desk.waiting().places = Places::of(2, 1 << 20);
         let first = submit(&desk, 1);
         let _second = submit(&desk, 2);
-        assert!(matches!(submit(&desk, 3).await.unwrap(), ApprovalVerdict::Unavailable { .. }));
+        let ApprovalVerdict::Unavailable { reason } = submit(&desk, 3).await.unwrap() else { panic!("not refused") };
+        assert!(reason.contains("corp/bot has 2 approvals pending"), "{reason}");
         desk.withdraw(request(1).id, "gone");
         assert_eq!(first.await.unwrap(), ApprovalVerdict::Withdrawn);
         let mut third = submit(&desk, 4);
         desk.withdraw(request(2).id, "gone");
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(third.try_recv().is_err(), "it waits");
-        assert_eq!((desk.waiting().len(), Arc::strong_count(&desk.0)), (1, 2), "one desk and one timer");
+        assert_eq!((desk.waiting().slots.len(), Arc::strong_count(&desk.0)), (1, 2), "one desk and one timer");
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_goes_away_again_and_again_fills_no_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), now()).await.unwrap();
+        let mut desk = Desk::new(store.clone(), Arc::new(NoLog), "https://x", tokio::runtime::Handle::current());
+        let most = 20_000;
+        Arc::get_mut(&mut desk.0).unwrap().most_kept = most;
+        for n in 1..=20 {
+            let mut asked = request(n);
+            asked.statement = "x".repeat(3000).into();
+            let (id, (tx, rx)) = (asked.id, oneshot::channel());
+            desk.submit(asked, Box::new(move |v| drop(tx.send(v))));
+            while store.approval(id).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            desk.withdraw(id, "gone");
+            assert_eq!(rx.await.unwrap(), ApprovalVerdict::Withdrawn);
+            assert!(store.approvals_kept("corp/bot").await.unwrap() <= most, "{n}");
+        }
+        let all = store.approvals(None, None, 100).await.unwrap();
+        let there: Vec<bool> = all.iter().map(|a| a.forgotten.is_none()).collect();
+        assert_eq!(there.len(), 20, "each is in the trail");
+        assert!(there[0] && there[1] && !there[18] && !there[19], "the texts of the oldest are gone: {there:?}");
+        // Where nothing can go, it is refused.
+        let hold = doorward_store::LegalHold {
+            session: request(1).session,
+            by: "corp/ann".into(),
+            reason: "case 7".into(),
+            time: now(),
+        };
+        store.hold(&hold).await.unwrap();
+        let mut asked = request(99);
+        asked.statement = "x".repeat(18_000).into();
+        let (tx, rx) = oneshot::channel();
+        desk.submit(asked, Box::new(move |v| drop(tx.send(v))));
+        let ApprovalVerdict::Unavailable { reason } = rx.await.unwrap() else { panic!("not refused") };
+        assert!(reason.contains("20000 bytes are kept") && reason.contains("legal hold"), "{reason}");
+        assert_eq!(desk.pending(), 0);
     }
 }

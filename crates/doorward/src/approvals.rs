@@ -144,7 +144,10 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
     println!("approval   {} ({})", a.id, format!("{:?}", a.state).to_lowercase());
     println!("who        {} on {} (session {})", one_line(&a.principal), a.connection, a.session);
     println!("asked      {}, until {}", state::time(a.asked), state::time(a.expires));
-    println!("statement  {}", plain(&a.statement).replace('\n', "\n           "));
+    match a.forgotten {
+        None => println!("statement  {}", plain(&a.statement).replace('\n', "\n           ")),
+        Some(at) => println!("removed    its text, {} (retention): {}", state::time(at), one_line(&a.command)),
+    }
     print!("{}", besides(a));
     println!("would      {}", one_line(&a.accesses.join(", ")));
     for r in &a.requirements {

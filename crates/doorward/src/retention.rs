@@ -1,4 +1,4 @@
-//! `[retention]`: how long the audit log and recordings are kept.
+//! `[retention]`: how long the audit log, recordings and the texts of approvals are kept.
 use crate::exports;
 use anyhow::{Context as _, Result, bail};
 use doorward_enforce::AuditSink as _;
@@ -13,19 +13,33 @@ use tokio::{runtime::Handle, sync::watch};
 
 const EVERY: Duration = Duration::from_secs(3600);
 const DAY: u64 = 86_400;
+/// What people were shown of an approval goes so long after its end, where nothing else is said.
+const APPROVALS_DAYS: u32 = 90;
 
-/// Without a number, everything is kept.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Without a number, all of the audit log and of recordings is kept.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct RetentionSection {
     pub(crate) audit_days: Option<u32>,
     pub(crate) recordings_days: Option<u32>,
+    pub(crate) approvals_days: u32,
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self { audit_days: None, recordings_days: None, approvals_days: APPROVALS_DAYS }
+    }
 }
 
 impl RetentionSection {
     pub(crate) fn check(self) -> Result<()> {
         if self.audit_days == Some(0) || self.recordings_days == Some(0) {
             bail!("[retention]: 0 days would keep nothing: take the line out to keep everything");
+        }
+        if self.approvals_days == 0 {
+            bail!(
+                "[retention]: approvals_days = 0 would leave nothing to look up: take the line out for {APPROVALS_DAYS} days"
+            );
         }
         Ok(())
     }
@@ -45,9 +59,6 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Looks every hour until told to stop.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
-        if self.rules.audit_days.is_none() && self.rules.recordings_days.is_none() {
-            return;
-        }
         let keeper = Arc::new(self);
         loop {
             if let Err(e) = keeper.look(exports::now()).await {
@@ -65,9 +76,33 @@ impl Keeper {
         let keeper = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             keeper.audit_log(&held, now).context("the audit log")?;
-            keeper.recordings(&held, now).context("recordings")
+            keeper.recordings(&held, now).context("recordings")?;
+            keeper.approvals(now).context("approvals")
         })
         .await?
+    }
+
+    /// The texts of approvals that ended long ago: what people were shown, not that they were, nor what came of it.
+    fn approvals(&self, now: Timestamp) -> Result<()> {
+        let days = self.rules.approvals_days;
+        loop {
+            // INVARIANT: nobody holds a session between this and the removal.
+            let mut holds = self.holds()?;
+            let old = Handle::current().block_on(holds.approvals_to_forget(days_before(now, days)))?;
+            if old.is_empty() {
+                return Ok(());
+            }
+            let count = old.len();
+            self.note(
+                None,
+                format!("what was shown of {count} approvals removed: they ended more than {days} days ago"),
+            )?;
+            let gone = Handle::current().block_on(holds.forget(&old, now))?;
+            tracing::info!("retention: what was shown of {gone} approvals removed");
+            if gone == 0 {
+                bail!("none of {count} approvals that ended more than {days} days ago could be changed");
+            }
+        }
     }
 
     /// A file goes when all in it is old, was exported, and no held session had begun.
@@ -140,9 +175,13 @@ fn began(session: SessionId) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_enforce::{ApprovalRequest, Shown};
     use doorward_export::{ExportConfig, Format, Pace, Source, Target};
+    use doorward_model::{
+        Access, Action, ApprovalId, ConnectionName, Facts, Principal, PrincipalKind, RequestId, Resource,
+    };
     use doorward_record::{AuditOptions, VerifyOptions, verify_log};
-    use doorward_store::LegalHold;
+    use doorward_store::{ApprovalState, LegalHold};
 
     fn key() -> SigningKey {
         SigningKey::from_bytes(&[3; 32])
@@ -164,7 +203,7 @@ mod tests {
         let exporters = Arc::new(Exporters::start(&source, vec![config], &pace).await.unwrap());
         std::fs::create_dir(dir.join("recordings")).unwrap();
         Arc::new(Keeper {
-            rules: RetentionSection { audit_days: Some(30), recordings_days: Some(30) },
+            rules: RetentionSection { audit_days: Some(30), recordings_days: Some(30), approvals_days: 60 },
             audit,
             key: key(),
             recordings: dir.join("recordings"),
@@ -255,12 +294,79 @@ mod tests {
         assert_eq!(look().await, (false, false), "nothing else kept it");
     }
 
+    /// One that ended at a time of which `now` is two months ahead.
+    async fn ended_approval(k: &Keeper, n: u8, session: SessionId) -> ApprovalId {
+        let now = exports::now();
+        let asked = ApprovalRequest {
+            id: format!("00000000-0000-7000-8000-{n:012x}").parse().unwrap(),
+            session,
+            request: RequestId(1),
+            principal: Principal {
+                kind: PrincipalKind::Agent,
+                issuer: "corp".into(),
+                subject: "bot".into(),
+                groups: [].into(),
+                tags: [].into(),
+                token_id: None,
+                expires_at: now,
+                on_behalf_of: None,
+            },
+            connection: ConnectionName::new("orders"),
+            statement: "SELECT 'of a customer'".into(),
+            shown: Arc::new(Shown::of_parameters(vec!["4711".into()])),
+            facts: Arc::new(Facts::new("SELECT", 1, vec![Access::new(Action::Connect, Resource::Connection)])),
+            digest: "ab".into(),
+            requirements: vec![],
+            asked: now,
+            expires: now,
+            waits: true,
+        };
+        k.store.approval_asked(&asked).await.unwrap();
+        assert!(k.store.approval_ended(asked.id, ApprovalState::Denied, "denied", now).await.unwrap());
+        asked.id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn texts_of_approvals_go_after_their_time_and_stay_under_a_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let k = keeper(dir.path(), dir.path().join("out")).await;
+        let session = |n: u8| format!("00000000-0000-7000-8000-{n:012x}").parse::<SessionId>().unwrap();
+        let (free, held) = (ended_approval(&k, 1, session(1)).await, ended_approval(&k, 2, session(2)).await);
+        let hold =
+            LegalHold { session: session(2), by: "corp/ann".into(), reason: "case 7".into(), time: exports::now() };
+        k.store.hold(&hold).await.unwrap();
+        let statement = async |id| {
+            let a = k.store.approval(id).await.unwrap().unwrap();
+            (a.request.statement.to_string(), a.request.shown.is_empty(), a.state, a.request.digest)
+        };
+        let whole = ("SELECT 'of a customer'".to_owned(), false, ApprovalState::Denied, "ab".to_owned());
+        let gone = (String::new(), true, ApprovalState::Denied, "ab".to_owned());
+        let in_days = |days| exports::now().after(Duration::from_secs(days * DAY));
+        k.look(in_days(59)).await.unwrap();
+        assert_eq!(statement(free).await, whole, "it has a day left");
+        k.look(in_days(61)).await.unwrap();
+        assert_eq!((statement(free).await, statement(held).await), (gone.clone(), whole));
+        k.store.release(session(2)).await.unwrap();
+        k.look(in_days(61)).await.unwrap();
+        assert_eq!(statement(held).await, gone);
+        let log = std::fs::read_dir(k.audit.dir()).unwrap().flatten();
+        let log: String = log.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+        assert_eq!(
+            log.matches("what was shown of 1 approvals removed: they ended more than 60 days ago").count(),
+            2,
+            "{log}"
+        );
+    }
+
     #[test]
     fn sessions_say_when_they_began() {
         let session = "01700000-0000-7000-8000-000000000000".parse().unwrap();
         assert_eq!(began(session), Timestamp::from_secs(1_580_547_964));
         let other = "00000000-0000-4000-8000-000000000000".parse().unwrap();
         assert_eq!(began(other), Timestamp::default());
-        assert!(RetentionSection { audit_days: Some(0), recordings_days: None }.check().is_err());
+        let kept = RetentionSection::default();
+        assert!(kept.check().is_ok() && kept.approvals_days == 90);
+        assert!(RetentionSection { audit_days: Some(0), ..kept }.check().is_err());
+        assert!(RetentionSection { approvals_days: 0, ..kept }.check().is_err());
     }
 }

@@ -268,6 +268,7 @@ impl Running {
             notifiers: self.config.notify.iter().map(notify::NotifySection::view).collect(),
             audit_days: retention.audit_days,
             recordings_days: retention.recordings_days,
+            approvals_days: retention.approvals_days,
         };
         WebParts::new(set_up, &self.config.public_url())
     }

@@ -76,6 +76,8 @@ pub struct StoredApproval {
     pub verdicts: Vec<StoredVerdict>,
     /// Whether it is of a list, which leaves out what is long: the end of the statement, and all that is shown besides it.
     pub abridged: bool,
+    /// When its texts were removed: the statement, and what was shown besides it. None: they are there.
+    pub forgotten: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,16 +115,16 @@ impl From<RequirementRow> for Requirement {
 }
 
 const SELECT: &str = "SELECT id, session, request, principal, connection, statement, shown, facts, digest, \
-     requirements, asked, expires, state, ended, reason, waits, 0 FROM approvals WHERE id = ?";
+     requirements, asked, expires, state, ended, reason, waits, 0, forgotten FROM approvals WHERE id = ?";
 /// In lists what is long is left out: five hundred of the longest would be half a gigabyte.
 const LIST: &str = "SELECT id, session, request, principal, connection, substr(statement, 1, 16384), \
      CASE WHEN length(CAST(shown AS BLOB)) <= 16384 THEN shown ELSE '{}' END, facts, digest, \
      requirements, asked, expires, state, ended, reason, waits, \
-     length(CAST(statement AS BLOB)) > 16384 OR length(CAST(shown AS BLOB)) > 16384 FROM approvals \
+     length(CAST(statement AS BLOB)) > 16384 OR length(CAST(shown AS BLOB)) > 16384, forgotten FROM approvals \
      WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
 
 const LEFT_OVER: &str = "SELECT id, session, request, principal, connection, statement, shown, facts, digest, \
-     requirements, asked, expires, state, ended, reason, waits, 0 FROM approvals WHERE state = 'pending' ORDER BY id";
+     requirements, asked, expires, state, ended, reason, waits, 0, forgotten FROM approvals WHERE state = 'pending' ORDER BY id";
 
 impl Store {
     pub(crate) async fn withdraw_left_over(&self, now: Timestamp) -> Result<(), StoreError> {
@@ -155,10 +157,12 @@ impl Store {
     /// Where the database fails, or the identifier is taken.
     pub async fn approval_asked(&self, r: &ApprovalRequest) -> Result<(), StoreError> {
         let requirements: Vec<RequirementRow> = r.requirements.iter().map(RequirementRow::from).collect();
+        let (shown, facts) = (json(&*r.shown)?, json(&*r.facts)?);
+        let bytes = r.statement.len().saturating_add(shown.len()).saturating_add(facts.len());
         sqlx::query(
             "INSERT INTO approvals (id, session, request, principal, connection, statement, shown, facts, \
-             digest, requirements, asked, expires, waits, state) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+             digest, requirements, asked, expires, waits, caller, bytes, state) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         )
         .bind(r.id.to_string())
         .bind(r.session.to_string())
@@ -166,13 +170,15 @@ impl Store {
         .bind(json(&r.principal)?)
         .bind(r.connection.as_str())
         .bind(&*r.statement)
-        .bind(json(&*r.shown)?)
-        .bind(json(&*r.facts)?)
+        .bind(&shown)
+        .bind(&facts)
         .bind(&r.digest)
         .bind(json(&requirements)?)
         .bind(micros(r.asked))
         .bind(micros(r.expires))
         .bind(r.waits)
+        .bind(r.principal.id())
+        .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -309,5 +315,6 @@ fn read(r: &SqliteRow) -> Result<StoredApproval, StoreError> {
         reason: r.try_get(14)?,
         verdicts: Vec::new(),
         abridged: r.try_get(16)?,
+        forgotten: r.try_get::<Option<i64>, _>(17)?.map(timestamp),
     })
 }

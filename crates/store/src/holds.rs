@@ -22,7 +22,7 @@ pub struct LegalHold {
 pub struct HoldsAsOfNow {
     sessions: BTreeSet<SessionId>,
     /// The one connection that writes.
-    _writer: PoolConnection<Sqlite>,
+    pub(crate) writer: PoolConnection<Sqlite>,
 }
 
 impl HoldsAsOfNow {
@@ -42,7 +42,7 @@ impl Store {
         let mut writer = self.writer.acquire().await?;
         let rows = sqlx::query("SELECT session FROM legal_holds").fetch_all(&mut *writer).await?;
         let sessions = rows.iter().map(session).collect::<Result<_, _>>()?;
-        Ok(HoldsAsOfNow { sessions, _writer: writer })
+        Ok(HoldsAsOfNow { sessions, writer })
     }
 
     /// Holds a session. A second hold changes nothing; false then.

@@ -18,6 +18,7 @@ mod approvals;
 mod chat;
 mod connections;
 mod exports;
+mod forget;
 mod holds;
 mod policies;
 mod secrets;
@@ -29,6 +30,7 @@ pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use chat::ChatAccount;
 pub use connections::StoredConnection;
 pub use exports::StoredCursor;
+pub use forget::Room;
 pub use holds::{HoldsAsOfNow, LegalHold};
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use secrets::SealedSecret;
@@ -87,6 +89,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is removed is not to be found in the file afterwards.
+            .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5));
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!("./migrations").run(&writer).await?;

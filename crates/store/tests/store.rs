@@ -6,7 +6,7 @@ use doorward_model::{
     RequestId, Resource, SessionId, Timestamp,
 };
 use doorward_store::{
-    ApprovalState, PolicyActivation, PolicyMode, Store, StoredConnection, StoredCursor, StoredVerdict,
+    ApprovalState, LegalHold, PolicyActivation, PolicyMode, Room, Store, StoredConnection, StoredCursor, StoredVerdict,
 };
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use uuid::Uuid;
@@ -111,6 +111,77 @@ async fn a_list_leaves_out_what_is_long_and_says_so() {
     let whole = store.approval(id(2)).await.unwrap().unwrap();
     assert_eq!((whole.abridged, &*whole.request.shown), (false, &with_part));
     assert_eq!(store.approval(id(3)).await.unwrap().unwrap().request.statement.len(), 20_002);
+}
+
+#[tokio::test]
+async fn texts_of_old_approvals_go_and_what_came_of_them_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let of = |n: u128, session: u128| ApprovalRequest {
+        session: SessionId::from_uuid(Uuid::from_u128(session)),
+        statement: Arc::from(format!("SELECT 'needle-{n}'")),
+        ..request(n)
+    };
+    for (n, session) in [(1, 9), (2, 10), (3, 9), (4, 9)] {
+        store.approval_asked(&of(n, session)).await.unwrap();
+    }
+    store.verdict(id(1), &verdict("corp/anna", 1)).await.unwrap();
+    for n in [1, 2] {
+        assert!(store.approval_ended(id(n), ApprovalState::Approved, "approved", at(50)).await.unwrap());
+    }
+    store.approval_ended(id(3), ApprovalState::Denied, "denied", at(70)).await.unwrap();
+    let hold = LegalHold {
+        session: SessionId::from_uuid(Uuid::from_u128(10)),
+        by: "corp/ann".into(),
+        reason: "case 7".into(),
+        time: at(60),
+    };
+    store.hold(&hold).await.unwrap();
+    {
+        let mut now = store.holds_as_of_now().await.unwrap();
+        let due = now.approvals_to_forget(at(60)).await.unwrap();
+        assert_eq!(due, [id(1)], "2 is held, 3 ended later, 4 waits");
+        assert_eq!(now.forget(&[id(1), id(2), id(4)], at(80)).await.unwrap(), 1, "whoever asks");
+        assert!(now.approvals_to_forget(at(60)).await.unwrap().is_empty(), "once");
+    }
+    let gone = store.approval(id(1)).await.unwrap().unwrap();
+    assert_eq!((&*gone.request.statement, &*gone.request.shown, gone.forgotten), ("", &Shown::default(), Some(at(80))));
+    assert_eq!((gone.state, gone.request.digest.as_str()), (ApprovalState::Approved, "ab"));
+    assert_eq!((gone.verdicts, gone.request.principal), (vec![verdict("corp/anna", 1)], request(1).principal));
+    assert_eq!(gone.request.facts, request(1).facts, "a short list of rights");
+    for n in [2, 3, 4] {
+        let there = store.approval(id(n)).await.unwrap().unwrap();
+        assert_eq!((&*there.request.shown, there.forgotten), (&shown(), None), "{n}");
+    }
+    store.close().await;
+    let file = String::from_utf8_lossy(&std::fs::read(dir.path().join("doorward.db")).unwrap()).into_owned();
+    assert!(file.contains("needle-2") && !file.contains("needle-1"), "overwritten in the file");
+}
+
+#[tokio::test]
+async fn a_caller_has_room_for_so_many_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut other = request(9);
+    other.principal.subject = "other".into();
+    store.approval_asked(&other).await.unwrap();
+    for n in 1..=4 {
+        store.approval_asked(&request(n)).await.unwrap();
+    }
+    let kept = store.approvals_kept("corp/bot").await.unwrap();
+    assert_eq!(kept, store.approvals_kept("corp/other").await.unwrap() * 4);
+    let one = kept / 4;
+    let room =
+        async |bytes| store.holds_as_of_now().await.unwrap().room_for("corp/bot", bytes, kept + one).await.unwrap();
+    assert_eq!((room(one).await, room(one + 1).await), (Room::There, Room::Full), "all are pending");
+    store.approval_ended(id(2), ApprovalState::Withdrawn, "gone", at(70)).await.unwrap();
+    store.approval_ended(id(1), ApprovalState::Expired, "expired", at(71)).await.unwrap();
+    assert_eq!(room(one + 1).await, Room::After(vec![id(2)]), "the oldest end first");
+    assert_eq!(room(3 * one).await, Room::After(vec![id(2), id(1)]));
+    assert_eq!(store.holds_as_of_now().await.unwrap().forget(&[id(2)], at(80)).await.unwrap(), 1);
+    assert_eq!(room(2 * one).await, Room::There);
+    store.approval_ended(id(3), ApprovalState::Approved, "approved", at(72)).await.unwrap();
+    assert_eq!(room(3 * one).await, Room::There, "what somebody approved does not count");
 }
 
 #[tokio::test]

@@ -108,6 +108,8 @@ pub struct Approval {
     pub shown: Shown,
     /// Whether what is long is left out: of lists.
     pub abridged: bool,
+    /// When its texts were removed.
+    pub forgotten: Option<Timestamp>,
     /// The command as users name it.
     pub command: Inert,
     /// The rights it needs.
@@ -143,6 +145,11 @@ impl Approval {
         let is_few = parameters.len() <= 8 && rows.is_empty() && parts.len() <= 3 && unseen.len() + notes.len() <= 4;
         let mut texts = parameters.iter().chain(parts.iter().map(|(_, text)| text)).chain(unseen).chain(notes);
         !self.abridged && !self.statement.is_long() && is_few && !texts.any(Inert::is_long)
+    }
+
+    /// What ran, on one line of a list: the command, where its text was removed.
+    pub(crate) fn brief(&self) -> String {
+        if self.forgotten.is_some() { self.command.line(90) } else { self.statement.line(90) }
     }
 
     pub(crate) fn yes(&self) -> usize {
@@ -238,6 +245,7 @@ mod tests {
             statement: "DELETE".into(),
             shown,
             abridged: false,
+            forgotten: None,
             command: "DELETE".into(),
             accesses: Vec::new(),
             digest: "d".into(),
@@ -293,6 +301,16 @@ mod tests {
         let shown = page(approval(Shown { parts: long, ..Shown::default() }));
         assert_eq!(shown.matches("(2000 lines, 4000 characters)").count(), 4, "{shown}");
         assert_eq!(shown.matches("x\n").count(), 8000);
+    }
+
+    #[test]
+    fn what_was_removed_is_said_to_be() {
+        let forgotten = Some(Timestamp::from_secs(1));
+        let gone = Approval { forgotten, statement: "".into(), state: State::Denied, ..approval(Shown::default()) };
+        assert_eq!(gone.brief(), "DELETE");
+        let shown = page(gone);
+        assert!(shown.contains("was removed") && !shown.contains("Exactly this would run"), "{shown}");
+        assert!(!page(approval(Shown::default())).contains("was removed"));
     }
 
     #[test]

@@ -238,6 +238,8 @@ pub struct GatewayPage {
     pub audit_days: Option<u32>,
     /// How long recordings are.
     pub recordings_days: Option<u32>,
+    /// How long after its end the text of an approval is.
+    pub approvals_days: u32,
     /// Who is told.
     pub notifiers: Vec<Notifier>,
 }

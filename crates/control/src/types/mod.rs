@@ -96,6 +96,11 @@ pub struct ApprovalView {
     /// notes. The approval itself (`GET /approvals/{id}`) has them.
     #[serde(default)]
     pub abridged: bool,
+    /// When its texts were removed (`[retention] approvals_days`): the statement, and what was shown besides it, are empty then, and a
+    /// long list of rights is. None: they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub forgotten: Option<Timestamp>,
     /// The command as users name it.
     pub command: String,
     /// The rights it needs.
@@ -245,6 +250,7 @@ impl ApprovalView {
             unseen,
             notes,
             abridged: a.abridged,
+            forgotten: a.forgotten,
             command: r.facts.command.to_string(),
             accesses: r.facts.accesses.iter().map(ToString::to_string).collect(),
             digest: r.digest,

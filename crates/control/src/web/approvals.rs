@@ -64,6 +64,7 @@ impl From<ApprovalView> for Approval {
                 notes: inert(a.notes),
             },
             abridged: a.abridged,
+            forgotten: a.forgotten,
             command: a.command.into(),
             accesses: a.accesses.into_iter().map(Inert::from).collect(),
             digest: a.digest,

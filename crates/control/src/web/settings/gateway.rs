@@ -43,6 +43,7 @@ pub(crate) async fn gateway(State(state): State<ApiState>, asker: Asker, Extensi
         limits: [limits.idle, limits.absolute, limits.cli].map(length),
         audit_days: parts.set_up.audit_days,
         recordings_days: parts.set_up.recordings_days,
+        approvals_days: parts.set_up.approvals_days,
         notifiers,
     })
 }

@@ -53,6 +53,8 @@ pub struct SetUp {
     pub audit_days: Option<u32>,
     /// How long recordings are.
     pub recordings_days: Option<u32>,
+    /// How long after its end the text of an approval is.
+    pub approvals_days: u32,
 }
 
 fn tabs(asker: &Asker, here: SettingsTab) -> SettingsTabs {
