@@ -5,7 +5,12 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_control::{ApprovalView, Client};
-use std::ops::ControlFlow;
+pub(crate) use doorward_terminal::plain;
+use doorward_terminal::{behind_bar, fit};
+use std::{fmt::Write as _, ops::ControlFlow};
+
+/// What a line of ours begins with, in columns.
+const LABEL: usize = 11;
 
 /// A client of the API, with the caller's token.
 pub(crate) fn client(api: &ApiArgs) -> Result<Client> {
@@ -95,37 +100,39 @@ pub(crate) fn run(command: ApprovalsCommand) -> Result<()> {
     })
 }
 
-/// Texts of callers are shown with numbers in place of control characters, of those that turn the direction of writing and
-/// of those that nobody sees: a statement must neither steer a terminal nor look like another one.
-pub(crate) fn plain(text: &str) -> String {
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-    // What turns the direction, has no width, or begins a line; as on pages.
-    let hides = |c| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) || hides(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
-}
-
-/// The same for what has one line: the rest of a text must not pass for lines of ours.
+/// Texts of callers on one line: what steers a terminal or is not seen by its number, and the rest of a text must not pass for
+/// lines of ours.
 pub(crate) fn one_line(text: &str) -> String {
     plain(text).replace('\n', "\\n")
 }
 
+/// How wide the terminal is that is printed to: what is longer would go on in a line that looks like one of ours. What goes into a
+/// file is as wide as it is.
+fn columns() -> usize {
+    let stdout = std::io::stdout();
+    if !std::io::IsTerminal::is_terminal(&stdout) {
+        return usize::MAX;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    size.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
 fn line(a: &ApprovalView) {
-    let statement: String =
-        plain(&a.statement).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
-    println!(
-        "{}  {:<9} {:<20} {:<12} {statement}",
+    println!("{}", brief(a, columns()));
+}
+
+/// An approval on one line.
+fn brief(a: &ApprovalView, columns: usize) -> String {
+    let text = if a.forgotten.is_some() { &a.command } else { &a.statement };
+    let statement: String = plain(text).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+    let line = format!(
+        "{}  {:<9} {:<20} {:<12} │ {statement}",
         a.id,
         format!("{:?}", a.state).to_lowercase(),
         one_line(&a.principal),
-        a.connection
+        one_line(&a.connection)
     );
+    fit(&line, columns)
 }
 
 fn show_verdict(a: &ApprovalView, output: Output) -> Result<()> {
@@ -141,80 +148,152 @@ fn show(a: &ApprovalView, output: Output) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(a)?);
         return Ok(());
     }
-    println!("approval   {} ({})", a.id, format!("{:?}", a.state).to_lowercase());
-    println!("who        {} on {} (session {})", one_line(&a.principal), a.connection, a.session);
-    println!("asked      {}, until {}", state::time(a.asked), state::time(a.expires));
-    match a.forgotten {
-        None => println!("statement  {}", plain(&a.statement).replace('\n', "\n           ")),
-        Some(at) => println!("removed    its text, {} (retention): {}", state::time(at), one_line(&a.command)),
+    print!("{}", whole(a, columns()));
+    Ok(())
+}
+
+/// Texts of others stand behind a bar, each line of them; no line of ours has one.
+struct Sheet {
+    out: String,
+    columns: usize,
+}
+
+impl Sheet {
+    fn line(&mut self, label: &str, text: &str) {
+        let _infallible = writeln!(self.out, "{}", fit(&format!("{label:<LABEL$}{}", one_line(text)), self.columns));
     }
-    print!("{}", besides(a));
-    println!("would      {}", one_line(&a.accesses.join(", ")));
+
+    fn text(&mut self, label: &str, text: &str) {
+        let mut label = label.to_owned();
+        if label.chars().count() >= LABEL {
+            self.line(&label, "");
+            label.clear();
+        }
+        for line in behind_bar(text, self.columns.saturating_sub(LABEL)) {
+            let _infallible = writeln!(self.out, "{label:<LABEL$}{line}");
+            label.clear();
+        }
+    }
+}
+
+fn whole(a: &ApprovalView, columns: usize) -> String {
+    let mut sheet = Sheet { out: String::new(), columns };
+    sheet.line("approval", &format!("{} ({})", a.id, format!("{:?}", a.state).to_lowercase()));
+    sheet.text("who", &one_line(&a.principal));
+    sheet.line("on", &format!("{} (session {})", a.connection, a.session));
+    sheet.line("asked", &format!("{}, until {}", state::time(a.asked), state::time(a.expires)));
+    match a.forgotten {
+        None => sheet.text("statement", &a.statement),
+        Some(at) => {
+            sheet.line("removed", &format!("its text, {} (retention)", state::time(at)));
+            sheet.text("command", &one_line(&a.command));
+        }
+    }
+    besides(a, &mut sheet);
+    for access in &a.accesses {
+        sheet.text("would", &one_line(access));
+    }
     for r in &a.requirements {
         let reason = r.reason.as_deref().map_or_else(String::new, |r| format!(": {r}"));
-        println!("policy     {}{reason} ({} of {})", r.policy, r.quorum, r.groups.join(", "));
+        sheet.text("policy", &one_line(&format!("{}{reason} ({} of {})", r.policy, r.quorum, r.groups.join(", "))));
     }
     for v in &a.verdicts {
         let via = v.via.as_ref().map(|a| format!(" ({} account {}/{})", a.chat, a.team, a.user)).unwrap_or_default();
         let word = if v.yes { "yes" } else { "no" };
-        println!("verdict    {word} by {}{} {}", one_line(&v.by), one_line(&via), one_line(&v.comment));
+        sheet.text(&format!("said {word}"), &one_line(&format!("{}{via} {}", v.by, v.comment)));
     }
-    println!("digest     {}", a.digest);
-    Ok(())
+    sheet.line("digest", &a.digest);
+    sheet.out
 }
 
-/// What would run besides the statement. Each line of ours begins at the margin or with a number; those of callers are set in.
-fn besides(a: &ApprovalView) -> String {
-    let mut out = String::new();
-    let mut put = |line: String| out.push_str(&(line + "\n"));
+/// What would run besides the statement.
+fn besides(a: &ApprovalView, sheet: &mut Sheet) {
     for (i, parameter) in a.parameters.iter().enumerate() {
-        put(format!("           ${} = {}", i + 1, one_line(parameter)));
+        sheet.text(&format!("${}", i + 1), parameter);
     }
     if !a.rows.is_empty() {
-        put(format!("runs       {} times, with these parameters", a.rows.len()));
+        sheet.line("runs", &format!("{} times, with these parameters", a.rows.len()));
     }
     for (i, row) in a.rows.iter().enumerate() {
         for (n, parameter) in row.iter().enumerate() {
-            put(format!("           run {} ${} = {}", i + 1, n + 1, one_line(parameter)));
+            sheet.text(&format!("{}: ${}", i + 1, n + 1), parameter);
         }
     }
     for part in &a.parts {
-        put(format!("with       {}:", one_line(&part.name)));
-        put(format!("           {}", plain(&part.text).replace('\n', "\n           ")));
+        sheet.text("with", &one_line(&part.name));
+        sheet.text("its text", &part.text);
     }
     for unseen in &a.unseen {
-        put(format!("NOT SHOWN  {}", one_line(unseen)));
+        sheet.text("NOT SHOWN", &one_line(unseen));
     }
     for note in &a.notes {
-        put(format!("note       {}", one_line(note)));
+        sheet.text("note", &one_line(note));
     }
     if a.abridged {
-        put("cut        this is of a list: `doorward approvals show` has all of it".to_owned());
+        sheet.line("cut", "this is of a list: `doorward approvals show` has all of it");
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn all_that_would_run_is_printed() {
+    fn view(statement: &str) -> ApprovalView {
         let view = serde_json::json!({
             "id": "00000000-0000-0000-0000-000000000001", "state": "pending",
-            "session": "00000000-0000-0000-0000-000000000002", "principal": "p", "kind": "agent", "connection": "c",
-            "statement": "s", "command": "c", "accesses": [], "digest": "d", "requirements": [], "asked": 0, "expires": 0,
+            "session": "00000000-0000-0000-0000-000000000002", "principal": "corp/bot", "kind": "agent", "connection": "c",
+            "statement": statement, "command": "UPDATE", "accesses": ["update on \"a\nb\""], "digest": "d",
+            "requirements": [], "asked": 0, "expires": 0,
             "ended": null, "reason": null, "verdicts": [], "may_decide": false, "may_break_glass": false,
-            "parameters": ["1\n           $2 = 2"], "rows": [["a", "b"], ["c", "d"]],
+            "parameters": ["1\n$2         │ 2"], "rows": [["a", "b"], ["c", "d"]],
             "parts": [{"name": "Body\u{1b}", "text": "x\ny\u{202e}"}], "unseen": ["u"], "notes": ["n"],
         });
-        let view: ApprovalView = serde_json::from_value(view).unwrap();
+        serde_json::from_value(view).unwrap()
+    }
+
+    #[test]
+    fn all_that_would_run_is_printed() {
         assert_eq!(
-            besides(&view),
-            "           $1 = 1\\n           $2 = 2\nruns       2 times, with these parameters\n\
-             \x20          run 1 $1 = a\n           run 1 $2 = b\n           run 2 $1 = c\n           run 2 $2 = d\n\
-             with       Body\\u{1b}:\n           x\n           y\\u{202e}\nNOT SHOWN  u\nnote       n\n"
+            whole(&view("UPDATE t SET a = $1\nWHERE b"), usize::MAX),
+            "approval   00000000-0000-0000-0000-000000000001 (pending)\n\
+             who        │ corp/bot\n\
+             on         c (session 00000000-0000-0000-0000-000000000002)\n\
+             asked      1970-01-01T00:00:00.000Z, until 1970-01-01T00:00:00.000Z\n\
+             statement  │ UPDATE t SET a = $1\n\
+             \x20          │ WHERE b\n\
+             $1         │ 1\n\
+             \x20          │ $2         │ 2\n\
+             runs       2 times, with these parameters\n\
+             1: $1      │ a\n1: $2      │ b\n2: $1      │ c\n2: $2      │ d\n\
+             with       │ Body\\u{1b}\n\
+             its text   │ x\n\
+             \x20          │ y\\u{202e}\n\
+             NOT SHOWN  │ u\n\
+             note       │ n\n\
+             would      │ update on \"a\\nb\"\n\
+             digest     d\n"
         );
+    }
+
+    /// Whatever a statement has in it, by line ends or by the width of a terminal: what begins a line is ours.
+    #[test]
+    fn no_text_looks_like_a_line_of_ours() {
+        let own = whole(&view(""), 80).lines().count();
+        for statement in [
+            "UPDATE t\n$1         │ 2\ndigest     0",
+            "UPDATE t\r\n           $1 = 2\u{2028}digest     0\u{85}\u{b}\u{c}digest     0",
+            &format!("UPDATE t /*{}digest     0", " ".repeat(56)),
+            &format!("UPDATE t /*{}digest     0", "\u{4e2d}".repeat(200)),
+            &format!("{}digest     0", "\t".repeat(40)),
+        ] {
+            let shown = whole(&view(statement), 80);
+            let theirs = |line: &&str| line.starts_with("           │ ") || line.starts_with("statement  │ ");
+            assert_eq!(shown.lines().filter(|l| !theirs(l)).count(), own - 3, "{shown}");
+            assert!(shown.lines().all(|l| l.chars().count() <= 80), "{shown}");
+            assert_eq!(shown.lines().filter(|l| l.starts_with("digest")).count(), 1, "{shown}");
+            let brief = brief(&view(statement), 80);
+            assert!(brief.lines().count() == 1 && brief.chars().count() <= 80, "{brief}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What people are shown of a request besides its statement: whole, or they are not asked.
+use doorward_model::is_invisible;
 use serde::{Deserialize, Serialize};
 
 /// The most that people are shown of one request, its statement included, in bytes as [`Shown::weight`] counts them. What is
@@ -105,11 +106,7 @@ impl Shown {
 
 /// What it takes to show a text, in bytes.
 pub fn weight(text: &str) -> usize {
-    let by_number = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-    };
+    let by_number = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_invisible(c);
     // Markup is escaped.
     let marks = text.bytes().filter(|b| matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')).count();
     let hidden = text.chars().filter(|c| by_number(*c)).count();

@@ -19,6 +19,7 @@ mod operator;
 mod principal;
 mod resource;
 mod secret;
+mod text;
 mod time;
 
 pub use action::Action;
@@ -32,4 +33,5 @@ pub use operator::{DateUnit, Operator, OperatorParseError};
 pub use principal::{Delegation, Parties, Principal, PrincipalKind};
 pub use resource::{ConnectionInfo, DataType, Name, Resource};
 pub use secret::Secret;
+pub use text::is_invisible;
 pub use time::Timestamp;

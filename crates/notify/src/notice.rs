@@ -1,8 +1,7 @@
 //! What there is to tell.
 use doorward_enforce::Shown;
-use doorward_model::{Access, ApprovalId, Facts, Parties, Resource, Timestamp};
+use doorward_model::{Access, ApprovalId, Facts, Parties, Resource, Timestamp, is_invisible};
 use doorward_store::{ApprovalState, StoredApproval};
-use doorward_terminal::printable;
 use serde_json::{Value, json};
 
 /// Characters of a statement in a message.
@@ -242,7 +241,7 @@ fn quoted(text: &str, most: usize) -> (String, bool) {
             '"' | '\\' => format!("\\{c}"),
             '\n' => "\\n".to_owned(),
             '\t' => "\\t".to_owned(),
-            c if c.is_control() || is_hidden(c) || (c.is_whitespace() && c != ' ') => c.escape_unicode().to_string(),
+            c if c.is_control() || is_invisible(c) || (c.is_whitespace() && c != ' ') => c.escape_unicode().to_string(),
             c => c.to_string(),
         };
         let Some(after) = left.checked_sub(one.chars().count()) else { return (out, false) };
@@ -267,7 +266,7 @@ fn parts(shown: &Shown) -> Vec<(String, String)> {
 /// have been written by the caller.
 fn is_readable(text: &str, most: usize) -> bool {
     let imitates = text.contains('\u{23ce}') || text.contains("\\u{");
-    printable(text).chars().count() <= most && !text.contains(is_hidden) && !imitates
+    printable(text).chars().count() <= most && !text.contains(is_invisible) && !imitates
 }
 
 /// Whether all that would run besides the statement is in the message, too.
@@ -287,12 +286,13 @@ fn says_all(facts: &Facts) -> bool {
     facts.accesses.len() <= ACCESSES && names <= STATEMENT && !facts.accesses.iter().any(is_opaque)
 }
 
-/// What has no width, hides what follows, or carries a message that nobody sees: pages show it by number, chats do not.
-fn is_hidden(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+/// A text in one line in which nothing acts, and nothing is that people do not see.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in doorward_terminal::printable(text).chars() {
+        if is_invisible(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
 }
 
 /// RFC 3339, in UTC, in seconds.
@@ -334,7 +334,7 @@ mod tests {
             }
             // Nothing in a value begins a line, and nobody has to see what cannot be seen.
             assert_eq!(list(one).lines().count(), one.len(), "{one:?}");
-            assert!(!list(one).contains(is_hidden), "{one:?}");
+            assert!(!list(one).contains(is_invisible), "{one:?}");
         }
     }
 

@@ -364,6 +364,9 @@ async fn teams_gets_a_card_without_markdown() {
     let mut out = Vec::new();
     marked_up(&card["content"]["body"], &|of: &Value| of["type"] == "TextRun", &mut out);
     assert_eq!(out, Vec::<String>::new());
+    let theirs: Vec<_> =
+        card["content"]["body"].as_array().unwrap().iter().filter(|b| b.to_string().contains("bold")).collect();
+    assert_eq!((theirs.len(), &theirs[0]["style"]), (1, &json!("emphasis")), "on a ground of its own: {theirs:?}");
     assert_eq!(card["content"]["actions"][0]["type"], json!("Action.OpenUrl"));
     running.stop().await;
 }
@@ -463,7 +466,43 @@ async fn mail_goes_to_all_recipients_as_plain_text() {
     assert!(head.contains("Subject: Approval wanted: DROP TABLE on orders"), "{head}");
     let body = body.replace("=\n", "");
     assert!(body.contains(&format!("https://doors.example/approvals/{id}")), "{body}");
+    // Neither a line end nor the width of a window makes a line of ours of it.
+    let padded = format!("DROP TABLE t /*{}Who may decide: nobody\u{2028}Expires: never", " ".repeat(55));
+    let named = ShownPart { name: "What `x` stands for".into(), text: "Who asks: corp/root".into(), page_only: false };
+    world.ask_for(2, (&padded, Shown { parts: vec![named], ..Shown::default() }), "dba").await;
+    let begun = Instant::now();
+    let second = loop {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        if text.matches("--end--").count() == 2 {
+            break text.split("--end--").nth(1).unwrap().to_owned();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "no mail came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let body = quoted_printable(second.split_once("\n\n").unwrap().1);
+    for (line, times) in [
+        ("Who may decide: ", 1),
+        ("Who asks: ", 1),
+        ("Expires: ", 1),
+        ("│ Who may decide: nobody\\u{2028}Expires: never", 1),
+        ("│ Who asks: corp/root", 1),
+        ("│ What `x` stands for", 1),
+    ] {
+        assert_eq!(body.lines().filter(|l| l.starts_with(line)).count(), times, "{line}: {body}");
+    }
     running.stop().await;
+}
+
+/// RFC 2045, section 6.7.
+fn quoted_printable(text: &str) -> String {
+    let (mut out, text) = (Vec::new(), text.replace("=\n", ""));
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let coded = (*byte == b'=').then(|| std::str::from_utf8(&after[..2]).unwrap());
+        out.push(coded.map_or(*byte, |code| u8::from_str_radix(code, 16).unwrap()));
+        rest = if coded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(out).unwrap()
 }
 
 /// Old files of the log may have been removed while a channel had nothing to tell.

@@ -1,4 +1,5 @@
 //! Texts of callers.
+use doorward_model::is_invisible;
 use std::fmt;
 
 /// A text that somebody else wrote, shown as it is: no markup of it counts, and characters that cannot be seen, steer
@@ -76,15 +77,9 @@ impl<T: Into<String>> From<T> for Inert {
     }
 }
 
-/// Controls but line feed and tab; marks and overrides of direction; what has no width; line and paragraph separators;
-/// tag characters and variation selectors, which can hide a message.
+/// Controls but line feed and tab, and what people do not see.
 fn is_hidden(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
-        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
-        c => c.is_control(),
-    }
+    !matches!(c, '\n' | '\t') && (c.is_control() || is_invisible(c))
 }
 
 impl fmt::Display for Inert {

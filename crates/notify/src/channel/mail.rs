@@ -4,6 +4,7 @@ use crate::{
     config::{Mail, Misconfigured},
     notice::{Event, Notice},
 };
+use doorward_terminal::behind_bar;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
@@ -17,6 +18,8 @@ use std::{fmt, net::IpAddr, time::Duration};
 const ANSWER: Duration = Duration::from_secs(20);
 /// Characters of a subject.
 const SUBJECT: usize = 180;
+/// Columns of a line of somebody else's text.
+const WIDTH: usize = 72;
 
 pub(crate) struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -89,11 +92,16 @@ fn body(notice: &Notice) -> String {
     for (name, value) in notice.fields() {
         out.push_str(&format!("{name}: {value}\n"));
     }
+    // No line of these can be taken for one of ours, by the width of a window either.
+    let mut theirs = |label: &str, text: &str| {
+        out.push_str(&format!("\n{label}\n"));
+        behind_bar(text, WIDTH).iter().for_each(|line| out.push_str(&format!("{line}\n")));
+    };
     if let Some(statement) = &notice.statement {
-        out.push_str(&format!("\n{statement}\n"));
+        theirs("The statement:", statement);
     }
     for (name, text) in &notice.parts {
-        out.push_str(&format!("\n{name}:\n{text}\n"));
+        theirs("What else is sent:", &format!("{name}\n{text}"));
     }
     if notice.event == Event::Asked {
         out.push_str(&format!("\nReview and decide (you will be asked to sign in):\n{}\n", notice.link));

@@ -73,8 +73,10 @@ fn message(channel: &str, notice: &Notice, buttons: bool) -> Value {
         json!({ "type": "rich_text", "elements": [element] })
     };
     blocks.extend(notice.statement.iter().map(|statement| code(statement)));
+    // Names may be callers', too: they stand among what else is theirs.
     for (name, text) in &notice.parts {
-        blocks.push(json!({ "type": "section", "text": plain(name, FIELD) }));
+        blocks.push(json!({ "type": "section", "text": plain("What else is sent:", FIELD) }));
+        blocks.push(code(name));
         blocks.push(code(text));
     }
     let fields: Vec<Value> =

@@ -40,12 +40,15 @@ fn text(text: &str, more: Value) -> Value {
 
 fn message(notice: &Notice) -> Value {
     let mut body = vec![text(&notice.title(), json!({ "weight": "bolder", "size": "medium" }))];
+    // On a ground of its own: no text of a caller's looks like a line of ours.
+    let theirs = |items: Vec<Value>| json!({ "type": "Container", "style": "emphasis", "items": items });
     if let Some(statement) = &notice.statement {
-        body.push(text(statement, json!({ "fontType": "monospace" })));
+        body.push(theirs(vec![text(statement, json!({ "fontType": "monospace" }))]));
     }
     for (name, part) in &notice.parts {
-        body.push(text(name, json!({ "weight": "bolder" })));
-        body.push(text(part, json!({ "fontType": "monospace" })));
+        body.push(text("What else is sent:", json!({ "weight": "bolder" })));
+        let name = text(name, json!({ "weight": "bolder" }));
+        body.push(theirs(vec![name, text(part, json!({ "fontType": "monospace" }))]));
     }
     for (name, value) in notice.fields() {
         let (name, value) = (format!("{name}: "), json!({ "type": "TextRun", "text": value }));
