@@ -12,8 +12,6 @@ use sha2::{Digest as _, Sha256};
 
 /// The most memory that the tree of a body may take, in bytes, as [`json::weight`] has it.
 const LARGEST_TREE: usize = 64 * MOST_SHOWN;
-/// The annotation in which `kubectl apply` keeps the whole object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A request as it is sent.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +102,9 @@ fn body(path: Option<&ResourcePath>, sent: &Sent<'_>, shown: &mut Shown) -> Resu
         || read.as_ref().is_some_and(|(value, _)| value.get("kind").and_then(Value::as_str) == Some("Secret"));
     match read {
         Some((value, _)) if is_secret => {
-            shown.unseen.push("the values of the Secret: the SHA-256 of each stands in its place".into());
+            shown.unseen.push(
+                "the values of the Secret and of its annotations: the SHA-256 of each stands in its place".into(),
+            );
             shown.notes.push(
                 "A digest is of the value itself, without its Base64. Who guesses a value can tell by its digest."
                     .into(),
@@ -146,9 +146,8 @@ fn hidden_operation(operation: Value) -> Value {
 fn is_plain(at: &[&str]) -> bool {
     match at {
         ["apiVersion" | "kind" | "type" | "immutable"] => true,
-        // `~1` is a slash in the paths of JSON patches.
-        ["metadata", "annotations", name, ..] => name.replace("~1", "/") != LAST_APPLIED,
-        ["metadata", "annotations" | "managedFields"] => false,
+        // Annotations may repeat the data: `kubectl apply` keeps the whole object in one of them, other tools in theirs.
+        ["metadata", "annotations" | "managedFields", ..] => false,
         ["metadata", _, ..] => true,
         // A directive of strategic merge patches: no key of a Secret is called so.
         [.., last] => *last == "$patch",
@@ -294,13 +293,13 @@ mod tests {
 
     #[test]
     fn values_of_a_secret_are_not_shown() {
-        let own = r#"{"kind":"Secret","apiVersion":"v1","type":"Opaque","metadata":{"name":"s","labels":{"l":"seen"},
-            "annotations":{"a":"seen","kubectl.kubernetes.io/last-applied-configuration":"{\"stringData\":\"hunter2\"}"}},
+        let own = r#"{"kind":"Secret","apiVersion":"v1","type":"Opaque","metadata":{"name":"seen","labels":{"l":"seen"},
+            "annotations":{"tool.example/copy":"hunter2","kubectl.kubernetes.io/last-applied-configuration":"{\"stringData\":\"hunter2\"}"}},
             "data":{"p":"aHVudGVyMg==","n":null},"stringData":{"q":"hunter2"},"odd":{"deep":["hunter2",4711]}}"#;
         let shown = body_of(SECRET, "application/json", own.as_bytes());
         assert!(!shown.contains("hunter2") && !shown.contains("aHVu") && !shown.contains("4711"), "{shown}");
         let digest = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
-        assert_eq!(shown.matches(digest).count(), 3, "{shown}");
+        assert_eq!(shown.matches(digest).count(), 4, "{shown}");
         assert_eq!(shown.matches("\"seen\"").count(), 2, "{shown}");
         assert!(shown.contains("\"n\": null") && shown.contains("[7 bytes, SHA-256"), "{shown}");
         for (media_type, body) in [
@@ -313,6 +312,10 @@ mod tests {
                 "application/json-patch+json",
                 r#"[{"op":"add","path":"/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration","value":"hunter2"}]"#,
             ),
+            ("application/json-patch+json", r#"[{"op":"add","path":"/metadata/annotations/a","value":"hunter2"}]"#),
+            ("application/json-patch+json", r#"[{"op":"add","path":"/metadata/annotations","value":{"a":"hunter2"}}]"#),
+            ("application/merge-patch+json", r#"{"metadata":{"annotations":{"a":"hunter2"}}}"#),
+            (STRATEGIC, r#"{"metadata":{"managedFields":[{"fieldsV1":{"f:data":"hunter2"}}]}}"#),
             ("application/apply-patch+yaml", r#"{"stringData":{"p":"hunter2"}}"#),
         ] {
             let shown = body_of(SECRET, media_type, body.as_bytes());
