@@ -20,6 +20,7 @@ mod requests;
 mod reveal;
 mod shown;
 mod tells;
+mod variables;
 mod veil;
 
 use ahead::{Ahead, Room};

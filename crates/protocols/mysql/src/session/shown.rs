@@ -1,5 +1,5 @@
 //! What people are shown of a command that is held, besides its text.
-use super::{Prepared, requests::Ask};
+use super::{Prepared, requests::Ask, variables};
 use crate::{
     capabilities::Capabilities,
     codec::{
@@ -24,12 +24,9 @@ pub(super) fn shown(ask: &Ask, prepared: Option<&Prepared>, client: Capabilities
     if let (Some(sent), None) = (&sent, text) {
         shown.add("Sent, with bytes that are no text as \\xNN", escaped(sent));
     }
-    let takes_values = |text: &str| text.to_ascii_uppercase().contains("USING");
-    if ask.meaning.by_name && text.is_none_or(takes_values) {
-        shown
-            .unseen
-            .push("the values of the user variables that it is given: they were set earlier in the session".into());
-    }
+    let by_name = ask.meaning.parts.iter().flat_map(|part| &part.names).filter_map(|(_, text)| text.as_deref());
+    let read = sent.as_deref().unwrap_or(ask.meaning.text.as_bytes());
+    shown.unseen.extend(variables::unseen(by_name.map(str::as_bytes).chain([read])));
     // A message of this length is one packet.
     let payload = ask.frame.get(4..).unwrap_or_default();
     match (command(payload, client), prepared) {
