@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod support;
 
-use doorward_enforce::{ApprovalRequest, ApprovalVerdict, Approver, MOST_SHOWN, Parked, ProtocolSession as _, Ticket};
+use doorward_enforce::{
+    ApprovalRequest, ApprovalVerdict, Approver, Circumstances, DecisionPoint, MOST_SHOWN, Parked, Party,
+    ProtocolSession as _, SessionDecisions, Subject, Ticket, Verdict,
+};
+use doorward_model::{Access, Action, Resource};
 use doorward_mysql::{Capabilities, Event, Hold, Question, Session, codec};
-use std::sync::Arc;
-use support::{NOW, session};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+use support::{NOW, asks_sre, enforcer_of, grammar_with, session, session_of};
 
 const MARIADB: Capabilities = Capabilities(1 << 9 | 1 << 15 | 1 << 19 | 1 << 23 | Capabilities::BULK_OPERATIONS.0);
 
@@ -28,7 +35,10 @@ fn begun(text: &str) -> Session {
 }
 
 fn begun_with(text: &str, hold: Hold) -> Session {
-    let mut s = session(MARIADB, MARIADB, "11.8.9-MariaDB", None, 2, hold);
+    begun_in(session(MARIADB, MARIADB, "11.8.9-MariaDB", None, 2, hold), text)
+}
+
+fn begun_in(mut s: Session, text: &str) -> Session {
     let column = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\0\0\0\0\xfd\0\0\0\0\0";
     let (ok, eof) = (b"\0\0\0\x02\0\0\0", b"\xfe\0\0\x02\0");
     for payload in [&ok[..], b"\x03", column, column, column, eof, b"\0\x07utf8mb4\x06orders", eof] {
@@ -194,4 +204,101 @@ fn an_approval_is_not_for_the_same_bytes_as_values_of_other_types() {
     // The same bytes are other values by now.
     s.handle_client(&eight(None, value), NOW);
     assert!(sent(&mut s).is_empty(), "values that nobody was shown went upstream");
+}
+
+/// Whoever looks at a table has it approved; what is in `note` is hidden once somebody says so.
+#[derive(Clone, Debug, Default)]
+struct Tagged(Arc<AtomicBool>);
+
+impl DecisionPoint for Tagged {
+    fn generation(&self) -> u64 {
+        1 + u64::from(self.0.load(SeqCst))
+    }
+    fn open(&self, _: &Arc<Subject>, _: Party) -> Box<dyn SessionDecisions> {
+        Box::new(Self(Arc::new(self.0.load(SeqCst).into())))
+    }
+}
+
+impl SessionDecisions for Tagged {
+    fn generation(&self) -> u64 {
+        DecisionPoint::generation(self)
+    }
+    fn policy_version(&self) -> Arc<str> {
+        DecisionPoint::generation(self).to_string().into()
+    }
+    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
+        let (allowed, policies) = match (access.action, &access.resource) {
+            (Action::Select, _) => (circumstances.approved, vec![Arc::new(asks_sre())]),
+            (Action::Reveal, Resource::Column { name, .. }) => (&**name != "note" || !self.0.load(SeqCst), vec![]),
+            _ => (true, vec![]),
+        };
+        Verdict { allowed, policies, error: None, lasting: true }
+    }
+    fn tags(&self, _: &Resource) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Asks for it; has `note` hidden, or not, meanwhile; somebody says yes. What went upstream since it was held, and what was told.
+fn approved_after(prepared: bool, text: &str, hidden: (bool, bool)) -> (String, String) {
+    let policies = Tagged::default();
+    policies.0.store(hidden.0, SeqCst);
+    let enforcer = enforcer_of(Arc::new(policies.clone()));
+    let s = session_of(
+        enforcer,
+        grammar_with(&["varchar(20)"; 5]),
+        MARIADB,
+        MARIADB,
+        "11.8.9-MariaDB",
+        None,
+        2,
+        Hold::Wait,
+    );
+    let mut s = begun_in(s, "INSERT INTO texts VALUES (?, ?)");
+    let command = if prepared { b"\x16" } else { b"\x03" };
+    s.handle_client(&packet(0, &[command, text.as_bytes()].concat()), NOW);
+    if prepared {
+        sent(&mut s);
+        // It shows a column.
+        let column = b"\x03def\0\0\0\x02id\0\x0c\x2d\0\0\0\0\0\x03\0\0\0\0\0";
+        for payload in [&b"\0\x06\0\0\0\x01\0\0\0\0\0\0"[..], column, b"\xfe\0\0\x02\0"] {
+            s.handle_upstream(&packet(1, payload), NOW);
+        }
+        s.handle_client(&packet(0, b"\x17\x06\0\0\0\0\x01\0\0\0"), NOW);
+    }
+    let request = held(&mut s);
+    sent(&mut s);
+    s.to_client().clear();
+    policies.0.store(hidden.1, SeqCst);
+    s.handle_verdict(request.id, ApprovalVerdict::Approved { by: vec![Approver::new("a/b", vec!["sre".into()])] }, NOW);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&sent(&mut s)), text(&s.to_client().split()))
+}
+
+/// Somebody has said yes to a statement as it would have been sent then. What is hidden since is not theirs to show.
+#[test]
+fn what_is_hidden_while_a_statement_waits_stays_hidden() {
+    let text = "SELECT id FROM orders.people WHERE note = 'x'";
+    for prepared in [false, true] {
+        let (upstream, told) = approved_after(prepared, text, (false, false));
+        assert!(!upstream.is_empty() && told.is_empty(), "nothing has changed: {upstream} {told}");
+        let (upstream, told) = approved_after(prepared, text, (true, true));
+        assert!(!upstream.contains(".`people` WHERE") && told.is_empty(), "veiled: {upstream} {told}");
+        for hidden in [(false, true), (true, false)] {
+            let (upstream, told) = approved_after(prepared, text, hidden);
+            assert_eq!(upstream, "", "{hidden:?}");
+            assert!(told.contains("what you may see of its tables is not what it was"), "{hidden:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn variables_whose_values_are_in_no_text_are_named() {
+    let mut s = begun("INSERT INTO texts VALUES (?, ?)");
+    s.handle_client(&packet(0, b"\x03DELETE FROM texts WHERE a = @limit AND b <> '@no'"), NOW);
+    let shown = held(&mut s).shown;
+    assert!(!shown.is_whole() && shown.unseen[0].contains("that it reads (@limit):"), "{:?}", shown.unseen);
+    let mut s = begun("INSERT INTO texts VALUES (?, ?)");
+    s.handle_client(&packet(0, b"\x03DELETE FROM texts WHERE a = '@limit'"), NOW);
+    assert!(held(&mut s).shown.is_whole());
 }

@@ -13,12 +13,28 @@ use doorward_postgres::{Event, Limits, Session, SessionParts};
 use doorward_sql::{Catalogue, Column, Relation, RelationKind, postgres::AnalysisCache};
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1);
+
+fn asks_sre() -> PolicyInfo {
+    PolicyInfo {
+        id: "deletes-are-approved".into(),
+        reason: None,
+        approvers: vec!["sre".into()],
+        quorum: 1,
+        expires: Duration::from_secs(60),
+        escalation: None,
+        break_glass: vec![],
+        mask: None,
+    }
+}
 
 /// Allows everything; deleting, and calling by number, has to be approved.
 #[derive(Debug)]
@@ -41,16 +57,7 @@ impl SessionDecisions for Deletes {
         "test".into()
     }
     fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
-        let policy = PolicyInfo {
-            id: "deletes-are-approved".into(),
-            reason: None,
-            approvers: vec!["sre".into()],
-            quorum: 1,
-            expires: Duration::from_secs(60),
-            escalation: None,
-            break_glass: vec![],
-            mask: None,
-        };
+        let policy = asks_sre();
         let is_held = matches!(access.action, Action::Delete | Action::Opaque | Action::Insert);
         let (allowed, policies) =
             if is_held { (circumstances.approved, vec![Arc::new(policy)]) } else { (true, Vec::new()) };
@@ -77,9 +84,14 @@ impl AuditSink for Nowhere {
 }
 
 fn session() -> Session {
+    session_under(Arc::new(Deletes))
+}
+
+fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
     let column = |number, name: &str| Column { number, name: name.into(), type_oid: 23 };
     let (schema, name, columns) = ("public".into(), "t".into(), vec![column(1, "a"), column(2, "b")]);
     let catalogue = Catalogue::new(1, [Relation { oid: 1, schema, name, kind: RelationKind::Table, columns }], []);
+    let catalogue = catalogue.with_type_names([1, 2].map(|number| ((1, number), "integer".into())));
     let principal = Principal {
         kind: PrincipalKind::Agent,
         issuer: "dev".into(),
@@ -102,7 +114,7 @@ fn session() -> Session {
     Session::new(SessionParts {
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
-            pdp: Arc::new(Deletes),
+            pdp,
             audit: Arc::new(Nowhere),
             strict_audit: true,
             place: "here:1".into(),
@@ -280,4 +292,84 @@ fn arguments_of_functions_called_by_number_are_shown() {
     s.handle_client(&frame(b'F', b"\0\0\0\x07\0\x01\0\x01\0\x02\0\0\0\x02\0\x09\xff\xff\xff\xff\0\0"), NOW);
     let shown = held(&mut s).unwrap().shown;
     assert_eq!(shown.parameters, ["binary \\x0009 (of a type that is not known, perhaps 9)", "NULL"]);
+}
+
+/// Whoever looks at `t` has it approved; what is in `b` is hidden once somebody says so.
+#[derive(Clone, Debug, Default)]
+struct Tagged(Arc<AtomicBool>);
+
+impl DecisionPoint for Tagged {
+    fn generation(&self) -> u64 {
+        1 + u64::from(self.0.load(SeqCst))
+    }
+    fn open(&self, _: &Arc<Subject>, _: Party) -> Box<dyn SessionDecisions> {
+        Box::new(Self(Arc::new(self.0.load(SeqCst).into())))
+    }
+}
+
+impl SessionDecisions for Tagged {
+    fn generation(&self) -> u64 {
+        DecisionPoint::generation(self)
+    }
+    fn policy_version(&self) -> Arc<str> {
+        DecisionPoint::generation(self).to_string().into()
+    }
+    fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
+        let (allowed, policies) = match (access.action, &access.resource) {
+            (Action::Select, _) => (circumstances.approved, vec![Arc::new(asks_sre())]),
+            (Action::Reveal, Resource::Column { name, .. }) => (&**name != "b" || !self.0.load(SeqCst), vec![]),
+            _ => (true, vec![]),
+        };
+        Verdict { allowed, policies, error: None, lasting: true }
+    }
+    fn tags(&self, _: &Resource) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Asks for it; has `b` hidden, or not, meanwhile; somebody says yes. What went upstream since it was held, and what was told.
+fn approved_after(messages: &[u8], hidden: (bool, bool)) -> (Vec<u8>, String) {
+    let policies = Tagged::default();
+    policies.0.store(hidden.0, SeqCst);
+    let mut s = session_under(Arc::new(policies.clone()));
+    s.handle_client(messages, NOW);
+    sent(&mut s);
+    let Some(request) = held(&mut s) else { panic!("{hidden:?}: {}", s.to_client().escape_ascii()) };
+    policies.0.store(hidden.1, SeqCst);
+    s.handle_verdict(request.id, ApprovalVerdict::Approved { by: vec![Approver::new("a/b", vec!["sre".into()])] }, NOW);
+    let upstream = sent(&mut s);
+    for answer in [frame(b'1', b""), frame(b'2', b""), frame(b'E', b"SERROR\0C42601\0Mx\0\0"), frame(b'Z', b"I")] {
+        s.handle_upstream(&answer, NOW);
+    }
+    (upstream, String::from_utf8_lossy(&s.to_client().split()).into_owned())
+}
+
+/// Somebody has said yes to a statement as it would have been sent then. What is hidden since is not theirs to show.
+#[test]
+fn what_is_hidden_while_a_statement_waits_stays_hidden() {
+    let has = |upstream: &[u8], what: &[u8]| upstream.windows(what.len()).any(|w| w == what);
+    for text in ["SELECT a FROM t WHERE b > 5", "SELECT b FROM t ORDER BY b"] {
+        let query = frame(b'Q', &[text.as_bytes(), b"\0"].concat());
+        let (upstream, told) = approved_after(&query, (false, false));
+        assert_eq!((upstream, told.contains("refused")), (query.clone(), false), "nothing has changed: {told}");
+        let (upstream, told) = approved_after(&query, (true, true));
+        assert!(
+            !upstream.is_empty() && !has(&upstream, text.as_bytes()) && !told.contains("refused"),
+            "veiled: {told}"
+        );
+        for hidden in [(false, true), (true, false)] {
+            let (upstream, told) = approved_after(&query, hidden);
+            assert!(!has(&upstream, b"FROM"), "{hidden:?}: {}", upstream.escape_ascii());
+            assert!(told.contains("what you may see of its tables has changed while it waited"), "{hidden:?}: {told}");
+        }
+        // What was prepared before is sent by its name.
+        let prepared = [parse(text, &[]), bind(&[]), execute(), SYNC.to_vec()].concat();
+        let (upstream, told) = approved_after(&prepared, (false, false));
+        assert!(has(&upstream, &execute()) && !told.contains("refused"), "nothing has changed: {told}");
+        for hidden in [(false, true), (true, false)] {
+            let (upstream, told) = approved_after(&prepared, hidden);
+            assert!(!has(&upstream, &execute()), "{hidden:?}: {}", upstream.escape_ascii());
+            assert!(told.contains("is not what it was when the statement was prepared"), "{hidden:?}: {told}");
+        }
+    }
 }

@@ -29,6 +29,19 @@ use std::{
     time::Duration,
 };
 
+pub(crate) fn asks_sre() -> PolicyInfo {
+    PolicyInfo {
+        id: "deletes-are-approved".into(),
+        reason: None,
+        approvers: vec!["sre".into()],
+        quorum: 1,
+        expires: Duration::from_secs(60),
+        escalation: None,
+        break_glass: vec![],
+        mask: None,
+    }
+}
+
 /// No dropping, nothing that was not understood; DELETE needs an approval; columns called `ssn` and e-mail addresses are
 /// hidden.
 #[derive(Debug)]
@@ -51,16 +64,7 @@ impl SessionDecisions for House {
         "test".into()
     }
     fn decide(&mut self, access: &Access, circumstances: &Circumstances<'_>) -> Verdict {
-        let policy = PolicyInfo {
-            id: "deletes-are-approved".into(),
-            reason: None,
-            approvers: vec!["sre".into()],
-            quorum: 1,
-            expires: Duration::from_secs(60),
-            escalation: None,
-            break_glass: vec![],
-            mask: None,
-        };
+        let policy = asks_sre();
         let (allowed, policies) = match (access.action, &access.resource) {
             (Action::Drop | Action::Opaque, _) => (false, vec![]),
             (Action::Delete, _) => (circumstances.approved, vec![Arc::new(policy)]),
@@ -92,6 +96,12 @@ impl AuditSink for Nowhere {
 
 /// The reader of the product, which knows these tables of the schema `orders`.
 pub(crate) fn grammar() -> Arc<Grammar> {
+    grammar_with(&[])
+}
+
+/// The same, which knows that columns of `people` are of these types: the table can be written otherwise where some are hidden.
+pub(crate) fn grammar_with(types: &[&str]) -> Arc<Grammar> {
+    let types = (1..).zip(types).map(|(number, name)| ((1, number), (*name).into()));
     let tables: [(&str, &[&str]); 4] =
         [("people", &["id", "ssn", "note", "born", "n"]), ("t", &["a"]), ("other", &["a"]), ("texts", &["a", "b"])];
     let column =
@@ -106,11 +116,15 @@ pub(crate) fn grammar() -> Arc<Grammar> {
     let cache = Arc::new(AnalysisCache::new(100, 1 << 20));
     // A procedure that is known to read no table.
     let reaches = [(("orders".into(), "p".into()), Reach::Relations(Default::default()))];
-    let catalogue = Catalogue::new(1, relations, []).with_reaches(reaches);
+    let catalogue = Catalogue::new(1, relations, []).with_reaches(reaches).with_type_names(types);
     Arc::new(Grammar::new(Arc::new(catalogue), false, cache))
 }
 
 pub(crate) fn enforcer() -> Enforcer {
+    enforcer_of(Arc::new(House))
+}
+
+pub(crate) fn enforcer_of(pdp: Arc<dyn DecisionPoint>) -> Enforcer {
     let principal = Principal {
         kind: PrincipalKind::Agent,
         issuer: "dev".into(),
@@ -137,7 +151,7 @@ pub(crate) fn enforcer() -> Enforcer {
     };
     Enforcer::new(EnforcerParts {
         subject: Arc::new(subject),
-        pdp: Arc::new(House),
+        pdp,
         audit: Arc::new(Nowhere),
         strict_audit: true,
         place: "here:1".into(),
@@ -153,12 +167,26 @@ pub(crate) fn session(
     sequence: u8,
     hold: Hold,
 ) -> Session {
+    session_of(enforcer(), grammar(), client, upstream, version, database, sequence, hold)
+}
+
+#[allow(clippy::too_many_arguments, reason = "what a session begins with")]
+pub(crate) fn session_of(
+    enforcer: Enforcer,
+    reader: Arc<Grammar>,
+    client: Capabilities,
+    upstream: Capabilities,
+    version: &str,
+    database: Option<Vec<u8>>,
+    sequence: u8,
+    hold: Hold,
+) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     Session::new(SessionParts {
-        enforcer: enforcer(),
+        enforcer,
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
-        reader: grammar(),
+        reader,
         client,
         upstream,
         version: version.into(),
