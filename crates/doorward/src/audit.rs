@@ -158,6 +158,7 @@ fn verify(
         at_least: at_least
             .map(|h| h.parse().map_err(|_| anyhow!("`{h}` is not a head as `audit verify` prints it")))
             .transpose()?,
+        progress: None,
     };
     let report = verify_log(&dir, &public, &options).with_context(|| format!("cannot read {}", dir.display()))?;
     match output {

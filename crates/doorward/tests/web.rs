@@ -83,6 +83,17 @@ fn the_printed_link_leads_to_the_approval_and_a_denial_is_told() {
     let link = visit.browser.url().unwrap();
     visit.picture("approval-phone");
     assert!(!visit.browser.overflows().unwrap());
+    // Whatever an address says, the page says what is so.
+    let id = link.rsplit('/').next().unwrap();
+    for address in [format!("/approvals/{id}?decided=1&done=denied"), format!("/approvals?decided={id}&done=approved")]
+    {
+        visit.open(&address);
+        visit.browser.wait_for("ci-bot").unwrap();
+        let page = visit.browser.page().unwrap();
+        assert!(!page.contains("has been told") && !page.contains("is recorded"), "{address}");
+    }
+    visit.open(&format!("/approvals/{id}"));
+    visit.browser.wait_for("Exactly this would run").unwrap();
     visit.browser.type_into("#comment", "not <b>today</b>").unwrap();
     visit.browser.click("[data-deny]").unwrap();
     visit.browser.wait_for("the caller has been told").unwrap();

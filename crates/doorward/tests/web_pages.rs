@@ -36,6 +36,23 @@ fn what_happened_is_on_the_overview_and_in_the_audit_log() {
     visit.is_sound();
     visit.open("/audit/verify");
     visit.browser.wait_for("intact").unwrap();
+    visit.picture("audit-verified");
+    let head = "return document.querySelector('main dd.code-cell').textContent;";
+    let first = visit.browser.script(head, &[]).unwrap();
+    // What was found is there for who comes later, with the head that it is of; what was written since is told.
+    w.psql(&bot, &["-c", "select 2"]);
+    visit.open("/audit/verify");
+    visit.browser.wait_for("of which this says nothing").unwrap();
+    assert_eq!(visit.browser.script(head, &[]).unwrap(), first, "it is not verified again");
+    visit.browser.click("main form button").unwrap();
+    let changed =
+        "const dd = document.querySelector('main dd.code-cell'); return !!dd && dd.textContent !== arguments[0];";
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while visit.browser.script(changed, std::slice::from_ref(&first)).ok() != Some(true.into()) {
+        assert!(std::time::Instant::now() < end, "{}", visit.browser.text("main").unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    visit.browser.wait_for("intact").unwrap();
     visit.no_complaints();
     // The browser complains of the status by itself.
     visit.open("/audit?event=nonsense");

@@ -12,6 +12,10 @@ use std::{
     fs::{self, File},
     io::{self, BufReader},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// More findings than this are counted, not kept.
@@ -25,6 +29,8 @@ pub struct VerifyOptions {
     pub at_least: Option<Head>,
     /// Lines that others have of it: one that the log does not have shows that it was put back to an earlier state, and written on.
     pub known: Known,
+    /// Told the number of each line that was read.
+    pub progress: Option<Arc<AtomicU64>>,
 }
 
 /// Something that is not as it was written.
@@ -238,6 +244,9 @@ impl Verifier<'_> {
         }
         self.report.head = head;
         self.started = true;
+        if let Some(progress) = &self.options.progress {
+            progress.store(head.seq, Relaxed);
+        }
     }
 
     fn order(&mut self, line: &Line<'_>) {

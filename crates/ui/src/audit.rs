@@ -94,12 +94,9 @@ impl Again {
     }
 }
 
-/// The state of the chain.
-#[derive(Debug, Template)]
-#[template(path = "audit_verify.html")]
-pub struct AuditVerifyPage {
-    /// The frame.
-    pub shell: Shell,
+/// What a verification found.
+#[derive(Debug)]
+pub struct AuditVerified {
     /// Whether nothing was found.
     pub intact: bool,
     /// Files read.
@@ -112,8 +109,30 @@ pub struct AuditVerifyPage {
     pub unsigned: u64,
     /// The last line.
     pub head: String,
+    /// Lines that were written behind it since.
+    pub since: u64,
     /// What is wrong.
     pub problems: Vec<Inert>,
     /// What is unusual.
     pub warnings: Vec<Inert>,
+}
+
+/// The state of the chain.
+#[derive(Debug, Template)]
+#[template(path = "audit_verify.html")]
+pub struct AuditVerifyPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Whether the log is being read.
+    pub is_running: bool,
+    /// Who asked for it.
+    pub by: Inert,
+    /// When it began.
+    pub started: Timestamp,
+    /// The number of the last line that was read.
+    pub verified: u64,
+    /// The number of the newest entry when it began.
+    pub of: u64,
+    /// What it found; none while it runs, and where the log could not be read.
+    pub report: Option<AuditVerified>,
 }

@@ -29,7 +29,7 @@ mod tags;
 pub use approvals::{Approval, ApprovalPage, Inbox, InboxList, Requirement, Shown, State, Status, Verdict};
 pub use askama::Template;
 pub use assets::{Asset, asset, find};
-pub use audit::{Again, AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerifyPage};
+pub use audit::{Again, AuditEntryPage, AuditLine, AuditPage, AuditSearch, AuditVerified, AuditVerifyPage};
 pub use cedar::Cedar;
 pub use connections::{
     ClientLine, Connection, ConnectionFields, ConnectionForm, ConnectionPage, ConnectionsPage, Trial,

@@ -21,7 +21,7 @@ pub(crate) mod sessions;
 pub(crate) mod time;
 mod trace;
 mod turns;
-mod verify;
+pub(crate) mod verify;
 
 pub(crate) use guard::json_body;
 

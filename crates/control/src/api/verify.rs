@@ -1,6 +1,7 @@
 //! Verifications of the whole audit log: they take as long as they take, one at a time.
 use super::{ApiState, guard::json_body, now, records::Records};
 use crate::{
+    evidence::Evidence,
     problem::{Problem, Problems},
     rights::Asker,
     types::{NewVerification, VerificationReport, VerificationState, VerificationView},
@@ -16,7 +17,11 @@ use doorward_model::Administration;
 use doorward_record::{Head, VerifyOptions, keys, verify_log};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 use uuid::Uuid;
 
@@ -25,34 +30,62 @@ const KEPT: usize = 50;
 
 /// Verifications, by id: version 7, so that the oldest are first.
 #[derive(Debug, Default)]
-pub(crate) struct Verifications(Mutex<BTreeMap<String, VerificationView>>);
+pub(crate) struct Verifications(Mutex<BTreeMap<String, Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    view: VerificationView,
+    /// The number of the last line that was read.
+    verified: Arc<AtomicU64>,
+    /// Whether it was asked for a head that the log is known to have had.
+    has_condition: bool,
+}
+
+impl Kept {
+    fn view(&self) -> VerificationView {
+        VerificationView { verified: self.verified.load(Relaxed), ..self.view.clone() }
+    }
+}
 
 impl Verifications {
-    fn begin(&self, by: String) -> Result<VerificationView, Problem> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = known.values().find(|v| v.state == VerificationState::Running) {
-            let why = format!("verification {} is running: ask for it, or try again when it has ended", running.id);
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, by: String, has_condition: bool, of: u64) -> Result<(VerificationView, Arc<AtomicU64>), Problem> {
+        let mut known = self.known();
+        if let Some(running) = known.values().find(|v| v.view.state == VerificationState::Running) {
+            let id = &running.view.id;
+            let why = format!("verification {id} is running: ask for it, or try again when it has ended");
             return Err(Problem::new(StatusCode::CONFLICT, why));
         }
         while known.len() >= KEPT {
             known.pop_first();
         }
-        let id = Uuid::now_v7().to_string();
-        let view = VerificationView { id, by, started: now(), state: VerificationState::Running, report: None };
-        known.insert(view.id.clone(), view.clone());
-        Ok(view)
+        let (id, state, verified) =
+            (Uuid::now_v7().to_string(), VerificationState::Running, Arc::<AtomicU64>::default());
+        let view = VerificationView { id, by, started: now(), state, verified: 0, of, report: None };
+        known.insert(view.id.clone(), Kept { view: view.clone(), verified: Arc::clone(&verified), has_condition });
+        Ok((view, verified))
     }
 
     fn end(&self, id: &str, report: Option<VerificationReport>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(view) = known.get_mut(id).filter(|v| v.state == VerificationState::Running) {
-            view.state = if report.is_some() { VerificationState::Done } else { VerificationState::Failed };
-            view.report = report;
+        let mut known = self.known();
+        if let Some(kept) = known.get_mut(id).filter(|v| v.view.state == VerificationState::Running) {
+            kept.view.state = if report.is_some() { VerificationState::Done } else { VerificationState::Failed };
+            kept.view.report = report;
         }
     }
 
     fn find(&self, id: &str) -> Option<VerificationView> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.known().get(id).map(Kept::view)
+    }
+
+    /// The one that runs, or else the newest of the whole log; those that asked for a head of their own are whose they are.
+    pub(crate) fn newest(&self) -> Option<VerificationView> {
+        let known = self.known();
+        let running = known.values().find(|v| v.view.state == VerificationState::Running);
+        running.or_else(|| known.values().rev().find(|v| !v.has_condition)).map(Kept::view)
     }
 }
 
@@ -88,22 +121,46 @@ pub(super) async fn begin(
     let wrong =
         |_| Problem::new(StatusCode::BAD_REQUEST, "`at_least` is not a head (`seq/hash`) as a verification gives it");
     let at_least: Option<Head> = asked.at_least.as_deref().map(str::parse).transpose().map_err(wrong)?;
-    let view = state.records.verifications.begin(asker.who.id())?;
-    let (running, place) = (
-        Running { records: state.records, id: view.id.clone() },
-        format!("{}/audit/verifications/{}", super::BASE, view.id),
-    );
+    let view = begun(&state, &asker, at_least).await?;
+    let place = format!("{}/audit/verifications/{}", super::BASE, view.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(view)).into_response())
+}
+
+/// Begins one, which goes on by itself. What it reads is what the log has when it comes there.
+pub(crate) async fn begun(
+    state: &ApiState,
+    asker: &Asker,
+    at_least: Option<Head>,
+) -> Result<VerificationView, Problem> {
+    asker.may(Administration::ExportAudit)?;
+    let of = newest_entry(state, asker).await?;
+    let (view, progress) = state.records.verifications.begin(asker.who.id(), at_least.is_some(), of)?;
+    let running = Running { records: Arc::clone(&state.records), id: view.id.clone() };
     tokio::task::spawn_blocking(move || {
         let records = &running.records;
         let key = keys::load_public(&records.evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(std::io::Error::other);
-        let options = VerifyOptions { at_least, ..VerifyOptions::default() };
+        let options = VerifyOptions { at_least, progress: Some(progress), ..VerifyOptions::default() };
         let report = key.and_then(|key| verify_log(&records.evidence.audit, &key, &options));
         if let Err(why) = &report {
             tracing::error!(%why, "the audit log cannot be verified");
         }
         records.verifications.end(&running.id, report.ok().as_ref().map(VerificationReport::from));
     });
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(view)).into_response())
+    Ok(view)
+}
+
+/// The number of the newest entry of the log; 0 where there is none that can be read.
+pub(crate) async fn newest_entry(state: &ApiState, asker: &Asker) -> Result<u64, Problem> {
+    let newest = |evidence: &Evidence| {
+        let mut newest = 0;
+        let read = evidence.look(None, |entry| {
+            newest = entry.seq;
+            ControlFlow::Break(())
+        });
+        // What cannot be read is the verification's to find.
+        read.map_or(0, |_| newest)
+    };
+    state.records.read(&asker.who, newest).await
 }
 
 /// A verification, and what came of it. The last 50 are known, until the gateway ends.
@@ -125,8 +182,12 @@ mod tests {
     #[tokio::test]
     async fn one_that_panics_has_failed_and_holds_up_no_other() {
         let records = Arc::new(records());
-        let begun = records.verifications.begin("corp/ada".into()).unwrap();
-        assert!(records.verifications.begin("corp/bob".into()).is_err(), "one at a time");
+        let begin = |by: &str, has_condition| records.verifications.begin(by.into(), has_condition, 9);
+        let (begun, progress) = begin("corp/ada", false).unwrap();
+        assert!(begin("corp/bob", false).is_err(), "one at a time");
+        progress.store(4, Relaxed);
+        let found = records.verifications.newest().unwrap();
+        assert_eq!((found.id, found.verified, found.of), (begun.id.clone(), 4, 9), "who joins sees how far it is");
         let running = Running { records: Arc::clone(&records), id: begun.id.clone() };
         let task = tokio::task::spawn_blocking(move || {
             let _running = running;
@@ -134,7 +195,7 @@ mod tests {
         });
         assert!(task.await.is_err());
         assert_eq!(records.verifications.find(&begun.id).unwrap().state, VerificationState::Failed);
-        let next = records.verifications.begin("corp/bob".into()).unwrap();
+        let (next, _) = begin("corp/bob", false).unwrap();
         let report = VerificationReport {
             intact: true,
             files: 1,
@@ -154,5 +215,9 @@ mod tests {
             VerificationState::Done,
             "what is done stays so"
         );
+        let (own, _) = begin("corp/bob", true).unwrap();
+        assert_eq!(records.verifications.newest().unwrap().id, own.id, "it runs");
+        records.verifications.end(&own.id, None);
+        assert_eq!(records.verifications.newest().unwrap().id, next.id, "one with a head of somebody's own is theirs");
     }
 }

@@ -137,6 +137,12 @@ pub struct VerificationView {
     pub started: Timestamp,
     /// How far it is.
     pub state: VerificationState,
+    /// The number of the last line that was read.
+    #[serde(default)]
+    pub verified: u64,
+    /// The number of the newest entry when it began.
+    #[serde(default)]
+    pub of: u64,
     /// What came of it.
     pub report: Option<VerificationReport>,
 }

@@ -99,8 +99,9 @@ fn verdict(v: crate::VerdictView) -> Verdict {
 #[derive(Debug, Deserialize)]
 pub(crate) struct InboxQuery {
     before: Option<String>,
+    /// An approval that was decided here just now.
     #[serde(default)]
-    done: String,
+    decided: Option<String>,
 }
 
 async fn waiting(state: &ApiState, asker: &Asker) -> Result<InboxList, Problem> {
@@ -123,10 +124,9 @@ pub(crate) async fn inbox(
     let cut = ended.len() > most;
     ended.truncate(most);
     let older = if cut { ended.last().map(|a| asked.next(&a.id)) } else { found.next };
-    let notice = match query.done.as_str() {
-        "approved" => Some(Notice { bad: false, text: "Your approval is recorded.".into() }),
-        "denied" => Some(Notice { bad: false, text: "Denied: the caller has been told.".into() }),
-        _ => None,
+    let notice = match &query.decided {
+        Some(id) => api::find(&state, &asker, id).await.ok().and_then(|a| decided(&a, &asker)),
+        None => None,
     };
     page::ok(&Inbox {
         shell: page::shell(&state, &asker, Section::Approvals, "Approvals").await?,
@@ -139,8 +139,20 @@ pub(crate) async fn inbox(
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Done {
-    #[serde(default)]
-    done: String,
+    /// Whether it was decided here just now.
+    decided: Option<String>,
+}
+
+/// What this person said of it, as it is kept: an address says nothing that is not so.
+fn decided(a: &ApprovalView, asker: &Asker) -> Option<Notice> {
+    let id = asker.who.id();
+    let said = a.verdicts.iter().rev().find(|v| v.by == id)?;
+    let text = match (said.yes, said.break_glass) {
+        (true, true) => "You broke the glass. It is written down as that, and others are told.",
+        (true, false) => "Your approval is recorded.",
+        (false, _) => "Denied: the caller has been told.",
+    };
+    Some(Notice { bad: false, text: text.into() })
 }
 
 pub(crate) async fn show(
@@ -149,14 +161,8 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     query: Result<Query<Done>, QueryRejection>,
 ) -> Answer {
-    let done = query.map(|q| q.0.done).unwrap_or_default();
-    let text = match done.as_str() {
-        "approved" => "Your approval is recorded.",
-        "denied" => "Denied: the caller has been told.",
-        "broken" => "You broke the glass. It is written down as that, and others are told.",
-        _ => "",
-    };
-    let notice = (!text.is_empty()).then(|| Notice { bad: false, text: text.into() });
+    let is_decided = query.is_ok_and(|q| q.0.decided.is_some());
+    let notice = if is_decided { decided(&api::find(&state, &asker, &id).await?, &asker) } else { None };
     one(&state, &asker, &id, StatusCode::OK, notice, String::new()).await
 }
 
@@ -217,13 +223,8 @@ async fn decide(state: &ApiState, asker: &Asker, id: &str, yes: Option<bool>, fo
     };
     match said {
         Ok(_) => {
-            let done = match yes {
-                Some(true) => "approved",
-                Some(false) => "denied",
-                None => "broken",
-            };
-            let back = if decision.back == "inbox" { String::new() } else { format!("/{id}") };
-            Ok(page::see_other(&format!("/approvals{back}?done={done}")))
+            let back = if decision.back == "inbox" { format!("?decided={id}") } else { format!("/{id}?decided=1") };
+            Ok(page::see_other(&format!("/approvals{back}")))
         }
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(problem.into()),
         Err(problem) => {

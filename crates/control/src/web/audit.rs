@@ -4,24 +4,29 @@ use crate::{
     api::{
         ApiState,
         audit::{Wanted, given_away, some},
-        time,
+        time, verify as api,
     },
     problem::Problem,
     rights::Asker,
+    types::{VerificationReport, VerificationState, VerificationView},
 };
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
 };
 use doorward_model::{AUDIT_KINDS, Administration, AuditKind};
-use doorward_record::{Entry, VerifyOptions, keys, verify_log};
-use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerifyPage, Inert, POLICY, Section};
+use doorward_record::Entry;
+use doorward_ui::{AuditLine, AuditPage, AuditSearch, AuditVerified, AuditVerifyPage, Inert, POLICY, Section};
 use serde::Deserialize;
 use serde_json::Value;
-use std::{fmt::Write as _, io};
+use std::{fmt::Write as _, time::Duration};
 
 /// Entries on a page.
 const PAGE: usize = 100;
+/// So often a verification that runs is looked at before its page is shown.
+const SHORT: usize = 20;
+/// And every so often.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -146,25 +151,81 @@ pub(crate) async fn list(
     Ok(page::answer(status, &page, POLICY))
 }
 
+/// The newest verification: one that runs, or what came of it. Begins one where there is none.
 pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker) -> Answer {
     asker.may(Administration::ExportAudit)?;
-    let report = state.records.read(&asker.who, |evidence| {
-        let key = keys::load_public(&evidence.keys.join(keys::PUBLIC_KEY_FILE)).map_err(io::Error::other)?;
-        verify_log(&evidence.audit, &key, &VerifyOptions::default())
+    let known = state.records.verifications.newest().filter(|v| v.state != VerificationState::Failed);
+    verification(&state, &asker, known).await
+}
+
+/// Begins one, unless one runs, or nothing was written since the newest.
+pub(crate) async fn verify_anew(State(state): State<ApiState>, asker: Asker) -> Answer {
+    asker.may(Administration::ExportAudit)?;
+    let newest = api::newest_entry(&state, &asker).await?;
+    let is_of_now =
+        |v: &VerificationView| v.report.as_ref().is_some_and(|r| newest > 0 && written_since(r, newest) == 0);
+    let known = state.records.verifications.newest();
+    if !known.is_some_and(|v| v.state == VerificationState::Running || is_of_now(&v)) {
+        joined(&state, &asker).await?;
+    }
+    Ok(page::see_other("/audit/verify"))
+}
+
+/// Begins one, or joins the one that somebody else has begun meanwhile.
+async fn joined(state: &ApiState, asker: &Asker) -> Result<VerificationView, Problem> {
+    match api::begun(state, asker, None).await {
+        Err(problem) if problem.status() == StatusCode::CONFLICT => state.records.verifications.newest().ok_or(problem),
+        begun => begun,
+    }
+}
+
+/// Entries behind the head that a report was made for: signatures, which are lines of their own, are none.
+fn written_since(report: &VerificationReport, newest: u64) -> u64 {
+    let head = report.head.split('/').next().and_then(|seq| seq.parse().ok()).unwrap_or(0);
+    newest.saturating_sub(head)
+}
+
+async fn verification(state: &ApiState, asker: &Asker, known: Option<VerificationView>) -> Answer {
+    let mut view = match known {
+        Some(view) => view,
+        None => joined(state, asker).await?,
+    };
+    // A short log is verified by the time that the page is there.
+    for _ in 0..SHORT {
+        if view.state != VerificationState::Running {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+        view = state.records.verifications.newest().unwrap_or(view);
+    }
+    let newest = api::newest_entry(state, asker).await?;
+    let is_running = view.state == VerificationState::Running;
+    let report = view.report.map(|r| AuditVerified {
+        intact: r.intact,
+        files: r.files,
+        entries: r.entries,
+        signed: r.signed_seq,
+        unsigned: r.unsigned_entries,
+        since: written_since(&r, newest),
+        head: r.head,
+        problems: r.problems.into_iter().map(Inert::from).collect(),
+        warnings: r.warnings.into_iter().map(Inert::from).collect(),
     });
-    let report = report.await??;
-    let said = |findings: &[doorward_record::Finding]| findings.iter().map(|f| Inert::from(f.to_string())).collect();
-    page::ok(&AuditVerifyPage {
-        shell: page::shell(&state, &asker, Section::Audit, "Verify the audit log").await?,
-        intact: report.is_intact(),
-        files: report.files,
-        entries: report.entries,
-        signed: report.signed_seq,
-        unsigned: report.unsigned_entries,
-        head: report.head.to_string(),
-        problems: said(&report.problems),
-        warnings: said(&report.warnings),
-    })
+    let page = AuditVerifyPage {
+        shell: page::shell(state, asker, Section::Audit, "Verify the audit log").await?,
+        is_running,
+        by: view.by.into(),
+        started: view.started,
+        verified: view.verified,
+        of: view.of,
+        report,
+    };
+    let mut answer = page::answer(StatusCode::OK, &page, POLICY);
+    if is_running {
+        // The page comes again by itself, with or without scripts.
+        answer.headers_mut().insert("refresh", HeaderValue::from_static("2"));
+    }
+    Ok(answer)
 }
 
 /// What was looked for, all of it, oldest first, one JSON object a line: what the API gives.

@@ -81,7 +81,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/", get(overview::show))
         .route("/audit", get(audit::list))
         .route("/audit.jsonl", get(audit::download))
-        .route("/audit/verify", get(audit::verify))
+        .route("/audit/verify", get(audit::verify).post(audit::verify_anew))
         .route("/audit/{seq}", get(audit_entry::show))
         .route("/connections", get(connections::list))
         .route("/connections/{name}", get(connections::show))
