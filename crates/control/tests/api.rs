@@ -138,6 +138,8 @@ async fn every_route_answers_every_caller_as_the_table_says() {
             }
             let problem = got.head.contains("content-type: application/problem+json");
             assert_eq!(problem, got.status >= 400, "{method} {route}: {}", got.head);
+            // One caller has a bounded number of places.
+            web.office.desk.withdraw(approval, "over");
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -222,7 +224,7 @@ async fn a_page_is_filled_past_what_others_own() {
     let mut mine = Vec::new();
     for n in 0..130 {
         let group = if n < 3 { "sre" } else { "dba" };
-        let (id, _) = web.office.ask(vec![need(&[group], 1)], LONG).await;
+        let (id, _) = web.office.ask_as(&format!("bot-{}", n % 2), vec![need(&[group], 1)], LONG).await;
         mine.extend((n < 3).then_some(id));
     }
     let page = async |query: &str| -> serde_json::Value {

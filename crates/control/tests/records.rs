@@ -196,6 +196,9 @@ async fn the_log_is_verified_while_one_waits_or_not() {
         (&done["state"], &done["report"]["intact"], &done["report"]["entries"]),
         (&"done".into(), &true.into(), &8.into())
     );
+    let head = done["report"]["head"].as_str().unwrap().split('/').next().unwrap();
+    assert_eq!(done["verified"].to_string(), head, "each line was counted");
+    assert!(done["of"].as_u64().unwrap() > 0, "{done}");
     let body = format!("{{\"at_least\":\"999/{}\"}}", "0".repeat(64));
     let got = web.post("/audit/verifications", Some("auditor"), &body).await;
     let begun: Value = serde_json::from_str(&got.body).unwrap();

@@ -139,7 +139,13 @@ impl Office {
 
     /// Asks, and waits until it can be seen in the store.
     pub async fn ask(&self, requirements: Vec<Requirement>, ttl: Duration) -> (ApprovalId, Answers) {
-        let request = self.request(requirements, ttl);
+        self.ask_as("bot", requirements, ttl).await
+    }
+
+    /// The same for another caller: one has a bounded number of places.
+    pub async fn ask_as(&self, who: &str, requirements: Vec<Requirement>, ttl: Duration) -> (ApprovalId, Answers) {
+        let mut request = self.request(requirements, ttl);
+        request.principal.subject = who.into();
         let id = request.id;
         let answers = self.submit(request);
         for _ in 0..500 {
