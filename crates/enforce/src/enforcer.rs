@@ -11,9 +11,11 @@ mod admissible;
 mod at_once;
 mod judging;
 mod parties;
+mod tags;
 
 use judging::Judgement;
 use parties::Decisions;
+use tags::Tags;
 
 use ahash::AHashMap;
 use doorward_model::{
@@ -136,6 +138,10 @@ pub struct Enforcer {
     /// Decisions that last, by what they were made on.
     remembered: AHashMap<Arc<Facts>, Judgement>,
     reveals: AHashMap<Resource, Reveal>,
+    /// The tags of the connection itself.
+    own_tags: Tags,
+    /// How often other tags of the upstream's were taken up.
+    retagged: u64,
     /// How many verdicts were given that may be other ones without a change of the policies.
     passing: u64,
     connect: Arc<Facts>,
@@ -156,6 +162,8 @@ impl Enforcer {
             policy_version: decisions.policy_version(),
             decisions,
             both: parts.subject.principal.parties().map(Arc::new),
+            own_tags: parts.subject.connection.tags.clone(),
+            retagged: 0,
             parts,
             last_request: RequestId::default(),
             last_ticket: Ticket::default(),
@@ -182,9 +190,9 @@ impl Enforcer {
         self.suspended = reason;
     }
 
-    /// Counts changes of the policies this session is judged by.
+    /// Counts changes of the policies this session is judged by, and of the tags that the upstream carries.
     pub fn generation(&self) -> u64 {
-        self.parts.pdp.generation()
+        self.parts.pdp.generation().wrapping_add(self.retagged)
     }
 
     /// Decides a request, and writes it into the audit log before the outcome is known to anyone.

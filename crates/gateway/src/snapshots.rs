@@ -1,4 +1,5 @@
 //! Snapshots of what upstreams have, read through the gateway's own log-in: kept, renewed, and read once for all who ask.
+use doorward_sql_session::{Changes, Heard};
 use std::{
     collections::HashMap,
     fmt::Display,
@@ -45,27 +46,40 @@ struct Known<T> {
     content: u64,
     generation: u64,
     read: Instant,
+    /// How many changes sessions had made before.
+    changes: u64,
 }
 
 /// The newest snapshots of one endpoint, by what they are of.
 #[derive(Debug)]
 pub(crate) struct Snapshots<T> {
     known: parking_lot::Mutex<HashMap<String, Known<T>>>,
+    /// What sessions have changed.
+    changes: Changes,
     /// One reading at a time; whoever waits takes what the one before has read.
     reading: Mutex<()>,
 }
 
 impl<T> Default for Snapshots<T> {
     fn default() -> Self {
-        Self { known: parking_lot::Mutex::default(), reading: Mutex::default() }
+        let (known, changes) = (parking_lot::Mutex::default(), Changes::default());
+        Self { known, changes, reading: Mutex::default() }
     }
 }
 
-/// The upstream as it was at most a while ago.
+impl<T> Snapshots<T> {
+    /// What a session that begins has heard of changes: to be asked for before [`current`].
+    pub(crate) fn heard(&self) -> Heard {
+        self.changes.heard()
+    }
+}
+
+/// The upstream as it was at most a while ago, and no sooner than the last change that a session has made.
 pub(crate) async fn current<S: Source>(source: &Arc<S>, part: &str) -> Result<S::Snapshot, S::Error> {
     let known = source.snapshots().known.lock().get(part).cloned();
     // INVARIANT: what nobody has looked at for long is read again first. A view may be another one since.
-    let Some(known) = known.filter(|known| known.read.elapsed() <= FRESH) else {
+    let changes = source.snapshots().changes.count();
+    let Some(known) = known.filter(|known| known.read.elapsed() <= FRESH && known.changes == changes) else {
         return refresh(&**source, part).await;
     };
     if known.read.elapsed() > FRESH / 2 {
@@ -110,14 +124,14 @@ pub(crate) async fn refresh<S: Source>(source: &S, part: &str) -> Result<S::Snap
     {
         return Ok(known.snapshot.clone());
     }
-    let read = Instant::now();
+    let (read, changes) = (Instant::now(), snapshots.changes.count());
     let raw = source.read(part).await?;
     let content = S::fingerprint(&raw);
     let known = match before {
-        Some(known) if known.content == content => Known { read, ..known },
+        Some(known) if known.content == content => Known { read, changes, ..known },
         before => {
             let generation = before.map_or(1, |b| b.generation + 1);
-            Known { snapshot: source.build(raw, generation), content, generation, read }
+            Known { snapshot: source.build(raw, generation), content, generation, read, changes }
         }
     };
     let snapshot = known.snapshot.clone();
@@ -181,5 +195,9 @@ mod tests {
         assert_eq!(renewed(&*server, "", false).await.unwrap(), 2);
         assert_eq!(renewed(&*server, "", false).await.unwrap(), 2);
         assert_eq!(renewed(&*server, "", true).await.unwrap(), 3, "it has changed");
+        assert_eq!(current(&server, "").await.unwrap(), 3);
+        server.snapshots.heard().made();
+        assert_eq!(current(&server, "").await.unwrap(), 4, "a session has changed it");
+        assert_eq!(current(&server, "").await.unwrap(), 4);
     }
 }

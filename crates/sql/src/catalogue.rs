@@ -2,8 +2,8 @@
 //! behind `*`.
 use crate::meaning::SourceColumn;
 use ahash::{AHashMap, AHashSet};
-use doorward_model::Name;
-use std::collections::BTreeSet;
+use doorward_model::{Name, Resource};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind of a relation (`pg_class.relkind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,14 +127,16 @@ pub struct Catalogue {
     /// Names of columns as they were made, where they differ from those of [`Column`].
     written_names: AHashMap<(u32, i16), Name>,
     indexes: AHashMap<u32, Vec<Index>>,
-    /// The columns that decide in which partition a row is.
-    partition_keys: AHashSet<(u32, i16)>,
     /// What views read, by their numbers.
     view_reads: AHashMap<u32, Reach>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
     partition_keys: AHashMap<u32, BTreeSet<i16>>,
+    /// Tags that the database carries itself, by local identifier.
+    tags: BTreeMap<String, BTreeSet<String>>,
+    /// The relations that have some, or whose columns do.
+    tagged: AHashSet<u32>,
     /// Counts snapshots, so that facts read under an older one are not used under a newer one.
     generation: u64,
 }
@@ -276,18 +278,6 @@ impl Catalogue {
         self.written_names.get(&(relation, column))
     }
 
-    /// The same snapshot, knowing by which columns tables are partitioned.
-    #[must_use]
-    pub fn with_partition_keys(mut self, columns: impl IntoIterator<Item = (u32, i16)>) -> Self {
-        self.partition_keys.extend(columns);
-        self
-    }
-
-    /// Whether a column decides in which partition a row is.
-    pub fn is_partition_key(&self, relation: u32, column: i16) -> bool {
-        self.partition_keys.contains(&(relation, column))
-    }
-
     /// The same snapshot, knowing which relations are named in the definitions of views.
     #[must_use]
     pub fn with_view_reads(mut self, reads: impl IntoIterator<Item = (u32, Reach)>) -> Self {
@@ -378,6 +368,34 @@ impl Catalogue {
     /// All tables with indexes that can give rows in their order.
     pub fn ordered(&self) -> impl Iterator<Item = (u32, &Orders)> {
         self.orders.iter().map(|(oid, orders)| (*oid, orders))
+    }
+
+    /// The same snapshot, knowing tags that the database carries itself: of a relation (number 0) and its columns.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = ((u32, i16), BTreeSet<String>)>) -> Self {
+        for ((oid, number), tags) in tags {
+            let Some(relation) = self.relations.get(&oid).filter(|_| !tags.is_empty()) else { continue };
+            let (schema, table) = (relation.schema.clone(), relation.name.clone());
+            let resource = if number == 0 {
+                Resource::Table { schema, name: table }
+            } else {
+                let Some(column) = relation.columns.iter().find(|c| c.number == number) else { continue };
+                Resource::Column { schema, table, name: column.name.clone() }
+            };
+            self.tags.entry(resource.local_id()).or_default().extend(tags);
+            self.tagged.insert(oid);
+        }
+        self
+    }
+
+    /// Tags that the database carries itself, by local identifier as in [`doorward_model::ConnectionInfo::tags`].
+    pub const fn tags(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.tags
+    }
+
+    /// Whether a relation or a column of it has such tags.
+    pub fn is_tagged(&self, relation: u32) -> bool {
+        self.tagged.contains(&relation)
     }
 
     /// Whether `*` leaves a column out.

@@ -26,6 +26,7 @@ mod catalogue;
 mod meaning;
 pub mod mysql;
 pub mod postgres;
+pub mod tags;
 
 pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility};

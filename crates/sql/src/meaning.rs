@@ -1,6 +1,6 @@
 //! What was read out of a text, in the terms that all dialects share.
-use doorward_model::{Facts, Name};
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use doorward_model::{Facts, Name, Resource};
+use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 /// A column whose values may show in an output.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,16 @@ pub struct SourceColumn {
     pub table: Name,
     /// The column; `None` for any column of the relation (whole-row values, unknown columns).
     pub column: Option<Name>,
+}
+
+impl fmt::Display for SourceColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (schema, table) = (self.schema.clone(), self.table.clone());
+        match &self.column {
+            Some(name) => f.write_str(&Resource::Column { schema, table, name: name.clone() }.local_id()),
+            None => write!(f, "{}.*", Resource::Table { schema, name: table }.local_id()),
+        }
+    }
 }
 
 /// Which columns one output of a statement may show.

@@ -1,5 +1,5 @@
 //! What the policies say of a request: allowed, refused, or for people to decide.
-use super::{Enforcer, MaskRule, REMEMBERED, parties::Decisions};
+use super::{Enforcer, MaskRule, REMEMBERED, parties::Decisions, tags::mask_of};
 use crate::{
     ApprovalRequest, Approver, Circumstances, Party, PolicyInfo, Requirement, Verdict,
     refusals::{self, Refusal, expired, forbidden, not_understood, policy_error, suspended},
@@ -168,7 +168,6 @@ impl Enforcer {
     pub(super) fn mask_rule(&self, resource: &Resource, verdict: &Verdict) -> MaskRule {
         let tags = self.decisions.tags(resource);
         let from_policy = verdict.policies.iter().find_map(|p| p.mask.clone());
-        let from_tag = || tags.iter().find_map(|t| t.strip_prefix("mask:").and_then(|m| m.parse().ok()));
         let named = || tags.iter().rfind(|t| !t.starts_with("mask:") && *t != "pii").cloned();
         let label = if let Resource::DataType { data_type } = resource {
             data_type.as_str().to_owned()
@@ -176,7 +175,7 @@ impl Enforcer {
             named().unwrap_or_else(|| "masked".into())
         };
         let by_default = verdict.policies.is_empty() && verdict.error.is_none();
-        MaskRule { operator: from_policy.or_else(from_tag).unwrap_or(Operator::Redact), label, by_default }
+        MaskRule { operator: from_policy.or_else(|| mask_of(&tags)).unwrap_or(Operator::Redact), label, by_default }
     }
 }
 

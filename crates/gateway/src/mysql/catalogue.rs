@@ -79,7 +79,8 @@ impl Source for Endpoint {
         let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
         made_of.extend(generated_columns(&catalogue, &columns));
         let invisible = invisible_columns(&catalogue, &columns);
-        let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views);
+        let tags = details::tags(&catalogue, &tables, &columns);
+        let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
         let keys = details::partition_keys(&catalogue, &partitions);
         let catalogue = catalogue.with_partition_keys(keys);
         let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
@@ -94,10 +95,12 @@ const SETTINGS: &str = "SELECT @@lower_case_table_names";
 const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
 /// The server's own.
 const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
-const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES ORDER BY 1, 2";
-/// The fifth is what a generated column, or a default, is made of.
+const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, \
+    IF(LOWER(TABLE_COMMENT) LIKE '%doorward:%', TABLE_COMMENT, '') FROM information_schema.TABLES ORDER BY 1, 2";
+/// The fifth is what a generated column, or a default, is made of; the sixth is where tags are.
 const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA LIKE '%INVISIBLE%', \
-    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT), COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME \
+    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT), \
+    IF(LOWER(COLUMN_COMMENT) LIKE '%doorward:%', COLUMN_COMMENT, ''), COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME \
     FROM information_schema.COLUMNS ORDER BY 1, 2, ORDINAL_POSITION";
 const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES";
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
@@ -182,7 +185,7 @@ fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> 
         }
     }
     let relations = (1..).zip(tables).filter_map(|(oid, row)| {
-        let [schema, name, kind] = row.as_slice() else { return None };
+        let [schema, name, kind, ..] = row.as_slice() else { return None };
         let kind = if kind.contains("VIEW") { RelationKind::View } else { RelationKind::Table };
         let columns = by_table.remove(&(schema.as_str(), name.as_str())).unwrap_or_default();
         Some(Relation { oid, schema: schema.as_str().into(), name: name.as_str().into(), kind, columns })

@@ -105,6 +105,7 @@ pub(super) async fn turn_away(socket: TcpStream, full: Full) -> io::Result<()> {
 
 impl Arrival {
     async fn run(&mut self) -> Result<Begun, Rejected> {
+        let heard = self.endpoint.snapshots.heard();
         let snapshot = snapshots::current(&self.endpoint, "").await?;
         let greeting = self.greet(&snapshot.greeting).await?;
         let clear_allowed = self.admission.peer.ip().is_loopback();
@@ -145,6 +146,7 @@ impl Arrival {
             detector: Arc::clone(&services.detector),
             masker: Arc::clone(&services.masker),
             reader: Arc::clone(&snapshot.reader),
+            heard,
             client: login.agreed(),
             upstream: agreed,
             version: theirs.version,

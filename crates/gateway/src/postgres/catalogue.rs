@@ -12,6 +12,7 @@ use doorward_postgres::{
 use doorward_sql::{
     Catalogue, Column, Function, Orders, Relation, RelationKind, Volatility,
     postgres::{Environment, Output, SourceColumn, analyse},
+    tags,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -58,7 +59,7 @@ impl Source for Endpoint {
 type Row = Vec<Option<String>>;
 
 /// What is asked, in this order. Everything comes back as text.
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 9] = [
     "SELECT current_setting('search_path')",
     // From here on definitions of views name every schema but pg_catalog.
     "SET search_path = pg_catalog",
@@ -98,6 +99,11 @@ const QUERIES: [&str; 8] = [
      JOIN pg_catalog.pg_am a ON a.oid = c.relam JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname !~ '^pg_(catalog|toast|temp)' ORDER BY i.indexrelid",
     "SELECT p.partrelid, p.partattrs FROM pg_catalog.pg_partitioned_table p ORDER BY 1",
+    "SELECT d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description d \
+     WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.description ~* 'doorward:' \
+     UNION ALL SELECT l.objoid, l.objsubid, CASE l.provider WHEN 'doorward' THEN 'doorward:' ELSE '' END || l.label \
+     FROM pg_catalog.pg_seclabel l WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+       AND (l.provider = 'doorward' OR l.label ~* 'doorward:') ORDER BY 1, 2, 3",
 ];
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "answers to questions of our own: only rows and errors matter")]
@@ -143,7 +149,7 @@ fn number<T: std::str::FromStr + Default>(row: &Row, index: usize) -> T {
 }
 
 fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [path, _set, relations, columns, functions, inheritance, indexes, keys] = rows else {
+    let [path, _set, relations, columns, functions, inheritance, indexes, keys, comments] = rows else {
         return (Catalogue::default(), String::new());
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
@@ -194,7 +200,8 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let catalogue = Catalogue::new(generation, out, functions)
         .with_inheritance(inheritance)
         .with_partitioned(partitioned)
-        .with_generated(generated.iter().map(|(column, _)| *column));
+        .with_generated(generated.iter().map(|(column, _)| *column))
+        .with_tags(comments.iter().map(|row| ((number(row, 0), number(row, 1)), tags::of_comment(text(row, 2)))));
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&catalogue, &generated));
     let (reaches, view_reaches) = reach::reaches(&catalogue, bodies, &views);

@@ -431,6 +431,7 @@ impl Arrival {
         let mut enforcer = self.admission.enforcer(principal, Some(&database), self.client.is_tls());
         self.decide(&mut enforcer, &plan).await?;
         let user = endpoint.connection.upstream.user.clone().unwrap_or_else(|| plan.user.clone());
+        let heard = endpoint.snapshots.heard();
         let schema = crate::snapshots::current(&endpoint, &database).await.map_err(unreachable_upstream)?;
         let search_path = plan.search_path.clone().unwrap_or_else(|| schema.search_path.clone());
         let mut parameters = plan.parameters.clone();
@@ -463,6 +464,7 @@ impl Arrival {
             masker: Arc::clone(&endpoint.services.masker),
             cache: Arc::clone(&endpoint.cache),
             catalogue: schema.catalogue,
+            heard,
             search_path,
             role: plan.role.clone().unwrap_or(user),
             limits: endpoint.connection.limits,

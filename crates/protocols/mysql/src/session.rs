@@ -44,7 +44,7 @@ use doorward_enforce::{
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Secret, Timestamp};
 use doorward_sql::Analysis;
-use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, Running};
+use doorward_sql_session::{Cursor, Freshness, Heard, Known, Meaning, Meanings, Reveals, Running};
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 /// Bounds of a session.
@@ -225,6 +225,8 @@ pub struct SessionParts {
     pub masker: Arc<Masker>,
     /// Reads texts.
     pub reader: Arc<Grammar>,
+    /// What it has heard of changes of the schema.
+    pub heard: Heard,
     /// What client and gateway speak.
     pub client: Capabilities,
     /// What gateway and upstream speak.
@@ -248,6 +250,7 @@ pub struct Session {
     reader: Arc<Grammar>,
     reveals: Reveals<reveal::Plans>,
     freshness: Freshness,
+    heard: Heard,
     /// The schema was read again for the command at hand.
     looked_again: bool,
     client: Capabilities,
@@ -297,11 +300,14 @@ impl Session {
     /// A session whose client has been found to be who it says, and waits to hear so.
     pub fn new(parts: SessionParts) -> Self {
         let catalogue = Arc::clone(parts.reader.catalogue());
+        let mut enforcer = parts.enforcer;
+        enforcer.know_tags(catalogue.tags());
         let mut session = Self {
-            enforcer: parts.enforcer,
+            enforcer,
             reader: parts.reader,
             reveals: Reveals::new(reveal::DIALECT, catalogue, parts.detector, parts.masker),
             freshness: Freshness::default(),
+            heard: parts.heard,
             looked_again: false,
             client: parts.client,
             upstream: parts.upstream,
@@ -537,6 +543,7 @@ impl ProtocolSession for Session {
                 }
             }
             Answer::Reader(Ok(reader)) => {
+                self.enforcer.know_tags(reader.catalogue().tags());
                 self.reveals.know(Arc::clone(reader.catalogue()));
                 self.reader = reader;
                 if self.freshness.renewed() {

@@ -39,7 +39,7 @@ use doorward_sql::{
     Catalogue,
     postgres::{Analysis, AnalysisCache, Environment, SqlError},
 };
-use doorward_sql_session::{Cursor, Freshness, Known, Meaning, Meanings, Reveals, besides};
+use doorward_sql_session::{Cursor, Freshness, Heard, Known, Meaning, Meanings, Reveals, besides};
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -233,6 +233,8 @@ pub struct SessionParts {
     pub cache: Arc<AnalysisCache>,
     /// The schema.
     pub catalogue: Arc<Catalogue>,
+    /// What it has heard of changes of the schema.
+    pub heard: Heard,
     /// The search path the session starts with.
     pub search_path: String,
     /// The role the session starts with.
@@ -247,6 +249,7 @@ pub struct Session {
     enforcer: Enforcer,
     reveals: Reveals<reveal::Plans>,
     freshness: Freshness,
+    heard: Heard,
     /// The schema was read again for the message at hand.
     looked_again: bool,
     cache: Arc<AnalysisCache>,
@@ -289,11 +292,14 @@ impl Session {
     /// A session whose client has been told that it may begin.
     pub fn new(parts: SessionParts) -> Self {
         let limits = parts.limits;
+        let mut enforcer = parts.enforcer;
+        enforcer.know_tags(parts.catalogue.tags());
         Self {
             settings: Settings::new(&parts.search_path, &parts.role),
-            enforcer: parts.enforcer,
+            enforcer,
             reveals: Reveals::new(reveal::DIALECT, parts.catalogue, parts.detector, parts.masker),
             freshness: Freshness::default(),
+            heard: parts.heard,
             looked_again: false,
             cache: parts.cache,
             limits,
@@ -342,6 +348,7 @@ impl Session {
 
     /// A newer snapshot of the schema.
     fn take_catalogue(&mut self, catalogue: Arc<Catalogue>) {
+        self.enforcer.know_tags(catalogue.tags());
         self.reveals.know(catalogue);
         let is_newest = self.freshness.renewed();
         if is_newest && matches!(self.pause, Pause::Catalogue) {

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     temporary: BTreeSet<Name>,
     changed_in_transaction: bool,
     schema_changed: bool,
+    /// Others are still to hear of it.
+    to_be_told: bool,
     environment: Option<(Arc<Catalogue>, Arc<Environment>)>,
 }
 
@@ -52,6 +54,7 @@ impl Settings {
             temporary: BTreeSet::new(),
             changed_in_transaction: false,
             schema_changed: false,
+            to_be_told: false,
             environment: None,
         }
     }
@@ -133,6 +136,12 @@ impl Settings {
 
     pub(crate) fn schema_changed(&mut self) {
         self.schema_changed = true;
+        self.to_be_told = true;
+    }
+
+    /// Whether others have to hear that the schema has changed: once, when no transaction is open any more.
+    pub(crate) fn tell_schema_changed(&mut self) -> bool {
+        std::mem::take(&mut self.to_be_told)
     }
 
     /// Whether the catalogue is out of date since this was last asked.

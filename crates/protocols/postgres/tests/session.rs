@@ -187,6 +187,7 @@ fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Sessi
         tls: true,
     };
     Session::new(SessionParts {
+        heard: Default::default(),
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
             pdp,

@@ -112,6 +112,7 @@ fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
     let (session, client_ip) = (SessionId::from_uuid(Default::default()), IpAddr::V4(Ipv4Addr::LOCALHOST));
     let subject = Subject { session, principal, connection, client_ip, tls: true };
     Session::new(SessionParts {
+        heard: Default::default(),
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
             pdp,

@@ -1,6 +1,12 @@
 //! How old what is known of the schema may become.
 use doorward_model::Timestamp;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// A snapshot older than this is renewed while the session goes on.
 const RENEW: Duration = Duration::from_secs(15);
@@ -9,6 +15,47 @@ const OLDEST: Duration = Duration::from_secs(30);
 /// How often a snapshot that is waited for is asked for, where the upstream does not give one. The driver waits a while
 /// before it says so.
 const ATTEMPTS: u32 = 20;
+
+/// Counts changes that sessions of one connection have made to its schema. All of them share it.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    /// How many were made so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// What a session that begins now has heard of: to be asked for before its snapshot is taken.
+    pub fn heard(&self) -> Heard {
+        Heard { changes: self.clone(), seen: self.count() }
+    }
+}
+
+/// What one session has heard of changes.
+///
+/// INVARIANT: nothing is decided under a snapshot that is older than a change which another session has been told to have
+/// succeeded.
+#[derive(Debug, Default)]
+pub struct Heard {
+    changes: Changes,
+    seen: u64,
+}
+
+impl Heard {
+    /// This session has made one: before it is told so. It looks after its own snapshot itself.
+    pub fn made(&mut self) {
+        if self.changes.0.fetch_add(1, Ordering::AcqRel) == self.seen {
+            self.seen += 1;
+        }
+    }
+
+    /// Whether others have made one since it last heard. From then on it has: a newer snapshot is to be asked for.
+    pub fn hears(&mut self) -> bool {
+        let count = self.changes.count();
+        std::mem::replace(&mut self.seen, count) != count
+    }
+}
 
 /// When a session's snapshot was taken, and whether a newer one was asked for.
 ///
@@ -78,6 +125,21 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_of_others_are_heard_of_once() {
+        let changes = Changes::default();
+        let (mut one, mut other) = (changes.heard(), changes.heard());
+        assert!(!one.hears() && !other.hears());
+        one.made();
+        assert!(!one.hears(), "its own");
+        assert!(other.hears() && !other.hears());
+        other.made();
+        one.made();
+        assert!(one.hears(), "the other's, which was first");
+        assert!(other.hears());
+        assert!(!changes.heard().hears());
+    }
 
     #[test]
     fn a_busy_session_does_not_wait_and_an_idle_one_does() {

@@ -23,7 +23,7 @@ mod running;
 mod shown;
 mod text;
 
-pub use freshness::{Freshness, Look};
+pub use freshness::{Changes, Freshness, Heard, Look};
 pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
 pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
 pub use running::Running;

@@ -56,6 +56,18 @@ pub fn defines_over_hidden(command: &str) -> Refusal {
     }
 }
 
+/// A comment or label on something with hidden columns: tags may be in it.
+pub fn says_of_hidden(command: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!(
+            "{command} refused: it is on a table with columns that you may not see, whose tags may be in it"
+        ),
+        detail: None,
+        hint: Some("someone who may reveal the columns can run it".into()),
+    }
+}
+
 /// A text of which nothing may be sent, because it was not understood.
 pub fn nothing_sent(command: &str) -> Refusal {
     not_understood(format!("{command} refused: it was not understood, and nothing was sent"), None)

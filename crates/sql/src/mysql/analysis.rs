@@ -9,6 +9,7 @@ use super::{
     tree::{Body, Note, Tree},
 };
 use crate::meaning::{Analysis, Effect, Kill, Reads, Reference, Statement};
+use crate::tags;
 use doorward_model::{Access, Action, Facts, Name, Resource};
 use std::sync::Arc;
 
@@ -94,6 +95,7 @@ impl Whole {
         let lineage = reading.tree(tree);
         let (moves, weighs) = reading.into_moves_and_weighs();
         let (text, reads) = reads::located(parser, tree, &found);
+        self.changes_tags(before, &text);
         let mut statement = Statement {
             command: tree.command.as_str().into(),
             lineage,
@@ -105,6 +107,29 @@ impl Whole {
         self.notes(tree, &mut statement);
         self.name(&tree.command);
         self.statements.push(statement);
+    }
+
+    /// What gives tables or columns tags, or may take them away, changes who may do what. `from`: the first access of the
+    /// statement. A column that is defined anew loses its comment.
+    fn changes_tags(&mut self, from: usize, text: &[u8]) {
+        let accesses = self.accesses.get(from..).unwrap_or_default();
+        let defines = |a: &&Access| matches!(a.action, Action::Alter | Action::Create);
+        if !accesses.iter().any(|a| defines(&a)) {
+            return;
+        }
+        let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+        let gives = text.contains("comment") && tags::may_speak_of_tags(&text);
+        let may_take = ["comment", "modify", "change"].iter().any(|word| text.contains(word));
+        let catalogue = &self.env.catalogue;
+        let is_tagged = |resource: &Resource| {
+            let Resource::Table { schema, name } = resource else { return false };
+            catalogue.named(schema, name).is_some_and(|relation| catalogue.is_tagged(relation.oid))
+        };
+        let changed = accesses.iter().filter(defines).map(|a| &a.resource).filter(|resource| {
+            matches!(resource, Resource::Table { .. }) && (gives || (may_take && is_tagged(resource)))
+        });
+        let changed: Vec<Access> = changed.map(|table| Access::new(Action::Grant, table.clone())).collect();
+        self.accesses.extend(changed);
     }
 
     fn name(&mut self, command: &str) {

@@ -5,6 +5,7 @@ use super::{
     utility,
     walk::Walk,
 };
+use crate::tags;
 use doorward_model::{Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
@@ -172,6 +173,28 @@ fn options<'a>(walk: &mut Walk<'a, '_>, list: &'a NodeList) {
     walk.push_list(list);
 }
 
+/// What gives a table or its columns tags, or may take them away, changes who may do what.
+fn changes_tags(walk: &mut Walk<'_, '_>, kind: objects::Kind, object: Node<'_>, said: &str) {
+    let parts = objects::parts(object);
+    let table = match kind {
+        objects::Kind::Relation => objects::relation(walk, &parts),
+        objects::Kind::OfRelation(None) => {
+            objects::relation(walk, parts.split_last().map(|(_, table)| table).unwrap_or_default())
+        }
+        objects::Kind::OfRelation(Some(_))
+        | objects::Kind::Function
+        | objects::Kind::Schema
+        | objects::Kind::Database
+        | objects::Kind::Role
+        | objects::Kind::Other(_) => return,
+    };
+    let Resource::Table { schema, name } = &table else { return };
+    let is_tagged = walk.env.catalogue.named(schema, name).is_some_and(|r| walk.env.catalogue.is_tagged(r.oid));
+    if is_tagged || tags::may_speak_of_tags(said) {
+        walk.add(Action::Grant, table);
+    }
+}
+
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other kind is somebody else's")]
 fn alterations<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
     match node {
@@ -186,8 +209,15 @@ fn alterations<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         }
         Node::AlterOwnerStmt(s) => altered(walk, Action::Grant, s.object_type, s.relation(), s.object(), None),
         Node::AlterObjectDependsStmt(s) => altered(walk, Action::Alter, s.object_type, s.relation(), s.object(), None),
-        Node::CommentStmt(s) => objects::on_object(walk, Action::Alter, objects::kind(s.objtype), s.object()),
-        Node::SecLabelStmt(s) => objects::on_object(walk, Action::Alter, objects::kind(s.objtype), s.object()),
+        Node::CommentStmt(s) => {
+            objects::on_object(walk, Action::Alter, objects::kind(s.objtype), s.object());
+            changes_tags(walk, objects::kind(s.objtype), s.object(), s.comment().unwrap_or_default());
+        }
+        Node::SecLabelStmt(s) => {
+            objects::on_object(walk, Action::Alter, objects::kind(s.objtype), s.object());
+            let said = format!("{} {}", s.provider().unwrap_or("doorward"), s.label().unwrap_or_default());
+            changes_tags(walk, objects::kind(s.objtype), s.object(), &said);
+        }
         Node::DropStmt(s) => {
             for object in s.objects() {
                 objects::on_object(walk, Action::Drop, objects::kind(s.remove_type), object);

@@ -1,7 +1,7 @@
 //! What is known of tables besides their columns: types, indexes; and what stored routines may read.
 use super::{OWN, Row, column_of};
 use doorward_model::Name;
-use doorward_sql::{Catalogue, Index, Reach};
+use doorward_sql::{Catalogue, Index, Reach, tags};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The snapshot with all of it.
@@ -34,6 +34,20 @@ fn types(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), Name)> {
     columns.iter().filter_map(of).collect()
 }
 
+/// Tags that comments on tables and columns have.
+pub(super) fn tags(catalogue: &Catalogue, tables: &[Row], columns: &[Row]) -> Vec<((u32, i16), BTreeSet<String>)> {
+    let of_table = |row: &Row| {
+        let [schema, table, _, comment] = row.as_slice() else { return None };
+        Some(((catalogue.named(schema, table)?.oid, 0), tags::of_comment(comment)))
+    };
+    let of_column = |row: &Row| {
+        let comment = row.get(5).filter(|comment| !comment.is_empty())?;
+        let (relation, number) = column_of(catalogue, row)?;
+        Some(((relation.oid, number), tags::of_comment(comment)))
+    };
+    tables.iter().filter_map(of_table).chain(columns.iter().filter_map(of_column)).collect()
+}
+
 fn written_names(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), Name)> {
     let of = |row: &Row| {
         let (relation, number) = column_of(catalogue, row)?;
@@ -57,14 +71,15 @@ fn indexes_of(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, Vec<Index>)> {
 
 /// The columns that decide in which partition a row is kept: those that the expression names. Of keys that are not told
 /// (`PARTITION BY KEY ()` is by the primary key), all.
-pub(super) fn partition_keys(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, i16)> {
-    let mut out = Vec::new();
+pub(super) fn partition_keys(catalogue: &Catalogue, rows: &[Row]) -> BTreeMap<u32, BTreeSet<i16>> {
+    let mut out: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
     for row in rows {
         let [schema, table, expression] = row.as_slice() else { continue };
         let Some(relation) = catalogue.named(schema, table) else { continue };
         let expression = expression.to_lowercase();
         let named = |name: &str| expression.contains(&name.replace('`', "``")) || expression.trim().is_empty();
-        out.extend(relation.columns.iter().filter(|c| named(&c.name)).map(|c| (relation.oid, c.number)));
+        let keys = relation.columns.iter().filter(|c| named(&c.name)).map(|c| c.number);
+        out.entry(relation.oid).or_default().extend(keys);
     }
     out
 }

@@ -210,6 +210,7 @@ impl Session {
                     self.escaped.remove(name);
                 }
                 Effect::SchemaChanged => {
+                    self.heard.made();
                     self.schema_due = true;
                     self.freshness.ask();
                     self.events.push_back(Event::Ask(Question::Schema { changed: true }));

@@ -129,6 +129,13 @@ impl Session {
         if self.client_in.is_empty() || !matches!(self.awaiting, Awaiting::Idle) {
             return true;
         }
+        // Nothing is lost with what was read of a text: it means another thing now.
+        if matches!(self.pause, Pause::None | Pause::Reading { .. }) && self.heard.hears() {
+            self.freshness.ask();
+            self.events.push_back(Event::Ask(Question::Schema { changed: true }));
+            self.pause = Pause::Schema;
+            return false;
+        }
         let look = self.freshness.look(now);
         if matches!(look, Look::Ask | Look::Wait { ask: true }) {
             self.events.push_back(Event::Ask(Question::Schema { changed: false }));
@@ -610,7 +617,7 @@ impl Session {
 
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values that would be carried
     /// out of the reach of masks.
-    fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let command = &meaning.facts.command;
         if meaning.parts.iter().any(|p| p.text.is_none()) {
             return Err(nothing_sent(command));
@@ -640,7 +647,7 @@ impl Session {
 }
 
 /// The text that goes upstream.
-fn sent(meaning: &Meaning, veil: Option<&Veil>) -> Vec<u8> {
+pub(super) fn sent(meaning: &Meaning, veil: Option<&Veil>) -> Vec<u8> {
     veil.map_or_else(|| meaning.forwarded().unwrap_or_default(), |veil| veil.to_vec())
 }
 

@@ -408,7 +408,8 @@ fn without(catalogue: &Catalogue, relation: &Relation, telling: &[&str]) -> Deri
 
 /// Whether rows are kept apart, or in the order of their key, by one of these columns.
 fn place_tells(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> bool {
-    gone.iter().any(|column| catalogue.is_partition_key(relation.oid, column.number))
+    let keys = catalogue.partition_key(relation.oid);
+    gone.iter().any(|column| keys.contains(&column.number))
         || catalogue.indexes(relation.oid).iter().any(|index| &*index.name == "PRIMARY" && is_over(index, gone))
 }
 

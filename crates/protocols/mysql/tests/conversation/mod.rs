@@ -148,6 +148,7 @@ fn session(choice: u8) -> Session {
         }
     }
     Session::new(SessionParts {
+        heard: Default::default(),
         enforcer: enforcer(),
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),

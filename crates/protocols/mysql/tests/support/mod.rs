@@ -183,6 +183,7 @@ pub(crate) fn session_of(
 ) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     Session::new(SessionParts {
+        heard: Default::default(),
         enforcer,
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),

@@ -359,6 +359,9 @@ impl Session {
         if status == b'I' {
             let failed = std::mem::take(&mut self.answering.failed);
             self.settings.idle(failed);
+            if self.settings.tell_schema_changed() {
+                self.heard.made();
+            }
             self.touched_hidden = self.pipeline.iter().any(|m| m.is_request());
             self.portals.forget_confirmed();
         }

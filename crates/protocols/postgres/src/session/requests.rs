@@ -105,6 +105,11 @@ impl Session {
         if self.client_in.is_empty() {
             return true;
         }
+        // Nothing is lost with what was read of a text: it means another thing now.
+        if matches!(self.pause, Pause::None | Pause::Analysis { .. }) && self.heard.hears() {
+            let _waits = self.ask_for_the_schema();
+            return false;
+        }
         let look = self.freshness.look(now);
         if matches!(look, Look::Ask | Look::Wait { ask: true }) {
             self.events.push_back(Event::Ask(Question::Catalogue { changed: false }));
@@ -748,7 +753,7 @@ impl Session {
 
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
     /// that would be carried out of the reach of masks.
-    fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         if facts::changes_names_midway(meaning) {
             return Err(not_understood(
                 format!(
