@@ -1,8 +1,9 @@
 //! A client of the interface, for the command line.
 use crate::types::{
     ApprovalList, ApprovalView, Comment, ConnectionList, ConnectionSpec, ConnectionTest, ConnectionView,
-    CredentialRequest, CredentialView, NewConnection, NewConnectionTest, NewSecret, ProblemDetails, RewrapView,
-    SecretList, SecretView, SessionList, SessionView, SshAccessView, SshCertificate, SshCertificateRequest,
+    CredentialRequest, CredentialView, ExplanationView, NewConnection, NewConnectionTest, NewExplanation, NewSecret,
+    ProblemDetails, RewrapView, SecretList, SecretView, SessionList, SessionView, SshAccessView, SshCertificate,
+    SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -371,6 +372,14 @@ impl Client {
     pub async fn remove_connection(&self, name: &str) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, &format!("connections/{}", in_path(name)));
         self.send(request.timeout(DEADLINE)).await.map(drop)
+    }
+
+    /// How a statement would be decided on a connection, and what would become of it.
+    ///
+    /// # Errors
+    /// As for [`Client::connections`].
+    pub async fn explain(&self, name: &str, asked: &NewExplanation) -> Result<ExplanationView, ClientError> {
+        self.json(self.request(Method::POST, &format!("connections/{}/explain", in_path(name))).json(asked)).await
     }
 
     /// Tries a connection that is registered.

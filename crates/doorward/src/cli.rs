@@ -104,7 +104,9 @@ pub(crate) enum PolicyCommand {
         #[arg(long)]
         policy: Vec<PathBuf>,
     },
-    /// Show how a statement is decided, without sending it anywhere.
+    /// Show how a statement is decided, what would be sent, and what its results are made of. It is not run.
+    ///
+    /// By the configuration alone nothing is known of the schema: with --live a running gateway reads it.
     Explain {
         /// The statement.
         statement: String,
@@ -113,11 +115,16 @@ pub(crate) enum PolicyCommand {
         connection: String,
         #[command(flatten)]
         who: Who,
+        /// The database, where the connection leads to any.
+        #[arg(long)]
+        database: Option<String>,
         #[command(flatten)]
         config: ConfigArg,
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        /// Ask a running gateway (--url, --token): with the policies in force there, and the schema of the database.
+        #[arg(long)]
+        live: bool,
+        #[command(flatten)]
+        api: Box<ApiArgs>,
     },
     /// Print the Cedar schema that policies are checked against.
     Schema,

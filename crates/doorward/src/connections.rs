@@ -11,7 +11,8 @@ use doorward_control::{
     ConnectionAccess, ConnectionFailure, ConnectionSpec, ConnectionTest, ConnectionView, Expected, KnownConnection,
     Rights,
 };
-use doorward_gateway::{Registry, Rotating, ssh::HostKeys};
+use doorward_enforce::{Refusal, Subject};
+use doorward_gateway::{Registry, Rotating, explain::Explained, ssh::HostKeys};
 use doorward_model::{Secret, Timestamp};
 use doorward_store::{Store, StoredConnection};
 use std::{
@@ -344,9 +345,27 @@ impl ConnectionAccess for Connections {
         };
         Ok(self.tried(&backend).await)
     }
+
+    async fn explain(
+        &self,
+        name: &str,
+        subject: Subject,
+        database: Option<&str>,
+        statement: String,
+    ) -> Result<Result<Explained, Refusal>, ConnectionFailure> {
+        let served = self.is_served(name)?;
+        self.maker.explain(&served.backend, subject, database, statement).await
+    }
 }
 
 impl Connections {
+    fn is_served(&self, name: &str) -> Result<Served, ConnectionFailure> {
+        match self.directory.find(name).ok_or(ConnectionFailure::Missing)? {
+            Entry::Served(served) => Ok(served),
+            Entry::Failed(failed) => Err(ConnectionFailure::Unusable(format!("it is not served: {}", failed.why))),
+        }
+    }
+
     async fn tried(&self, backend: &Backend) -> ConnectionTest {
         let begun = Instant::now();
         match self.maker.probe(backend).await {

@@ -4,8 +4,14 @@
 //! what was there before.
 use crate::{BadConfiguration, config::Backend, listeners::Listeners};
 use anyhow::{Context as _, Result, bail};
+use doorward_control::ConnectionFailure;
+use doorward_enforce::{Refusal, Subject};
 use doorward_gateway::{
-    Connection, Probed, Services, WhenHeld, kubernetes, kubernetes::KubernetesConnection, mysql, postgres, ssh,
+    Connection, Probed, Services, WhenHeld,
+    explain::{Explained, Unexplained},
+    kubernetes,
+    kubernetes::KubernetesConnection,
+    mysql, postgres, ssh,
     ssh::UserCa,
 };
 use rustls::ServerConfig;
@@ -112,6 +118,31 @@ impl Maker {
         };
         probed.map_err(|e| e.to_string())
     }
+
+    /// What would become of a statement.
+    pub(crate) async fn explain(
+        &self,
+        backend: &Backend,
+        subject: Subject,
+        database: Option<&str>,
+        text: String,
+    ) -> Result<Result<Explained, Refusal>, ConnectionFailure> {
+        let made = |e: anyhow::Error| ConnectionFailure::Unusable(format!("{e:#}"));
+        let explained = match backend.clone() {
+            Backend::Postgres(c) => self.postgres(*c).map_err(made)?.explain(subject, database, text).await,
+            Backend::MySql(c, held) => self.mysql(*c, held).map_err(made)?.explain(subject, database, text).await,
+            Backend::Kubernetes(_) | Backend::Ssh(_) => return Err(not_of_sql(backend)),
+        };
+        explained.map_err(|e| match e {
+            Unexplained::WhichDatabase | Unexplained::OtherDatabase(_) => ConnectionFailure::Wrong(e.to_string()),
+            Unexplained::Upstream(_) | Unexplained::Busy => ConnectionFailure::Unusable(e.to_string()),
+        })
+    }
+}
+
+fn not_of_sql(backend: &Backend) -> ConnectionFailure {
+    let info = backend.info();
+    ConnectionFailure::Wrong(format!("`{}` is of {}: this is for databases", info.name, info.kind))
 }
 
 /// All doors.

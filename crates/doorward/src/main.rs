@@ -19,6 +19,7 @@ mod login;
 mod notify;
 mod playback;
 mod policy;
+mod policy_explain;
 mod policy_test;
 mod remote_audit;
 mod remote_sessions;

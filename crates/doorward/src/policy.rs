@@ -1,20 +1,20 @@
 //! `doorward policy`, and the loading of policies for the gateway.
 use crate::{
     BadConfiguration,
-    cli::{Output, PolicyCommand, Who},
+    cli::{PolicyCommand, Who},
     config::Config,
+    policy_explain::{self, Question},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use doorward_enforce::Subject;
 use doorward_model::{Delegation, Principal, PrincipalKind, SessionId, Timestamp};
-use doorward_policy::{Engine, Loaded, SCHEMA, Source, explain};
-use doorward_sql::postgres::{Environment, analyse};
+use doorward_policy::{Loaded, SCHEMA, Source};
+use doorward_sql::postgres::Environment;
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::SystemTime,
 };
 
 /// The files that a configuration names, in order.
@@ -100,9 +100,13 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode> {
             };
             println!("ok: {} policies (version {})", loaded.policies().count(), loaded.version);
         }
-        PolicyCommand::Explain { statement, connection, who, config, output } => {
-            let config = Config::load(&config.config).context(BadConfiguration)?;
-            explain_statement(&config, &statement, &connection, who, output)?;
+        PolicyCommand::Explain { statement, connection, who, database, config, live, api } => {
+            let question = Question { statement, connection, database, who };
+            if live {
+                policy_explain::live(question, &api)?;
+            } else {
+                policy_explain::offline(question, &config.config, api.output)?;
+            }
         }
         PolicyCommand::Test { files, config, policy } => {
             return crate::policy_test::run(&files, &config.config, &policy);
@@ -148,16 +152,4 @@ pub(crate) fn subject(config: &Config, connection: &str, who: Who) -> Result<Arc
 /// What a statement means where no database can be asked: names resolve to `public`.
 pub(crate) fn offline() -> Environment {
     Environment { search_path: Arc::from(["public".into()]), ..Environment::default() }
-}
-
-fn explain_statement(config: &Config, statement: &str, connection: &str, who: Who, output: Output) -> Result<()> {
-    let engine = Engine::new(load(config).context(BadConfiguration)?);
-    let subject = subject(config, connection, who)?;
-    let analysis = analyse(statement, &offline()).map_err(|e| anyhow!("{e}"))?;
-    let explanation = explain(&engine, &subject, &analysis.facts, Timestamp::from(SystemTime::now()));
-    match output {
-        Output::Text => print!("{explanation}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-    }
-    Ok(())
 }

@@ -17,6 +17,7 @@ mod analysis;
 mod arrivals;
 mod connection;
 mod credentials;
+pub mod explain;
 pub mod kubernetes;
 mod live;
 mod memory;

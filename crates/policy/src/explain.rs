@@ -138,7 +138,8 @@ impl fmt::Display for ApprovalNeeded {
 }
 
 impl Step {
-    const fn verdict(&self) -> &'static str {
+    /// How it came out, in words.
+    pub const fn verdict(&self) -> &'static str {
         match (self.access.action, self.allowed, self.allowed_if_approved) {
             (Action::Reveal, true, _) => "clear",
             (Action::Reveal, false, _) => "masked",

@@ -19,7 +19,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use doorward_enforce::{Refusal, Subject};
 use doorward_model::{Administration, Secret};
+use doorward_sql_session::explained::Explained;
 
 /// Why a connection was not registered, changed, removed or tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +41,9 @@ pub enum ConnectionFailure {
     /// There is none.
     #[error("there is no such connection")]
     Missing,
+    /// Its upstream cannot be asked now.
+    #[error("{0}")]
+    Unusable(String),
     /// The store, the audit log or the system fails.
     #[error("{0}")]
     Unavailable(String),
@@ -48,7 +53,7 @@ impl From<ConnectionFailure> for Problem {
     fn from(e: ConnectionFailure) -> Self {
         match e {
             ConnectionFailure::Wrong(why) => Self::new(StatusCode::BAD_REQUEST, why),
-            ConnectionFailure::Taken(_) | ConnectionFailure::ReadOnly(_) => {
+            ConnectionFailure::Taken(_) | ConnectionFailure::ReadOnly(_) | ConnectionFailure::Unusable(_) => {
                 Self::new(StatusCode::CONFLICT, e.to_string())
             }
             ConnectionFailure::Changed(_) => Self::new(StatusCode::PRECONDITION_FAILED, e.to_string()),
@@ -109,6 +114,17 @@ pub trait ConnectionAccess: Send + Sync {
         spec: &ConnectionSpec,
         credential: Option<Secret<String>>,
     ) -> Result<ConnectionTest, ConnectionFailure>;
+    /// What would become of a statement, under the schema of the moment. A statement that cannot be read is an answer.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`] where there is no such connection, it is none of SQL, or its schema cannot be read.
+    async fn explain(
+        &self,
+        name: &str,
+        subject: Subject,
+        database: Option<&str>,
+        statement: String,
+    ) -> Result<Result<Explained, Refusal>, ConnectionFailure>;
 }
 
 /// The connections that the caller may see.

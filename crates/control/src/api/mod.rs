@@ -6,6 +6,7 @@ pub(crate) mod chat;
 mod condition;
 pub(crate) mod connections;
 mod describe;
+mod explain;
 pub(crate) mod guard;
 pub(crate) mod holds;
 pub(crate) mod keys;
@@ -218,6 +219,7 @@ fn closed() -> OpenApiRouter<ApiState> {
             routes!(connections::show, connections::change, connections::remove).layer(DefaultBodyLimit::max(MAX_SPEC)),
         )
         .routes(routes!(connections::test))
+        .routes(routes!(explain::explain_statement).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(connections::try_out).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(operation::metrics))
         .routes(routes!(secrets::rewrap))

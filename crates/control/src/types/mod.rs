@@ -3,6 +3,7 @@ mod administration;
 mod audit;
 mod chat;
 mod connections;
+mod explain;
 mod policies;
 mod sessions;
 
@@ -19,6 +20,10 @@ pub(crate) use audit::{AuditQuery, NewVerification};
 pub use chat::{ChatAccountIdView, ChatAccountList, ChatAccountView};
 pub use connections::{
     ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection, NewConnectionTest,
+};
+pub use explain::{
+    ExplainedApproval, ExplainedColumn, ExplainedPolicy, ExplainedRefusal, ExplainedStep, ExplanationView,
+    NewExplanation,
 };
 pub use policies::{
     Activate, BackTestExample, BackTestGroup, BackTestReport, NewPolicyVersion, OutcomeView, PoliciesView,

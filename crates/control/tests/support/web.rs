@@ -8,13 +8,14 @@ use doorward_control::{
     Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SetUp, SshAccess, SshAccessView,
     SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
-use doorward_enforce::AuditSink;
+use doorward_enforce::{AuditSink, Refusal, RefusalKind, Subject};
 use doorward_model::{
     ConnectionInfo, ConnectionName, Delegation, Principal, PrincipalKind, Secret, SessionId, Timestamp,
 };
 use doorward_notify::SlackButtons;
 use doorward_policy::{Engine, ROLES, Source};
 use doorward_signin::{SessionLimits, Settings, SignIn};
+use doorward_sql_session::explained::Explained;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
@@ -144,6 +145,20 @@ impl ConnectionAccess for Registered {
         _: Option<Secret<String>>,
     ) -> Result<ConnectionTest, ConnectionFailure> {
         Ok(tried())
+    }
+    async fn explain(
+        &self,
+        _: &str,
+        _: Subject,
+        _: Option<&str>,
+        _: String,
+    ) -> Result<Result<Explained, Refusal>, ConnectionFailure> {
+        Ok(Err(Refusal {
+            kind: RefusalKind::NotUnderstood,
+            message: "it cannot be read".into(),
+            detail: None,
+            hint: None,
+        }))
     }
 }
 

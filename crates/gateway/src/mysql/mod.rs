@@ -14,11 +14,11 @@ use crate::{
     Arrivals, Connection, ProbeError, Probed, Services, WhenHeld,
     accept::{Door, Full},
     arrivals::Waiting,
-    snapshots::Snapshots,
+    snapshots::{self, Snapshots},
     stream::Stream,
     tls::TlsError,
 };
-use doorward_mysql::startup::Nonce;
+use doorward_mysql::{grammar::Grammar, startup::Nonce};
 use doorward_sql::mysql::AnalysisCache;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
@@ -85,6 +85,12 @@ impl Endpoint {
     /// Where it cannot be reached, or does not let the gateway in.
     pub async fn probe(&self) -> Result<Probed, ProbeError> {
         upstream::probe(self).await.map_err(|e| ProbeError::new(&e))
+    }
+
+    /// What reads statements under the schema of the moment, and the server's version.
+    pub(crate) async fn reader(&self) -> Result<(Arc<Grammar>, String), ProbeError> {
+        let snapshot = snapshots::refresh(self, "").await.map_err(|e| ProbeError::new(&e))?;
+        Ok((snapshot.reader, snapshot.greeting.version))
     }
 }
 

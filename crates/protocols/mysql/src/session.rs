@@ -16,6 +16,7 @@
 mod ahead;
 mod answers;
 mod constant;
+mod explain;
 mod requests;
 mod reveal;
 mod shown;

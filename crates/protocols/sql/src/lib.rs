@@ -9,11 +9,13 @@
 //! | `running.rs` | a request that the upstream is running, and how it ended |
 //! | `replay.rs` | a recording, readable: texts and tables |
 //! | `shown.rs` | what people are shown of a held statement besides its text |
+//! | `explained.rs` | what becomes of a text, for people who ask before |
 //! | `refusals.rs` | what is refused before any policy is asked |
 //!
 //! Invariants: no clock, no randomness, no I/O; what is not known is hidden, not shown.
 //!
 //! Deliberately absent: bytes of any protocol, and policy (above the enforcement point).
+pub mod explained;
 mod freshness;
 mod meaning;
 pub mod refusals;
