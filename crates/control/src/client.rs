@@ -1,9 +1,9 @@
 //! A client of the interface, for the command line.
 use crate::types::{
-    ApprovalList, ApprovalView, Comment, ConnectionList, ConnectionSpec, ConnectionTest, ConnectionView,
-    CredentialRequest, CredentialView, ExplanationView, NewConnection, NewConnectionTest, NewExplanation, NewSecret,
-    ProblemDetails, RewrapView, SecretList, SecretView, SessionList, SessionView, SshAccessView, SshCertificate,
-    SshCertificateRequest,
+    ApprovalList, ApprovalView, ClassificationView, Comment, ConnectionList, ConnectionSpec, ConnectionTest,
+    ConnectionView, CredentialRequest, CredentialView, ExplanationView, NewClassification, NewConnection,
+    NewConnectionTest, NewExplanation, NewSecret, ProblemDetails, RewrapView, SecretList, SecretView, SessionList,
+    SessionView, SshAccessView, SshCertificate, SshCertificateRequest,
 };
 use doorward_model::{ApprovalId, SessionId};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -11,6 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as _, net::IpAddr, ops::ControlFlow, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For what reads a whole database.
+const LONG: Duration = Duration::from_secs(300);
 /// Four keep-alives missed.
 const SILENCE: Duration = Duration::from_secs(60);
 /// The longest event that a watch takes in, in bytes.
@@ -372,6 +374,16 @@ impl Client {
     pub async fn remove_connection(&self, name: &str) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, &format!("connections/{}", in_path(name)));
         self.send(request.timeout(DEADLINE)).await.map(drop)
+    }
+
+    /// What columns seem to hold. Takes minutes on large databases.
+    ///
+    /// # Errors
+    /// As for [`Client::connections`].
+    pub async fn classify(&self, name: &str, asked: &NewClassification) -> Result<ClassificationView, ClientError> {
+        let request = self.request(Method::POST, &format!("connections/{}/classify", in_path(name))).json(asked);
+        let response = self.send(request.timeout(LONG)).await?;
+        response.json().await.map_err(|e| self.failed(&e))
     }
 
     /// How a statement would be decided on a connection, and what would become of it.

@@ -97,6 +97,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("put", "/connections/{name}", [401, 401, 403, 403, 403, 403, 415, 403]),
     ("delete", "/connections/{name}", [401, 401, 403, 403, 403, 403, 404, 403]),
     ("post", "/connections/{name}/test", [401, 401, 403, 403, 403, 403, 404, 403]),
+    ("post", "/connections/{name}/classify", [401, 401, 403, 403, 403, 403, 415, 403]),
     ("post", "/connections/{name}/explain", [401, 401, 403, 403, 403, 403, 415, 403]),
     ("post", "/connection-tests", [401, 401, 415, 415, 415, 415, 415, 415]),
     ("get", "/secrets", [401, 401, 403, 403, 403, 403, 200, 200]),

@@ -243,6 +243,22 @@ pub(crate) enum ConnectionsCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+    /// Look at some rows of each table, and propose tags for what columns seem to hold: with counts, never values.
+    Classify {
+        /// Which: of PostgreSQL, MySQL or MariaDB.
+        name: String,
+        /// How many rows of each table, up to 1,000.
+        #[arg(long, default_value_t = 200)]
+        sample: u32,
+        /// The database, where the connection leads to any.
+        #[arg(long)]
+        database: Option<String>,
+        /// Store the tags with the connection, which ends its sessions. One of the configuration file is changed there.
+        #[arg(long)]
+        apply: bool,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
     /// Remove one that was registered, and end its sessions.
     Delete {
         /// Which.

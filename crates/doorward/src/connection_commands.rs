@@ -7,11 +7,11 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use doorward_control::{
-    Client, ClientError, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection,
-    NewConnectionTest,
+    ClassificationView, Client, ClientError, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, LeftOut,
+    NewClassification, NewConnection, NewConnectionTest,
 };
 use serde_json::json;
-use std::{io::Read as _, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, io::Read as _, path::Path, process::ExitCode};
 
 /// More than this is not read of a description of a connection.
 const MOST: u64 = 1 << 20;
@@ -63,6 +63,13 @@ async fn asked(command: ConnectionsCommand) -> Result<ExitCode> {
                 Output::Text => println!("{}", verdict(&test)),
             }
             return Ok(if test.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        ConnectionsCommand::Classify { name, sample, database, apply, api } => {
+            let view = client(&api)?.classify(&name, &NewClassification { sample, database, apply }).await?;
+            match api.output {
+                Output::Json => println!("{}", json!(view)),
+                Output::Text => classified(&view),
+            }
         }
         ConnectionsCommand::Delete { name, api } => {
             client(&api)?.remove_connection(&name).await?;
@@ -138,6 +145,28 @@ fn shown(view: &ConnectionView) -> Result<()> {
         print!("{}", toml::to_string(spec)?);
     }
     Ok(())
+}
+
+fn classified(view: &ClassificationView) {
+    for column in &view.columns {
+        let mut evidence: Vec<String> =
+            column.found.iter().map(|(kind, n)| format!("{kind} in {n} of {}", column.sampled)).collect();
+        evidence.extend(column.named.iter().map(|kind| format!("named like {kind}")));
+        let tags = |tags: &BTreeSet<String>| tags.iter().map(|t| one_line(t)).collect::<Vec<_>>().join(", ");
+        let verdict = match (column.proposed.is_empty(), column.tags.is_empty(), view.applied) {
+            (false, _, true) => format!("tagged {}", tags(&column.proposed)),
+            (false, _, false) => format!("propose {}", tags(&column.proposed)),
+            (true, false, _) => format!("has {}", tags(&column.tags)),
+            (true, true, _) => "nothing proposed".to_owned(),
+        };
+        println!("{:<40} {:<32} {}", one_line(&column.column), verdict, evidence.join("; "));
+    }
+    for LeftOut { table, why } in &view.left_out {
+        println!("{:<40} NOT LOOKED AT: {}", one_line(table), one_line(why));
+    }
+    let proposed = view.columns.iter().filter(|c| !c.proposed.is_empty()).count();
+    let end = if view.applied { "tagged" } else { "to be tagged" };
+    println!("{} columns, {} rows of each table at most: {proposed} {end}", view.looked_at, view.sample);
 }
 
 fn verdict(test: &ConnectionTest) -> String {

@@ -8,11 +8,16 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use doorward_control::{
-    ConnectionAccess, ConnectionFailure, ConnectionSpec, ConnectionTest, ConnectionView, Expected, KnownConnection,
-    Rights,
+    ClassificationView, ClassifiedColumn, ConnectionAccess, ConnectionFailure, ConnectionSpec, ConnectionTest,
+    ConnectionView, Expected, KnownConnection, LeftOut, Rights,
 };
 use doorward_enforce::{Refusal, Subject};
-use doorward_gateway::{Registry, Rotating, explain::Explained, ssh::HostKeys};
+use doorward_gateway::{
+    Registry, Rotating,
+    classify::{Classed, Classified},
+    explain::Explained,
+    ssh::HostKeys,
+};
 use doorward_model::{Secret, Timestamp};
 use doorward_store::{Store, StoredConnection};
 use std::{
@@ -346,6 +351,20 @@ impl ConnectionAccess for Connections {
         Ok(self.tried(&backend).await)
     }
 
+    async fn classify(
+        &self,
+        name: &str,
+        database: Option<&str>,
+        sample: u32,
+    ) -> Result<ClassificationView, ConnectionFailure> {
+        let served = self.is_served(name)?;
+        let Classified { columns, looked_at, left_out } =
+            self.maker.classify(&served.backend, database, sample).await?;
+        let left_out = left_out.into_iter().map(|(table, why)| LeftOut { table, why }).collect();
+        let columns = columns.into_iter().map(classified).collect();
+        Ok(ClassificationView { columns, looked_at, sample, left_out, applied: false })
+    }
+
     async fn explain(
         &self,
         name: &str,
@@ -380,6 +399,19 @@ impl Connections {
             },
             Err(why) => failed_test(why, begun),
         }
+    }
+}
+
+fn classified(c: Classed) -> ClassifiedColumn {
+    let proposed = c.proposed();
+    ClassifiedColumn {
+        column: c.column,
+        type_name: c.type_name,
+        sampled: c.sampled,
+        found: c.found.into_iter().map(|(kind, n)| (kind.to_owned(), n)).collect(),
+        named: c.named.map(str::to_owned),
+        tags: c.carried,
+        proposed,
     }
 }
 

@@ -8,6 +8,7 @@ use doorward_control::ConnectionFailure;
 use doorward_enforce::{Refusal, Subject};
 use doorward_gateway::{
     Connection, Probed, Services, WhenHeld,
+    classify::{Classified, Sampling},
     explain::{Explained, Unexplained},
     kubernetes,
     kubernetes::KubernetesConnection,
@@ -117,6 +118,30 @@ impl Maker {
             Backend::Ssh(_) => self.machine(backend).map_err(made)?.probe().await,
         };
         probed.map_err(|e| e.to_string())
+    }
+
+    /// What columns seem to hold.
+    pub(crate) async fn classify(
+        &self,
+        backend: &Backend,
+        database: Option<&str>,
+        rows: u32,
+    ) -> Result<Classified, ConnectionFailure> {
+        let made = |e: anyhow::Error| ConnectionFailure::Unusable(format!("{e:#}"));
+        let sampling = Sampling { rows };
+        let classified = match backend.clone() {
+            Backend::Postgres(c) => {
+                let endpoint = self.postgres(*c).map_err(made)?;
+                let database = endpoint.database_of(database).map_err(|e| ConnectionFailure::Wrong(e.to_string()))?;
+                endpoint.classify(&database, sampling).await
+            }
+            Backend::MySql(c, held) => {
+                let only = c.database.clone();
+                self.mysql(*c, held).map_err(made)?.classify(only.as_deref().or(database), sampling).await
+            }
+            Backend::Kubernetes(_) | Backend::Ssh(_) => return Err(not_of_sql(backend)),
+        };
+        classified.map_err(|e| ConnectionFailure::Unusable(e.to_string()))
     }
 
     /// What would become of a statement.

@@ -78,6 +78,8 @@ fn a_gateway_says_what_it_would_send_and_what_results_are_made_of() {
     // In text, for people; nothing was run, and not everybody may ask.
     let ask =
         ["policy", "explain", "select ssn from customers", "--connection", "orders", "--group", "agents", "--live"];
+    let people = ["policy", "explain", "SELECT p.* FROM people p WHERE s LIKE '078%'"];
+    println!("{}", w.doorward(&keeper, &[&people[..], &ask[3..]].concat()).1);
     let (ok, said) = w.doorward(&keeper, &ask);
     assert!(ok && said.contains("it would be sent as\n  select ssn from (SELECT \"id\""), "{said}");
     assert!(said.contains("     1  of public.customers.ssn: masked by redact\n"), "{said}");

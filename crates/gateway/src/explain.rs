@@ -167,7 +167,11 @@ impl postgres::Endpoint {
         .await
     }
 
-    fn database_of(&self, asked: Option<&str>) -> Result<String, Unexplained> {
+    /// The database that is meant.
+    ///
+    /// # Errors
+    /// Where it is another than the one that the connection leads to, or not said.
+    pub fn database_of(&self, asked: Option<&str>) -> Result<String, Unexplained> {
         match (&self.connection.database, asked) {
             (Some(pinned), Some(asked)) if pinned != asked => Err(Unexplained::OtherDatabase(pinned.clone())),
             (Some(pinned), _) => Ok(pinned.clone()),

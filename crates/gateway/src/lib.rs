@@ -15,6 +15,7 @@ mod accept;
 mod admission;
 mod analysis;
 mod arrivals;
+pub mod classify;
 mod connection;
 mod credentials;
 pub mod explain;

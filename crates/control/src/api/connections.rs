@@ -8,8 +8,8 @@ use crate::{
     problem::{Problem, Problems},
     rights::{Asker, KnownConnection},
     types::{
-        ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection,
-        NewConnectionTest,
+        ClassificationView, ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView,
+        NewConnection, NewConnectionTest,
     },
 };
 use axum::{
@@ -114,6 +114,17 @@ pub trait ConnectionAccess: Send + Sync {
         spec: &ConnectionSpec,
         credential: Option<Secret<String>>,
     ) -> Result<ConnectionTest, ConnectionFailure>;
+    /// What the columns of a database seem to hold, by so many rows of each table: the tags that the database carries already,
+    /// and all that are proposed.
+    ///
+    /// # Errors
+    /// [`ConnectionFailure`] where there is no such connection, it is none of SQL, or its upstream cannot be asked.
+    async fn classify(
+        &self,
+        name: &str,
+        database: Option<&str>,
+        sample: u32,
+    ) -> Result<ClassificationView, ConnectionFailure>;
     /// What would become of a statement, under the schema of the moment. A statement that cannot be read is an answer.
     ///
     /// # Errors

@@ -3,6 +3,7 @@ mod about;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod chat;
+mod classify;
 mod condition;
 pub(crate) mod connections;
 mod describe;
@@ -219,6 +220,7 @@ fn closed() -> OpenApiRouter<ApiState> {
             routes!(connections::show, connections::change, connections::remove).layer(DefaultBodyLimit::max(MAX_SPEC)),
         )
         .routes(routes!(connections::test))
+        .routes(routes!(classify::classify))
         .routes(routes!(explain::explain_statement).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(connections::try_out).layer(DefaultBodyLimit::max(MAX_SPEC)))
         .routes(routes!(operation::metrics))

@@ -2,6 +2,7 @@
 mod administration;
 mod audit;
 mod chat;
+mod classify;
 mod connections;
 mod explain;
 mod policies;
@@ -18,6 +19,7 @@ pub use audit::{
 };
 pub(crate) use audit::{AuditQuery, NewVerification};
 pub use chat::{ChatAccountIdView, ChatAccountList, ChatAccountView};
+pub use classify::{ClassificationView, ClassifiedColumn, LeftOut, NewClassification};
 pub use connections::{
     ConnectionList, ConnectionSource, ConnectionSpec, ConnectionTest, ConnectionView, NewConnection, NewConnectionTest,
 };

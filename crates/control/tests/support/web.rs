@@ -2,10 +2,10 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 use crate::support::{self, Office, evidence, person};
 use doorward_control::{
-    ApiState, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec, ConnectionTest,
-    ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure, ExportView,
-    Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential, PolicyBook,
-    Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SetUp, SshAccess, SshAccessView,
+    ApiState, ClassificationView, Client, ConnectionAccess, ConnectionFailure, ConnectionSource, ConnectionSpec,
+    ConnectionTest, ConnectionView, CredentialAccess, CredentialView, Evidence, Expected, ExportAccess, ExportFailure,
+    ExportView, Failures, Index, IssuerEntry, KnownConnection, LiveSession, LiveSessions, Metrics, NoCredential,
+    PolicyBook, Records, RewrapView, Rights, SecretAccess, SecretFailure, SecretView, SetUp, SshAccess, SshAccessView,
     SshCertificate, TokenAnswer, TokenCheck, Vitals, WebParts, serve,
 };
 use doorward_enforce::{AuditSink, Refusal, RefusalKind, Subject};
@@ -145,6 +145,9 @@ impl ConnectionAccess for Registered {
         _: Option<Secret<String>>,
     ) -> Result<ConnectionTest, ConnectionFailure> {
         Ok(tried())
+    }
+    async fn classify(&self, _: &str, _: Option<&str>, sample: u32) -> Result<ClassificationView, ConnectionFailure> {
+        Ok(ClassificationView { sample, ..ClassificationView::default() })
     }
     async fn explain(
         &self,

@@ -130,7 +130,7 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
 type Row = Vec<String>;
 
 /// The rows of a query of the gateway's own, as text.
-async fn rows_of(
+pub(super) async fn rows_of(
     packets: &mut Packets,
     agreed: Capabilities,
     query: &str,

@@ -5,10 +5,12 @@ mod driver;
 mod handshake;
 mod identity;
 mod packets;
+mod questions;
 mod rejected;
 mod upstream;
 
 pub(crate) use compressed::Compressed;
+pub(crate) use questions::Questions;
 
 use crate::{
     Arrivals, Connection, ProbeError, Probed, Services, WhenHeld,

@@ -2,6 +2,7 @@
 mod catalogue;
 mod driver;
 mod handshake;
+mod questions;
 mod upstream;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 };
 use doorward_sql::postgres::AnalysisCache;
 use handshake::Started;
+pub(crate) use questions::Questions;
 use rustls::{ClientConfig, ServerConfig};
 use std::{io, sync::Arc};
 use tokio::{

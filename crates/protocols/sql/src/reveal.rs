@@ -455,12 +455,12 @@ impl<P: Default> Reveals<P> {
             self.writes_no_mask(part, part.writes.texts.iter().map(|text| &**text), a)?;
             let begins =
                 |word: &&str| part.command.starts_with(*word) || part.runs.iter().any(|c| c.starts_with(*word));
-            let defines = ["CREATE", "ALTER", "RENAME", "DEFINE"].iter().any(|word| begins(&word));
+            let defines = ["CREATE", "ALTER", "RENAME", "DEFINE"].iter().any(&begins);
             if defines && self.defines_over_hidden(meaning, a) {
                 return Err(refusals::defines_over_hidden(&part.command));
             }
             // INVARIANT: nobody takes away, by a comment of theirs, the tag that hides something from them.
-            if ["COMMENT", "SECURITY LABEL"].iter().any(|word| begins(&word)) {
+            if ["COMMENT", "SECURITY LABEL"].iter().any(begins) {
                 return Err(refusals::says_of_hidden(&part.command));
             }
         }
