@@ -33,7 +33,7 @@ pub(super) fn family(kind: &str) -> &'static str {
 pub(super) fn kind(name: &str) -> Option<&'static str> {
     let words = format!(" {} ", words(name));
     let speaks = |phrase: &&str| words.contains(&format!(" {phrase} "));
-    SPEAK.iter().find(|(_, phrases)| phrases.iter().any(|p| speaks(&p))).map(|(kind, _)| *kind)
+    SPEAK.iter().find(|(_, phrases)| phrases.iter().any(&speaks)).map(|(kind, _)| *kind)
 }
 
 /// Its words in lower case, with spaces between: cut at what is no letter, and before capitals that follow others.
