@@ -1,6 +1,6 @@
 //! Short-lived credentials: a caller shows a token and gets a user name and a password for drivers that cannot send one.
 use crate::{
-    api::ApiState,
+    api::{ApiState, Came},
     problem::{Problem, Problems},
     rights::{Need, Needs, Whole},
     serve::Peer,
@@ -55,6 +55,7 @@ pub trait CredentialAccess: Send + Sync {
 pub(crate) async fn issue(
     State(state): State<ApiState>,
     Whole(who): Whole,
+    Extension(came): Extension<Came>,
     Extension(Peer { ip: from, .. }): Extension<Peer>,
     needs: Option<Extension<Needs>>,
     headers: HeaderMap,
@@ -70,6 +71,7 @@ pub(crate) async fn issue(
         NoCredential::NoSuchConnection => Problem::not_found(NO_SUCH_CONNECTION),
         NoCredential::TooMany(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why),
     })?;
+    came.still_holds(&state, &who)?;
     if let Some(Extension(needs)) = needs {
         needs.note(Need::Connect(request.connection));
         needs.note(Need::Same(Box::new((*who).clone())));

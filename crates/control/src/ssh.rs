@@ -1,6 +1,6 @@
 //! Certificates for SSH: a caller shows a token and a public key, and gets a certificate over it.
 use crate::{
-    api::ApiState,
+    api::{ApiState, Came},
     problem::{Problem, Problems},
     rights::{Need, Needs, Whole},
     types::{SshAccessView, SshCertificate, SshCertificateRequest},
@@ -50,6 +50,7 @@ pub(crate) async fn endpoints(
 pub(crate) async fn issue(
     State(state): State<ApiState>,
     Whole(who): Whole,
+    Extension(came): Extension<Came>,
     needs: Option<Extension<Needs>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -62,6 +63,7 @@ pub(crate) async fn issue(
     }
     let issued = state.ssh.issue(&request.public_key, &who, longest);
     let issued = issued.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    came.still_holds(&state, &who)?;
     if let Some(Extension(needs)) = needs {
         needs.note(Need::Same(Box::new((*who).clone())));
     }

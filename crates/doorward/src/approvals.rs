@@ -111,7 +111,7 @@ pub(crate) fn one_line(text: &str) -> String {
 fn columns() -> usize {
     let stdout = std::io::stdout();
     if !std::io::IsTerminal::is_terminal(&stdout) {
-        return usize::MAX;
+        return 80;
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
     size.filter(|columns| *columns > 0).unwrap_or(80)

@@ -25,7 +25,7 @@ use doorward_identity::{CallerKey, IdentityError, SessionRevoked, Verifier, oaut
 use doorward_model::{AuditEvent, AuditKind, Principal, SessionId, Timestamp};
 use doorward_policy::Engine;
 use doorward_record::{AuditLog, AuditOptions, RecordOptions, RecordStore, keys};
-use doorward_store::Store;
+use doorward_store::{ProviderRevocation, Store};
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -94,6 +94,9 @@ async fn serve(config: Config, engine: Engine, listeners: Arc<Listeners>) -> Res
     let desk = Desk::new(store.clone(), Arc::clone(&sink), &config.public_url(), tokio::runtime::Handle::current());
     let verifier =
         Arc::new(Identity { verifier: Verifier::new(config.identity.issuers.clone()).context(BadConfiguration)? });
+    for ProviderRevocation { issuer, subject, until, heard } in store.provider_revocations().await? {
+        verifier.verifier.revocations().note(&SessionRevoked { issuer, subject, until, id: String::new() }, heard);
+    }
     let (engine, registry, config) = (Arc::new(engine), Arc::new(Registry::new()), Arc::new(config));
     let book = book(&config, &engine, &registry, &store, &sink);
     // What people wrote here is in force with the files from the start, or nothing is.
@@ -458,6 +461,10 @@ impl TokenCheck for Identity {
 
     fn revoke(&self, revoked: &SessionRevoked, heard: Timestamp) -> bool {
         self.verifier.revocations().note(revoked, heard)
+    }
+
+    fn is_revoked(&self, who: &Principal, since: Timestamp) -> bool {
+        self.verifier.revocations().is_revoked(who, since)
     }
 }
 

@@ -280,7 +280,7 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
     let postgres = Postgres::start().unwrap();
     let port = free_port().unwrap();
     let (upstream, user, password) = (postgres.address(), postgres.user(), postgres.password());
-    let world = World::with(|corp| {
+    let mut world = World::with(|corp| {
         format!(
             "[[identity.issuers]]\nname = \"corp\"\nissuer = \"{corp}\"\naudience = [\"doorward\"]\nprincipal = \"user\"\n\
              delegation = true\n[[connections]]\nname = \"orders\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:{port}\"\n\
@@ -289,34 +289,35 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
         )
     });
     let corp = world.providers[0].issuer();
-    let revoke = |who: &str| {
+    let revoke = |world: &World, who: &str| {
         let event =
             Browser::default().get(&format!("{corp}/test/session-revoked?sub={who}&aud=doorward")).unwrap().body;
         let headers = ["Content-Type: application/secevent+jwt".to_owned()];
         let pushed = Browser::default().exchange("POST", &world.at("/auth/events/corp"), &headers, &event).unwrap();
         assert_eq!(pushed.status, 202);
     };
+    let ask = |token: &str, statement: &str| {
+        let mut psql = std::process::Command::new("psql");
+        psql.args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
+            .args(["-c", statement])
+            .env("PGPASSWORD", token)
+            .env("PGSSLMODE", "require")
+            .stderr(std::process::Stdio::piped());
+        psql
+    };
+    let again = |token: &str| ask(token, "select 1").output().unwrap().status.success();
+    let mut before = Vec::new();
     // The caller's own; of an agent that acts for a person, that of either.
     for (n, (who, revoked)) in [("alice", "alice"), ("carol", "carol"), ("carol", "sql-bot")].into_iter().enumerate() {
         let sleep = format!("select pg_sleep({})", 60 + n);
-        let ask = |token: &str, statement: &str| {
-            let mut psql = std::process::Command::new("psql");
-            psql.args(["-X", "-h", "localhost", "-U", "anybody", "-d", "postgres", "-p", &port.to_string()])
-                .args(["-c", statement])
-                .env("PGPASSWORD", token)
-                .env("PGSSLMODE", "require")
-                .stderr(std::process::Stdio::piped());
-            psql
-        };
         let token = world.providers[0].token(who).unwrap();
-        let again = |token: &str| ask(token, "select 1").output().unwrap().status.success();
         let mut psql = ask(&token, &sleep).spawn().unwrap();
         let begun = std::time::Instant::now();
         while !world.audit().contains(&sleep) {
             assert!(begun.elapsed().as_secs() < 20 && psql.try_wait().unwrap().is_none(), "{}", world.audit());
         }
         // The time of an event has whole seconds: what began in its second is meant.
-        revoke(revoked);
+        revoke(&world, revoked);
         let out = psql.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         let ended = "the identity provider has ended the session";
@@ -327,5 +328,11 @@ fn a_session_on_a_connection_ends_with_that_at_the_provider() {
         assert!(world.audit().contains("it is of a session that its provider has ended"));
         std::thread::sleep(std::time::Duration::from_millis(2100));
         assert!(again(&world.providers[0].token(who).unwrap()), "{who}, {revoked}: {}", world.audit());
+        before.push(token);
     }
+    // Nor at a gateway that starts anew.
+    world.gateway.kill9().unwrap();
+    world.gateway.restart().unwrap();
+    assert!(before.iter().all(|token| !again(token)), "{}", world.audit());
+    assert!(again(&world.providers[0].token("alice").unwrap()), "{}", world.audit());
 }

@@ -5,7 +5,7 @@ use crate::{
     services::{Services, now},
 };
 use doorward_enforce::{AuditUnavailable, Enforcer, EnforcerParts, Outcome, Refusal, Request, Subject, nothing_else};
-use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Facts, Principal, SessionId};
+use doorward_model::{ApprovalId, AuditEvent, AuditKind, ConnectionInfo, Facts, Principal, SessionId, Timestamp};
 use doorward_record::{Recording, RecordingMeta};
 use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 use tokio::sync::mpsc;
@@ -22,6 +22,8 @@ pub(crate) struct Admission {
     place: Arc<str>,
     protocol: &'static str,
     strict_audit: bool,
+    /// When the caller came.
+    came: Timestamp,
 }
 
 /// Why a session may not begin.
@@ -59,7 +61,13 @@ impl Admission {
             place,
             protocol,
             strict_audit,
+            came: now(),
         }
+    }
+
+    /// Of a caller who came at that time, before it was known who that is.
+    pub(crate) fn since(self, came: Timestamp) -> Self {
+        Self { came, ..self }
     }
 
     /// With an identifier that is known already.
@@ -176,10 +184,10 @@ impl Admission {
             client: self.peer.to_string(),
             started: now(),
         };
-        let started = summary.started;
         let is_served = self.services.registry.add(summary, &self.connection, to_self.clone());
-        // INVARIANT: looked at after it was added. Whoever ends sessions does it the other way round, so one of the two sees the other.
-        if self.services.identity.is_revoked(who, started) {
+        // INVARIANT: looked at after it was added. Whoever ends sessions does it the other way round, so one of the two sees the
+        // other. What counts is when the caller came: the token was looked at after that, and an event may have come since.
+        if self.services.identity.is_revoked(who, self.came) {
             let _gone = to_self.send(Control::Shut("the identity provider has ended the session".to_owned()));
         }
         Registered { to_self, control, is_served }

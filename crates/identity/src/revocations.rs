@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// People of one issuer that are told apart. A subject has 1 KiB at the most.
 const MOST: usize = 16 * 1024;
 
-/// Whose sessions are over, until when they had begun. In memory: a gateway that starts anew knows of none.
+/// Whose sessions are over, until when they had begun. In memory: who starts a gateway says what was kept of it.
 #[derive(Debug, Default)]
 pub struct Revocations(Mutex<HashMap<String, OfIssuer>>);
 

@@ -18,6 +18,11 @@ pub trait TokenCheck: Send + Sync {
     fn revoke(&self, _revoked: &SessionRevoked, _heard: Timestamp) -> bool {
         false
     }
+
+    /// Whether an event that was heard since a time says that what is there of somebody is over.
+    fn is_revoked(&self, _who: &Principal, _since: Timestamp) -> bool {
+        false
+    }
 }
 
 /// What a caller has shown.

@@ -2,7 +2,7 @@
 use crate::{SignIn, SignInError};
 use doorward_identity::SessionRevoked;
 use doorward_model::Timestamp;
-use doorward_store::StoreError;
+use doorward_store::{ProviderRevocation, StoreError};
 
 impl SignIn {
     /// Where a provider pushes its events to; also whom they may be for, beside our name there.
@@ -24,11 +24,15 @@ impl SignIn {
         self.provider(provider)?.session_revoked(event, ours, now).await
     }
 
-    /// Ends the sessions that [`SignIn::session_revoked`] says are over. Says how many.
+    /// Ends the sessions that [`SignIn::session_revoked`] says are over, and keeps that they are for gateways that start anew.
+    /// Says how many.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn end_revoked(&self, revoked: &SessionRevoked) -> Result<u64, StoreError> {
+    pub async fn end_revoked(&self, revoked: &SessionRevoked, heard: Timestamp) -> Result<u64, StoreError> {
+        let (issuer, subject) = (revoked.issuer.clone(), revoked.subject.clone());
+        let kept = ProviderRevocation { issuer, subject, until: revoked.until, heard };
+        self.store.provider_revoked(&kept).await?;
         self.end_all_begun_by(&revoked.issuer, &revoked.subject, revoked.until).await
     }
 }

@@ -219,7 +219,7 @@ async fn two_events_of_one_second_end_what_began_in_it() {
         let who = SignedIn::new(person(subject));
         world.signin.begin(who, "oidc", SessionPurpose::Browser, NOW.after(after)).await.unwrap()
     };
-    let ended = async |id: &str| world.signin.end_revoked(&event(id)).await.unwrap();
+    let ended = async |id: &str| world.signin.end_revoked(&event(id), NOW).await.unwrap();
     begin("anna", Duration::ZERO).await;
     begin("omar", Duration::ZERO).await;
     assert_eq!(ended("1").await, 1);

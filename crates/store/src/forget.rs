@@ -9,12 +9,13 @@ const MOST_FACTS: i64 = 16_384;
 const BATCH: i64 = 200;
 
 const OLD: &str = "SELECT id FROM approvals WHERE forgotten IS NULL AND state <> 'pending' AND ended <= ? \
-     AND session NOT IN (SELECT session FROM legal_holds) ORDER BY ended LIMIT ?";
-/// What nobody approved, and is over.
-const UNUSED: &str = "SELECT id, bytes FROM approvals WHERE caller = ? AND state IN ('denied', 'expired', 'withdrawn') \
-     AND forgotten IS NULL AND session NOT IN (SELECT session FROM legal_holds) ORDER BY ended LIMIT ?";
+     AND session NOT IN (SELECT session FROM legal_holds) LIMIT ?";
+/// What nobody has said anything of, and is over.
+const UNUSED: &str = "SELECT id, bytes FROM approvals WHERE caller = ? AND state IN ('expired', 'withdrawn') \
+     AND id NOT IN (SELECT approval FROM verdicts) AND forgotten IS NULL AND session NOT IN (SELECT session FROM legal_holds) ORDER BY ended LIMIT ?";
 const KEPT: &str = "SELECT COALESCE(SUM(bytes), 0) FROM approvals \
-     WHERE caller = ? AND state <> 'approved' AND forgotten IS NULL";
+     WHERE caller = ? AND state IN ('pending', 'expired', 'withdrawn') AND id NOT IN (SELECT approval FROM verdicts) \
+     AND forgotten IS NULL";
 const FORGET: &str = "UPDATE approvals SET statement = '', shown = '{}', forgotten = ?1, facts = CASE \
      WHEN length(CAST(facts AS BLOB)) > ?2 THEN json_set(facts, '$.accesses', json('[]')) ELSE facts END \
      WHERE id = ?3 AND state <> 'pending' AND forgotten IS NULL \

@@ -111,6 +111,8 @@ pub struct AuditVerified {
     pub head: String,
     /// Lines that were written behind it since.
     pub since: u64,
+    /// The log ends before it now, or cannot be read.
+    pub is_shorter: bool,
     /// What is wrong.
     pub problems: Vec<Inert>,
     /// What is unusual.

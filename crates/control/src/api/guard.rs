@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use doorward_model::{Principal, Timestamp};
 use doorward_signin::Refused;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
@@ -55,12 +56,28 @@ fn could_be_cut(response: &Response) -> bool {
     response.body().size_hint().exact().is_none() && !kind.starts_with(b"text/event-stream")
 }
 
+/// When a request came, before it was known whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came(pub(crate) Timestamp);
+
+impl Came {
+    /// Refuses what was made for somebody whose sessions have ended since the request came: a body may be long in coming.
+    ///
+    /// # Errors
+    /// 401.
+    pub(crate) fn still_holds(self, state: &ApiState, who: &Principal) -> Result<(), Problem> {
+        if state.tokens.is_revoked(who, self.0) { Err(Problem::unauthorized()) } else { Ok(()) }
+    }
+}
+
 /// Who is calling: by a session's cookie, an issuer's token, an API key or the credential of `doorward login`.
 pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let checked = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), now()).await;
+    let came = now();
+    let checked = state.signin.authenticate(state.tokens.as_ref(), request.headers(), request.method(), came).await;
     match checked {
         Ok(caller) => {
             request.extensions_mut().insert(Arc::new(caller));
+            request.extensions_mut().insert(Came(came));
             next.run(request).await
         }
         Err(Refused::Unavailable(why)) => Problem::unavailable(&why).into_response(),

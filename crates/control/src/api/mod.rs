@@ -25,7 +25,7 @@ mod trace;
 mod turns;
 pub(crate) mod verify;
 
-pub(crate) use guard::json_body;
+pub(crate) use guard::{Came, json_body};
 
 use crate::{
     credentials::{self, CredentialAccess},

@@ -37,12 +37,12 @@ impl Want {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
     #[error(
-        "{caller} has {count} approvals pending, as many as one caller may: have some decided, or withdraw them, first"
+        "{caller} has {count} approvals pending, as many as one caller may: have some decided first, or let them expire"
     )]
     Count { caller: String, count: usize },
     #[error(
         "{caller} has approvals pending that take {bytes} bytes, and with this one it would be more than the {MOST_BYTES_OF_ONE} that \
-         one caller may have: have some decided, or withdraw them, first"
+         one caller may have: have some decided first, or let them expire"
     )]
     Bytes { caller: String, bytes: u64 },
     #[error("{count} approvals of {bytes} bytes are pending on this gateway, and there is no room for more")]
@@ -140,7 +140,7 @@ mod tests {
         let full = places.take(&want("corp/a", 10)).unwrap_err();
         assert_eq!(
             full.to_string(),
-            "corp/a has 100 approvals pending, as many as one caller may: have some decided, or withdraw them, first"
+            "corp/a has 100 approvals pending, as many as one caller may: have some decided first, or let them expire"
         );
         places.take(&want("corp/b", MOST_BYTES_OF_ONE)).unwrap();
         let full = places.take(&want("corp/b", 1)).unwrap_err();

@@ -69,7 +69,6 @@ pub(super) async fn push(
             let who = format!("{}/{}", revoked.issuer, revoked.subject);
             let what = format!("sessions of `{who}` are over, says event `{}`", revoked.id);
             note(&state, AuditKind::Administration { by: format!("provider {provider}"), what }).await?;
-            state.signin.end_revoked(&revoked).await.map_err(|e| Problem::unavailable(&e))?;
             // What comes in from now on is looked at; then what is there. An event that is sent again ends nothing new.
             let heard = now();
             let ended = if state.tokens.revoke(&revoked, heard) { heard } else { revoked.until };
@@ -78,6 +77,8 @@ pub(super) async fn push(
                     state.sessions.kill(session.id, "the identity provider has ended the session");
                 }
             }
+            // Where this fails the provider sends the event again.
+            state.signin.end_revoked(&revoked, heard).await.map_err(|e| Problem::unavailable(&e))?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
         Err(e) => {

@@ -158,14 +158,11 @@ pub(crate) async fn verify(State(state): State<ApiState>, asker: Asker) -> Answe
     verification(&state, &asker, known).await
 }
 
-/// Begins one, unless one runs, or nothing was written since the newest.
+/// Begins one, unless one runs.
 pub(crate) async fn verify_anew(State(state): State<ApiState>, asker: Asker) -> Answer {
     asker.may(Administration::ExportAudit)?;
-    let newest = api::newest_entry(&state, &asker).await?;
-    let is_of_now =
-        |v: &VerificationView| v.report.as_ref().is_some_and(|r| newest > 0 && written_since(r, newest) == 0);
     let known = state.records.verifications.newest();
-    if !known.is_some_and(|v| v.state == VerificationState::Running || is_of_now(&v)) {
+    if known.is_none_or(|v| v.state != VerificationState::Running) {
         joined(&state, &asker).await?;
     }
     Ok(page::see_other("/audit/verify"))
@@ -181,8 +178,16 @@ async fn joined(state: &ApiState, asker: &Asker) -> Result<VerificationView, Pro
 
 /// Entries behind the head that a report was made for: signatures, which are lines of their own, are none.
 fn written_since(report: &VerificationReport, newest: u64) -> u64 {
-    let head = report.head.split('/').next().and_then(|seq| seq.parse().ok()).unwrap_or(0);
-    newest.saturating_sub(head)
+    newest.saturating_sub(head(report))
+}
+
+/// Whether lines that a report was made of are gone. The last one may be a signature, which is no entry.
+fn is_shorter(report: &VerificationReport, newest: u64) -> bool {
+    newest.saturating_add(1) < head(report)
+}
+
+fn head(report: &VerificationReport) -> u64 {
+    report.head.split('/').next().and_then(|seq| seq.parse().ok()).unwrap_or(0)
 }
 
 async fn verification(state: &ApiState, asker: &Asker, known: Option<VerificationView>) -> Answer {
@@ -207,6 +212,7 @@ async fn verification(state: &ApiState, asker: &Asker, known: Option<Verificatio
         signed: r.signed_seq,
         unsigned: r.unsigned_entries,
         since: written_since(&r, newest),
+        is_shorter: is_shorter(&r, newest),
         head: r.head,
         problems: r.problems.into_iter().map(Inert::from).collect(),
         warnings: r.warnings.into_iter().map(Inert::from).collect(),

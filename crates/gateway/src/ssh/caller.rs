@@ -31,7 +31,7 @@ pub(crate) async fn serve(listener: Arc<Listener>, socket: TcpStream, waiting: W
     let Ok((socket, second, peer)) = twice(socket) else { return };
     let id = SessionId::from_uuid(Uuid::now_v7());
     let endpoint = Arc::clone(listener.any());
-    let arrival = Arrival { endpoint: Arc::clone(&endpoint), id, peer };
+    let arrival = Arrival { endpoint: Arc::clone(&endpoint), id, peer, came: now() };
     let connection = listener.name().clone();
     if arrival.admission().note(AuditKind::SessionOpened { connection, client: peer.to_string() }).is_err() {
         return;

@@ -11,7 +11,7 @@ use crate::{
     services::now,
 };
 use doorward_enforce::{AuditUnavailable, Enforcer, Refusal};
-use doorward_model::{Principal, SessionId};
+use doorward_model::{Principal, SessionId, Timestamp};
 use doorward_ssh::{Login, facts, render};
 use parking_lot::Mutex;
 use russh::keys::Certificate;
@@ -27,6 +27,8 @@ pub(crate) struct Arrival {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) id: SessionId,
     pub(crate) peer: SocketAddr,
+    /// When the caller came.
+    pub(crate) came: Timestamp,
 }
 
 /// A session that may begin, with what it is told from elsewhere.
@@ -58,6 +60,7 @@ impl Arrival {
             strict_audit,
         )
         .of(self.id)
+        .since(self.came)
     }
 
     /// Who a token stands for.

@@ -237,8 +237,11 @@ impl Vault {
     }
 }
 
+/// No time that a server gives is longer, in seconds: ten years.
+const LONGEST: u64 = 10 * 365 * 24 * 3600;
+
 fn seconds(of: &Value, name: &str) -> Option<Duration> {
-    of.get(name).and_then(Value::as_u64).filter(|s| *s > 0).map(Duration::from_secs)
+    of.get(name).and_then(Value::as_u64).filter(|s| *s > 0).map(|s| Duration::from_secs(s.min(LONGEST)))
 }
 
 fn failure(status: StatusCode, path: &str) -> SourceError {
