@@ -410,7 +410,8 @@ mod tests {
     fn every_request_has_the_types_of_the_schema() {
         let (schema, _) = Schema::from_cedarschema_str(crate::SCHEMA).unwrap();
         let text = "@id(\"a\") permit (principal, action, resource) when { {a: context}.a.tls };
-            @id(\"b\") permit (principal, action == Action::\"filter\", resource) when { {a: context}.a.tls };";
+            @id(\"b\") permit (principal, action == Action::\"filter\", resource) when { {a: context}.a.tls };
+            @id(\"c\") permit (principal, action == Action::\"bypass\", resource) when { {a: context}.a.tls };";
         let engine = Engine::load(&[Source { name: "p".into(), text: text.into() }]).unwrap();
         let approvers = [Approver::new("sso/anna", vec!["dba".into(), "dba".into()])];
         let command: Name = "SELECT".into();

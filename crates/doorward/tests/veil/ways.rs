@@ -212,7 +212,7 @@ const NEIGHBOURS: &[&str] = &[
     "\\dn",
     "\\sf tax",
     "begin; create domain d as text check (value <> ''); rollback",
-    "begin; comment on column customers.ssn is 'x'; rollback",
+    "begin; comment on column orders.contact is 'x'; rollback",
     "set statement_timeout = '1min'",
     "begin; create rule r as on insert to notes do also notify jobs; rollback",
     "begin; create trigger t before update on notes for each row execute function suppress_redundant_updates_trigger(); rollback",

@@ -90,7 +90,7 @@ impl Source for Endpoint {
 }
 
 /// Definitions of views come quoted as the mode says.
-const PLAIN: &str = "SET SESSION sql_mode = ''";
+const PLAIN: &str = "SET SESSION sql_mode = '', lock_wait_timeout = 5";
 const SETTINGS: &str = "SELECT @@lower_case_table_names";
 const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
 /// The server's own.

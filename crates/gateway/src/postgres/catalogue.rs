@@ -10,7 +10,7 @@ use doorward_postgres::{
     render,
 };
 use doorward_sql::{
-    Catalogue, Column, Function, Orders, Relation, RelationKind, Volatility,
+    Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility,
     postgres::{Environment, Output, SourceColumn, analyse},
     tags,
 };
@@ -59,7 +59,10 @@ impl Source for Endpoint {
 type Row = Vec<Option<String>>;
 
 /// What is asked, in this order. Everything comes back as text.
-const QUERIES: [&str; 9] = [
+const QUERIES: [&str; 12] = [
+    // Definitions of views are not told while a table of theirs is locked: whoever waits then is told why, and asks again.
+    "SET lock_timeout = '5s'",
+    "SET statement_timeout = '60s'",
     "SELECT current_setting('search_path')",
     // From here on definitions of views name every schema but pg_catalog.
     "SET search_path = pg_catalog",
@@ -104,6 +107,9 @@ const QUERIES: [&str; 9] = [
      UNION ALL SELECT l.objoid, l.objsubid, CASE l.provider WHEN 'doorward' THEN 'doorward:' ELSE '' END || l.label \
      FROM pg_catalog.pg_seclabel l WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass \
        AND (l.provider = 'doorward' OR l.label ~* 'doorward:') ORDER BY 1, 2, 3",
+    "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
+     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
 ];
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "answers to questions of our own: only rows and errors matter")]
@@ -149,7 +155,7 @@ fn number<T: std::str::FromStr + Default>(row: &Row, index: usize) -> T {
 }
 
 fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [path, _set, relations, columns, functions, inheritance, indexes, keys, comments] = rows else {
+    let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads] = rows else {
         return (Catalogue::default(), String::new());
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
@@ -208,7 +214,13 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let catalogue = catalogue.with_view_columns(made_of).with_type_names(type_names);
     let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
-    (catalogue.with_partition_keys(keys), search_path)
+    let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();
+    let mut named: HashMap<u32, BTreeSet<u32>> = views.into_iter().map(|oid| (oid, BTreeSet::new())).collect();
+    for row in reads {
+        named.entry(number(row, 0)).or_default().insert(number(row, 1));
+    }
+    let reads = named.into_iter().map(|(view, reads)| (view, Reach::Relations(reads)));
+    (catalogue.with_partition_keys(keys).with_view_reads(reads), search_path)
 }
 
 /// Numbers with blanks between them.

@@ -254,6 +254,9 @@ pub struct Session {
     heard: Heard,
     /// The schema was read again for the command at hand.
     looked_again: bool,
+    /// A snapshot was asked for since others have changed the schema: once for each message, or changes without end would be
+    /// waited for without end.
+    has_heard: bool,
     client: Capabilities,
     upstream: Capabilities,
     hold: Hold,
@@ -310,6 +313,7 @@ impl Session {
             freshness: Freshness::default(),
             heard: parts.heard,
             looked_again: false,
+            has_heard: false,
             client: parts.client,
             upstream: parts.upstream,
             hold: parts.hold,

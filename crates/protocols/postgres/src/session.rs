@@ -253,6 +253,9 @@ pub struct Session {
     heard: Heard,
     /// The schema was read again for the message at hand.
     looked_again: bool,
+    /// A snapshot was asked for since others have changed the schema: once for each message, or changes without end would be
+    /// waited for without end.
+    has_heard: bool,
     cache: Arc<AnalysisCache>,
     limits: Limits,
     settings: Settings,
@@ -302,6 +305,7 @@ impl Session {
             freshness: Freshness::default(),
             heard: parts.heard,
             looked_again: false,
+            has_heard: false,
             cache: parts.cache,
             limits,
             statements: Names::new(limits.names),

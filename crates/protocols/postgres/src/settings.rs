@@ -144,6 +144,11 @@ impl Settings {
         std::mem::take(&mut self.to_be_told)
     }
 
+    /// Whether the catalogue is out of date.
+    pub(crate) const fn has_changed_schema(&self) -> bool {
+        self.schema_changed
+    }
+
     /// Whether the catalogue is out of date since this was last asked.
     pub(crate) fn take_schema_changed(&mut self) -> bool {
         std::mem::take(&mut self.schema_changed)

@@ -68,6 +68,7 @@ struct Names<'c> {
     /// Those that are no words.
     odd: Vec<(String, u32)>,
     functions: HashMap<String, Vec<Key>>,
+    odd_functions: Vec<(String, Key)>,
 }
 
 /// What each function may read, and each view by calling them. `rows`: schema and name at 1 and 2, language at 5, extension
@@ -173,15 +174,20 @@ impl<'c> Names<'c> {
         for relation in catalogue.relations().filter(|r| !is_own(&r.schema)) {
             let name = relation.name.to_lowercase();
             if !name.chars().all(is_of_word) {
-                odd.push((name.clone(), relation.oid));
+                odd.push((name.replace('"', "\"\""), relation.oid));
             }
             relations.entry(name).or_default().push(relation.oid);
         }
         let mut functions = HashMap::<String, Vec<Key>>::new();
+        let mut odd_functions = Vec::new();
         for row in rows {
-            functions.entry(text(row, 2).to_lowercase()).or_default().push(key(row));
+            let name = text(row, 2).to_lowercase();
+            if !name.chars().all(is_of_word) {
+                odd_functions.push((name.replace('"', "\"\""), key(row)));
+            }
+            functions.entry(name).or_default().push(key(row));
         }
-        Self { catalogue, relations, odd, functions }
+        Self { catalogue, relations, odd, functions, odd_functions }
     }
 
     fn body(&self, row: &Row) -> Body {
@@ -239,6 +245,9 @@ impl<'c> Names<'c> {
             out.is_anything |= !is_plain_function(name);
             return;
         }
+        if &**schema == "information_schema" {
+            return;
+        }
         let named = self.functions.get(&name.to_lowercase());
         out.is_anything |= named.is_none();
         out.calls.extend(named.into_iter().flatten().filter(|key| key.0 == *schema || &**schema == "?").cloned());
@@ -257,6 +266,7 @@ impl<'c> Names<'c> {
             out.is_anything |= is_risky || measures(word) || shows_values("pg_catalog", word) || *word == "relpages";
         }
         out.reads.extend(self.odd.iter().filter(|(name, _)| body.contains(name)).map(|(_, oid)| oid));
+        out.calls.extend(self.odd_functions.iter().filter(|(name, _)| body.contains(name)).map(|(_, key)| key.clone()));
         out
     }
 }

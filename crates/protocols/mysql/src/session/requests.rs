@@ -120,7 +120,7 @@ impl Session {
                 self.client_in.unsplit(rest);
                 return;
             }
-            self.looked_again = false;
+            (self.looked_again, self.has_heard) = (false, false);
         }
     }
 
@@ -130,7 +130,8 @@ impl Session {
             return true;
         }
         // Nothing is lost with what was read of a text: it means another thing now.
-        if matches!(self.pause, Pause::None | Pause::Reading { .. }) && self.heard.hears() {
+        if !self.has_heard && matches!(self.pause, Pause::None | Pause::Reading { .. }) && self.heard.hears() {
+            self.has_heard = true;
             self.freshness.ask();
             self.events.push_back(Event::Ask(Question::Schema { changed: true }));
             self.pause = Pause::Schema;

@@ -7,7 +7,7 @@ use super::{
 };
 use doorward_enforce::{Refusal, RefusalKind};
 use doorward_model::{Action, Name, Resource, Timestamp};
-use doorward_sql::{Catalogue, Column, Orders, Relation, RelationKind, SourceColumn};
+use doorward_sql::{Catalogue, Column, Orders, Reach, Relation, RelationKind, SourceColumn};
 use doorward_sql_session::{Asking, Meaning};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -48,9 +48,34 @@ impl Session {
             let below = catalogue.shows(relation.oid).into_iter().map(|r| r.oid);
             return std::iter::once(relation.oid).chain(below).any(|oid| self.order_tells(catalogue, oid, now));
         }
-        // Of which tables a view is made, in the end, is not followed here.
+        if relation.kind == RelationKind::View {
+            return self.view_tells(relation, now);
+        }
+        // Of which tables a materialised view was made, in the end, is not followed here.
         catalogue.ordered().any(|(oid, _)| self.order_tells(catalogue, oid, now))
             && relation.columns.iter().any(|c| self.is_hidden(relation.oid, c.number, now))
+    }
+
+    /// Whether rows of a view may come in the order of a hidden column of a table that it reads, shown by it or not.
+    pub(super) fn view_tells(&mut self, view: &Relation, now: Timestamp) -> bool {
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        if let Some(known) = self.reveals.plans(&asking).orders.get(&view.oid) {
+            return *known;
+        }
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let tells = match catalogue.view_reads(view.oid) {
+            Reach::Anything => catalogue.ordered().any(|(oid, _)| self.order_tells(&catalogue, oid, now)),
+            Reach::Relations(reads) => reads.iter().any(|oid| {
+                let below = catalogue.shows(*oid).into_iter().map(|r| r.oid);
+                std::iter::once(*oid).chain(below).any(|oid| self.order_tells(&catalogue, oid, now))
+            }),
+        };
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            self.reveals.plans(&asking).orders.insert(view.oid, tells);
+        }
+        tells
     }
 
     /// Refuses a text that is sent as it is, and shows or stores rows in the order of a hidden column. What is run by its

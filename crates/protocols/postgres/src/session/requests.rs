@@ -76,7 +76,7 @@ impl Session {
             match self.request(&frame, now) {
                 Step::Done => {
                     self.flushed_for_pause = false;
-                    self.looked_again = false;
+                    (self.looked_again, self.has_heard) = (false, false);
                 }
                 Step::Wait => {
                     let rest = std::mem::replace(&mut self.client_in, frame);
@@ -106,7 +106,8 @@ impl Session {
             return true;
         }
         // Nothing is lost with what was read of a text: it means another thing now.
-        if matches!(self.pause, Pause::None | Pause::Analysis { .. }) && self.heard.hears() {
+        if !self.has_heard && matches!(self.pause, Pause::None | Pause::Analysis { .. }) && self.heard.hears() {
+            self.has_heard = true;
             let _waits = self.ask_for_the_schema();
             return false;
         }

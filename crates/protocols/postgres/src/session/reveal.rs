@@ -40,6 +40,8 @@ pub(super) struct Plans {
     pub(super) veils: AHashMap<usize, (Arc<Meaning>, Option<Arc<Veil>>)>,
     /// What tells of nothing hidden by another way than a query.
     pub(super) tell_nothing: AHashMap<usize, Arc<Meaning>>,
+    /// Of views, whether the order of their rows may tell.
+    pub(super) orders: AHashMap<u32, bool>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -50,6 +50,9 @@ impl Session {
         if !self.hides_anything(now) {
             return Ok(());
         }
+        if self.settings.has_changed_schema() {
+            return self.is_no_way_out(meaning, now);
+        }
         let key = Arc::as_ptr(meaning).addr();
         let asking = Asking { enforcer: &mut self.enforcer, now };
         let moment = asking.moment();
@@ -134,6 +137,13 @@ impl Session {
         let out = || Some(format!("the function `{schema}.{name}` may read columns that you may not see"));
         if &**schema == "pg_catalog" {
             return if is_plain_function(name) { None } else { out() };
+        }
+        if &**schema == "information_schema" {
+            return None;
+        }
+        // In an open transaction that has changed the schema, a name may stand for something that nobody has looked at.
+        if self.settings.has_changed_schema() {
+            return out();
         }
         match self.reveals.catalogue().reach(schema, name).cloned() {
             Some(reach) => self.reach_is_hidden(&reach, now).then(out).flatten(),

@@ -120,7 +120,7 @@ impl Session {
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
         let reads =
             |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty() || !part.moves.is_empty();
-        if !meaning.parts.iter().any(reads) || !self.hides(meaning, now) {
+        if !meaning.parts.iter().any(reads) || !(self.hides(meaning, now) || self.reads_in_order(meaning, now)) {
             return Ok(None);
         }
         let key = Arc::as_ptr(meaning).addr();
@@ -140,6 +140,15 @@ impl Session {
             veils.insert(key, (Arc::clone(meaning), veil.clone()));
         }
         Ok(veil)
+    }
+
+    /// Whether a view is read whose rows may come in an order that tells.
+    fn reads_in_order(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        meaning.parts.iter().flat_map(|part| &part.reads.places).any(|read| {
+            let view = catalogue.named(&read.schema, &read.table).filter(|r| r.kind == RelationKind::View);
+            view.is_some_and(|view| self.view_tells(view, now))
+        })
     }
 
     /// What is sent in place of a text that may be sent; a refusal where nothing may.
@@ -310,7 +319,8 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        if !any {
+        let view_tells = relation.kind == RelationKind::View && self.view_tells(relation, now);
+        if !any && !view_tells {
             return Ok(None);
         }
         let order = self.order(catalogue, relation, now);
