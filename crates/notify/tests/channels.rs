@@ -365,7 +365,7 @@ async fn teams_gets_a_card_without_markdown() {
     marked_up(&card["content"]["body"], &|of: &Value| of["type"] == "TextRun", &mut out);
     assert_eq!(out, Vec::<String>::new());
     let theirs: Vec<_> =
-        card["content"]["body"].as_array().unwrap().iter().filter(|b| b.to_string().contains("bold")).collect();
+        card["content"]["body"].as_array().unwrap().iter().filter(|b| b.to_string().contains("*bold*")).collect();
     assert_eq!((theirs.len(), &theirs[0]["style"]), (1, &json!("emphasis")), "on a ground of its own: {theirs:?}");
     assert_eq!(card["content"]["actions"][0]["type"], json!("Action.OpenUrl"));
     running.stop().await;
