@@ -18,6 +18,7 @@ create table kept_2 partition of kept for values from (1000) to (100000);
 create index on kept (name, ssn);
 create table clustered(id int primary key, ssn text); create index by_cluster on clustered (ssn); cluster clustered using by_cluster;
 create view of_ordered as select id, name, ssn from ordered;
+create view shown as select id, name from ordered; create view shown_again as select id as n from shown where name = 'N7';
 create materialized view stored as select id, name, ssn from ordered order by ssn;
 create table apart(id int, ssn text) partition by list (ssn);
 create table apart_a partition of apart for values in ('a'); create table apart_b partition of apart default;
@@ -72,6 +73,9 @@ const ORDERED: &[&str] = &[
     "copy (select id from ordered where name = 'N7') to stdout",
     "table of_ordered",
     "select id from of_ordered where name = 'N7'",
+    "select id from shown where name = 'N7' limit 3",
+    "select n from shown_again",
+    "select count(*), min(n) from (select n from shown_again limit 2) q",
     "select id from stored",
     "select id from stored where name = 'N7'",
     "select id from loose",
