@@ -48,6 +48,10 @@ const WAYS: &[&str] = &[
     "select loid, data from pg_largeobject",
     "select * from by_statistics",
     "select * from pg_mcv_list_items(null)",
+    // What would be taken for the server's own.
+    "begin; create function information_schema.shows() returns text language plpgsql as 'begin return (select max(ssn) from customers); end'; rollback",
+    "begin; create function pg_catalog.abs(text) returns text language plpgsql as 'begin return (select max(ssn) from customers); end'; rollback",
+    "begin; alter function names() set schema information_schema; rollback",
     // How much room values take.
     "select pg_table_size('customers')",
     "select pg_size_pretty(pg_catalog.pg_total_relation_size('customers'))",

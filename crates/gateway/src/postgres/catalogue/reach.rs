@@ -151,7 +151,8 @@ fn through_views(catalogue: &Catalogue, views: &[(u32, String)], mut of: HashMap
             (*oid, tables.collect())
         })
         .collect();
-    for _ in 0..DEEPEST {
+    // What is known of them only grows, and ends at all that there is.
+    loop {
         let mut more = Vec::new();
         for (oid, tables) in &read {
             for body in tables.iter().filter_map(|table| of.get(table)) {
@@ -248,9 +249,11 @@ impl<'c> Names<'c> {
         if &**schema == "information_schema" {
             return;
         }
-        let named = self.functions.get(&name.to_lowercase());
-        out.is_anything |= named.is_none();
-        out.calls.extend(named.into_iter().flatten().filter(|key| key.0 == *schema || &**schema == "?").cloned());
+        let named = self.functions.get(&name.to_lowercase()).into_iter().flatten();
+        let mut found = named.filter(|key| key.0 == *schema || &**schema == "?").peekable();
+        // One of that name in another schema is not the one that is called.
+        out.is_anything |= found.peek().is_none();
+        out.calls.extend(found.cloned());
     }
 
     /// Whatever it names it may read or call.

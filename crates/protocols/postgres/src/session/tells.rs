@@ -256,11 +256,18 @@ fn plain_way_out(access: &Access) -> Option<String> {
         (Alter, Resource::Object { kind, name }) if &**kind == "domain" => {
             Some(format!("a constraint of the domain `{name}` would be tried on columns that you may not see"))
         }
+        (Create | Alter, Resource::Function { schema, .. } | Resource::Schema { name: schema }) if is_own(schema) => {
+            Some(format!("what is in `{schema}` is taken for the server's own"))
+        }
         (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
             Some(format!("the {kind} `{name}` may reach columns that you may not see"))
         }
         _ => None,
     }
+}
+
+fn is_own(schema: &str) -> bool {
+    matches!(schema, "pg_catalog" | "information_schema")
 }
 
 fn refused(command: &str, why: &str) -> Refusal {
