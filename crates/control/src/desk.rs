@@ -4,7 +4,7 @@
 //! verdicts, expiry and withdrawal come one after the other and exactly one of them ends it.
 use doorward_enforce::{ApprovalDesk, ApprovalRequest, ApprovalVerdict, Approver, AuditSink, unmet_requirement};
 use doorward_model::{ApprovalId, AuditEvent, AuditKind, ChatAccountId, Parties, Principal, SessionId, Timestamp};
-use doorward_store::{ApprovalState, Room, Store, StoreError, StoredVerdict};
+use doorward_store::{ApprovalState, Asker, Room, Store, StoreError, StoredVerdict};
 use std::{
     collections::HashMap,
     future::poll_fn,
@@ -15,9 +15,10 @@ use tokio::sync::{Notify, broadcast};
 
 mod places;
 
-use places::{Places, Want};
+use places::{FOR_ALL, Places, Want};
 
-/// What is kept of one caller's requests that nobody approved, in bytes: beyond it the texts of the oldest go first.
+/// What is kept of one caller's requests that nobody approved, in bytes: beyond it the texts of the oldest go first. Of an agent's for all
+/// whom it acts for it is more, as with places.
 const MOST_KEPT: u64 = 64 << 20;
 /// Characters in a comment.
 pub const MAX_COMMENT: usize = 1000;
@@ -360,10 +361,15 @@ impl Desk {
                 left.verdicts.iter().filter(|v| v.yes).map(|v| approver(v, left.request.asked)).collect();
             let is_met = unmet_requirement(&left.request.requirements, &yes).is_none();
             let answer = if is_met { None } else { keep(&left.request) };
-            let admitted = answer.and_then(|answer| self.admit(left.request, answer).ok());
-            let Some(slot) = admitted else {
-                self.0.store.approval_ended(id, ApprovalState::Withdrawn, "gateway restarted", now()).await?;
-                continue;
+            let admitted = answer
+                .ok_or_else(|| "gateway restarted".to_owned())
+                .and_then(|answer| self.admit(left.request, answer).map_err(|(_, why)| why));
+            let slot = match admitted {
+                Ok(slot) => slot,
+                Err(why) => {
+                    self.0.store.approval_ended(id, ApprovalState::Withdrawn, &why, now()).await?;
+                    continue;
+                }
             };
             {
                 let mut entry = slot.entry.lock().await;
@@ -397,26 +403,34 @@ impl Desk {
     /// A caller who asks, goes away and asks again fills no disk: what is kept of those requests has a bound. What somebody approved
     /// does not count, and is not touched.
     async fn make_room(&self, r: &ApprovalRequest) -> Result<(), String> {
-        let (caller, want) = (r.principal.id(), Want::of(r));
+        let bytes = Want::of(r).bytes;
+        let (caller, person) = (r.principal.id(), r.principal.person().map(Principal::id));
+        if person.is_some() {
+            let for_all = Asker { caller: caller.clone(), person: None };
+            self.make_room_of(&for_all, &caller, bytes, self.0.most_kept.saturating_mul(FOR_ALL.into())).await?;
+        }
+        let asker = Asker { caller, person: Some(person.unwrap_or_default()) };
+        self.make_room_of(&asker, &r.principal.to_string(), bytes, self.0.most_kept).await
+    }
+
+    async fn make_room_of(&self, asker: &Asker, shown: &str, bytes: u64, most: u64) -> Result<(), String> {
         loop {
             let failed = |e: StoreError| e.to_string();
             // INVARIANT: nobody holds a session between this and the removal.
             let mut now_held = self.0.store.holds_as_of_now().await.map_err(failed)?;
-            let old = match now_held.room_for(&caller, want.bytes, self.0.most_kept).await.map_err(failed)? {
+            let old = match now_held.room_for(asker, bytes, most).await.map_err(failed)? {
                 Room::There => return Ok(()),
                 Room::After(old) => old,
                 Room::Full => {
                     return Err(format!(
-                        "{} bytes are kept of what {caller} asked for and nobody approved, all of it pending or on legal hold: \
-                         have what waits decided, or the hold released",
-                        self.0.most_kept
+                        "{most} bytes are kept of what {shown} asked for and nobody approved, all of it pending or on legal hold: \
+                         have what waits decided, or the hold released"
                     ));
                 }
             };
             let what = format!(
-                "what was shown of {} requests of {caller} removed, which nobody approved: {} bytes are kept of such",
-                old.len(),
-                self.0.most_kept
+                "what was shown of {} requests of {shown} removed, which nobody approved: {most} bytes are kept of such",
+                old.len()
             );
             // Written down before it is done.
             self.record_of(None, None, AuditKind::Administration { by: "retention".to_owned(), what }).await?;
@@ -612,6 +626,7 @@ mod tests {
         let store = Store::open(dir.path(), now()).await.unwrap();
         let mut desk = Desk::new(store.clone(), Arc::new(NoLog), "https://x", tokio::runtime::Handle::current());
         let most = 20_000;
+        let bot = Asker { caller: "corp/bot".into(), person: None };
         Arc::get_mut(&mut desk.0).unwrap().most_kept = most;
         for n in 1..=20 {
             let mut asked = request(n);
@@ -623,7 +638,7 @@ mod tests {
             }
             desk.withdraw(id, "gone");
             assert_eq!(rx.await.unwrap(), ApprovalVerdict::Withdrawn);
-            assert!(store.approvals_kept("corp/bot").await.unwrap() <= most, "{n}");
+            assert!(store.approvals_kept(&bot).await.unwrap() <= most, "{n}");
         }
         let all = store.approvals(None, None, 100).await.unwrap();
         let there: Vec<bool> = all.iter().map(|a| a.forgotten.is_none()).collect();

@@ -90,7 +90,8 @@ impl Keeper {
             let mut holds = self.holds()?;
             let old = Handle::current().block_on(holds.approvals_to_forget(days_before(now, days)))?;
             if old.is_empty() {
-                return Ok(());
+                drop(holds);
+                return self.checkpoint();
             }
             let count = old.len();
             self.note(
@@ -103,6 +104,14 @@ impl Keeper {
                 bail!("none of {count} approvals that ended more than {days} days ago could be changed");
             }
         }
+    }
+
+    /// What was removed, here or to make room, is to be in no write-ahead log either.
+    fn checkpoint(&self) -> Result<()> {
+        if !Handle::current().block_on(self.store.checkpoint())? {
+            tracing::info!("retention: the database's write-ahead log is read by somebody: emptied at the next look");
+        }
+        Ok(())
     }
 
     /// A file goes when all in it is old, was exported, and no held session had begun.

@@ -1,7 +1,7 @@
 //! Approvals and the verdicts on them.
 use crate::{Store, StoreError, json, micros, parse, timestamp};
 use doorward_enforce::{ApprovalRequest, Escalation, Requirement};
-use doorward_model::{ApprovalId, ChatAccountId, ConnectionName, RequestId, Timestamp};
+use doorward_model::{ApprovalId, ChatAccountId, ConnectionName, Principal, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, sqlite::SqliteRow};
 use std::{sync::Arc, time::Duration};
@@ -161,8 +161,8 @@ impl Store {
         let bytes = r.statement.len().saturating_add(shown.len()).saturating_add(facts.len());
         sqlx::query(
             "INSERT INTO approvals (id, session, request, principal, connection, statement, shown, facts, \
-             digest, requirements, asked, expires, waits, caller, bytes, state) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+             digest, requirements, asked, expires, waits, caller, person, bytes, state) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         )
         .bind(r.id.to_string())
         .bind(r.session.to_string())
@@ -178,6 +178,7 @@ impl Store {
         .bind(micros(r.expires))
         .bind(r.waits)
         .bind(r.principal.id())
+        .bind(r.principal.person().map_or_else(String::new, Principal::id))
         .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
         .execute(&self.writer)
         .await?;

@@ -11,15 +11,24 @@ const BATCH: i64 = 200;
 const OLD: &str = "SELECT id FROM approvals WHERE forgotten IS NULL AND state <> 'pending' AND ended <= ? \
      AND session NOT IN (SELECT session FROM legal_holds) LIMIT ?";
 /// What nobody has said anything of, and is over.
-const UNUSED: &str = "SELECT id, bytes FROM approvals WHERE caller = ? AND state IN ('expired', 'withdrawn') \
-     AND id NOT IN (SELECT approval FROM verdicts) AND forgotten IS NULL AND session NOT IN (SELECT session FROM legal_holds) ORDER BY ended LIMIT ?";
+const UNUSED: &str = "SELECT id, bytes FROM approvals WHERE caller = ?1 AND (?2 IS NULL OR person = ?2) AND state IN ('expired', 'withdrawn') \
+     AND id NOT IN (SELECT approval FROM verdicts) AND forgotten IS NULL AND session NOT IN (SELECT session FROM legal_holds) ORDER BY ended LIMIT ?3";
 const KEPT: &str = "SELECT COALESCE(SUM(bytes), 0) FROM approvals \
-     WHERE caller = ? AND state IN ('pending', 'expired', 'withdrawn') AND id NOT IN (SELECT approval FROM verdicts) \
+     WHERE caller = ?1 AND (?2 IS NULL OR person = ?2) AND state IN ('pending', 'expired', 'withdrawn') AND id NOT IN (SELECT approval FROM verdicts) \
      AND forgotten IS NULL";
 const FORGET: &str = "UPDATE approvals SET statement = '', shown = '{}', forgotten = ?1, facts = CASE \
      WHEN length(CAST(facts AS BLOB)) > ?2 THEN json_set(facts, '$.accesses', json('[]')) ELSE facts END \
      WHERE id = ?3 AND state <> 'pending' AND forgotten IS NULL \
      AND session NOT IN (SELECT session FROM legal_holds)";
+
+/// Who asks for approvals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The caller (`issuer/subject`).
+    pub caller: String,
+    /// The person that it acts for, empty where it acts for nobody; none for whatever it asks for, whomever it acts for.
+    pub person: Option<String>,
+}
 
 /// Whether there is room for more texts of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +51,20 @@ impl HoldsAsOfNow {
         rows.iter().map(|r| id(r.try_get(0)?)).collect()
     }
 
-    /// Whether `bytes` more can be kept of this caller (`issuer/subject`), and no more than `most` in all of what nobody approved.
+    /// Whether `bytes` more can be kept of what this one asks for, and no more than `most` in all of what nobody approved.
     ///
     /// # Errors
     /// Where the database fails or a row cannot be read.
-    pub async fn room_for(&mut self, caller: &str, bytes: u64, most: u64) -> Result<Room, StoreError> {
-        let kept: i64 = sqlx::query(KEPT).bind(caller).fetch_one(&mut *self.writer).await?.try_get(0)?;
+    pub async fn room_for(&mut self, of: &Asker, bytes: u64, most: u64) -> Result<Room, StoreError> {
+        let kept: i64 =
+            sqlx::query(KEPT).bind(&of.caller).bind(&of.person).fetch_one(&mut *self.writer).await?.try_get(0)?;
         let mut too_much = u64::try_from(kept).unwrap_or(0).saturating_add(bytes).saturating_sub(most);
         if too_much == 0 {
             return Ok(Room::There);
         }
         let mut out = Vec::new();
-        for row in &sqlx::query(UNUSED).bind(caller).bind(BATCH).fetch_all(&mut *self.writer).await? {
+        let unused = sqlx::query(UNUSED).bind(&of.caller).bind(&of.person).bind(BATCH);
+        for row in &unused.fetch_all(&mut *self.writer).await? {
             if too_much == 0 {
                 break;
             }
@@ -79,12 +90,13 @@ impl HoldsAsOfNow {
 }
 
 impl Store {
-    /// The bytes that are kept of what this caller (`issuer/subject`) asked for, and nobody approved.
+    /// The bytes that are kept of what this one asked for, and nobody approved.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn approvals_kept(&self, caller: &str) -> Result<u64, StoreError> {
-        let kept: i64 = sqlx::query(KEPT).bind(caller).fetch_one(&self.readers).await?.try_get(0)?;
+    pub async fn approvals_kept(&self, of: &Asker) -> Result<u64, StoreError> {
+        let kept: i64 =
+            sqlx::query(KEPT).bind(&of.caller).bind(&of.person).fetch_one(&self.readers).await?.try_get(0)?;
         Ok(u64::try_from(kept).unwrap_or(0))
     }
 }

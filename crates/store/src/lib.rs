@@ -31,7 +31,7 @@ pub use approvals::{ApprovalState, StoredApproval, StoredVerdict};
 pub use chat::ChatAccount;
 pub use connections::StoredConnection;
 pub use exports::StoredCursor;
-pub use forget::Room;
+pub use forget::{Asker, Room};
 pub use holds::{HoldsAsOfNow, LegalHold};
 pub use policies::{PolicyActivation, PolicyMode, PolicyVersion};
 pub use revocations::ProviderRevocation;
@@ -41,7 +41,10 @@ pub use web_sessions::{SecretHash, SessionPurpose, WebSession};
 
 use doorward_model::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    Row as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+};
 use std::{
     fs,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -100,6 +103,16 @@ impl Store {
         let store = Self { writer, readers };
         store.withdraw_left_over(now).await?;
         Ok(store)
+    }
+
+    /// Writes the write-ahead log into the database and empties it, so that what was removed is in neither of the two. False where
+    /// somebody reads of a time before it: it is tried again by whoever calls next.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn checkpoint(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+        Ok(row.try_get::<i64, _>(0)? == 0)
     }
 
     /// Closes the database after what is under way.

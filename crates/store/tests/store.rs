@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use doorward_enforce::{ApprovalRequest, Requirement, Shown, ShownPart};
 use doorward_model::{
-    Access, Action, ApprovalId, AuditEvent, AuditKind, ChatAccountId, ConnectionName, Facts, Principal, PrincipalKind,
-    RequestId, Resource, SessionId, Timestamp,
+    Access, Action, ApprovalId, AuditEvent, AuditKind, ChatAccountId, ConnectionName, Delegation, Facts, Principal,
+    PrincipalKind, RequestId, Resource, SessionId, Timestamp,
 };
 use doorward_store::{
-    ApprovalState, LegalHold, PolicyActivation, PolicyMode, Room, Store, StoredConnection, StoredCursor, StoredVerdict,
+    ApprovalState, Asker, LegalHold, PolicyActivation, PolicyMode, Room, Store, StoredConnection, StoredCursor,
+    StoredVerdict,
 };
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use uuid::Uuid;
@@ -153,9 +154,11 @@ async fn texts_of_old_approvals_go_and_what_came_of_them_stays() {
         let there = store.approval(id(n)).await.unwrap().unwrap();
         assert_eq!((&*there.request.shown, there.forgotten), (&shown(), None), "{n}");
     }
-    store.close().await;
-    let file = String::from_utf8_lossy(&std::fs::read(dir.path().join("doorward.db")).unwrap()).into_owned();
-    assert!(file.contains("needle-2") && !file.contains("needle-1"), "overwritten in the file");
+    assert!(store.checkpoint().await.unwrap(), "nobody else reads");
+    for (file, needles) in [("doorward.db", (false, true)), ("doorward.db-wal", (false, false))] {
+        let text = String::from_utf8_lossy(&std::fs::read(dir.path().join(file)).unwrap()).into_owned();
+        assert_eq!((text.contains("needle-1"), text.contains("needle-2")), needles, "{file}");
+    }
 }
 
 #[tokio::test]
@@ -168,11 +171,11 @@ async fn a_caller_has_room_for_so_many_bytes() {
     for n in 1..=4 {
         store.approval_asked(&request(n)).await.unwrap();
     }
-    let kept = store.approvals_kept("corp/bot").await.unwrap();
-    assert_eq!(kept, store.approvals_kept("corp/other").await.unwrap() * 4);
+    let alone = asker("corp/bot", Some(""));
+    let kept = store.approvals_kept(&alone).await.unwrap();
+    assert_eq!(kept, store.approvals_kept(&asker("corp/other", Some(""))).await.unwrap() * 4);
     let one = kept / 4;
-    let room =
-        async |bytes| store.holds_as_of_now().await.unwrap().room_for("corp/bot", bytes, kept + one).await.unwrap();
+    let room = async |bytes| store.holds_as_of_now().await.unwrap().room_for(&alone, bytes, kept + one).await.unwrap();
     assert_eq!((room(one).await, room(one + 1).await), (Room::There, Room::Full), "all are pending");
     store.approval_ended(id(2), ApprovalState::Withdrawn, "gone", at(70)).await.unwrap();
     store.approval_ended(id(1), ApprovalState::Expired, "expired", at(71)).await.unwrap();
@@ -182,6 +185,34 @@ async fn a_caller_has_room_for_so_many_bytes() {
     assert_eq!(room(2 * one).await, Room::There);
     store.approval_ended(id(3), ApprovalState::Approved, "approved", at(72)).await.unwrap();
     assert_eq!(room(3 * one).await, Room::There, "what somebody approved does not count");
+}
+
+fn asker(caller: &str, person: Option<&str>) -> Asker {
+    Asker { caller: caller.into(), person: person.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn what_an_agent_asks_for_one_person_takes_no_room_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.approval_asked(&request(1)).await.unwrap();
+    for (n, person) in [(2, "ann"), (3, "ann"), (4, "ben")] {
+        let mut asked = request(n);
+        let person = Principal { subject: person.into(), ..asked.principal.clone() };
+        asked.principal.on_behalf_of = Some(Box::new(Delegation { person, prior_actors: Vec::new() }));
+        store.approval_asked(&asked).await.unwrap();
+    }
+    let kept = async |person| store.approvals_kept(&asker("corp/bot", person)).await.unwrap();
+    let (ann, ben, alone) = (kept(Some("corp/ann")).await, kept(Some("corp/ben")).await, kept(Some("")).await);
+    assert_eq!((ann, kept(None).await), (2 * ben, ann + ben + alone));
+    assert!(alone > 0 && ben > 0);
+    store.approval_ended(id(4), ApprovalState::Withdrawn, "gone", at(70)).await.unwrap();
+    let room = async |person, most| {
+        store.holds_as_of_now().await.unwrap().room_for(&asker("corp/bot", person), 1, most).await.unwrap()
+    };
+    assert_eq!(room(Some("corp/ann"), ann).await, Room::Full, "what is over is somebody else's");
+    assert_eq!(room(Some("corp/ben"), ben).await, Room::After(vec![id(4)]));
+    assert_eq!(room(None, ann + ben + alone).await, Room::After(vec![id(4)]));
 }
 
 #[tokio::test]

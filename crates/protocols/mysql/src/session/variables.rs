@@ -51,10 +51,17 @@ impl Scan<'_> {
     }
 
     fn names(mut self, out: &mut BTreeSet<String>) {
-        let sets = self.text.trim_ascii_start().get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"SET "));
+        let sets = self.text.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"SET "));
+        // Whether what comes next is what a SET puts a value into.
+        let mut is_target = sets;
+        if sets {
+            self.at = 4;
+        }
         let (mut depth, mut before) = (0_usize, 0);
         while self.at < self.text.len() {
             let c = self.peek(0);
+            let could_be = is_target;
+            is_target = sets && depth == 0 && (c == b',' || (could_be && c.is_ascii_whitespace()));
             match c {
                 b'@' if self.peek(1) == b'@' => self.at += 2,
                 // `user`@`host`
@@ -62,7 +69,7 @@ impl Scan<'_> {
                 b'@' => {
                     self.at += 1;
                     let name = self.name();
-                    let assigned = self.is_assigned(sets && depth == 0 && matches!(before, b' ' | b','));
+                    let assigned = self.is_assigned(could_be);
                     if !name.is_empty() && !assigned {
                         out.insert(name);
                     }
@@ -139,6 +146,7 @@ mod tests {
             ("SELECT 1 -- it's\n, @x", "@x"),
             ("SET @`x` = 1, @`y` := @`z`", "@z"),
             ("SET @`x` = f(1, @`y` = 2)", "@y"),
+            ("SET @`x` = @`y` = 1, @`z` = not @`w` = 2", "@w, @y"),
             ("SELECT @`a` := @`a` + 1", "@a"),
             ("CREATE USER `u`@`h`", ""),
             ("SELECT @\u{e9}", "@\u{e9}"),
