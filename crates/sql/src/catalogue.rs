@@ -132,6 +132,7 @@ pub struct Catalogue {
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
+    view_weighs: AHashMap<u32, BTreeSet<SourceColumn>>,
     partition_keys: AHashMap<u32, BTreeSet<i16>>,
     /// Tags that the database carries itself, by local identifier.
     tags: BTreeMap<String, BTreeSet<String>>,
@@ -337,11 +338,28 @@ impl Catalogue {
         self.view_reaches.get(&relation)
     }
 
+    /// The same snapshot, knowing by which columns the queries of views decide, sort, join and group.
+    #[must_use]
+    pub fn with_view_weighs(mut self, weighs: impl IntoIterator<Item = (u32, BTreeSet<SourceColumn>)>) -> Self {
+        self.view_weighs.extend(weighs);
+        self
+    }
+
+    /// The columns by which the query of a view decides, sorts, joins and groups; not those of views that it reads.
+    pub fn view_weighs(&self, view: u32) -> impl Iterator<Item = &SourceColumn> {
+        self.view_weighs.get(&view).into_iter().flatten()
+    }
+
     /// The same snapshot, knowing by which columns tables are partitioned, by their numbers; 0 for an expression.
     #[must_use]
     pub fn with_partition_keys(mut self, keys: impl IntoIterator<Item = (u32, BTreeSet<i16>)>) -> Self {
         self.partition_keys.extend(keys);
         self
+    }
+
+    /// All tables that are partitioned by something.
+    pub fn partitioned_by_key(&self) -> impl Iterator<Item = u32> {
+        self.partition_keys.keys().copied()
     }
 
     /// The columns that decide in which partition a row of a table is: all of them, where an expression does.

@@ -24,6 +24,7 @@ create function tax_words(n int) returns int language plpgsql as 'declare x int 
 create function names() returns bigint language sql stable as 'select count(*) from orders';
 create function adds(text, text) returns text language sql immutable as 'select coalesce($1, '''') || $2';
 create aggregate joined(text) (sfunc = adds, stype = text, initcond = '');
+create view named as select id, name from customers;
 create view taxed as select id, tax(id) as taxed from orders;
 create index by_ssn on customers (ssn);
 create table notes(id int primary key, note text);
@@ -66,6 +67,9 @@ const WAYS: &[&str] = &[
     "explain (format json) select id from customers",
     "explain (costs off, costs on) select id from customers",
     "explain (analyze, costs off, timing off, buffers off, wal) select id from customers",
+    "explain (analyze, costs off, buffers off, timing off, summary off) select id from customers where id = 1",
+    "explain select id from named",
+    "explain (analyze, costs off, buffers off, timing off, summary off) select id from named",
     "vacuum (verbose) customers",
     "analyze verbose customers",
     "select id from customers tablesample system (50) repeatable (1)",
@@ -180,7 +184,7 @@ const NEIGHBOURS: &[&str] = &[
     "select names()",
     "select joined(name order by id) from customers",
     "select * from taxed order by id",
-    "select relname, reltuples from pg_class where relname = 'customers'",
+    "select relname, relnatts from pg_class where relname = 'customers'",
     "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relname = 'orders' and attnum > 0 order by 2",
     "select count(*) from pg_stat_user_tables where relname = 'customers'",
     "select state from pg_stat_activity where pid = pg_backend_pid()",
@@ -189,7 +193,7 @@ const NEIGHBOURS: &[&str] = &[
     "explain select id from orders",
     "explain (analyze, costs off, timing off, summary off) select id from orders",
     "explain (costs off) select id from customers where name = 'x'",
-    "explain (analyze, costs off, buffers off, timing off, summary off) select id from customers where id = 1",
+    "explain (costs off) select id from contacts",
     "select count(*) from orders tablesample bernoulli (100)",
     "analyze orders",
     "analyze customers",

@@ -1,5 +1,6 @@
 //! Snapshots of a database's schema, read through the gateway's own log-in.
 mod reach;
+mod weighs;
 
 use super::{Endpoint, upstream};
 use crate::snapshots::{Snapshots, Source, fingerprint};
@@ -210,8 +211,9 @@ fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_tags(comments.iter().map(|row| ((number(row, 0), number(row, 1)), tags::of_comment(text(row, 2)))));
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&catalogue, &generated));
+    let weighs = weighs::view_weighs(&catalogue, &views);
     let (reaches, view_reaches) = reach::reaches(&catalogue, bodies, &views);
-    let catalogue = catalogue.with_view_columns(made_of).with_type_names(type_names);
+    let catalogue = catalogue.with_view_columns(made_of).with_view_weighs(weighs).with_type_names(type_names);
     let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
     let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();

@@ -30,7 +30,9 @@ pub use functions::harmless_functions;
 pub(crate) use names::dotted;
 pub use scan::cost;
 pub use settings::{SettingClass, setting_class};
-pub use tells::{is_builtin, is_plain_function, is_telling_setting, measures, shows_values, telling_columns};
+pub use tells::{
+    counting_columns, is_builtin, is_plain_function, is_telling_setting, measures, shows_values, telling_columns,
+};
 
 pub use crate::meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn, SqlError,

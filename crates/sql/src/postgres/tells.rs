@@ -45,6 +45,35 @@ const COLUMNS: &[(&str, &[&str])] = &[
 /// An update that changes no indexed value is counted as such: a guess would be answered.
 const HOT: &[&str] = &["n_tup_hot_upd", "n_tup_newpage_upd"];
 
+/// Columns that count rows of tables, which tell of values where a table is partitioned by them.
+const ROWS: &[(&str, &[&str])] = &[
+    ("pg_class", &["reltuples"]),
+    ("pg_locks", &["relation"]),
+    ("pg_stat_all_tables", ROW_COUNTERS),
+    ("pg_stat_sys_tables", ROW_COUNTERS),
+    ("pg_stat_user_tables", ROW_COUNTERS),
+    ("pg_stat_xact_all_tables", ROW_COUNTERS),
+    ("pg_stat_xact_sys_tables", ROW_COUNTERS),
+    ("pg_stat_xact_user_tables", ROW_COUNTERS),
+    ("pg_stat_all_indexes", INDEX_COUNTERS),
+    ("pg_stat_sys_indexes", INDEX_COUNTERS),
+    ("pg_stat_user_indexes", INDEX_COUNTERS),
+];
+
+const ROW_COUNTERS: &[&str] = &[
+    "seq_tup_read",
+    "idx_tup_fetch",
+    "n_tup_ins",
+    "n_tup_upd",
+    "n_tup_del",
+    "n_live_tup",
+    "n_dead_tup",
+    "n_mod_since_analyze",
+    "n_ins_since_vacuum",
+];
+
+const INDEX_COUNTERS: &[&str] = &["idx_tup_read", "idx_tup_fetch"];
+
 /// Views of extensions, wherever they lie.
 const OF_EXTENSIONS: &[&str] = &[
     "pg_stat_statements",
@@ -141,6 +170,14 @@ pub fn telling_columns(schema: &str, name: &str) -> &'static [&'static str] {
         return &[];
     }
     COLUMNS.iter().find(|(relation, _)| *relation == name).map(|(_, columns)| *columns).unwrap_or_default()
+}
+
+/// The columns of a relation that count rows: they tell of values where tables are partitioned by hidden columns.
+pub fn counting_columns(schema: &str, name: &str) -> &'static [&'static str] {
+    if schema != "pg_catalog" {
+        return &[];
+    }
+    ROWS.iter().find(|(relation, _)| *relation == name).map(|(_, columns)| *columns).unwrap_or_default()
 }
 
 /// Whether a function of `pg_catalog` shows nothing of any table.

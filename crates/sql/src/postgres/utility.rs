@@ -101,12 +101,11 @@ fn explained(walk: &mut Walk<'_, '_>, s: &nodes::ExplainStmt) {
     if off("costs") != Some(true) {
         walk.reads.tells.insert(Tell::Sizes("EXPLAIN with costs (COSTS OFF leaves them out)"));
     }
-    // Newer servers show buffers wherever they run the statement.
-    let shows_buffers = match off("buffers") {
-        Some(is_off) => !is_off,
-        None => off("analyze") == Some(false),
-    };
-    if shows_buffers {
+    // How many rows each partition, and how many pages and how much memory each step took.
+    if off("analyze") == Some(false) {
+        walk.reads.tells.insert(Tell::Sizes("EXPLAIN ANALYZE"));
+    }
+    if off("buffers") == Some(false) {
         walk.reads.tells.insert(Tell::Sizes("EXPLAIN with buffers (BUFFERS OFF leaves them out)"));
     }
     if off("wal") == Some(false) {

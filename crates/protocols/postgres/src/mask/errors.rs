@@ -8,8 +8,12 @@ use doorward_sql_session::TextMasking;
 pub(crate) enum ErrorExposure {
     /// Its texts are looked through.
     ScanOnly,
+    /// The statement changes data, and triggers and cascades may touch hidden columns: what comes out of one is left out.
+    HideNested,
     /// The statement touches hidden columns: what can quote their values is left out.
     HideValues,
+    /// And the names of relations and constraints: which partition a row is in tells of its values.
+    HideNames,
 }
 
 /// Classes of SQLSTATE whose messages speak of the statement and the server, never of stored values.
@@ -25,14 +29,19 @@ const HIDDEN: &[u8] = b"details hidden by Doorward: the statement touches masked
 /// Whether a message cannot quote a stored value, even if somebody tries to make it.
 fn is_harmless(fields: &Fields<'_>) -> bool {
     let find = |wanted: u8| fields.clone().find(|(code, _)| *code == wanted).map(|(_, text)| text);
-    // An error out of a function can have any code and any message (`RAISE … USING ERRCODE`), and has a
-    // context. Only the server's own contexts of waiting for locks are known not to come from there.
-    if find(b'W').is_some_and(|context| !context.starts_with(b"while ")) {
+    // An error out of a function can have any code and any message (`RAISE … USING ERRCODE`).
+    if is_nested(fields) {
         return false;
     }
     let code = find(b'C').unwrap_or_default();
     let is_of = |classes: &[&[u8]]| classes.iter().any(|class| code.starts_with(class));
     code == b"42501" || is_of(&SPEAK_OF_NO_VALUES) || (is_of(&QUOTE_NAMES) && find(b'P').is_some())
+}
+
+/// Whether it comes out of a function, a trigger or a cascade: then it has a context. Only the server's own contexts of waiting for
+/// locks are known not to come from there.
+fn is_nested(fields: &Fields<'_>) -> bool {
+    fields.clone().any(|(code, context)| code == b'W' && !context.starts_with(b"while "))
 }
 
 /// An ErrorResponse or NoticeResponse as the caller may see it. `place`: where something of the text that was sent is in
@@ -45,12 +54,18 @@ pub(crate) fn error_or_notice(
 ) -> Vec<u8> {
     let Some(fields) = codec::error_fields(frame) else { return Vec::new() };
     let tag = frame.first().copied().unwrap_or(b'E');
-    let hide = exposure == ErrorExposure::HideValues;
+    let hide = match exposure {
+        ErrorExposure::ScanOnly => false,
+        ErrorExposure::HideNested => is_nested(&fields),
+        ErrorExposure::HideValues | ErrorExposure::HideNames => true,
+    };
+    let hide_names = exposure == ErrorExposure::HideNames;
     let harmless = is_harmless(&fields);
     let mut body = Vec::with_capacity(frame.len());
     for (field, value) in fields {
         let shown = match field {
             b'P' => moved(value, place),
+            b's' | b't' | b'c' | b'd' | b'n' if hide_names => continue,
             // severity, code, internal position, names of objects, place in the server's source
             b'S' | b'V' | b'C' | b'p' | b's' | b't' | b'c' | b'd' | b'n' | b'F' | b'L' | b'R' => value.to_vec(),
             b'M' if hide && !harmless => HIDDEN.to_vec(),

@@ -296,6 +296,22 @@ fn errors_over_hidden_columns_quote_no_values() {
 }
 
 #[test]
+fn what_comes_out_of_triggers_is_hidden_and_names_of_partitions_are() {
+    let raised = [(b'C', "P0001"), (b'M', "Ada"), (b'D', "Ada"), (b'W', "PL/pgSQL function f() line 1 at RAISE")];
+    let got = seen(&raised, ErrorExposure::HideNested);
+    assert!(got.contains("details hidden by Doorward") && !got.contains("Ada"), "{got}");
+    let own = [(b'C', "23505"), (b'M', "duplicate key"), (b'D', "Key (id)=(7)"), (b'n', "t_pkey")];
+    assert_eq!(seen(&own, ErrorExposure::HideNested), seen(&own, ErrorExposure::ScanOnly));
+    assert!(seen(&own, ErrorExposure::HideValues).contains("n=t_pkey"));
+    let part =
+        [(b'C', "23502"), (b'M', "null"), (b's', "public"), (b't', "apart_a"), (b'c', "id"), (b'n', "apart_a_pkey")];
+    assert_eq!(
+        seen(&part, ErrorExposure::HideNames),
+        "C=23502 M=details hidden by Doorward: the statement touches masked columns"
+    );
+}
+
+#[test]
 fn every_text_of_an_error_is_looked_through() {
     let got = seen(
         &[

@@ -1,6 +1,6 @@
 //! In what order the rows of a derived table come. An index over a hidden column and something else gives them in the order of
 //! what is hidden, whenever the planner takes it: for a condition on the other column, for the other column's sake, or since
-//! it is told to. So where there is one, rows are sorted by what the caller may see: then it makes no difference what is read.
+//! it is told to. So do partitions by one, and views that sort, join or group by one. So where there is one, rows are sorted by what the caller may see: then it makes no difference what is read.
 use super::{
     Session,
     veil::{identifier, shows_nothing},
@@ -45,14 +45,13 @@ impl Session {
     /// Whether rows of a relation may come in the order of a hidden column.
     fn may_tell(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
         if relation.kind == RelationKind::Table {
-            let below = catalogue.shows(relation.oid).into_iter().map(|r| r.oid);
-            return std::iter::once(relation.oid).chain(below).any(|oid| self.order_tells(catalogue, oid, now));
+            return self.table_tells(catalogue, relation.oid, now);
         }
         if relation.kind == RelationKind::View {
             return self.view_tells(relation, now);
         }
         // Of which tables a materialised view was made, in the end, is not followed here.
-        catalogue.ordered().any(|(oid, _)| self.order_tells(catalogue, oid, now))
+        self.any_table_tells(catalogue, now)
             && relation.columns.iter().any(|c| self.is_hidden(relation.oid, c.number, now))
     }
 
@@ -65,17 +64,43 @@ impl Session {
         }
         let catalogue = Arc::clone(self.reveals.catalogue());
         let tells = match catalogue.view_reads(view.oid) {
-            Reach::Anything => catalogue.ordered().any(|(oid, _)| self.order_tells(&catalogue, oid, now)),
-            Reach::Relations(reads) => reads.iter().any(|oid| {
-                let below = catalogue.shows(*oid).into_iter().map(|r| r.oid);
-                std::iter::once(*oid).chain(below).any(|oid| self.order_tells(&catalogue, oid, now))
-            }),
+            Reach::Anything => self.any_table_tells(&catalogue, now) || self.weighs_hidden(&catalogue, view.oid, now),
+            Reach::Relations(reads) => std::iter::once(view.oid)
+                .chain(reads)
+                .any(|oid| self.table_tells(&catalogue, oid, now) || self.weighs_hidden(&catalogue, oid, now)),
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
         if asking.moment() == moment {
             self.reveals.plans(&asking).orders.insert(view.oid, tells);
         }
         tells
+    }
+
+    /// Joins, sorts and groups give rows in the order of what they are by, or of its hashes, whatever index there is.
+    fn weighs_hidden(&mut self, catalogue: &Catalogue, view: u32, now: Timestamp) -> bool {
+        let mut asking = Asking { enforcer: &mut self.enforcer, now };
+        catalogue.view_weighs(view).any(|source| self.reveals.source(source, &mut asking).is_some())
+    }
+
+    fn table_tells(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {
+        let below = catalogue.shows(oid).into_iter().map(|r| r.oid);
+        std::iter::once(oid)
+            .chain(below)
+            .any(|oid| self.order_tells(catalogue, oid, now) || self.is_kept_apart(catalogue, oid, now))
+    }
+
+    fn any_table_tells(&mut self, catalogue: &Catalogue, now: Timestamp) -> bool {
+        catalogue.ordered().any(|(oid, _)| self.order_tells(catalogue, oid, now)) || self.has_kept_apart(catalogue, now)
+    }
+
+    /// Whether rows come partition by partition, as a hidden column says.
+    fn is_kept_apart(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {
+        catalogue.partition_key(oid).into_iter().any(|column| self.is_hidden(oid, column, now))
+    }
+
+    /// Whether some table is partitioned by a hidden column.
+    pub(super) fn has_kept_apart(&mut self, catalogue: &Catalogue, now: Timestamp) -> bool {
+        catalogue.partitioned_by_key().any(|oid| self.is_kept_apart(catalogue, oid, now))
     }
 
     /// Refuses a text that is sent as it is, and shows or stores rows in the order of a hidden column. What is run by its
@@ -147,7 +172,10 @@ fn in_order(command: &str, relation: &Relation, obstacle: &str) -> Refusal {
             "{command} refused: rows of `{}.{}` may come in the order of masked columns",
             relation.schema, relation.name
         ),
-        detail: Some(format!("an index of it is over such a column and others, and {obstacle} cannot be rewritten")),
+        detail: Some(format!(
+            "an index of it is over such a column and others, it is kept apart by one, or a view sorts, joins or groups by one; \
+             and {obstacle} cannot be rewritten"
+        )),
         hint: Some("send a plain query as a statement of its own".into()),
     }
 }

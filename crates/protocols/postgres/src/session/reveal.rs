@@ -9,7 +9,7 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::Timestamp;
+use doorward_model::{Action, Timestamp};
 use doorward_sql::{
     Relation,
     postgres::{CopyFormat, Lineage, SourceColumn},
@@ -237,13 +237,15 @@ impl Session {
 
     /// How much of an error or notice the caller may see now.
     pub(super) fn exposure(&mut self, now: Timestamp) -> ErrorExposure {
-        match self.answered() {
-            Some(meaning) if self.hides(&meaning, now) => ErrorExposure::HideValues,
-            // A deferred constraint of an earlier statement fails at the end of its transaction.
-            None if self.touched_hidden => ErrorExposure::HideValues,
-            Some(_) if self.touched_hidden => ErrorExposure::HideValues,
-            Some(_) | None => ErrorExposure::ScanOnly,
+        let answered = self.answered();
+        // A deferred constraint of an earlier statement fails at the end of its transaction.
+        if self.touched_hidden || answered.as_ref().is_some_and(|meaning| self.hides(meaning, now)) {
+            let catalogue = Arc::clone(self.reveals.catalogue());
+            let tells = self.has_kept_apart(&catalogue, now);
+            return if tells { ErrorExposure::HideNames } else { ErrorExposure::HideValues };
         }
+        let changes = answered.is_none_or(|meaning| meaning.facts.accesses.iter().any(|a| changes_rows(a.action)));
+        if changes && self.hides_anything(now) { ErrorExposure::HideNested } else { ErrorExposure::ScanOnly }
     }
 
     /// Refuses parameters that are what a mask shows, where they would be written over what it hides.
@@ -288,4 +290,8 @@ fn copies_a_table(text: &str) -> bool {
     let mut words = text.split_ascii_whitespace();
     words.next().is_some_and(|w| w.eq_ignore_ascii_case("copy"))
         && words.next().is_some_and(|w| w.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"'))
+}
+
+const fn changes_rows(action: Action) -> bool {
+    matches!(action, Action::Insert | Action::Update | Action::Delete | Action::Truncate)
 }

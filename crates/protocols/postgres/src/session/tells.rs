@@ -4,8 +4,8 @@ use super::Session;
 use doorward_enforce::{MaskRule, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
-    Reach, SourceColumn,
-    postgres::{Tell, is_plain_function, is_telling_setting, shows_values, telling_columns},
+    Reach, RelationKind, SourceColumn,
+    postgres::{Tell, counting_columns, is_plain_function, is_telling_setting, shows_values, telling_columns},
 };
 use doorward_sql_session::{Asking, Meaning, Part};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const REMEMBERED: usize = 256;
 
 impl Session {
     /// Whether the caller may not see some column of some table.
-    fn hides_anything(&mut self, now: Timestamp) -> bool {
+    pub(super) fn hides_anything(&mut self, now: Timestamp) -> bool {
         self.reveals.hides_anything(&mut Asking { enforcer: &mut self.enforcer, now })
     }
 
@@ -119,7 +119,16 @@ impl Session {
 
     /// Which rows are in a partition tells of the columns that it is one by.
     fn is_apart(&mut self, access: &Access, now: Timestamp) -> Option<String> {
-        let reads = matches!(access.action, Action::Select | Action::Update | Action::Delete | Action::Lock);
+        let reads = matches!(
+            access.action,
+            Action::Select
+                | Action::Update
+                | Action::Delete
+                | Action::Lock
+                | Action::Truncate
+                | Action::Drop
+                | Action::Maintain
+        );
         let Resource::Table { schema, name } = &access.resource else { return None };
         let relation = self.reveals.catalogue().named(schema, name).filter(|_| reads)?.oid;
         let is_apart = self.reveals.is_apart(relation, &mut Asking { enforcer: &mut self.enforcer, now });
@@ -181,21 +190,41 @@ impl Session {
                 Tell::Sizes(what) => {
                     let name = part.command.to_ascii_lowercase().into();
                     let resource = Resource::Object { kind: "sizes".into(), name };
-                    (self.hides(meaning, now), resource, format!("{what} tells"))
+                    (self.hides(meaning, now) || self.views_hide(meaning, now), resource, format!("{what} tells"))
                 }
             };
             if is_hidden && !self.may_bypass(&resource, now) {
-                let why = format!("{what} how much room masked values take");
+                let why = format!("{what} how much room masked values take, or where they are");
                 return Err(refused(&part.command, &why));
             }
         }
         Ok(())
     }
 
+    /// Whether a view that is read, whatever it shows, reads something hidden.
+    fn views_hide(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        meaning.facts.accesses.iter().any(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return false };
+            let view = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View && !is_own(schema));
+            view.is_some_and(|view| self.reach_is_hidden(&catalogue.view_reads(view.oid), now))
+        })
+    }
+
+    fn is_telling(&mut self, source: &SourceColumn, now: Timestamp) -> bool {
+        if is_among(telling_columns(&source.schema, &source.table), source) {
+            return true;
+        }
+        let counts = is_among(counting_columns(&source.schema, &source.table), source);
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        counts && self.has_kept_apart(&catalogue, now)
+    }
+
     /// Columns of the server's own catalogues that tell of values may be asked for, and are masked; but nothing is decided
     /// by them.
     fn weighs_nothing_telling(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
-        for source in part.reads.weighs.iter().filter(|source| is_telling(source)) {
+        let telling: Vec<&SourceColumn> = part.reads.weighs.iter().filter(|s| self.is_telling(s, now)).collect();
+        for source in telling {
             let resource = Resource::Table { schema: source.schema.clone(), name: source.table.clone() };
             if !self.may_bypass(&resource, now) {
                 let column = source.column.as_deref().unwrap_or("*");
@@ -212,15 +241,14 @@ impl Session {
         sources: impl IntoIterator<Item = &'s SourceColumn>,
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
-        let telling = sources.into_iter().find(|source| is_telling(source))?;
+        let telling = sources.into_iter().find(|source| self.is_telling(source, now))?;
         let resource = Resource::Table { schema: telling.schema.clone(), name: telling.table.clone() };
         let is_hidden = self.hides_anything(now) && !self.may_bypass(&resource, now);
         is_hidden.then(|| Arc::new(MaskRule { operator: Operator::Null, label: "masked".into(), by_default: false }))
     }
 }
 
-fn is_telling(source: &SourceColumn) -> bool {
-    let columns = telling_columns(&source.schema, &source.table);
+fn is_among(columns: &[&str], source: &SourceColumn) -> bool {
     match &source.column {
         Some(column) => columns.contains(&&**column),
         None => !columns.is_empty(),
