@@ -162,6 +162,15 @@ fn registers(s: &Started, visit: &Visit) -> String {
     visit.browser.click("button[value=test]").unwrap();
     visit.browser.wait_in("#tried", "Logged in").unwrap();
     picture(visit, "first-2-register");
+    // What went wrong takes the password away from nobody.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    visit.fill("listen", &taken.local_addr().unwrap().to_string());
+    visit.browser.click("button[value=save]").unwrap();
+    visit.browser.wait_for("is kept as the secret `warehouse`, which is chosen below").unwrap();
+    // A browser complains of an answer 409.
+    let complaints = visit.browser.complaints().unwrap();
+    assert!(complaints.iter().all(|c| c.contains("409")), "{complaints:?}");
+    visit.fill("listen", &listen);
     visit.browser.click("button[value=save]").unwrap();
     visit.browser.wait_for("It is served so from now on").unwrap();
     visit.browser.text(".copy code").unwrap()
@@ -233,6 +242,7 @@ fn the_first_ten_minutes_are_as_the_guide_says() {
     writes_a_policy(&visit, &policy[0]);
     let mut agent = Agent::new(&s, &line);
     agent.asks(&sql[0]);
+    agent.hears("List of relations");
     agent.hears("anvil");
     agent.hears("[email]");
     agent.hears("DROP TABLE refused");

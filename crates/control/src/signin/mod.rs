@@ -189,7 +189,11 @@ async fn bootstrap(State(state): State<ApiState>, headers: HeaderMap, body: Byte
     let who = state.signin.use_bootstrap(code, now()).await.map_err(|e| Problem::unavailable(&e))?;
     let Some(who) = who else {
         state.failures.note("web", "the code of the first administrator is wrong, used or old");
-        return Ok(pages::failed(StatusCode::FORBIDDEN, "This code is wrong, was used before, or is too old."));
+        return Ok(pages::failed(
+            StatusCode::FORBIDDEN,
+            "This code is wrong, was used before, or is too old. A gateway that is started with DOORWARD_BOOTSTRAP=again prints a new \
+             one; the quickstart does so at each start.",
+        ));
     };
     let door = Door { auth: "bootstrap", how: "code of the first administrator".into() };
     enter(&state, &headers, SignedIn::new(who), door).await

@@ -27,7 +27,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Doorward</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <link rel=\"stylesheet\" href=\"/auth/style.css\"></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+         <link rel=\"stylesheet\" href=\"/auth/style.css\"></head><body><main><p class=\"brand\">Doorward</p><h1>{title}</h1>{body}</main></body></html>"
     );
     // `same-origin`, not `no-referrer`: under that browsers send `Origin: null` with our own forms.
     let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, "same-origin")];
@@ -42,7 +42,7 @@ pub(super) fn choose<'a>(providers: impl Iterator<Item = &'a str>, return_to: &s
     let links: String = providers.map(link).collect();
     let body = if links.is_empty() {
         "<p>No identity provider is set up: add <code>[[identity.providers]]</code> to <code>doorward.toml</code>. The \
-         first administrator signs in with the <a href=\"/auth/bootstrap\">code that was printed at the first start</a>.</p>"
+         first administrator signs in with the <a href=\"/auth/bootstrap\">code that was printed at the first start</a>; started with <code>DOORWARD_BOOTSTRAP=again</code> the gateway prints a new one.</p>"
             .to_owned()
     } else {
         format!("<ul>{links}</ul>")
@@ -84,6 +84,8 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 body{margin:0;display:grid;min-height:100vh;place-items:center}
 main{width:min(26rem,90vw)}
+.brand{font-weight:700;letter-spacing:.02em;opacity:.7;margin:0}
+h1{margin:.25rem 0 1rem}
 ul{list-style:none;padding:0}
 li{margin:.75rem 0}
 label{display:block;margin-bottom:.25rem}

@@ -54,6 +54,8 @@ pub(crate) struct Kind {
 #[derive(Default)]
 struct Shown {
     problem: Option<Problem>,
+    /// What became of a credential that was typed: pages do not give it back.
+    note: String,
     trial: Option<Trial>,
     /// Of a trial the answer is what is wrong, too: script puts no other in its place.
     is_answer: bool,
@@ -99,7 +101,7 @@ async fn form(state: &ApiState, asker: &Asker, f: ConnectionFields, version: Opt
         new: version.is_none(),
         f,
         version,
-        problem: shown.problem.map(|p| Inert::from(p.detail())),
+        problem: shown.problem.map(|p| Inert::from(format!("{}{}", p.detail(), shown.note))),
         trial: shown.trial,
         secrets,
         may_store,
@@ -132,19 +134,27 @@ pub(crate) async fn change(
 /// Tries or writes what was sent; what is wrong is said above what was typed.
 async fn done(state: &ApiState, asker: &Asker, sent: Sent, before: Option<ConnectionSpec>) -> Answer {
     let (version, is_trial) = (before.is_some().then_some(sent.version).flatten(), sent.what == "test");
-    let (fields, credential) = (sent.fields(), Some(sent.credential.trim_end_matches(['\r', '\n'])));
+    let (mut fields, credential) = (sent.fields(), Some(sent.credential.trim_end_matches(['\r', '\n'])));
     let credential = credential.filter(|c| !c.is_empty()).map(|c| Secret::new(c.replace("\r\n", "\n")));
-    let shown = match sent.spec(before.unwrap_or_default()) {
-        Err(problem) => Shown { problem: Some(problem), trial: None, is_answer: is_trial },
+    let (was_typed, mut sealed) = (credential.is_some(), None);
+    let mut shown = match sent.spec(before.unwrap_or_default()) {
+        Err(problem) => Shown { problem: Some(problem), is_answer: is_trial, ..Shown::default() },
         Ok(spec) if is_trial => match api::tried(state, asker, Some(&sent.name), &spec, credential).await {
-            Ok(test) => Shown { problem: None, trial: Some(trial(test)), is_answer: true },
-            Err(problem) => Shown { problem: Some(problem), trial: None, is_answer: is_trial },
+            Ok(test) => Shown { trial: Some(trial(test)), is_answer: true, ..Shown::default() },
+            Err(problem) => Shown { problem: Some(problem), is_answer: is_trial, ..Shown::default() },
         },
-        Ok(spec) => match saved(state, asker, &sent.name, spec, version, credential).await {
+        Ok(spec) => match saved(state, asker, &sent.name, spec, version, credential, &mut sealed).await {
             Ok(()) => return Ok(page::see_other(&format!("/connections/{}?done=saved", page::percent(&sent.name)))),
-            Err(problem) => Shown { problem: Some(problem), trial: None, is_answer: is_trial },
+            Err(problem) => Shown { problem: Some(problem), is_answer: is_trial, ..Shown::default() },
         },
     };
+    // Else what is sent next would be a connection without one.
+    if let Some(secret) = sealed {
+        shown.note = format!(" (The credential is kept as the secret `{secret}`, which is chosen below.)");
+        fields.secret = secret;
+    } else if was_typed {
+        shown.note = " (Type the credential again: this page does not give it back.)".to_owned();
+    }
     form(state, asker, fields, version, shown).await
 }
 
@@ -155,6 +165,7 @@ async fn saved(
     mut spec: ConnectionSpec,
     version: Option<i64>,
     credential: Option<Secret<String>>,
+    sealed: &mut Option<String>,
 ) -> Result<(), Problem> {
     // A credential is not kept for what could not be a connection, or for who may not make one.
     let new = state.connections.check(name, &spec)?;
@@ -172,6 +183,7 @@ async fn saved(
             return Err(Problem::new(StatusCode::CONFLICT, why));
         }
         stored_as(state, asker, &secret, credential).await?;
+        *sealed = Some(secret.clone());
         spec.secret = Some(secret);
     }
     let expected = version.map_or(Expected::Nothing, Expected::Version);
