@@ -1,6 +1,8 @@
 //! Tags that a database carries itself, and how soon what changes there counts for sessions that live.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod common;
+#[path = "tags/large.rs"]
+mod large;
 use common::{World, mysql::MySqlWorld};
 use doorward_testkit::{MySql, MySqlRelease};
 use std::{

@@ -345,9 +345,10 @@ impl Catalogue {
         self
     }
 
-    /// The columns by which the query of a view decides, sorts, joins and groups; not those of views that it reads.
-    pub fn view_weighs(&self, view: u32) -> impl Iterator<Item = &SourceColumn> {
-        self.view_weighs.get(&view).into_iter().flatten()
+    /// The columns by which the query of a view decides, sorts, joins and groups; not those of views that it reads. None: it is no
+    /// view, or its query is not understood.
+    pub fn view_weighs(&self, view: u32) -> Option<&BTreeSet<SourceColumn>> {
+        self.view_weighs.get(&view)
     }
 
     /// The same snapshot, knowing by which columns tables are partitioned, by their numbers; 0 for an expression.

@@ -6,7 +6,7 @@ use super::{
     packets::Packets,
     upstream::{self, Connected, UpstreamError},
 };
-use crate::snapshots::{Snapshots, Source, fingerprint};
+use crate::snapshots::{Building, Snapshots, Source, fingerprint};
 use doorward_model::{Action, Name};
 use doorward_mysql::{
     Capabilities,
@@ -16,7 +16,7 @@ use doorward_mysql::{
 };
 use doorward_sql::{
     Catalogue, Column, Function, Output, Relation, RelationKind, SourceColumn, Volatility,
-    mysql::{self, Environment, Upstream},
+    mysql::{self, AnalysisCache, Environment, Upstream},
 };
 use doorward_wire::Reader;
 use std::{
@@ -54,7 +54,7 @@ impl Source for Endpoint {
     type Snapshot = Snapshot;
     type Error = UpstreamError;
 
-    fn snapshots(&self) -> &Snapshots<Snapshot> {
+    fn snapshots(&self) -> &Snapshots<Snapshot, UpstreamError> {
         &self.snapshots
     }
 
@@ -73,20 +73,29 @@ impl Source for Endpoint {
         fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views, indexes, partitions))
     }
 
-    fn build(&self, raw: Raw, generation: u64) -> Snapshot {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
-        let catalogue = build(generation, &tables, &columns, &routines);
-        let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
-        made_of.extend(generated_columns(&catalogue, &columns));
-        let invisible = invisible_columns(&catalogue, &columns);
-        let tags = details::tags(&catalogue, &tables, &columns);
-        let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
-        let keys = details::partition_keys(&catalogue, &partitions);
-        let catalogue = catalogue.with_partition_keys(keys);
-        let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
-        let reader = Grammar::new(catalogue, lower_case_names, Arc::clone(&self.cache));
-        Snapshot { greeting, reader: Arc::new(reader) }
+    fn building(&self, raw: Raw, generation: u64) -> Building<Snapshot> {
+        let cache = Arc::clone(&self.cache);
+        Box::new(move || snapshot(raw, generation, cache))
     }
+
+    fn unbuilt(why: String) -> UpstreamError {
+        UpstreamError::Schema(why)
+    }
+}
+
+fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
+    let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
+    let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
+    let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
+    made_of.extend(generated_columns(&catalogue, &columns));
+    let invisible = invisible_columns(&catalogue, &columns);
+    let tags = details::tags(&catalogue, &tables, &columns);
+    let catalogue = Arc::unwrap_or_clone(catalogue);
+    let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
+    let keys = details::partition_keys(&catalogue, &partitions);
+    let catalogue = catalogue.with_partition_keys(keys);
+    let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
+    Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
 
 /// Definitions of views come quoted as the mode says.
@@ -202,13 +211,13 @@ fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> 
 /// What each column of a view is made of, read out of the view's definition. Of a definition that is not understood, or
 /// not shown to the gateway's account, there is nothing: whoever asks takes its columns for made of everything.
 fn view_columns(
-    catalogue: &Catalogue,
+    catalogue: &Arc<Catalogue>,
     views: &[Row],
     version: &str,
     lower_case_names: bool,
 ) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
     let environment = Environment {
-        catalogue: Arc::new(catalogue.clone()),
+        catalogue: Arc::clone(catalogue),
         upstream: Upstream::from_greeting(version).unwrap_or_default(),
         lower_case_names,
         ..Environment::default()

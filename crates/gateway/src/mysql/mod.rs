@@ -47,7 +47,7 @@ pub struct Endpoint {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// TLS towards the upstream.
     pub(crate) upstream_tls: Option<Arc<ClientConfig>>,
-    snapshots: Snapshots<catalogue::Snapshot>,
+    snapshots: Snapshots<catalogue::Snapshot, upstream::UpstreamError>,
     cache: Arc<AnalysisCache>,
     slots: Arc<Semaphore>,
 }

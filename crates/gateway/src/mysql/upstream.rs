@@ -14,7 +14,7 @@ use doorward_mysql::{
     startup::{self, Greeting, Hello, Login, LoginStep, Response},
 };
 use rustls::pki_types::ServerName;
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
 /// How long the upstream may take to accept and to log in.
@@ -27,22 +27,30 @@ const COLLATION: u8 = 45;
 const MOST: u32 = 1 << 30;
 
 /// Why there is no session with the upstream.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
     #[error("cannot connect to the database server: {0}")]
-    Unreachable(#[from] io::Error),
+    Unreachable(Arc<io::Error>),
     #[error("the database server did not answer in time")]
     Slow,
     #[error("TLS with the database server failed: {0}")]
     Tls(String),
     #[error("the database server broke the protocol: {0}")]
     Misbehaved(String),
+    #[error("the schema: {0}")]
+    Schema(String),
     #[error("log-in at the database server: {0}")]
     Auth(#[from] AuthError),
     #[error(transparent)]
     NoSecret(#[from] MissingSecret),
     #[error("the database server refused ({code}): {message}")]
     Refused { code: u16, message: String },
+}
+
+impl From<io::Error> for UpstreamError {
+    fn from(e: io::Error) -> Self {
+        Self::Unreachable(Arc::new(e))
+    }
 }
 
 impl UpstreamError {
@@ -61,7 +69,9 @@ impl UpstreamError {
                 "the gateway could not log in at the database server; its operator finds the reason in the audit log"
                     .into()
             }
-            Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) => self.to_string(),
+            Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) | Self::Schema(_) => {
+                self.to_string()
+            }
         }
     }
 }

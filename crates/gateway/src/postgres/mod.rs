@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// TLS towards the upstream.
     pub(crate) upstream_tls: Option<Arc<ClientConfig>>,
-    pub(crate) snapshots: Snapshots<catalogue::Schema>,
+    pub(crate) snapshots: Snapshots<catalogue::Schema, upstream::UpstreamError>,
     pub(crate) cache: Arc<AnalysisCache>,
     pub(crate) scram_keys: Arc<doorward_postgres::ScramKeys>,
     slots: Arc<Semaphore>,

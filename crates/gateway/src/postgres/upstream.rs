@@ -19,7 +19,7 @@ use doorward_postgres::{
     render,
 };
 use rustls::pki_types::ServerName;
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -34,16 +34,18 @@ const LONGEST: usize = 64 * 1024;
 const TALKATIVE: usize = 256 * 1024;
 
 /// Why there is no session with the upstream.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
     #[error("cannot connect to the database server: {0}")]
-    Unreachable(io::Error),
+    Unreachable(Arc<io::Error>),
     #[error("the database server did not answer in time")]
     Slow,
     #[error("TLS with the database server failed: {0}")]
     Tls(String),
     #[error("the database server broke the protocol: {0}")]
     Misbehaved(String),
+    #[error("the schema: {0}")]
+    Schema(String),
     #[error("log-in at the database server: {0}")]
     Auth(#[from] AuthError),
     #[error(transparent)]
@@ -51,6 +53,12 @@ pub(crate) enum UpstreamError {
     /// The upstream's own error: its SQLSTATE and message.
     #[error("the database server refused: {message}")]
     Refused { code: String, message: String },
+}
+
+impl From<io::Error> for UpstreamError {
+    fn from(e: io::Error) -> Self {
+        Self::Unreachable(Arc::new(e))
+    }
 }
 
 impl UpstreamError {
@@ -70,6 +78,7 @@ impl UpstreamError {
             | Self::Slow
             | Self::Tls(_)
             | Self::Misbehaved(_)
+            | Self::Schema(_)
             | Self::Auth(_)
             | Self::NoSecret(_)
             | Self::Refused { .. } => "08006",
@@ -84,7 +93,9 @@ impl UpstreamError {
                 "the gateway could not log in at the database server; its operator finds the reason in the audit log"
                     .into()
             }
-            Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) => self.to_string(),
+            Self::Unreachable(_) | Self::Slow | Self::Tls(_) | Self::Misbehaved(_) | Self::Schema(_) => {
+                self.to_string()
+            }
         }
     }
 }
@@ -194,8 +205,8 @@ pub(crate) async fn cancel(endpoint: &Endpoint, target: &CancelTarget) -> Result
     let mut stream = dial(endpoint).await?;
     let mut out = BytesMut::new();
     render::cancel_request(&mut out, target.process_id, &target.key);
-    stream.write_all(&out).await.map_err(UpstreamError::Unreachable)?;
-    stream.flush().await.map_err(UpstreamError::Unreachable)?;
+    stream.write_all(&out).await.map_err(UpstreamError::from)?;
+    stream.flush().await.map_err(UpstreamError::from)?;
     // The server closes without a word once it has passed the signal on.
     let mut rest = [0; 1];
     let _closed = stream.read(&mut rest).await;
@@ -204,15 +215,14 @@ pub(crate) async fn cancel(endpoint: &Endpoint, target: &CancelTarget) -> Result
 
 async fn dial(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
     let upstream = &endpoint.connection.upstream;
-    let mut socket =
-        TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(UpstreamError::Unreachable)?;
-    crate::accept::prepare(&socket).map_err(UpstreamError::Unreachable)?;
+    let mut socket = TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(UpstreamError::from)?;
+    crate::accept::prepare(&socket).map_err(UpstreamError::from)?;
     let Some(config) = &endpoint.upstream_tls else { return Ok(Stream::Plain(socket)) };
     let mut ask = BytesMut::new();
     render::ssl_request(&mut ask);
-    socket.write_all(&ask).await.map_err(UpstreamError::Unreachable)?;
+    socket.write_all(&ask).await.map_err(UpstreamError::from)?;
     let mut answer = [0; 1];
-    socket.read_exact(&mut answer).await.map_err(UpstreamError::Unreachable)?;
+    socket.read_exact(&mut answer).await.map_err(UpstreamError::from)?;
     match (answer, upstream.tls) {
         ([b'S'], _) => {
             let name = ServerName::try_from(upstream.host.clone())
@@ -287,8 +297,8 @@ pub(super) fn refused(frame: &[u8]) -> UpstreamError {
 }
 
 pub(super) async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), UpstreamError> {
-    stream.write_all(bytes).await.map_err(UpstreamError::Unreachable)?;
-    stream.flush().await.map_err(UpstreamError::Unreachable)
+    stream.write_all(bytes).await.map_err(UpstreamError::from)?;
+    stream.flush().await.map_err(UpstreamError::from)
 }
 
 /// Reads a message of log-in.
@@ -303,13 +313,13 @@ pub(super) async fn read_long_frame(stream: &mut Stream) -> Result<Vec<u8>, Upst
 
 async fn read_up_to(stream: &mut Stream, longest: usize) -> Result<Vec<u8>, UpstreamError> {
     let mut head = [0; 5];
-    stream.read_exact(&mut head).await.map_err(UpstreamError::Unreachable)?;
+    stream.read_exact(&mut head).await.map_err(UpstreamError::from)?;
     let header = codec::peek(&head, longest).map_err(|e| UpstreamError::Misbehaved(e.to_string()))?;
     let Some(header) = header else { return Err(UpstreamError::Misbehaved("a frame without a length".into())) };
     let mut frame = vec![0; header.total];
     if let Some((start, rest)) = frame.split_at_mut_checked(5) {
         start.copy_from_slice(&head);
-        stream.read_exact(rest).await.map_err(UpstreamError::Unreachable)?;
+        stream.read_exact(rest).await.map_err(UpstreamError::from)?;
     }
     Ok(frame)
 }

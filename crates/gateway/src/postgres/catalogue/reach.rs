@@ -1,10 +1,10 @@
 //! What functions may read, read out of their bodies: of SQL by its grammar, of PL/pgSQL by the words in it, of anything else
 //! nothing is known. And what views show by calling them.
-use super::{environment, text};
+use super::{building::View, text};
 use doorward_model::{Action, Name, Resource};
 use doorward_sql::{
     Catalogue, Reach,
-    postgres::{Analysis, analyse, is_plain_function, measures, shows_values},
+    postgres::{Analysis, Environment, analyse, is_plain_function, measures, shows_values},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -63,7 +63,7 @@ impl Body {
 
 /// The names that bodies may use without a schema.
 struct Names<'c> {
-    catalogue: &'c Catalogue,
+    environment: &'c Environment,
     relations: HashMap<String, Vec<u32>>,
     /// Those that are no words.
     odd: Vec<(String, u32)>,
@@ -74,30 +74,27 @@ struct Names<'c> {
 /// What each function may read, and each view by calling them. `rows`: schema and name at 1 and 2, language at 5, extension
 /// at 6, body at 7; of SQL that is its definition, of aggregates the names of what they call.
 pub(super) fn reaches(
-    catalogue: &Catalogue,
+    environment: &Environment,
     rows: &[Row],
-    views: &[(u32, String)],
+    views: &[View],
 ) -> (HashMap<Key, Reach>, HashMap<u32, Reach>) {
     let rows: Vec<&Row> = rows.iter().filter(|row| !is_own(text(row, 1))).collect();
-    let names = Names::new(catalogue, &rows);
+    let names = Names::new(environment, &rows);
     let mut bodies: HashMap<Key, Body> = HashMap::new();
     for row in &rows {
         bodies.entry(key(row)).or_default().add(names.body(row));
     }
     follow(&mut bodies);
     let mut of_views: HashMap<u32, Body> = HashMap::new();
-    for (oid, definition) in
-        views.iter().filter(|(oid, _)| catalogue.relation(*oid).is_some_and(|r| !is_own(&r.schema)))
-    {
-        let analysis = analyse(definition, &environment(catalogue));
-        let read = analysis.map_or(Body::ANYTHING, |analysis| names.shown(&analysis));
+    for View { oid, analysis } in views {
+        let read = analysis.as_ref().map_or(Body::ANYTHING, |analysis| names.shown(analysis));
         of_views.insert(*oid, resolved(&read, &bodies));
     }
-    let views = through_views(catalogue, views, of_views);
+    let views = through_views(&environment.catalogue, views, of_views);
     (bodies.into_iter().map(|(key, body)| (key, body.into_reach())).collect(), views)
 }
 
-fn is_own(schema: &str) -> bool {
+pub(super) fn is_own(schema: &str) -> bool {
     matches!(schema, "pg_catalog" | "information_schema")
 }
 
@@ -138,12 +135,10 @@ fn follow(bodies: &mut HashMap<Key, Body>) {
 }
 
 /// A view of a view shows what that one does. Only views that show something are kept.
-fn through_views(catalogue: &Catalogue, views: &[(u32, String)], mut of: HashMap<u32, Body>) -> HashMap<u32, Reach> {
+fn through_views(catalogue: &Catalogue, views: &[View], mut of: HashMap<u32, Body>) -> HashMap<u32, Reach> {
     let read: HashMap<u32, Vec<u32>> = views
         .iter()
-        .filter(|(oid, _)| of.contains_key(oid))
-        .map(|(oid, definition)| {
-            let analysis = analyse(definition, &environment(catalogue)).ok();
+        .map(|View { oid, analysis }| {
             let tables = analysis.iter().flat_map(|a| &a.facts.accesses).filter_map(|access| {
                 let Resource::Table { schema, name } = &access.resource else { return None };
                 catalogue.named(schema, name).map(|r| r.oid)
@@ -170,9 +165,9 @@ fn through_views(catalogue: &Catalogue, views: &[(u32, String)], mut of: HashMap
 }
 
 impl<'c> Names<'c> {
-    fn new(catalogue: &'c Catalogue, rows: &[&Row]) -> Self {
+    fn new(environment: &'c Environment, rows: &[&Row]) -> Self {
         let (mut relations, mut odd) = (HashMap::<String, Vec<u32>>::new(), Vec::new());
-        for relation in catalogue.relations().filter(|r| !is_own(&r.schema)) {
+        for relation in environment.catalogue.relations().filter(|r| !is_own(&r.schema)) {
             let name = relation.name.to_lowercase();
             if !name.chars().all(is_of_word) {
                 odd.push((name.replace('"', "\"\""), relation.oid));
@@ -188,7 +183,7 @@ impl<'c> Names<'c> {
             }
             functions.entry(name).or_default().push(key(row));
         }
-        Self { catalogue, relations, odd, functions, odd_functions }
+        Self { environment, relations, odd, functions, odd_functions }
     }
 
     fn body(&self, row: &Row) -> Body {
@@ -198,7 +193,7 @@ impl<'c> Names<'c> {
         }
         let Some(Some(body)) = row.get(7) else { return Body::ANYTHING };
         match text(row, 5) {
-            "sql" => analyse(body, &environment(self.catalogue)).map_or(Body::ANYTHING, |read| self.of_sql(&read)),
+            "sql" => analyse(body, self.environment).map_or(Body::ANYTHING, |read| self.of_sql(&read)),
             // Aggregates are `internal`, and what stands there are names.
             "plpgsql" | "internal" => self.of_words(body),
             _ => Body::ANYTHING,
@@ -213,7 +208,7 @@ impl<'c> Names<'c> {
                 (Action::Create, Resource::Function { .. }) | (Action::Connect | Action::Set, _) => {}
                 (Action::Call, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
                 (_, Resource::Table { schema, name }) => {
-                    let known = self.catalogue.named(schema, name).map(|r| vec![r.oid]);
+                    let known = self.environment.catalogue.named(schema, name).map(|r| vec![r.oid]);
                     match known.or_else(|| self.relations.get(&name.to_lowercase()).cloned()) {
                         Some(relations) => out.reads.extend(relations),
                         None => out.is_anything = true,
@@ -232,7 +227,7 @@ impl<'c> Names<'c> {
             match (access.action, &access.resource) {
                 (_, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
                 (_, Resource::Table { schema, name }) if shows_values(schema, name) => {
-                    out.reads.extend(self.catalogue.named(schema, name).map(|r| r.oid));
+                    out.reads.extend(self.environment.catalogue.named(schema, name).map(|r| r.oid));
                 }
                 (Action::Opaque, _) => out.is_anything = true,
                 _ => {}

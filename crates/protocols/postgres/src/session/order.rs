@@ -3,6 +3,7 @@
 //! it is told to. So do partitions by one, and views that sort, join or group by one. So where there is one, rows are sorted by what the caller may see: then it makes no difference what is read.
 use super::{
     Session,
+    tells::is_own,
     veil::{identifier, shows_nothing},
 };
 use doorward_enforce::{Refusal, RefusalKind};
@@ -47,12 +48,12 @@ impl Session {
         if relation.kind == RelationKind::Table {
             return self.table_tells(catalogue, relation.oid, now);
         }
-        if relation.kind == RelationKind::View {
-            return self.view_tells(relation, now);
-        }
-        // Of which tables a materialised view was made, in the end, is not followed here.
-        self.any_table_tells(catalogue, now)
-            && relation.columns.iter().any(|c| self.is_hidden(relation.oid, c.number, now))
+        // A materialised view was filled when other indexes may have been there.
+        let is_stored = relation.kind == RelationKind::MaterialisedView;
+        self.view_tells(relation, now)
+            || is_stored
+                && self.any_table_tells(catalogue, now)
+                && relation.columns.iter().any(|c| self.is_hidden(relation.oid, c.number, now))
     }
 
     /// Whether rows of a view may come in the order of a hidden column of a table that it reads, shown by it or not.
@@ -78,8 +79,13 @@ impl Session {
 
     /// Joins, sorts and groups give rows in the order of what they are by, or of its hashes, whatever index there is.
     fn weighs_hidden(&mut self, catalogue: &Catalogue, view: u32, now: Timestamp) -> bool {
+        let Some(weighs) = catalogue.view_weighs(view) else {
+            let kind = catalogue.relation(view).filter(|r| !is_own(&r.schema)).map(|r| r.kind);
+            let is_view = matches!(kind, Some(RelationKind::View | RelationKind::MaterialisedView));
+            return is_view && self.hides_anything(now);
+        };
         let mut asking = Asking { enforcer: &mut self.enforcer, now };
-        catalogue.view_weighs(view).any(|source| self.reveals.source(source, &mut asking).is_some())
+        weighs.iter().any(|source| self.reveals.source(source, &mut asking).is_some())
     }
 
     fn table_tells(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {

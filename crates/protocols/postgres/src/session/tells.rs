@@ -294,7 +294,7 @@ fn plain_way_out(access: &Access) -> Option<String> {
     }
 }
 
-fn is_own(schema: &str) -> bool {
+pub(super) fn is_own(schema: &str) -> bool {
     matches!(schema, "pg_catalog" | "information_schema")
 }
 

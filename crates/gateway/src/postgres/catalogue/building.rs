@@ -1,0 +1,200 @@
+//! From rows to a catalogue.
+use super::{Row, number, reach, text};
+use doorward_model::Name;
+use doorward_sql::{
+    Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility,
+    postgres::{Analysis, Environment, Output, SourceColumn, analyse},
+    tags,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
+    let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads] = rows else {
+        return (Catalogue::default(), String::new());
+    };
+    let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
+    let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
+    let mut type_names: Vec<((u32, i16), Name)> = Vec::new();
+    let mut generated: Vec<((u32, i16), String)> = Vec::new();
+    for row in columns {
+        if let Some(Some(expression)) = row.get(5) {
+            generated.push(((number(row, 0), number(row, 1)), expression.clone()));
+        }
+        type_names.push(((number(row, 0), number(row, 1)), Name::from(text(row, 4))));
+        by_relation.entry(number(row, 0)).or_default().push(Column {
+            number: number(row, 1),
+            name: Name::from(text(row, 2)),
+            type_oid: number(row, 3),
+        });
+    }
+    let mut views = Vec::new();
+    let mut out = Vec::new();
+    for row in relations {
+        let oid = number(row, 0);
+        let relation = Relation {
+            oid,
+            schema: Name::from(text(row, 1)),
+            name: Name::from(text(row, 2)),
+            kind: kind(text(row, 3)),
+            columns: by_relation.remove(&oid).unwrap_or_default(),
+        };
+        if let Some(Some(definition)) = row.get(4) {
+            views.push((oid, definition.clone()));
+        }
+        out.push(relation);
+    }
+    let bodies = functions;
+    let functions = functions.iter().map(|row| Function {
+        oid: number(row, 0),
+        schema: Name::from(text(row, 1)),
+        name: Name::from(text(row, 2)),
+        volatility: match text(row, 3) {
+            "i" => Volatility::Immutable,
+            "s" => Volatility::Stable,
+            _ => Volatility::Volatile,
+        },
+        of_row: text(row, 4) == "t",
+    });
+    let inheritance = inheritance.iter().map(|row| (number(row, 0), number(row, 1)));
+    let partitioned = relations.iter().filter(|row| text(row, 3) == "p").map(|row| number(row, 0));
+    let catalogue = Catalogue::new(generation, out, functions)
+        .with_inheritance(inheritance)
+        .with_partitioned(partitioned)
+        .with_generated(generated.iter().map(|(column, _)| *column))
+        .with_tags(comments.iter().map(|row| ((number(row, 0), number(row, 1)), tags::of_comment(text(row, 2)))));
+    let catalogue = Arc::new(catalogue);
+    let environment = environment(&catalogue);
+    let views = View::read(&views, &environment);
+    let mut made_of = view_columns(&catalogue, &views);
+    made_of.extend(generated_columns(&environment, &generated));
+    let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views);
+    let weighs = view_weighs(&views);
+    drop((environment, views));
+    let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
+    let catalogue = catalogue.with_view_weighs(weighs);
+    let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
+    let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
+    let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();
+    let mut named: HashMap<u32, BTreeSet<u32>> = views.into_iter().map(|oid| (oid, BTreeSet::new())).collect();
+    for row in reads {
+        named.entry(number(row, 0)).or_default().insert(number(row, 1));
+    }
+    let reads = named.into_iter().map(|(view, reads)| (view, Reach::Relations(reads)));
+    (catalogue.with_partition_keys(keys).with_view_reads(reads), search_path)
+}
+
+/// Numbers with blanks between them.
+fn numbers(row: &Row, index: usize) -> impl Iterator<Item = i16> {
+    text(row, index).split_ascii_whitespace().filter_map(|n| n.parse().ok())
+}
+
+fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
+    let mut out: HashMap<u32, Orders> = HashMap::new();
+    for row in indexes {
+        let orders = out.entry(number(row, 0)).or_default();
+        // Of an expression that is the number 0, and what it is made of is among what the index depends on.
+        let named = numbers(row, 3).filter(|column| *column != 0);
+        let columns: BTreeSet<i16> = named.chain(numbers(row, 4)).collect();
+        if text(row, 1) == "t" {
+            orders.key = numbers(row, 3).take(number(row, 2)).collect();
+        }
+        if text(row, 6) == "t" {
+            orders.stored.clone_from(&columns);
+        }
+        if text(row, 5) != "t" {
+            orders.indexes.push(columns);
+        }
+    }
+    out
+}
+
+fn kind(relkind: &str) -> RelationKind {
+    match relkind {
+        "r" | "p" => RelationKind::Table,
+        "v" => RelationKind::View,
+        "m" => RelationKind::MaterialisedView,
+        "f" => RelationKind::ForeignTable,
+        "S" => RelationKind::Sequence,
+        _ => RelationKind::Other,
+    }
+}
+
+/// A view of a user's with what its definition says.
+pub(super) struct View {
+    pub(super) oid: u32,
+    /// None: it is not understood.
+    pub(super) analysis: Option<Analysis>,
+}
+
+impl View {
+    /// Reads each definition once.
+    fn read(definitions: &[(u32, String)], environment: &Environment) -> Vec<Self> {
+        let is_own = |oid: u32| environment.catalogue.relation(oid).is_none_or(|view| reach::is_own(&view.schema));
+        let of_users = definitions.iter().filter(|(oid, _)| !is_own(*oid));
+        of_users.map(|(oid, text)| Self { oid: *oid, analysis: analyse(text, environment).ok() }).collect()
+    }
+}
+
+/// What each column of a view is made of, read out of the view's definition. Of one that is not understood there is nothing:
+/// whoever asks takes its columns for made of everything.
+fn view_columns(catalogue: &Catalogue, views: &[View]) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+    let mut out = HashMap::new();
+    for View { oid, analysis } in views {
+        let Some(view) = catalogue.relation(*oid) else { continue };
+        let lineage = analysis.as_ref().and_then(|a| a.statements.first()).and_then(|s| s.lineage.as_ref());
+        let Some(lineage) = lineage else { continue };
+        for (index, column) in view.columns.iter().enumerate() {
+            let sources = match lineage.outputs.get(index) {
+                Some(Output::Made(sources)) if lineage.outputs.len() == view.columns.len() => sources.clone(),
+                Some(Output::Made(_) | Output::Star) | None => lineage.anywhere.clone(),
+            };
+            out.insert((*oid, column.number), sources);
+        }
+    }
+    out
+}
+
+/// By what the queries of views decide, sort, join and group. Of one that is not understood there is nothing: whoever asks takes it to
+/// decide by everything.
+fn view_weighs(views: &[View]) -> HashMap<u32, BTreeSet<SourceColumn>> {
+    let understood = views.iter().filter_map(|view| view.analysis.as_ref().map(|analysis| (view.oid, analysis)));
+    understood
+        .map(|(oid, analysis)| (oid, analysis.statements.iter().flat_map(|s| &s.reads.weighs).cloned().collect()))
+        .collect()
+}
+
+/// What each generated column is made of, read out of its expression. One that is not understood is made of all of its table.
+fn generated_columns(
+    environment: &Environment,
+    generated: &[((u32, i16), String)],
+) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+    let mut out = HashMap::new();
+    for ((oid, number), expression) in generated {
+        let Some(table) = environment.catalogue.relation(*oid) else { continue };
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let query = format!("SELECT {expression} FROM {}.{}", quoted(&table.schema), quoted(&table.name));
+        let analysis = analyse(&query, environment).ok();
+        let lineage = analysis.as_ref().and_then(|a| a.statements.first()).and_then(|s| s.lineage.as_ref());
+        let sources = match lineage.map(|l| l.outputs.as_slice()) {
+            Some([Output::Made(sources)]) => sources.clone(),
+            Some(_) | None => {
+                BTreeSet::from([SourceColumn { schema: table.schema.clone(), table: table.name.clone(), column: None }])
+            }
+        };
+        out.insert((*oid, *number), sources);
+    }
+    out
+}
+
+/// Definitions, as the server writes them, name every schema.
+fn environment(catalogue: &Arc<Catalogue>) -> Environment {
+    Environment {
+        search_path: Arc::from([]),
+        temporary: Arc::default(),
+        generation: 0,
+        catalogue: Arc::clone(catalogue),
+    }
+}
