@@ -30,6 +30,8 @@ create view matched as select l.id from ordered l join ordered o using (ssn);
 create view sorted as select id from unindexed order by ssn;
 create view grouped as select count(*) as n, max(id) as m from unindexed group by ssn;
 create view again as select m + 1 as k from grouped;
+create materialized view stored_ids as select id from unindexed order by ssn;
+create view of_stored_ids as select id + 1 as k from stored_ids;
 create view conditional as select id from unindexed where ssn > '7';
 create function audit() returns trigger language plpgsql as 'begin perform ssn::int from loose order by id limit 1; return null; end';
 create table noticed(id int); create trigger t after insert on noticed for each row execute function audit();
@@ -45,7 +47,7 @@ insert into unindexed select g, md5({seed}||'-'||g) from generate_series(1, {ROW
 insert into ordered {}; insert into loose {}; insert into kept {};
 insert into clustered select g, md5({seed}||'-'||g) from generate_series(1, {ROWS}) g; cluster clustered;
 insert into apart select g, case when (g * {seed}) % 3 = 0 then 'a' else 'b' end from generate_series(1, 20) g;
-refresh materialized view stored",
+refresh materialized view stored; refresh materialized view stored_ids",
             w.postgres.user(),
             row(", case when g % 40 = 0 then date '2020-01-01' end"),
             row(", '{}'::json"),
@@ -104,6 +106,9 @@ const ORDERED: &[&str] = &[
     "select id from sorted",
     "select id from sorted limit 4",
     "select m from grouped limit 5",
+    "select id from stored_ids limit 5",
+    "select k from of_stored_ids limit 5",
+    "select id from conditional limit 5",
     "select k from again limit 5",
     "select array_agg(n) from (select n from grouped limit 3) q",
     "select o.id, l.id from ordered o join loose l using (name) where o.name = 'N3' limit 20",

@@ -146,7 +146,8 @@ impl Session {
     fn reads_in_order(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
         let catalogue = Arc::clone(self.reveals.catalogue());
         meaning.parts.iter().flat_map(|part| &part.reads.places).any(|read| {
-            let view = catalogue.named(&read.schema, &read.table).filter(|r| r.kind == RelationKind::View);
+            let view = catalogue.named(&read.schema, &read.table);
+            let view = view.filter(|r| matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView));
             view.is_some_and(|view| self.view_tells(view, now))
         })
     }
@@ -319,7 +320,8 @@ impl Session {
                 None => columns.push(name),
             }
         }
-        let view_tells = relation.kind == RelationKind::View && self.view_tells(relation, now);
+        let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
+        let view_tells = is_view && self.view_tells(relation, now);
         if !any && !view_tells {
             return Ok(None);
         }
