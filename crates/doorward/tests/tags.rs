@@ -1,8 +1,10 @@
 //! Tags that a database carries itself, and how soon what changes there counts for sessions that live.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 #[path = "tags/large.rs"]
 mod large;
+#[path = "tags/locks.rs"]
+mod locks;
 use common::{World, mysql::MySqlWorld};
 use doorward_testkit::{MySql, MySqlRelease};
 use std::{

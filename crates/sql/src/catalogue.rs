@@ -129,6 +129,8 @@ pub struct Catalogue {
     indexes: AHashMap<u32, Vec<Index>>,
     /// What views read, by their numbers.
     view_reads: AHashMap<u32, Reach>,
+    /// Views of which the definition could not be read, and those that read them.
+    unread: BTreeSet<u32>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
@@ -300,6 +302,18 @@ impl Catalogue {
             }
         }
         Reach::Relations(seen)
+    }
+
+    /// The same snapshot, knowing which views it does not know the definitions of, since they were locked.
+    #[must_use]
+    pub fn with_unread(mut self, views: impl IntoIterator<Item = u32>) -> Self {
+        self.unread.extend(views);
+        self
+    }
+
+    /// Whether a view could not be read, or one that it reads: of what it is made is not known, and may change at any moment.
+    pub fn is_unread(&self, relation: u32) -> bool {
+        self.unread.contains(&relation)
     }
 
     /// The same snapshot, knowing the indexes of tables.

@@ -3,11 +3,18 @@ use super::{Endpoint, upstream};
 use crate::{relay::Driver, services::Services, snapshots};
 use doorward_postgres::{Answer, Question, Session};
 use doorward_sql::postgres::analyse;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How long the upstream may take to accept a cancel request.
 const CANCEL: Duration = Duration::from_secs(10);
+
+/// How long a statement waits for a view that is locked before it is refused, and how often it is looked.
+const LOCKED: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// One session's ends outside of it.
 pub(crate) struct Postgres {
@@ -17,10 +24,18 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    fn refresh_catalogue(&self, changed: bool, tell: UnboundedSender<Answer>) {
+    fn refresh_catalogue(&self, changed: bool, locked: Vec<u32>, tell: UnboundedSender<Answer>) {
         let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
         tokio::spawn(async move {
-            let fresh = snapshots::renewed(&*endpoint, &database, changed).await;
+            let begun = Instant::now();
+            let mut fresh = snapshots::renewed(&*endpoint, &database, changed).await;
+            while let Ok(schema) = &fresh
+                && locked.iter().any(|view| schema.catalogue.is_unread(*view))
+                && begun.elapsed() < LOCKED
+            {
+                tokio::time::sleep(LOOK).await;
+                fresh = snapshots::renewed(&*endpoint, &database, changed).await;
+            }
             let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));
         });
     }
@@ -35,7 +50,7 @@ impl Driver for Postgres {
 
     fn ask(&self, question: Question, tell: UnboundedSender<Answer>) -> Result<(), String> {
         match question {
-            Question::Catalogue { changed } => self.refresh_catalogue(changed, tell),
+            Question::Catalogue { changed, locked } => self.refresh_catalogue(changed, locked, tell),
             Question::Analyse(text, environment) => {
                 let read = Box::new(move || {
                     let _gone = tell.send(Answer::Analysis(analyse(&text, &environment).map(Arc::new)));

@@ -164,6 +164,8 @@ pub enum Question {
     Catalogue {
         /// It has changed, or may have.
         changed: bool,
+        /// Views that it is waited for, a while at most, that they are not locked.
+        locked: Vec<u32>,
     },
 }
 
@@ -471,7 +473,7 @@ impl ProtocolSession for Session {
                 }
                 if waits {
                     self.freshness.ask();
-                    self.events.push_back(Event::Ask(Question::Catalogue { changed: true }));
+                    self.events.push_back(Event::Ask(Question::Catalogue { changed: true, locked: Vec::new() }));
                 }
             }
         }

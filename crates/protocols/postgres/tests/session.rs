@@ -553,12 +553,12 @@ fn a_schema_that_cannot_be_read_is_waited_for_and_not_for_ever() {
     let now = Timestamp::from_secs(1);
     s.handle_client(&query("SELECT a FROM t"), now);
     let refuse = |s: &mut Session| {
-        assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true }))));
+        assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true, .. }))));
         s.handle_answer(Answer::Catalogue(Err("too many clients".into())), now);
     };
     (0..3).for_each(|_| refuse(&mut s));
     assert!(s.to_upstream().ready(Ticket(1)).is_empty() && s.to_client().is_empty());
-    assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true }))));
+    assert!(matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true, .. }))));
     s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
     assert!(!s.to_upstream().ready(Ticket(1)).is_empty(), "it goes on once it is there");
     let mut s = session();

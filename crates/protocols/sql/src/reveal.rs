@@ -398,6 +398,19 @@ impl<P: Default> Reveals<P> {
         others.any(|(schema, table)| self.catalogue.named(schema, table).is_none())
     }
 
+    /// The views that a text reads and of which the snapshot does not have the definitions, since they were locked.
+    pub fn names_unread(&self, meaning: &Meaning) -> Vec<u32> {
+        let named = meaning.facts.accesses.iter().filter_map(|access| {
+            let reads = matches!(
+                access.action,
+                Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Lock | Action::Maintain
+            );
+            let Resource::Table { schema, name } = &access.resource else { return None };
+            self.catalogue.named(schema, name).filter(|_| reads)
+        });
+        named.map(|relation| relation.oid).filter(|oid| self.catalogue.is_unread(*oid)).collect()
+    }
+
     fn is_named(&self, column: &Column, name: &Name) -> bool {
         column.name == *name || (self.dialect.folds_columns && column.name.to_lowercase() == name.to_lowercase())
     }

@@ -18,10 +18,10 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
     let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
     let mut type_names: Vec<((u32, i16), Name)> = Vec::new();
-    let mut generated: Vec<((u32, i16), String)> = Vec::new();
+    let mut generated: Vec<((u32, i16), Option<String>)> = Vec::new();
     for row in columns {
-        if let Some(Some(expression)) = row.get(5) {
-            generated.push(((number(row, 0), number(row, 1)), expression.clone()));
+        if text(row, 6) == "t" {
+            generated.push(((number(row, 0), number(row, 1)), row.get(5).cloned().flatten()));
         }
         type_names.push(((number(row, 0), number(row, 1)), Name::from(text(row, 4))));
         by_relation.entry(number(row, 0)).or_default().push(Column {
@@ -67,6 +67,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_tags(comments.iter().map(|row| ((number(row, 0), number(row, 1)), tags::of_comment(text(row, 2)))));
     let catalogue = Arc::new(catalogue);
     let environment = environment(&catalogue);
+    let unread = unread(&catalogue, &views, reads);
     let views = View::read(&views, &environment);
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&environment, &generated));
@@ -83,7 +84,24 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         named.entry(number(row, 0)).or_default().insert(number(row, 1));
     }
     let reads = named.into_iter().map(|(view, reads)| (view, Reach::Relations(reads)));
-    (catalogue.with_partition_keys(keys).with_view_reads(reads), search_path)
+    (catalogue.with_partition_keys(keys).with_view_reads(reads).with_unread(unread), search_path)
+}
+
+/// Views of which the definition was not told, and those that read them.
+fn unread(catalogue: &Catalogue, told: &[(u32, String)], reads: &[Row]) -> BTreeSet<u32> {
+    let told: BTreeSet<u32> = told.iter().map(|(oid, _)| *oid).collect();
+    let is_view = |r: &&Relation| matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView);
+    let views = catalogue.relations().filter(is_view).filter(|r| !reach::is_own(&r.schema));
+    let mut out: BTreeSet<u32> = views.map(|r| r.oid).filter(|oid| !told.contains(oid)).collect();
+    let mut readers: HashMap<u32, Vec<u32>> = HashMap::new();
+    for row in reads.iter().filter(|_| !out.is_empty()) {
+        readers.entry(number(row, 1)).or_default().push(number(row, 0));
+    }
+    let mut todo: Vec<u32> = out.iter().copied().collect();
+    while let Some(next) = todo.pop() {
+        todo.extend(readers.get(&next).into_iter().flatten().filter(|reader| out.insert(**reader)));
+    }
+    out
 }
 
 /// Numbers with blanks between them.
@@ -166,17 +184,19 @@ fn view_weighs(views: &[View]) -> HashMap<u32, BTreeSet<SourceColumn>> {
         .collect()
 }
 
-/// What each generated column is made of, read out of its expression. One that is not understood is made of all of its table.
+/// What each generated column is made of, read out of its expression. One that is not understood, or not told while the table is
+/// locked, is made of all of its table.
 fn generated_columns(
     environment: &Environment,
-    generated: &[((u32, i16), String)],
+    generated: &[((u32, i16), Option<String>)],
 ) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
     let mut out = HashMap::new();
     for ((oid, number), expression) in generated {
         let Some(table) = environment.catalogue.relation(*oid) else { continue };
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let query = format!("SELECT {expression} FROM {}.{}", quoted(&table.schema), quoted(&table.name));
-        let analysis = analyse(&query, environment).ok();
+        let from = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+        let query = expression.as_ref().map(|expression| format!("SELECT {expression} FROM {from}"));
+        let analysis = query.and_then(|query| analyse(&query, environment).ok());
         let lineage = analysis.as_ref().and_then(|a| a.statements.first()).and_then(|s| s.lineage.as_ref());
         let sources = match lineage.map(|l| l.outputs.as_slice()) {
             Some([Output::Made(sources)]) => sources.clone(),
@@ -196,5 +216,65 @@ fn environment(catalogue: &Arc<Catalogue>) -> Environment {
         temporary: Arc::default(),
         generation: 0,
         catalogue: Arc::clone(catalogue),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &[&[&str]]) -> Vec<Row> {
+        let cell = |cell: &&str| (*cell != "-").then(|| (*cell).to_owned());
+        rows.iter().map(|row| row.iter().map(cell).collect()).collect()
+    }
+
+    /// As the queries give them; `-` is NULL.
+    fn built(relations: &[&[&str]], columns: &[&[&str]], reads: &[&[&str]]) -> Catalogue {
+        let mut all = vec![Vec::new(); 12];
+        (all[4], all[5], all[11]) = (rows(relations), rows(columns), rows(reads));
+        build(&all, 1).0
+    }
+
+    #[test]
+    fn what_is_not_told_is_unknown_and_so_is_what_reads_it() {
+        let catalogue = built(
+            &[
+                &["1", "public", "people", "r", "-"],
+                &["2", "public", "locked", "v", "-"],
+                &["3", "public", "above", "v", "SELECT locked.a FROM public.locked"],
+                &["4", "public", "top", "m", "SELECT above.a FROM public.above"],
+                &["5", "public", "other", "v", "SELECT people.a FROM public.people"],
+                &["6", "pg_catalog", "pg_views", "v", "-"],
+            ],
+            &[
+                &["1", "1", "a", "25", "text", "-", "f"],
+                &["2", "1", "a", "25", "text", "-", "f"],
+                &["3", "1", "a", "25", "text", "-", "f"],
+                &["4", "1", "a", "25", "text", "-", "f"],
+                &["5", "1", "a", "25", "text", "-", "f"],
+            ],
+            &[&["2", "1"], &["3", "2"], &["4", "3"], &["5", "1"]],
+        );
+        let unread: Vec<u32> = (1..=6).filter(|oid| catalogue.is_unread(*oid)).collect();
+        assert_eq!(unread, [2, 3, 4]);
+        assert_eq!(catalogue.view_column(2, 1), None, "made of everything");
+        assert!(catalogue.view_column(5, 1).is_some());
+    }
+
+    #[test]
+    fn a_generated_column_that_is_not_told_is_made_of_all_of_its_table() {
+        let catalogue = built(
+            &[&["1", "public", "people", "r", "-"]],
+            &[
+                &["1", "1", "a", "25", "text", "-", "f"],
+                &["1", "2", "told", "25", "text", "(a || 'x'::text)", "t"],
+                &["1", "3", "locked", "25", "text", "-", "t"],
+            ],
+            &[],
+        );
+        let of =
+            |column| catalogue.view_column(1, column).unwrap().iter().map(|s| s.column.clone()).collect::<Vec<_>>();
+        assert_eq!((of(2), of(3)), (vec![Some("a".into())], vec![None]));
+        assert!(catalogue.is_generated(1, 3) && !catalogue.is_generated(1, 1));
     }
 }

@@ -108,12 +108,12 @@ impl Session {
         // Nothing is lost with what was read of a text: it means another thing now.
         if !self.has_heard && matches!(self.pause, Pause::None | Pause::Analysis { .. }) && self.heard.hears() {
             self.has_heard = true;
-            let _waits = self.ask_for_the_schema();
+            let _waits = self.ask_for_the_schema(Vec::new());
             return false;
         }
         let look = self.freshness.look(now);
         if matches!(look, Look::Ask | Look::Wait { ask: true }) {
-            self.events.push_back(Event::Ask(Question::Catalogue { changed: false }));
+            self.events.push_back(Event::Ask(Question::Catalogue { changed: false, locked: Vec::new() }));
         }
         let waits = matches!(look, Look::Wait { .. }) && matches!(self.pause, Pause::None);
         if waits {
@@ -122,9 +122,9 @@ impl Session {
         !waits
     }
 
-    fn ask_for_the_schema(&mut self) -> Reading {
+    fn ask_for_the_schema(&mut self, locked: Vec<u32>) -> Reading {
         self.freshness.ask();
-        self.events.push_back(Event::Ask(Question::Catalogue { changed: true }));
+        self.events.push_back(Event::Ask(Question::Catalogue { changed: true, locked }));
         self.pause = Pause::Catalogue;
         Reading::Wait
     }
@@ -203,7 +203,7 @@ impl Session {
     }
 
     fn on_query(&mut self, query: &[u8], frame: &[u8], now: Timestamp) -> Step {
-        let meaning = match self.read_text(query) {
+        let meaning = match self.read_text(query, now) {
             Reading::Wait => return Step::Wait,
             Reading::Refused(rejection) => {
                 self.refuse_unread(&String::from_utf8_lossy(query), rejection, true, now);
@@ -224,7 +224,7 @@ impl Session {
 
     fn on_parse(&mut self, parse: (&str, &[u8], TypeNumbers<'_>), frame: &[u8], now: Timestamp) -> Step {
         let (name, query, types) = parse;
-        let (meaning, environment) = match self.read_text(query) {
+        let (meaning, environment) = match self.read_text(query, now) {
             Reading::Wait => return Step::Wait,
             Reading::Refused(rejection) => {
                 self.refuse_unread(&String::from_utf8_lossy(query), rejection, false, now);
@@ -622,13 +622,13 @@ impl Session {
     }
 
     /// Reads a text under the settings of the moment.
-    fn read_text(&mut self, query: &[u8]) -> Reading {
+    fn read_text(&mut self, query: &[u8], now: Timestamp) -> Reading {
         if self.must_wait() {
             let _step = self.wait_for_answers();
             return Reading::Wait;
         }
         if self.status == b'I' && self.pipeline.is_empty() && self.settings.take_schema_changed() {
-            return self.ask_for_the_schema();
+            return self.ask_for_the_schema(Vec::new());
         }
         let Some(text) = text_of(query) else {
             let message = "invalid byte sequence for encoding \"UTF8\"";
@@ -637,12 +637,15 @@ impl Session {
         let reading = self.read_str(text);
         if let Reading::Read(meaning, _) = &reading
             && !self.looked_again
-            && self.reveals.names_unknown(meaning)
         {
             // INVARIANT: what is not known may be a view that others have made since. What is not there even now is made in
             // this transaction, and of nothing hidden; or it is not there.
-            self.looked_again = true;
-            return self.ask_for_the_schema();
+            let is_unknown = self.reveals.names_unknown(meaning);
+            let locked = self.reveals.names_unread(meaning);
+            if is_unknown || (!locked.is_empty() && self.hides_anything(now)) {
+                self.looked_again = true;
+                return self.ask_for_the_schema(locked);
+            }
         }
         reading
     }

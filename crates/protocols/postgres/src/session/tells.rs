@@ -4,7 +4,7 @@ use super::Session;
 use doorward_enforce::{MaskRule, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
-    Reach, RelationKind, SourceColumn,
+    Reach, Relation, RelationKind, SourceColumn,
     postgres::{Tell, counting_columns, is_plain_function, is_telling_setting, shows_values, telling_columns},
 };
 use doorward_sql_session::{Asking, Meaning, Part};
@@ -74,6 +74,9 @@ impl Session {
 
     fn is_no_way_out(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let facts = Arc::clone(&meaning.facts);
+        if let Some(view) = self.reveals.names_unread(meaning).first() {
+            return Err(locked(&facts.command, self.reveals.catalogue().relation(*view)));
+        }
         for access in &facts.accesses {
             let Some(why) = self.way_out(access, meaning, now) else { continue };
             if !self.may_bypass(&access.resource, now) {
@@ -296,6 +299,17 @@ fn plain_way_out(access: &Access) -> Option<String> {
 
 pub(super) fn is_own(schema: &str) -> bool {
     matches!(schema, "pg_catalog" | "information_schema")
+}
+
+/// What a view shows is not known while it is locked, and may be something else as soon as it is not.
+fn locked(command: &str, view: Option<&Relation>) -> Refusal {
+    let name = view.map_or_else(|| "?".to_owned(), |view| format!("{}.{}", view.schema, view.name));
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: what the view `{name}` shows cannot be read while it is locked"),
+        detail: Some("another session changes it or a relation that it reads, or is about to".into()),
+        hint: Some("ask again when that session's transaction has ended".into()),
+    }
 }
 
 fn refused(command: &str, why: &str) -> Refusal {

@@ -1,0 +1,77 @@
+//! What a lock on one view or table costs the others, at a real server: nothing. What it may change meanwhile is not shown by what
+//! it was before.
+use super::{Staying, postgres};
+use crate::common::World;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// No statement waits longer than this for a lock before it is refused. The product's own bound is 5 s.
+const WAITS: Duration = Duration::from_secs(60);
+
+fn quiet(w: &World, token: &str) -> Staying {
+    let mut psql = w.psql_command(token);
+    psql.arg("-q");
+    Staying::start(psql)
+}
+
+/// A session at the server itself, behind the gateway's back.
+fn direct(w: &World) -> Staying {
+    let mut psql = Command::new(w.postgres.bin_directory().join("psql"));
+    psql.args(["-X", "-q", "-A", "-t"]).envs(w.postgres.client_env());
+    Staying::start(psql)
+}
+
+/// All sessions read the schema anew before their next statement.
+fn has_all_look(owner: &mut Staying) {
+    assert_eq!(owner.ask("comment on table cards is 'looked at'"), "");
+}
+
+fn refused_as_locked(said: &str, view: &str) {
+    let wanted = format!("what the view `public.{view}` shows cannot be read while it is locked");
+    assert!(said.contains(&wanted) && !said.contains("078-"), "{said}");
+}
+
+#[test]
+fn a_lock_on_one_view_refuses_no_statement_of_others() {
+    let w = postgres();
+    w.postgres
+        .exec(&format!(
+            "set role {};
+             create view numbers as select number from cards;
+             create view above as select it from shown;
+             create materialized view stored as select number from cards;
+             create function sums() returns bigint language sql stable begin atomic select count(*) from people; end;
+             create table made(id int, twice int generated always as (id * 2) stored);
+             insert into made values (4);",
+            w.postgres.user()
+        ))
+        .unwrap();
+    let (agent, owner) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["owners"], &[]));
+    let (mut one, mut other, mut holder) = (quiet(&w, &agent), quiet(&w, &owner), direct(&w));
+    assert_eq!(one.ask("select it from shown"), "Ada");
+    assert_eq!(holder.ask("begin; lock table people in access exclusive mode; refresh materialized view stored"), "");
+    has_all_look(&mut other);
+
+    // What is not locked is answered, also to sessions that are new.
+    assert_eq!(one.ask("select number from numbers"), "4111");
+    assert_eq!(one.ask("select twice from made; select count(*) from cards"), "8\n1");
+    assert_eq!(one.ask("create temp table mine as select 1 as a; select a from mine"), "1");
+    assert_eq!(quiet(&w, &agent).ask("select number from numbers"), "4111");
+
+    // What is locked waits a while, and is refused then; so is what reads it. Who may see everything waits at the server.
+    for view in ["shown", "above", "stored"] {
+        let begun = Instant::now();
+        refused_as_locked(&one.ask(&format!("select count(*) from {view}")), view);
+        assert!(begun.elapsed() < WAITS);
+    }
+    let said = one.ask("select sums()");
+    assert!(said.contains("the function `public.sums` may read columns that you may not see"), "{said}");
+    let said = other.ask("set lock_timeout = '100ms'; select it from shown");
+    assert!(said.contains("canceling statement due to lock timeout"), "{said}");
+
+    // Once the lock is gone, nobody has to wait for anything.
+    assert_eq!(holder.ask("rollback"), "");
+    assert_eq!(one.ask("select it from shown; select it from above; select number from stored"), "Ada\nAda\n4111");
+}
