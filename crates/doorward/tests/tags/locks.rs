@@ -1,6 +1,6 @@
 //! What a lock on one view or table costs the others, at a real server: nothing. What it may change meanwhile is not shown by what
 //! it was before.
-use super::{Staying, postgres};
+use super::{Prepared, Staying, postgres};
 use crate::common::World;
 use std::{
     process::Command,
@@ -74,4 +74,61 @@ fn a_lock_on_one_view_refuses_no_statement_of_others() {
     // Once the lock is gone, nobody has to wait for anything.
     assert_eq!(holder.ask("rollback"), "");
     assert_eq!(one.ask("select it from shown; select it from above; select number from stored"), "Ada\nAda\n4111");
+}
+
+#[test]
+fn a_view_that_is_being_changed_is_not_shown_by_what_it_was() {
+    let w = postgres();
+    let (agent, owner) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["owners"], &[]));
+    let (mut one, mut other, mut holder) = (quiet(&w, &agent), quiet(&w, &owner), direct(&w));
+    assert_eq!(one.ask("select it from shown"), "Ada");
+
+    // Through the gateway: others hear of it as soon as it is locked.
+    assert_eq!(other.ask("begin; create or replace view shown as select id, ssn as it from people"), "");
+    refused_as_locked(&one.ask("select it from shown"), "shown");
+    assert_eq!(one.ask("select number from cards"), "4111");
+    assert_eq!(other.ask("rollback"), "");
+    assert_eq!(one.ask("select it from shown"), "Ada");
+    assert_eq!(other.ask("begin; create or replace view shown as select id, ssn as it from people"), "");
+    refused_as_locked(&one.ask("select it from shown"), "shown");
+    assert_eq!(other.ask("commit"), "");
+    assert_eq!(one.ask("select it from shown"), "[ssn]");
+
+    // Behind its back, once it is looked again.
+    assert_eq!(other.ask("create or replace view shown as select id, name as it from people"), "");
+    assert_eq!(one.ask("select it from shown"), "Ada");
+    let own = format!("set role {}", w.postgres.user());
+    assert_eq!(
+        holder.ask(&format!("begin; {own}; create or replace view shown as select id, ssn as it from people")),
+        ""
+    );
+    has_all_look(&mut other);
+    refused_as_locked(&one.ask("select it from shown"), "shown");
+    assert_eq!(holder.ask("commit"), "");
+    assert_eq!(one.ask("select it from shown"), "[ssn]");
+}
+
+/// The protocol lets a client hear of a COMMIT long before it says that it is through.
+#[test]
+fn a_commit_counts_from_when_its_caller_hears_of_it() {
+    let w = postgres();
+    let (agent, owner) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["owners"], &[]));
+    let mut one = quiet(&w, &agent);
+    assert_eq!(one.ask("select note from people"), "tall");
+    let mut other = Prepared::new(&w, &owner, "select 1");
+    for sql in ["begin", "comment on column people.note is 'doorward: pii, note'", "commit"] {
+        other.say(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"].concat());
+        other.say(b'B', b"\0\0\0\0\0\0\0\0");
+        other.say(b'E', b"\0\0\0\0\0");
+        // No Sync.
+        other.say(b'H', b"");
+        loop {
+            match other.message() {
+                (b'C', _) => break,
+                (b'E', body) => panic!("{}", String::from_utf8_lossy(&body)),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(one.ask("select note from people"), "[note]");
 }

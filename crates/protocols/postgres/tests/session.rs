@@ -15,6 +15,7 @@ use doorward_sql::{
     Catalogue, Column, Relation, RelationKind,
     postgres::{AnalysisCache, analyse},
 };
+use doorward_sql_session::{Changes, Heard};
 use proptest::prelude::*;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -161,6 +162,10 @@ fn table() -> Arc<Catalogue> {
 }
 
 fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Session {
+    session_that_hears(pdp, catalogue, Heard::default())
+}
+
+fn session_that_hears(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, heard: Heard) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     let principal = Principal {
         kind: PrincipalKind::Agent,
@@ -187,7 +192,7 @@ fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Sessi
         tls: true,
     };
     Session::new(SessionParts {
-        heard: Default::default(),
+        heard,
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
             pdp,
@@ -566,4 +571,69 @@ fn a_schema_that_cannot_be_read_is_waited_for_and_not_for_ever() {
     (0..20).for_each(|_| refuse(&mut s));
     assert!(String::from_utf8_lossy(s.to_client()).contains("could not be read: too many clients"));
     assert!(s.to_upstream().ready(Ticket(1)).is_empty());
+}
+
+/// How many changes others hear of: after each CommandComplete, and after the ReadyForQuery behind it.
+fn others_hear(steps: &[(&str, &str, u8)]) -> Vec<(u64, u64)> {
+    let changes = Changes::default();
+    let pdp = Arc::new(Changing(Arc::new(AtomicBool::new(true))));
+    let mut t = Talk(session_that_hears(pdp, catalogue(), changes.heard()));
+    let step = |(text, tag, status): &(&str, &str, u8)| {
+        assert!(t.client(&[query(text)]).contains(text), "{text}: {}", t.told());
+        t.server(&[(b'C', format!("{tag}\0").as_bytes())]);
+        let told = changes.count();
+        t.server(&[(b'Z', &[*status])]);
+        (told, changes.count())
+    };
+    steps.iter().map(step).collect()
+}
+
+#[test]
+fn what_concerns_this_session_alone_is_told_to_nobody() {
+    let temporary = [
+        ("CREATE TEMP TABLE x (a int)", "CREATE TABLE", b'I'),
+        ("CREATE TEMPORARY TABLE y AS SELECT 1", "SELECT 1", b'I'),
+        ("SELECT 1 AS a INTO TEMP z", "SELECT 1", b'I'),
+        ("DROP TABLE x, pg_temp.y", "DROP TABLE", b'I'),
+        ("SELECT a FROM t", "SELECT 0", b'I'),
+    ];
+    assert_eq!(others_hear(&temporary), [(0, 0); 5]);
+    let rolled_back = [
+        ("BEGIN", "BEGIN", b'T'),
+        ("CREATE TABLE y (a int)", "CREATE TABLE", b'T'),
+        ("ROLLBACK", "ROLLBACK", b'I'),
+        ("SELECT a FROM t", "SELECT 0", b'I'),
+    ];
+    assert_eq!(others_hear(&rolled_back), [(0, 0); 4]);
+    for (both, tag) in [
+        ("CREATE TEMP TABLE x (a int); CREATE TABLE y (a int)", "CREATE TABLE"),
+        ("CREATE TEMP VIEW v AS SELECT a FROM t", "CREATE VIEW"),
+        ("DROP TABLE x", "DROP TABLE"),
+    ] {
+        let heard = others_hear(&[(both, tag, b'I')]);
+        assert!(heard[0].1 > 0, "{both}: {heard:?}");
+    }
+}
+
+#[test]
+fn others_hear_of_a_change_before_its_caller_does() {
+    let plain = others_hear(&[("CREATE TABLE y (a int)", "CREATE TABLE", b'I')]);
+    assert!(plain[0].0 > 0, "its CommandComplete is on its way: {plain:?}");
+    let in_a_transaction = others_hear(&[
+        ("BEGIN", "BEGIN", b'T'),
+        ("CREATE TABLE y (a int)", "CREATE TABLE", b'T'),
+        ("COMMIT AND CHAIN", "COMMIT", b'T'),
+        ("ALTER TABLE t ADD COLUMN x int", "ALTER TABLE", b'T'),
+        ("COMMIT", "COMMIT", b'I'),
+    ]);
+    assert_eq!(in_a_transaction, [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3)], "an ALTER is told of as soon as it locks");
+    let with_a_savepoint = others_hear(&[
+        ("BEGIN", "BEGIN", b'T'),
+        ("CREATE TABLE y (a int)", "CREATE TABLE", b'T'),
+        ("SAVEPOINT s", "SAVEPOINT", b'T'),
+        ("ROLLBACK TO s", "ROLLBACK", b'T'),
+        ("COMMIT", "COMMIT", b'I'),
+    ]);
+    assert_eq!(with_a_savepoint.last(), Some(&(1, 1)));
+    assert_eq!(others_hear(&[("COMMIT PREPARED 'x'", "COMMIT PREPARED", b'I')]), [(1, 1)], "whoever prepared it");
 }

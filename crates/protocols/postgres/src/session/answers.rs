@@ -1,5 +1,5 @@
 //! The upstream's messages: matched with what was asked, masked, passed on.
-use super::Session;
+use super::{Session, changes::changes_for_all};
 use crate::{
     codec::{self, FieldDescription, UpstreamMessage},
     mask::{self, ErrorExposure},
@@ -321,6 +321,7 @@ impl Session {
             Some(running) => self.apply_once(running),
             None => self.apply(&meaning, part),
         }
+        self.tell_of_changes(tag, &meaning, part);
         if let Some(running) = running {
             running.of.completed(&mut self.enforcer, tag, now);
         } else if let Some(running) = self.running_front() {
@@ -359,9 +360,7 @@ impl Session {
         if status == b'I' {
             let failed = std::mem::take(&mut self.answering.failed);
             self.settings.idle(failed);
-            if self.settings.tell_schema_changed() {
-                self.heard.made();
-            }
+            self.tell_at_rest(failed);
             self.touched_hidden = self.pipeline.iter().any(|m| m.is_request());
             self.portals.forget_confirmed();
         }
@@ -537,6 +536,7 @@ impl Session {
     /// What a statement has changed for those that follow it.
     fn apply(&mut self, meaning: &Arc<Meaning>, part: usize) {
         let Some(part) = meaning.parts.get(part) else { return };
+        let for_all = changes_for_all(part, meaning);
         for effect in &part.effects {
             match effect {
                 Effect::Set { name, value, local } => self.settings.set(name, value.as_deref(), *local),
@@ -560,7 +560,9 @@ impl Session {
                     }
                 }
                 Effect::MadeTemporary { name } => self.settings.made_temporary(name),
-                Effect::SchemaChanged => self.settings.schema_changed(),
+                Effect::SchemaChanged if for_all => self.settings.schema_changed(),
+                // Of what it has made itself.
+                Effect::SchemaChanged => {}
             }
         }
     }

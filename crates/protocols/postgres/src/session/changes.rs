@@ -1,0 +1,78 @@
+//! Changes of the schema that this session makes: when others hear of them, and of which they need not.
+//!
+//! ```text
+//! CommandComplete of a definition ── others look again: while it is locked, what it changes is unknown to them
+//! CommandComplete of COMMIT       ── it counts: before the caller is told so
+//! ReadyForQuery, no transaction   ── so does what had no COMMIT of its own; what was rolled back does not
+//! ```
+use super::Session;
+use doorward_model::{Action, Resource};
+use doorward_sql::postgres::Effect;
+use doorward_sql_session::{Meaning, Part};
+
+/// What is locked by nobody while it is made or changed, or new: until its transaction ends, nothing is another thing.
+const QUIET: &[&str] = &[
+    "ALTER DEFAULT PRIVILEGES",
+    "ALTER FUNCTION",
+    "COMMENT",
+    "CREATE FUNCTION",
+    "CREATE INDEX",
+    "CREATE MATERIALIZED VIEW",
+    "CREATE PROCEDURE",
+    "CREATE SCHEMA",
+    "CREATE SEQUENCE",
+    "CREATE TABLE",
+    "CREATE TABLE AS",
+    "GRANT",
+    "REVOKE",
+    "SELECT INTO",
+];
+
+impl Session {
+    /// A statement has succeeded, of which the caller is about to be told; what it does is applied.
+    pub(super) fn tell_of_changes(&mut self, tag: &str, meaning: &Meaning, part: usize) {
+        if tag == "COMMIT PREPARED" {
+            // Whatever another session has prepared.
+            self.settings.schema_changed();
+        }
+        if matches!(tag, "COMMIT" | "COMMIT PREPARED") {
+            if self.settings.tell_schema_changed() {
+                self.heard.made();
+            }
+            return;
+        }
+        let Some(part) = meaning.parts.get(part).filter(|part| changes_for_all(part, meaning)) else { return };
+        // Outside of a transaction it may have been committed already. It is told once more when that is certain.
+        if self.status == b'I' || !QUIET.contains(&&*part.command) {
+            self.heard.made();
+        }
+    }
+
+    /// No transaction is open any more.
+    pub(super) fn tell_at_rest(&mut self, rolled_back: bool) {
+        if self.settings.tell_schema_changed() && !rolled_back {
+            self.heard.made();
+        }
+    }
+}
+
+/// Whether a statement has changed what other sessions see, or may have.
+pub(super) fn changes_for_all(part: &Part, meaning: &Meaning) -> bool {
+    part.effects.iter().any(|effect| matches!(effect, Effect::SchemaChanged)) && !is_of_the_session(part, meaning)
+}
+
+/// Whether what a statement makes or removes is a temporary table: no other session can name it, nor does the catalogue have it.
+fn is_of_the_session(part: &Part, meaning: &Meaning) -> bool {
+    // The accesses are those of the whole text.
+    if meaning.parts.len() != 1 {
+        return false;
+    }
+    let makes = matches!(&*part.command, "CREATE TABLE" | "CREATE TABLE AS" | "SELECT INTO")
+        && part.effects.iter().any(|effect| matches!(effect, Effect::MadeTemporary { .. }));
+    let drops = &*part.command == "DROP TABLE";
+    let defines =
+        meaning.facts.accesses.iter().filter(|a| matches!(a.action, Action::Create | Action::Alter | Action::Drop));
+    let is_temporary =
+        |resource: &Resource| matches!(resource, Resource::Table { schema, .. } if &**schema == "pg_temp");
+    (makes || drops) && defines.into_iter().all(|access| is_temporary(&access.resource))
+}
