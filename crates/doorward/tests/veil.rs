@@ -165,6 +165,18 @@ const HOSTILE: &[&str] = &[
     "select ssn from only customers order by 1",
     "select ssn as s, id from only customers order by s",
     "select count(*) from only customers group by ssn",
+    // Names that the server finds elsewhere than it seems: a column of an outer query goes before an alias, conditions of
+    // joins see no neighbours, what is changed is no common table expression, `t.f` is `f(t)`.
+    "select id, (select ssn||'' from (select 1 as z) ssn) from U&\"customers\" order by id",
+    "select (select email||'' from (select 1 as z) email) from customers order by id",
+    "begin; delete from customers where exists (select from (select 1 z) ssn where ssn like '078%2'); rollback",
+    "begin; update customers set name = name where id = 1 returning (select ssn||'' from (select 1 z) ssn); rollback",
+    "begin; delete from customers where exists (select from (select ''::text as ssn) g, (generate_series(1,1) h join generate_series(1,1) k on ssn like '078%2')); rollback",
+    "begin; delete from customers where exists (select from (select ''::text as ssn) customers, (generate_series(1,1) h join generate_series(1,1) k on customers.ssn like '078%2')); rollback",
+    "begin; with customers as (select 0 as id, ''::text as name, ''::text as ssn) update customers set name = name where ssn like '078%' returning ssn||''; rollback",
+    "begin; with customers as (select 0 as id, ''::text as ssn) delete from customers where ssn like '078%'; rollback",
+    "select t.row_to_json from (select ssn, 1 + 1 from U&\"customers\" order by id) t",
+    "select * from (select case when true then ssn else ssn end from U&\"customers\" where id = 1) a full join (values ('x')) b(ssn) using (ssn) order by 1",
 ];
 
 /// Their neighbours, which tell nothing: answered as without a gateway.
@@ -205,6 +217,10 @@ const INNOCENT: &[&str] = &[
     "copy cards (id) to stdout (format csv, header)",
     "copy managers (level) to stdout",
     "copy (select public.staff.id from only public.staff) to stdout",
+    "select id, (select name||'' from (select 1 as z) name) from U&\"customers\" order by id",
+    "begin; delete from customers where exists (select from (select 1 as ssn) z where z.ssn = 1) and id = 1 returning id; rollback",
+    "begin; delete from customers where exists (select from (select 'x'::text as n) g, (generate_series(1,1) h join generate_series(1,1) k on name = 'Name 2')) returning id; rollback",
+    "begin; with c as (select 1 as id) update customers set name = 'x' from c where c.id = customers.id returning customers.id, name; rollback",
     "select nothing from customers",
     "select id, name fro customers",
 ];

@@ -161,7 +161,7 @@ impl<'a, 'e> Reading<'a, 'e> {
 
     fn copy(&mut self, s: &'a nodes::CopyStmt) -> Vec<Col> {
         let Some(r) = s.relation() else { return self.top(s.query()).unwrap_or_default() };
-        let entry = self.relation(r);
+        let entry = self.target_relation(r);
         if s.attlist().is_empty() {
             return entry.cols;
         }

@@ -692,3 +692,83 @@ fn what_tells_of_sizes() {
         assert_eq!(tells(text), wanted, "{text}");
     }
 }
+
+/// The columns that a statement decides by.
+fn weighed(text: &str) -> String {
+    let analysis = analyse(text, &env()).unwrap();
+    analysis.statements.last().unwrap().reads.weighs.iter().map(column).collect::<Vec<_>>().join("+")
+}
+
+/// Statements, and whether they are to be read as deciding by, or showing, `customers.ssn`.
+fn reads_ssn(statements: &[(&str, bool)]) {
+    for (text, is_read) in statements {
+        let (weighed, shown) = (weighed(text), shown(text));
+        let found = ["customers.ssn", "customers.*"].iter().any(|c| weighed.contains(c) || shown.contains(c));
+        assert_eq!(found, *is_read, "{text}\nweighs {weighed}\nshows {shown}");
+    }
+}
+
+#[test]
+fn names_are_resolved_as_the_server_does() {
+    reads_ssn(&[
+        // A column of an outer query goes before an alias.
+        ("select id, (select ssn||'' from (select 1 as z) ssn) from customers", true),
+        ("select id, (select ssn from (select 1 as z) ssn) from customers", true),
+        ("delete from customers where exists (select from (select 1 z) ssn where ssn like '078%')", true),
+        ("update customers set name=name where id=1 returning (select ssn||'' from (select 1 z) ssn)", true),
+        ("delete from customers where exists (select from generate_series(1, 1) ssn where ssn like '078%')", true),
+        ("delete from customers where exists (select from orders ssn where ssn is null)", true),
+        ("delete from customers where exists (select from (select 1 as ssn) z where ssn = 1)", false),
+        ("delete from customers where exists (select from (select 1 z) name where name is null)", false),
+        ("select (select row_to_json(o) from orders o limit 1) from customers", false),
+        // A condition of a join sees no neighbours of the join.
+        (
+            "delete from customers where exists (select from (select ''::text as ssn) g, (generate_series(1,1) h join generate_series(1,1) k on ssn like '078%'))",
+            true,
+        ),
+        (
+            "delete from customers where exists (select from (select ''::text as ssn) customers, (orders h join orders k on customers.ssn like '078%'))",
+            true,
+        ),
+        (
+            "delete from customers where exists (select from (select ''::text as ssn) g, lateral (select from (orders h join orders k on ssn like '078%')) l)",
+            false,
+        ),
+        (
+            "delete from customers where exists (select from (select ''::text as ssn) g join orders k on ssn like '078%')",
+            false,
+        ),
+        // After it they are seen again.
+        ("select s from (select ''::text as s) g, (orders h join orders k on h.id = k.id), customers", false),
+        ("select ssn from customers, (orders h join orders k on h.id = k.id)", true),
+        // What is no column may be a function of the whole row.
+        ("select t.row_to_json from (select ssn, 1 + 1 from customers) t", true),
+        ("select t.row_to_json from (select id, 1 + 1 from customers) t", false),
+        // What goes by the name of another function than the first.
+        (
+            "delete from customers where exists (select from rows from (generate_series(1, 1), customers()) where customers.ssn like '078%')",
+            true,
+        ),
+        // An output that goes by a name that is not known is one that is joined by.
+        (
+            "select * from (select case when true then ssn else ssn end from customers) a full join (values ('x')) b(ssn) using (ssn)",
+            true,
+        ),
+        // What is changed is no common table expression.
+        (
+            "with customers as (select 0 as id, ''::text as name, ''::text as ssn) update customers set name = name where ssn like '078%' returning ssn||''",
+            true,
+        ),
+        ("with customers as (select ''::text as ssn) delete from customers where ssn like '078%'", true),
+        (
+            "with customers as (select ''::text as ssn) insert into customers values (1) on conflict (id) do update set name = 'x' where customers.ssn like '0%'",
+            true,
+        ),
+        (
+            "with customers as (select ''::text as ssn) merge into customers c using orders o on c.id = o.id when matched and ssn = 'x' then delete",
+            true,
+        ),
+        ("with customers as (select ''::text as ssn) delete from orders using customers where ssn like '078%'", false),
+        ("with c as (select ''::text as ssn) update customers x set name = c.ssn from c where x.id = 1", false),
+    ]);
+}

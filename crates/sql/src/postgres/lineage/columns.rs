@@ -100,13 +100,22 @@ impl<'a> Reading<'a, '_> {
             },
             [name] => self.unqualified(name, out),
             [qualifier @ .., name] => match self.entry(qualifier) {
-                Some(entry) => out.extend(column_of(entry, name).unwrap_or_else(|| whole(entry))),
+                Some(entry) => {
+                    out.extend(column_of(entry, name).unwrap_or_default());
+                    if !has(entry, name) {
+                        // `t.f` is `f(t)`, of the whole row.
+                        out.extend(whole(entry));
+                    }
+                }
                 None => out.extend(self.everything()),
             },
             [] => out.extend(self.everything()),
         }
     }
 
+    /// INVARIANT: as the server does (colNameToVar, then refnameNamespaceItem): a column of that name, at whatever level, goes
+    /// before an alias of that name, which stands for a whole row. Where it is not certain that there is such a column, both
+    /// count.
     pub(super) fn unqualified(&self, name: &str, out: &mut Set) {
         let mut found = false;
         for scope in self.scopes.iter().rev() {
@@ -118,14 +127,13 @@ impl<'a> Reading<'a, '_> {
                     certain |= entry.cols.iter().any(|c| c.name.as_deref() == Some(name));
                 }
             }
-            for entry in scope.entries.iter().filter(|e| &*e.alias == name) {
-                out.extend(whole(entry));
-                found = true;
-                certain = true;
-            }
             if certain {
                 return;
             }
+        }
+        for entry in self.scopes.iter().flat_map(|s| &s.entries).filter(|e| &*e.alias == name) {
+            out.extend(whole(entry));
+            found = true;
         }
         if !found {
             out.extend(self.everything());
@@ -173,6 +181,12 @@ pub(super) fn union(cols: &[Col]) -> Set {
 /// Everything that a whole-row value of the entry shows.
 pub(super) fn whole(entry: &Entry) -> Set {
     union(&entry.cols)
+}
+
+/// Whether an entry has a column of that very name.
+fn has(entry: &Entry, name: &str) -> bool {
+    let is_system = entry.base && SYSTEM.contains(&name);
+    is_system || entry.cols.iter().any(|c| c.name.as_deref() == Some(name))
 }
 
 /// A column of an entry by name; `None` if it has none.

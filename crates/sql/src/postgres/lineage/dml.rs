@@ -7,7 +7,7 @@ impl<'a> Reading<'a, '_> {
         let source = if matches!(s.select_stmt(), Node::None) { Vec::new() } else { self.query(s.select_stmt()) };
         self.moves.extend(union(&source));
         let Some(target) = s.relation() else { return Vec::new() };
-        let entry = self.relation(target);
+        let entry = self.target_relation(target);
         // What is being inserted, whose sources are among what is moved already: not what is stored.
         let mut excluded = Entry { alias: "excluded".into(), unknown: None, ..entry.clone() };
         excluded.cols.iter_mut().for_each(|col| col.set.clear());
@@ -27,7 +27,7 @@ impl<'a> Reading<'a, '_> {
     pub(super) fn update(&mut self, s: &'a nodes::UpdateStmt) -> Vec<Col> {
         self.with(s.with_clause());
         let Some(target) = s.relation() else { return Vec::new() };
-        let entry = self.relation(target);
+        let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
         self.from(s.from_clause());
         for target in s.target_list() {
@@ -41,7 +41,7 @@ impl<'a> Reading<'a, '_> {
     pub(super) fn delete(&mut self, s: &'a nodes::DeleteStmt) -> Vec<Col> {
         self.with(s.with_clause());
         let Some(target) = s.relation() else { return Vec::new() };
-        let entry = self.relation(target);
+        let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry], windows: None });
         self.from(s.using_clause());
         self.discard(s.where_clause());
@@ -52,7 +52,7 @@ impl<'a> Reading<'a, '_> {
     pub(super) fn merge(&mut self, s: &'a nodes::MergeStmt) -> Vec<Col> {
         self.with(s.with_clause());
         let Some(target) = s.relation() else { return Vec::new() };
-        let entry = self.relation(target);
+        let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
         self.item(s.source_relation());
         self.discard(s.join_condition());

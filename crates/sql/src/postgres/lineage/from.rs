@@ -64,11 +64,12 @@ impl<'a> Reading<'a, '_> {
 
     pub(super) fn function(&mut self, f: &'a nodes::RangeFunction) -> Vec<Col> {
         let mut set = Set::new();
+        // Without an alias it goes by the first function's name.
         let mut name = "";
-        for node in f.functions() {
+        for (n, node) in f.functions().iter().enumerate() {
             let Node::NodeList(pair) = node else { continue };
             for part in pair {
-                if let Node::FuncCall(call) = part {
+                if let (0, Node::FuncCall(call)) = (n, part) {
                     name = names::strings(call.funcname()).last().copied().unwrap_or_default();
                 }
                 if let Node::NodeList(_) = part {
@@ -96,8 +97,9 @@ impl<'a> Reading<'a, '_> {
         let before = self.scopes.last().map_or(0, |s| s.entries.len());
         let left = self.item(j.larg());
         let right = self.item(j.rarg());
-        self.discard(j.quals());
-        let unknown = left.iter().chain(&right).any(|c| c.star);
+        self.on(j.quals(), before);
+        // An output without a name may have the name that is asked for.
+        let unknown = left.iter().chain(&right).any(|c| c.star || c.name.is_none());
         let using: Vec<Name> = if j.is_natural {
             left.iter()
                 .filter_map(|c| c.name.clone())
@@ -128,15 +130,34 @@ impl<'a> Reading<'a, '_> {
         cols
     }
 
+    /// INVARIANT: the condition of a join sees what is joined, and what is outside of the query, but no neighbours of the join:
+    /// a neighbour's column must not stand in for one of an outer query.
+    fn on(&mut self, condition: Node<'a>, before: usize) {
+        let Some(scope) = self.scopes.last_mut() else { return };
+        let joined = scope.entries.split_off(before);
+        let neighbours = std::mem::replace(&mut scope.entries, joined);
+        self.discard(condition);
+        if let Some(scope) = self.scopes.last_mut() {
+            drop(scope.entries.splice(..0, neighbours));
+        }
+    }
+
+    /// What a statement changes, which is never a common table expression.
+    pub(super) fn target_relation(&self, r: &nodes::RangeVar) -> Entry {
+        let alias = r.alias().and_then(nodes::Alias::aliasname).or_else(|| r.relname()).unwrap_or_default();
+        let mut entry = self.base(r, alias.into());
+        if let Some(renamed) = r.alias() {
+            rename(&mut entry.cols, renamed.colnames());
+        }
+        entry
+    }
+
     pub(super) fn relation(&self, r: &nodes::RangeVar) -> Entry {
         let relname = r.relname().unwrap_or_default();
         let alias: Name = r.alias().and_then(nodes::Alias::aliasname).unwrap_or(relname).into();
         let cte = if r.schemaname().is_none() { self.ctes.iter().rev().find(|(n, _)| &**n == relname) } else { None };
-        let mut entry = if let Some((_, cols)) = cte {
-            Entry { alias, schema: None, cols: cols.to_vec(), unknown: None, base: false }
-        } else {
-            self.base(r, alias)
-        };
+        let Some((_, cols)) = cte else { return self.target_relation(r) };
+        let mut entry = Entry { alias, schema: None, cols: cols.to_vec(), unknown: None, base: false };
         if let Some(renamed) = r.alias() {
             rename(&mut entry.cols, renamed.colnames());
         }
