@@ -177,6 +177,14 @@ const HOSTILE: &[&str] = &[
     "begin; with customers as (select 0 as id, ''::text as ssn) delete from customers where ssn like '078%'; rollback",
     "select t.row_to_json from (select ssn, 1 + 1 from U&\"customers\" order by id) t",
     "select * from (select case when true then ssn else ssn end from U&\"customers\" where id = 1) a full join (values ('x')) b(ssn) using (ssn) order by 1",
+    // Places of expressions that are easily forgotten.
+    "select count(*) from (values (1),(2),(3),(4),(5),(6),(7),(8),(9),(10),(11),(12) limit (select length(ssn) - 1 from U&\"customers\" where id = 1)) v",
+    "begin; insert into orders (id) values (101),(102),(103),(104),(105),(106),(107),(108),(109),(110),(111) limit (select length(ssn) - 1 from customers where id = 3); rollback",
+    "select max(c) from (select count(*) over (order by g rows between (select ascii(ssn) from U&\"customers\" where id = 3) preceding and current row) c from generate_series(1,1000) g) x",
+    "select max(c) from (select count(*) over w c from generate_series(1,1000) g window w as (order by g rows (select ascii(ssn) from U&\"customers\" where id = 3) preceding)) x",
+    "begin; create temp table mine(a int[]); insert into mine(a[(select ascii(ssn) from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
+    "select count(*) from U&\"customers\" natural join unnest(array['078-05-1121']) ssn",
+    "begin; create temp table g(ssn text); insert into g values ('same'); update orders set contact = 'x' from (customers natural join g) where orders.id = 1; rollback",
 ];
 
 /// Their neighbours, which tell nothing: answered as without a gateway.
@@ -221,6 +229,9 @@ const INNOCENT: &[&str] = &[
     "begin; delete from customers where exists (select from (select 1 as ssn) z where z.ssn = 1) and id = 1 returning id; rollback",
     "begin; delete from customers where exists (select from (select 'x'::text as n) g, (generate_series(1,1) h join generate_series(1,1) k on name = 'Name 2')) returning id; rollback",
     "begin; with c as (select 1 as id) update customers set name = 'x' from c where c.id = customers.id returning customers.id, name; rollback",
+    "select count(*) from (values (1),(2),(3) limit (select id from U&\"customers\" where id = 2)) v",
+    "select max(c) from (select count(*) over w c from generate_series(1,20) g window w as (order by g rows (select id from U&\"customers\" where id = 3) preceding)) x",
+    "begin; create temp table mine(a int[]); insert into mine(a[(select id from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
     "select nothing from customers",
     "select id, name fro customers",
 ];

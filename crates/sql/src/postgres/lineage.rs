@@ -6,11 +6,14 @@
 mod columns;
 mod dml;
 mod from;
+mod seen;
 mod weighed;
 
 use self::{
+    columns::window_parts,
     columns::{children_expr, column_of, implied_name, union, whole},
     from::rename,
+    seen::{Seen, node_at},
 };
 use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, names};
 use doorward_model::Name;
@@ -65,6 +68,8 @@ pub(super) struct Reading<'a, 'e> {
     limit: usize,
     budget: usize,
     gave_up: bool,
+    /// What of the statement was read.
+    seen: Seen,
 }
 
 impl<'a, 'e> Reading<'a, 'e> {
@@ -79,6 +84,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             limit,
             budget: BUDGET,
             gave_up: false,
+            seen: Seen::default(),
         }
     }
 
@@ -90,7 +96,7 @@ impl<'a, 'e> Reading<'a, 'e> {
     /// The outputs of a statement; `None` if it returns no rows.
     pub(super) fn statement(&mut self, node: Node<'a>) -> Option<Lineage> {
         let cols = self.top(node);
-        if self.gave_up {
+        if self.gave_up || !self.seen.is_all_of(node) {
             let all = all_relations(node, self.env);
             self.weighs.extend(all.iter().cloned());
             if stores(node) {
@@ -238,6 +244,8 @@ impl<'a, 'e> Reading<'a, 'e> {
                 cols.push(extra(search.search_seq_column()));
             }
             if let Some(cycle) = cte.cycle_clause() {
+                self.discard(cycle.cycle_mark_value());
+                self.discard(cycle.cycle_mark_default());
                 cols.push(extra(cycle.cycle_mark_column()));
                 cols.push(extra(cycle.cycle_path_column()));
             }
@@ -289,7 +297,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         } else if s.values_lists().is_empty() {
             self.plain(s)
         } else {
-            self.values(s.values_lists())
+            self.values(s)
         };
         self.ctes.truncate(ctes);
         self.depth -= 1;
@@ -321,10 +329,10 @@ impl<'a, 'e> Reading<'a, 'e> {
         left
     }
 
-    fn values(&mut self, rows: &'a NodeList) -> Vec<Col> {
+    fn values(&mut self, s: &'a nodes::SelectStmt) -> Vec<Col> {
         let mut out: Vec<Col> = Vec::new();
         self.scopes.push(Scope::default());
-        for row in rows {
+        for row in s.values_lists() {
             let Node::NodeList(row) = row else { continue };
             for (i, value) in row.iter().enumerate() {
                 if out.len() <= i {
@@ -338,6 +346,10 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
             }
         }
+        self.derived(out.clone(), None);
+        self.weigh_order(s, &out);
+        self.discard(s.limit_count());
+        self.discard(s.limit_offset());
         self.scopes.pop();
         out
     }
@@ -351,6 +363,12 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
         self.discard(s.where_clause());
         self.discard(s.having_clause());
+        for window in s.window_clause() {
+            // Also those that no function goes over.
+            let mut parts = Vec::new();
+            window_parts(window, &mut parts);
+            parts.into_iter().for_each(|part| self.discard(part));
+        }
         self.weigh_order(s, &cols);
         self.discard(s.limit_count());
         self.discard(s.limit_offset());
@@ -386,6 +404,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         if let Node::ColumnRef(c) = target.val()
             && c.fields().iter().next_back().is_some_and(|n| matches!(n, Node::A_Star(_)))
         {
+            self.seen.saw(node_at(c));
             let qualifier = names::strings(c.fields());
             let cols = self.star(&qualifier, star);
             self.spend(cols.len());

@@ -695,7 +695,7 @@ fn what_tells_of_sizes() {
 
 /// The columns that a statement decides by.
 fn weighed(text: &str) -> String {
-    let analysis = analyse(text, &env()).unwrap();
+    let analysis = analyse(text, &env()).unwrap_or_else(|e| panic!("{text}: {e}"));
     analysis.statements.last().unwrap().reads.weighs.iter().map(column).collect::<Vec<_>>().join("+")
 }
 
@@ -770,5 +770,55 @@ fn names_are_resolved_as_the_server_does() {
         ),
         ("with customers as (select ''::text as ssn) delete from orders using customers where ssn like '078%'", false),
         ("with c as (select ''::text as ssn) update customers x set name = c.ssn from c where x.id = 1", false),
+    ]);
+}
+
+#[test]
+fn every_place_of_an_expression_is_read() {
+    const ASKED: &str = "(select ascii(ssn) from customers)";
+    for text in [
+        "select count(*) from (values (1), (2) limit ASKED) v",
+        "select count(*) from (values (1), (2) offset ASKED) v",
+        "select count(*) from (values (1), (2) order by ASKED) v",
+        "select 1 limit ASKED",
+        "select 1 union select 2 order by 1 offset ASKED",
+        "insert into orders values (1) limit ASKED",
+        "select count(*) over (order by g rows between ASKED preceding and current row) from generate_series(1, 9) g",
+        "select count(*) over (order by g rows between 1 preceding and ASKED following) from generate_series(1, 9) g",
+        "select count(*) over w from generate_series(1, 9) g window w as (order by g rows ASKED preceding)",
+        "select count(*) over (w rows ASKED preceding) from generate_series(1, 9) g window w as (order by g)",
+        "select 1 from generate_series(1, 9) g window w as (partition by ASKED)",
+        "insert into orders (total[ASKED]) values (7) returning id",
+        "update orders set total[ASKED] = 7",
+        "insert into orders values (1) on conflict (id) do update set total[ASKED] = 7",
+        "insert into orders values (1) on conflict ((ASKED)) do nothing",
+        "insert into orders values (1) on conflict (id) where 1 = ASKED do nothing",
+        "merge into orders o using events e on o.id = e.id when not matched then insert (total[ASKED]) values (1)",
+        "merge into orders o using events e on o.id = e.id when matched and ASKED = 1 then delete",
+        "select count(*) from orders tablesample bernoulli (ASKED)",
+        "select count(*) from orders tablesample bernoulli (1) repeatable (ASKED)",
+        "select count(*) from xmltable('/a' passing (ASKED::text::xml) columns b int default (ASKED)) x",
+        "select count(*) from json_table(ASKED::text, '$' columns (a int default (ASKED) on empty)) x",
+        "select distinct on (ASKED) 1",
+        "select 1 group by grouping sets (rollup (ASKED))",
+        "select 1 from orders group by () having ASKED > 1",
+        "select array_agg(1 order by ASKED), count(*) filter (where ASKED > 1)",
+        "select json_array(select ssn from customers), json_objectagg(1 : ASKED), json_value('1', '$' passing ASKED as x)",
+        "call wipe(ASKED)",
+        "explain delete from orders where id = ASKED",
+        "copy (values (ASKED)) to stdout",
+        "prepare p as delete from orders where id = ASKED",
+    ] {
+        let text = text.replace("ASKED", ASKED);
+        reads_ssn(&[(&text, true)]);
+        let whole = weighed(&text).contains("customers.*");
+        assert!(!whole, "{text} is not understood: {}", weighed(&text));
+    }
+    // A natural join with what is not known.
+    reads_ssn(&[
+        ("select count(*) from customers natural join unnest(array['x']) ssn", true),
+        ("update orders set id = id from (customers natural join scratch) where id = 1", true),
+        ("update orders set id = 1 from (events natural join scratch)", false),
+        ("update orders o set id = 1 from (events e natural join customers)", false),
     ]);
 }

@@ -48,6 +48,7 @@ impl<'a> Reading<'a, '_> {
                 self.weighs.extend(set.iter().cloned());
                 out.extend(set);
             } else if let Node::SubLink(link) = node {
+                self.seen.saw(node_at(link));
                 todo.push(link.testexpr());
                 let cols = self.query(link.subselect());
                 if link.sub_link_type != nodes::SubLinkType::EXISTS_SUBLINK {
@@ -62,14 +63,10 @@ impl<'a> Reading<'a, '_> {
                 if w.name().is_some() || w.refname().is_some() {
                     let windows = self.scopes.last().and_then(|s| s.windows);
                     for window in windows.into_iter().flatten() {
-                        if let Node::WindowDef(d) = window {
-                            todo.extend(d.partition_clause().iter());
-                            todo.extend(d.order_clause().iter().map(|s| s.node()));
-                        }
+                        window_parts(window, &mut todo);
                     }
                 }
-                todo.extend(w.partition_clause().iter());
-                todo.extend(w.order_clause().iter().map(|s| s.node()));
+                window_parts(node, &mut todo);
             } else if let Node::FuncCall(call) = node {
                 let parts = names::strings(call.funcname());
                 if !self.env.functions(&parts).is_empty() {
@@ -84,13 +81,14 @@ impl<'a> Reading<'a, '_> {
                     self.moves.extend(sent);
                 }
                 children(node, &mut |child| todo.push(child));
-            } else {
-                children(node, &mut |child| todo.push(child));
+            } else if !children(node, &mut |child| todo.push(child)) {
+                self.gave_up = true;
             }
         }
     }
 
-    pub(super) fn column(&self, c: &nodes::ColumnRef, out: &mut Set) {
+    pub(super) fn column(&mut self, c: &nodes::ColumnRef, out: &mut Set) {
+        self.seen.saw(node_at(c));
         let fields = names::strings(c.fields());
         let star = c.fields().iter().any(|n| matches!(n, Node::A_Star(_)));
         match fields.as_slice() {
@@ -139,6 +137,14 @@ impl<'a> Reading<'a, '_> {
             out.extend(self.everything());
         }
     }
+}
+
+/// All of a window that is an expression.
+pub(super) fn window_parts<'a>(node: Node<'a>, out: &mut Vec<Node<'a>>) {
+    let Node::WindowDef(window) = node else { return };
+    out.extend(window.partition_clause().iter());
+    out.extend(window.order_clause().iter().map(|s| s.node()));
+    out.extend([window.start_offset(), window.end_offset()]);
 }
 
 pub(super) fn children_expr<'a>(reading: &mut Reading<'a, '_>, node: Node<'a>, out: &mut Set) {

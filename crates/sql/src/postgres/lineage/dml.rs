@@ -8,6 +8,13 @@ impl<'a> Reading<'a, '_> {
         self.moves.extend(union(&source));
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.target_relation(target);
+        self.scopes.push(Scope::default());
+        for column in s.cols() {
+            if let Node::ResTarget(column) = column {
+                self.discard_list(column.indirection());
+            }
+        }
+        self.scopes.pop();
         // What is being inserted, whose sources are among what is moved already: not what is stored.
         let mut excluded = Entry { alias: "excluded".into(), unknown: None, ..entry.clone() };
         excluded.cols.iter_mut().for_each(|col| col.set.clear());

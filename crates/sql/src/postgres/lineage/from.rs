@@ -35,6 +35,9 @@ impl<'a> Reading<'a, '_> {
             }
             self.derived(cols, sub.alias())
         } else if let Node::RangeTableSample(t) = node {
+            // What it is a sample of is not seen there.
+            self.discard_list(t.args());
+            self.discard(t.repeatable());
             self.item(t.relation())
         } else if let Node::RangeFunction(f) = node {
             self.function(f)
@@ -109,6 +112,11 @@ impl<'a> Reading<'a, '_> {
             j.using_clause().iter().filter_map(|s| s.sval()).map(Name::from).collect()
         };
         self.weigh_using(&left, &right, &using);
+        if j.is_natural && unknown {
+            // Which columns it compares is not known.
+            self.weighs.extend(union(&left));
+            self.weighs.extend(union(&right));
+        }
         let mut cols = if unknown && (j.is_natural || !using.is_empty()) {
             let mut set = union(&left);
             set.extend(union(&right));

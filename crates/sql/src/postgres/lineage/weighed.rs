@@ -53,6 +53,7 @@ impl<'a> Reading<'a, '_> {
         if let Node::ColumnRef(c) = node
             && let [name] = names::strings(c.fields()).as_slice()
         {
+            self.seen.saw(node_at(c));
             let named = cols.iter().filter(|col| col.star || col.name.as_deref().is_none_or(|n| n == *name));
             for col in named {
                 known |= col.name.as_deref() == Some(name);
@@ -69,7 +70,8 @@ impl<'a> Reading<'a, '_> {
     /// Columns that a join compares by their names.
     pub(super) fn weigh_using(&mut self, left: &[Col], right: &[Col], using: &[Name]) {
         for col in left.iter().chain(right) {
-            if col.name.as_ref().is_some_and(|name| using.contains(name)) || (col.star && !using.is_empty()) {
+            let is_nameless = col.star || col.name.is_none();
+            if col.name.as_ref().is_some_and(|name| using.contains(name)) || (is_nameless && !using.is_empty()) {
                 self.weighs.extend(col.set.iter().cloned());
             }
         }
