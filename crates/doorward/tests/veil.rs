@@ -185,6 +185,11 @@ const HOSTILE: &[&str] = &[
     "begin; create temp table mine(a int[]); insert into mine(a[(select ascii(ssn) from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
     "select count(*) from U&\"customers\" natural join unnest(array['078-05-1121']) ssn",
     "begin; create temp table g(ssn text); insert into g values ('same'); update orders set contact = 'x' from (customers natural join g) where orders.id = 1; rollback",
+    // A column to servers before PostgreSQL 16.
+    "select max(system_user) from (select ssn as system_user from U&\"customers\" where id = 1) x",
+    "select system_user from (select email||'' as system_user from customers order by id) x",
+    "begin; delete from customers where exists (select 1 from (select customers.ssn as system_user) l where system_user like '078%1'); rollback",
+    "select count(*) from (select ssn as system_user from U&\"customers\") x group by system_user",
 ];
 
 /// Their neighbours, which tell nothing: answered as without a gateway.
@@ -232,6 +237,8 @@ const INNOCENT: &[&str] = &[
     "select count(*) from (values (1),(2),(3) limit (select id from U&\"customers\" where id = 2)) v",
     "select max(c) from (select count(*) over w c from generate_series(1,20) g window w as (order by g rows (select id from U&\"customers\" where id = 3) preceding)) x",
     "begin; create temp table mine(a int[]); insert into mine(a[(select id from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
+    "select system_user from (select name as system_user from U&\"customers\" order by id) x",
+    "select id, json_object(array['a', name]) from customers order by id",
     "select nothing from customers",
     "select id, name fro customers",
 ];

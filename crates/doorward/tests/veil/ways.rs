@@ -15,6 +15,9 @@ create function size() returns bigint language sql as $$ select pg_table_size('c
 create function asks(text, text) returns text language plpgsql as 'begin return coalesce($1, reads()); end';
 create aggregate gathers(text) (sfunc = asks, stype = text);
 create function \"Odd f\"() returns bigint language plpgsql as 'begin return (select count(*) from other.\"Odd t\" where ssn = ''same''); end';
+create function \"merge_action\"() returns text language sql stable as 'select max(ssn) from customers';
+create function \"json_value\"(text, text) returns text language sql stable as 'select max(ssn) from customers';
+create function \"json_object\"(a text, b int) returns text language sql stable as 'select max(ssn) from customers';
 create procedure proceeds() language plpgsql as 'begin perform reads(); end';
 create view by_function as select reads() as r;
 create view by_view as select * from by_function;
@@ -110,6 +113,10 @@ const WAYS: &[&str] = &[
     "do language plpgsql 'begin perform 1; end'",
     "select reads()",
     "select reads_atomic()",
+    // Functions of users to servers before PostgreSQL 16 or 17.
+    "select merge_action()",
+    "select json_value('1', '$')",
+    "select json_object('1', 1)",
     "select reads_deep()",
     "select reads_loop()",
     "select runs('select 1')",

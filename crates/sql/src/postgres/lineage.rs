@@ -15,7 +15,7 @@ use self::{
     from::rename,
     seen::{Seen, node_at},
 };
-use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, names};
+use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, names, older};
 use doorward_model::Name;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 use std::{collections::BTreeSet, rc::Rc};

@@ -14,6 +14,7 @@ mod grants;
 mod lineage;
 mod names;
 mod objects;
+mod older;
 mod query;
 mod reads;
 mod scan;

@@ -79,12 +79,7 @@ impl Environment {
         match parts {
             [name] => {
                 let builtin = functions::builtin(name);
-                let mut out: Vec<Resource> = self
-                    .catalogue
-                    .functions_named(name)
-                    .filter(|f| &*f.schema != "pg_catalog" && self.search_path.contains(&f.schema))
-                    .map(|f| function(&f.schema, name))
-                    .collect();
+                let mut out = self.users_functions(name);
                 match builtin {
                     Some(true) => {}
                     Some(false) => out.push(function("pg_catalog", name)),
@@ -98,6 +93,15 @@ impl Environment {
             [_, schema, name] => vec![function(schema, name)],
             _ => vec![Resource::Opaque { what: format!("a function named {}", dotted(parts)).into() }],
         }
+    }
+}
+
+impl Environment {
+    /// The functions of a name in the search path that are not the server's own.
+    pub(super) fn users_functions(&self, name: &str) -> Vec<Resource> {
+        let found = self.catalogue.functions_named(name);
+        let found = found.filter(|f| &*f.schema != "pg_catalog" && self.search_path.contains(&f.schema));
+        found.map(|f| Resource::Function { schema: f.schema.clone(), name: name.into() }).collect()
     }
 }
 

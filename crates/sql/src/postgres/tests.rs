@@ -822,3 +822,67 @@ fn every_place_of_an_expression_is_read() {
         ("update orders o set id = 1 from (events e natural join customers)", false),
     ]);
 }
+
+#[test]
+fn older_servers_read_some_words_otherwise() {
+    reads_ssn(&[
+        ("select max(system_user) from (select ssn as system_user from customers where id = 1) x", true),
+        ("select system_user from (select ssn||'' as system_user from customers) x", true),
+        (
+            "delete from orders where exists (select 1 from (select ssn as system_user from customers) l where system_user like '078%')",
+            true,
+        ),
+        ("select 1 from (select ssn as system_user from customers) l order by system_user", true),
+        ("select count(*) from (select ssn as system_user from customers) l group by system_user", true),
+        ("select ssn as \"system_user\" from customers order by system_user", true),
+        ("select (system_user).ssn from customers \"system_user\"", true),
+        ("select id, system_user from customers", false),
+        ("delete from customers where name = system_user", false),
+    ]);
+    check("select system_user from customers", expect!["[SELECT] select(public.customers)"]);
+    check(
+        "select 1 from system_user",
+        expect![[
+            r#"[SELECT] opaque(SYSTEM_USER in a FROM clause, which is a relation to a server before PostgreSQL 16)"#
+        ]],
+    );
+    let plain = env();
+    let shadowed = |name: &str| {
+        let function = Function {
+            oid: 9,
+            schema: "public".into(),
+            name: name.into(),
+            volatility: Volatility::Volatile,
+            of_row: false,
+        };
+        let catalogue = Catalogue::new(1, [relation(1, "customers", &["id", "name", "ssn"])], [function]);
+        Environment { catalogue: Arc::new(catalogue), ..env() }
+    };
+    for (name, text) in [
+        ("json_object", "select json_object(ssn) from customers"),
+        ("json_object", "select json_object() from customers"),
+        ("json_array", "select json_array(ssn) from customers"),
+        ("json_arrayagg", "select json_arrayagg(ssn) from customers"),
+        ("json", "select json(ssn) from customers"),
+        ("json_scalar", "select json_scalar(ssn) from customers"),
+        ("json_serialize", "select json_serialize(ssn) from customers"),
+        ("json_value", "select json_value(ssn, '$') from customers"),
+        ("json_query", "select json_query(ssn, '$') from customers"),
+        ("json_exists", "select json_exists(ssn, '$') from customers"),
+        ("merge_action", "select merge_action() from customers"),
+    ] {
+        let calls = |env: &Environment| {
+            let analysis = analyse(text, env).unwrap();
+            let moved = analysis.statements.iter().any(|s| !s.moves.is_empty());
+            let asked = analysis
+                .facts
+                .accesses
+                .iter()
+                .any(|a| a.action == Action::Call && a.resource.local_id().contains(name));
+            (asked, moved)
+        };
+        assert_eq!(calls(&plain), (false, false), "{text}");
+        let takes = text.contains("(ssn");
+        assert_eq!(calls(&shadowed(name)), (true, takes), "{text}");
+    }
+}

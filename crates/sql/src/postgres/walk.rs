@@ -1,5 +1,5 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, Tell, children::children, names, query, reads, writes};
+use super::{Environment, Tell, children::children, names, older, query, reads, writes};
 use crate::meaning::{Reads, Writes};
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
@@ -261,6 +261,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 }
             }
             Node::FuncCall(call) => {
+                older::accesses(self, node);
                 // In a FROM clause it goes by its own name.
                 reads::alias(self, names::strings(call.funcname()).last().copied());
                 query::function(self, call);
@@ -292,6 +293,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             }
             other => {
                 self.alias(other);
+                older::accesses(self, other);
                 if query::statement(self, other)
                     || super::utility::statement(self, other)
                     || super::ddl::statement(self, other)

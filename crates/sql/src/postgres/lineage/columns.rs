@@ -67,24 +67,51 @@ impl<'a> Reading<'a, '_> {
                     }
                 }
                 window_parts(node, &mut todo);
+            } else if older::is_system_user(node) {
+                self.system_user(node, out);
             } else if let Node::FuncCall(call) = node {
                 let parts = names::strings(call.funcname());
-                if !self.env.functions(&parts).is_empty() {
-                    // It may send its arguments anywhere.
-                    let mut sent = Set::new();
-                    if self.enter() {
-                        for arg in call.args() {
-                            self.expr(arg, &mut sent);
-                        }
-                        self.depth -= 1;
-                    }
-                    self.moves.extend(sent);
+                if !self.env.functions(&parts).is_empty() || self.was_a_call(node) {
+                    self.send(call.args().iter());
                 }
                 children(node, &mut |child| todo.push(child));
+            } else if self.was_a_call(node) {
+                let mut args = Vec::new();
+                children(node, &mut |child| args.push(child));
+                self.send(args.iter().copied());
+                todo.extend(args);
             } else if !children(node, &mut |child| todo.push(child)) {
                 self.gave_up = true;
             }
         }
+    }
+
+    /// What is given to a function may be sent anywhere.
+    fn send(&mut self, args: impl Iterator<Item = Node<'a>>) {
+        let mut sent = Set::new();
+        if self.enter() {
+            for arg in args {
+                self.expr(arg, &mut sent);
+            }
+            self.depth -= 1;
+        }
+        self.moves.extend(sent);
+    }
+
+    /// Whether a server of before would call a function of users.
+    fn was_a_call(&self, node: Node<'a>) -> bool {
+        older::calls(node).iter().any(|name| !self.env.users_functions(name).is_empty())
+    }
+
+    /// The column of that name, if there is one, to a server that does not know the keyword.
+    fn system_user(&mut self, node: Node<'a>, out: &mut Set) {
+        if let Node::FuncCall(call) = node {
+            self.seen.saw(node_at(call));
+        }
+        let mut set = Set::new();
+        self.named(older::SYSTEM_USER, &mut set);
+        self.weighs.extend(set.iter().cloned());
+        out.extend(set);
     }
 
     pub(super) fn column(&mut self, c: &nodes::ColumnRef, out: &mut Set) {
@@ -111,10 +138,18 @@ impl<'a> Reading<'a, '_> {
         }
     }
 
+    fn unqualified(&self, name: &str, out: &mut Set) {
+        if !self.named(name, out) {
+            out.extend(self.everything());
+        }
+    }
+
+    /// False where nothing goes by that name.
+    ///
     /// INVARIANT: as the server does (colNameToVar, then refnameNamespaceItem): a column of that name, at whatever level, goes
     /// before an alias of that name, which stands for a whole row. Where it is not certain that there is such a column, both
     /// count.
-    pub(super) fn unqualified(&self, name: &str, out: &mut Set) {
+    fn named(&self, name: &str, out: &mut Set) -> bool {
         let mut found = false;
         for scope in self.scopes.iter().rev() {
             let mut certain = false;
@@ -126,16 +161,14 @@ impl<'a> Reading<'a, '_> {
                 }
             }
             if certain {
-                return;
+                return true;
             }
         }
         for entry in self.scopes.iter().flat_map(|s| &s.entries).filter(|e| &*e.alias == name) {
             out.extend(whole(entry));
             found = true;
         }
-        if !found {
-            out.extend(self.everything());
-        }
+        found
     }
 }
 

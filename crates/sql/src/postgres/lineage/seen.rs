@@ -30,6 +30,8 @@ impl Seen {
                 node_at(c)
             } else if let Node::SubLink(link) = node {
                 node_at(link)
+            } else if let (true, Node::FuncCall(call)) = (older::is_system_user(node), node) {
+                node_at(call)
             } else if matches!(node, Node::TypeName(_)) {
                 // Names in it are modifiers of the type.
                 continue;

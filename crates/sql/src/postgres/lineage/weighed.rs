@@ -50,21 +50,31 @@ impl<'a> Reading<'a, '_> {
             return;
         }
         let mut known = false;
-        if let Node::ColumnRef(c) = node
-            && let [name] = names::strings(c.fields()).as_slice()
-        {
-            self.seen.saw(node_at(c));
-            let named = cols.iter().filter(|col| col.star || col.name.as_deref().is_none_or(|n| n == *name));
+        if let Some(name) = self.single_name(node) {
+            let named = cols.iter().filter(|col| col.star || col.name.as_deref().is_none_or(|n| n == name));
             for col in named {
                 known |= col.name.as_deref() == Some(name);
                 self.weighs.extend(col.set.iter().cloned());
             }
             let entries = self.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default();
-            known &= !entries.iter().any(|e| column_of(e, name).is_some() || &*e.alias == *name);
+            known &= !entries.iter().any(|e| column_of(e, name).is_some() || &*e.alias == name);
         }
+        // SYSTEM_USER is read as what it may be else.
+        known &= matches!(node, Node::ColumnRef(_));
         if !known {
             self.discard(node);
         }
+    }
+
+    /// The name that an output may go by.
+    fn single_name(&mut self, node: Node<'a>) -> Option<&'a str> {
+        if older::is_system_user(node) {
+            return Some(older::SYSTEM_USER);
+        }
+        let Node::ColumnRef(c) = node else { return None };
+        let [name] = names::strings(c.fields())[..] else { return None };
+        self.seen.saw(node_at(c));
+        Some(name)
     }
 
     /// Columns that a join compares by their names.
