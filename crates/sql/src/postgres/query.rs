@@ -46,6 +46,7 @@ fn select<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>, s: &'a nodes::SelectStmt)
     for lock in s.locking_clause() {
         locks(walk, s, lock);
     }
+    settings::named(walk, s);
     scoped(walk, s.with_clause(), |w| w.push_children(node));
 }
 
@@ -236,7 +237,12 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
     }
     let mut args = call.args().iter().map(|n| constant(n));
     match name {
-        "set_config" => set_config(walk, args.next().flatten(), args.next().flatten(), args.next().flatten()),
+        "set_config" => {
+            let address = std::ptr::from_ref(call).addr();
+            let named = walk.named_settings.iter().find(|(of, _)| *of == address).map(|(_, setting)| setting.clone());
+            let setting = args.next().flatten().or(named);
+            set_config(walk, setting, args.next().flatten(), args.next().flatten());
+        }
         "pg_notify" => match args.next().flatten() {
             Some(channel) => walk.add(Action::Notify, Resource::Channel { name: channel.into() }),
             None => walk.opaque("pg_notify on a channel that is computed"),

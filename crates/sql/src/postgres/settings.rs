@@ -1,4 +1,6 @@
 //! What setting a setting means.
+use super::{names, query, walk::Walk};
+use pg_raw_parse::{Node, nodes};
 
 /// What it means to change a setting for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,41 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
         known if HARMLESS.contains(&known) || known.starts_with("enable_") => SettingClass::Harmless,
         _ => SettingClass::Meaning,
     }
+}
+
+/// Which setting `set_config(name, …)` changes in a query over `pg_settings` alone whose whole condition is `name = 'constant'`,
+/// as pg_dump writes it: that one, or none where the server does not have it.
+///
+/// Columns of that view are not renamed, no other relation goes by its name, and `=` is the server's own: its schema is
+/// the first that is searched.
+pub(super) fn named<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::SelectStmt) {
+    let mut from = s.from_clause().iter();
+    let (Some(Node::RangeVar(view)), None) = (from.next(), from.next()) else { return };
+    let is_view = || {
+        let is_whole = view.alias().is_none() && view.catalogname().is_none() && s.with_clause().is_none();
+        let (schema, name) = walk.env.range_var(view);
+        let is_first = !walk.env.search_path.iter().any(|schema| &**schema == "pg_catalog");
+        is_whole && !walk.is_cte(view) && is_first && &*schema == "pg_catalog" && &*name == "pg_settings"
+    };
+    let Some(setting) = equals_name(s.where_clause()).filter(|_| is_view()) else { return };
+    for target in s.target_list() {
+        if let Node::FuncCall(call) = target.val()
+            && call.args().iter().next().is_some_and(is_name)
+        {
+            walk.named_settings.push((std::ptr::from_ref(call).addr(), setting.clone()));
+        }
+    }
+}
+
+/// The constant of `name = 'constant'`.
+fn equals_name(condition: Node<'_>) -> Option<String> {
+    let Node::A_Expr(e) = condition else { return None };
+    let is_equal = e.kind == nodes::A_Expr_Kind::AEXPR_OP && names::strings(e.name()) == ["="];
+    (is_equal && is_name(e.lexpr())).then(|| query::constant(e.rexpr())).flatten()
+}
+
+fn is_name(node: Node<'_>) -> bool {
+    matches!(node, Node::ColumnRef(c) if c.fields().iter().count() == 1 && names::strings(c.fields()) == ["name"])
 }
 
 #[cfg(test)]

@@ -221,6 +221,42 @@ fn functions_called() {
     ] {
         assert!(facts(text).contains("opaque("), "{text}: {}", facts(text));
     }
+    check(
+        "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'",
+        expect![
+            "[SELECT] select(pg_catalog.pg_settings) call(pg_catalog.set_config) set(restrict_nonsystem_relation_kind)"
+        ],
+    );
+    check(
+        "select set_config(name, 'off', false) from pg_catalog.pg_settings where name = 'standard_conforming_strings'",
+        expect![
+            "[SELECT] select(pg_catalog.pg_settings) call(pg_catalog.set_config) opaque(standard_conforming_strings off changes how text is read)"
+        ],
+    );
+    for text in [
+        "select set_config(name, 'x', false) from pg_settings where name = 'search_path'",
+        "select set_config(name, 'x', false) from pg_settings",
+        "select set_config(name, 'x', false) from pg_settings where name like 'a'",
+        "select set_config(name, 'x', false) from pg_settings where name = 'a' or true",
+        "select set_config(name, 'x', false) from pg_settings where name <> 'a'",
+        "select set_config(name, 'x', false) from pg_settings where name operator(public.=) 'a'",
+        "select set_config(name, 'x', false) from pg_settings where name = any ('{a,b}')",
+        "select set_config(name, 'x', false) from pg_settings where setting = 'a'",
+        "select set_config(name, 'x', false) from pg_settings where name = lower('a')",
+        "select set_config(name, 'x', false) from pg_settings where name = $1",
+        "select set_config(setting, 'x', false) from pg_settings where name = 'a'",
+        "select set_config(name || 'b', 'x', false) from pg_settings where name = 'a'",
+        "select set_config(name, setting, false) from pg_settings where name = 'a'",
+        "select set_config(name, 'x', false) from pg_settings p(a, name) where name = 'a'",
+        "select set_config(name, 'x', false) from pg_settings, t where name = 'a'",
+        "select set_config(name, 'x', false) from pg_settings cross join t where name = 'a'",
+        "select set_config(name, 'x', false) from public.pg_settings where name = 'a'",
+        "with pg_settings as (select * from t) select set_config(name, 'x', false) from pg_settings where name = 'a'",
+        "with pg_settings as (select * from t) select (select set_config(name, 'x', false) from pg_settings where name = 'a')",
+        "select (select set_config(name, 'x', false) from t) from pg_settings where name = 'a'",
+    ] {
+        assert!(facts(text).contains("opaque("), "{text}: {}", facts(text));
+    }
     check("select pg_notify('c', 'x')", expect!["[SELECT] call(pg_catalog.pg_notify) notify(c)"]);
     check("select 1 operator(evil.+) 2", expect!["[SELECT] opaque(operator evil.+)"]);
     check("select 1 <=====> 2", expect!["[SELECT] opaque(operator <=====>)"]);

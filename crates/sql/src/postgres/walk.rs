@@ -30,6 +30,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) new_schema: Option<Name>,
     /// Settings that `set_config` changes.
     pub(super) settings: Vec<super::Effect>,
+    /// Calls whose first argument is a column that holds one setting's name alone, by their addresses (`settings::named`).
+    pub(super) named_settings: Vec<(usize, String)>,
     /// The relations that are read, and what forbids to read others in their places.
     pub(super) reads: Reads,
     /// What the statement writes.
@@ -54,6 +56,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             schema_changed: false,
             new_schema: None,
             settings: Vec::new(),
+            named_settings: Vec::new(),
             reads: Reads::default(),
             writes: Writes::default(),
             keeps_texts: false,
@@ -189,7 +192,8 @@ impl<'a, 'e> Walk<'a, 'e> {
         }
     }
 
-    fn is_cte(&self, r: &nodes::RangeVar) -> bool {
+    /// Whether it names a common table expression.
+    pub(super) fn is_cte(&self, r: &nodes::RangeVar) -> bool {
         let name = r.relname().unwrap_or_default();
         r.schemaname().is_none() && self.scopes.iter().any(|s| s.contains(&name))
     }
