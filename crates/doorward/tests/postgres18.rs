@@ -56,6 +56,11 @@ fn libpq_18_logs_in_with_oauthbearer() {
         let out = Command::new("python3")
             .args([script, libpq.to_str().unwrap(), &conninfo])
             .args(["select name from products where id = 1", "drop table products"])
+            // Rewritten: `ssn` is hidden.
+            .args([
+                "select ssn || id from customers where id = 1",
+                "select count(*) + 40 from customers where ssn like '078%'",
+            ])
             // The development issuer speaks plain HTTP on loopback.
             .env("PGOAUTHDEBUG", "UNSAFE")
             .env("DOORWARD_TOKEN", token)
@@ -63,13 +68,14 @@ fn libpq_18_logs_in_with_oauthbearer() {
             .unwrap();
         format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
     };
-    let token = world.token("ci-bot", &["agents"], &[]);
+    let token = world.token("ci-bot", &["agents", "analysts"], &[]);
     for more in
         ["", "max_protocol_version=latest", "sslnegotiation=direct min_protocol_version=3.2 max_protocol_version=3.2"]
     {
         let shown = log_in(&token, more);
         assert!(shown.contains("value thing 1"), "{more}: {shown}");
         assert!(shown.contains("no-ddl"), "{more}: {shown}");
+        assert!(shown.contains("value [masked]\n") && shown.contains("value 40\n"), "{more}: {shown}");
         let protocol = if more.is_empty() { "protocol 30000" } else { "protocol 30002" };
         assert!(shown.contains(protocol), "{more}: {shown}");
         assert!(shown.contains("cancel 1") && shown.contains("canceling statement due to user request"), "{shown}");

@@ -16,6 +16,9 @@ pub struct ClientMatrix {
     prefix: String,
 }
 
+/// What is hidden of `e2e_hidden`, and how: tags of a connection whose policies hide what is `pii`.
+pub const HIDDEN_TAGS: &str = r#""public.e2e_hidden.ssn" = ["pii", "ssn"], "public.e2e_hidden.mail" = ["pii", "mask:fixed:nobody@example.com"], "public.e2e_hidden.code" = ["pii", "mask:null"], "public.e2e_hidden.big" = ["pii", "mask:fixed:7"], "public.e2e_hidden.pay" = ["pii", "mask:fixed:12.34"], "public.e2e_hidden.born" = ["pii", "mask:fixed:1900-01-01"], "public.e2e_hidden.seen" = ["pii"], "public.e2e_hidden.who" = ["pii"], "public.e2e_hidden.raw" = ["pii"], "public.e2e_hidden.doc" = ["pii"], "public.e2e_hidden.ok" = ["pii"]"#;
+
 /// What the clients reported.
 #[derive(Debug, Clone)]
 pub struct MatrixReport {
@@ -52,6 +55,13 @@ impl ClientMatrix {
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// The endpoint hides from this user what `e2e_hidden` holds ([`HIDDEN_TAGS`]): the clients ask over that table, too.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.envs.push(("E2E_HIDDEN".to_owned(), "1".to_owned()));
         self
     }
 

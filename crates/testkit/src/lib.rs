@@ -43,7 +43,7 @@ mod vault;
 
 pub use browser::{Browser, Page};
 pub use chromium::{Chromium, Screen};
-pub use client_matrix::{ClientMatrix, MatrixReport};
+pub use client_matrix::{ClientMatrix, HIDDEN_TAGS, MatrixReport};
 pub use dev_token::DevToken;
 pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpReply, http_get, http_post_form};

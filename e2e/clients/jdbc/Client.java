@@ -43,11 +43,11 @@ public final class Client {
     private static final String BULK = PREFIX + "bulk";
     private static final String COPIED = PREFIX + "copied";
 
-    private interface Check {
+    interface Check {
         void run(Connection connection) throws Exception;
     }
 
-    private static Connection connect(String... more) throws Exception {
+    static Connection connect(String... more) throws Exception {
         Map<String, String> env = System.getenv();
         String file = env.get("DOORWARD_TOKEN_FILE");
         Properties settings = new Properties();
@@ -64,7 +64,7 @@ public final class Client {
         return DriverManager.getConnection(url, settings);
     }
 
-    private static void expect(Object expected, Object actual) {
+    static void expect(Object expected, Object actual) {
         if (!Objects.deepEquals(expected, actual)) {
             throw new AssertionError("expected " + show(expected) + ", got " + show(actual));
         }
@@ -74,7 +74,7 @@ public final class Client {
         return value instanceof Object[] array ? Arrays.deepToString(array) : String.valueOf(value);
     }
 
-    private static void expectState(String state, Check statement, Connection connection) throws Exception {
+    static void expectState(String state, Check statement, Connection connection) throws Exception {
         try {
             statement.run(connection);
         } catch (SQLException error) {
@@ -84,13 +84,13 @@ public final class Client {
         throw new AssertionError("expected SQLSTATE " + state + ", got no error");
     }
 
-    private static void execute(Connection connection, String sql) throws SQLException {
+    static void execute(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             statement.execute(sql);
         }
     }
 
-    private static long number(Connection connection, String sql) throws SQLException {
+    static long number(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
             rows.next();
             return rows.getLong(1);
@@ -340,6 +340,15 @@ public final class Client {
         checks.put("copy-in", Client::copyIn);
         checks.put("copy-out", Client::copyOut);
         checks.put("types", Client::types);
+        if (System.getenv("E2E_HIDDEN") == null) {
+            System.out.println("skip hidden: nothing is hidden from this caller");
+        } else {
+            checks.put("hidden-rows", Hidden::rows);
+            checks.put("hidden-filters", Hidden::filters);
+            checks.put("hidden-cursor", Hidden::cursor);
+            checks.put("hidden-copy", Hidden::copy);
+            checks.put("hidden-writes", Hidden::writes);
+        }
         checks.put("cancel", Client::cancel);
         checks.put("notify", Client::notifyCheck);
         checks.put("simple-protocol", Client::simpleProtocol);

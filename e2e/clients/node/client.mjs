@@ -20,7 +20,7 @@ process.noDeprecation = true;
 
 const env = process.env;
 const prefix = env.E2E_PREFIX ?? 'e2e_';
-const [items, samples, bulk, copied] = ['items', 'samples', 'bulk', 'copied'].map((name) => prefix + name);
+const [items, samples, bulk, copied, hidden] = ['items', 'samples', 'bulk', 'copied', 'hidden'].map((name) => prefix + name);
 const me = 'node';
 const settings = {
   host: env.PGHOST,
@@ -187,6 +187,90 @@ function cancel(client) {
   // As libpq does, leaves it to the server to close: PgBouncer forgets a request whose sender has gone.
   connectTcp(settings.port, settings.host).write(message);
 }
+
+// Over a table of which most columns show nothing to this caller (E2E_HIDDEN): each statement is rewritten on its way.
+const hiddenColumns = 'id, name, ssn, mail, code, big, pay, born, seen, who, raw, doc, ok';
+const hiddenRow = (id) => ({
+  id, name: id === 5 ? null : `Name ${id}`, ssn: '[ssn]', mail: 'nobody@example.com', code: null, big: '7', pay: '12.34',
+  born: new Date(1900, 0, 1), seen: null, who: null, raw: null, doc: '[masked]', ok: null,
+});
+const hiddenRows = [1, 2, 3, 4, 5, 6, 7, 8].map(hiddenRow);
+const hiddenText = `SELECT ${hiddenColumns} FROM ${hidden} WHERE client = $1 AND id > $2 ORDER BY ssn, id`;
+const hiddenValues = {
+  ssn: '078-05-1124', mail: 'user4@example.com', code: 1004, big: '1000000000004', pay: '402.00', born: '1970-01-05',
+  seen: new Date('2024-03-04T12:00:00Z'), who: '00000000-0000-4000-8000-000000000004', raw: Buffer.from([4]), ok: true,
+};
+
+const hiddenChecks = {
+  async 'hidden-rows'(client) {
+    const plain = hiddenText.replace('$1', "'all'").replace('$2', '0');
+    for (const query of [{ text: plain }, { text: hiddenText, values: ['all', 0] }, { name: 'hidden', text: hiddenText, values: ['all', 0] },
+      { name: 'hidden', text: hiddenText, values: ['all', 0] }]) {
+      const result = await client.query(query);
+      assert.deepEqual(result.rows, hiddenRows);
+      assert.deepEqual(result.fields.map((field) => field.name).join(', '), hiddenColumns);
+      assert.deepEqual(result.fields.map((field) => field.dataTypeID), [23, 25, 25, 1043, 23, 20, 1700, 1082, 1184, 2950, 17, 3802, 16]);
+    }
+    const binary = `SELECT id, ssn, code, big FROM ${hidden} WHERE client = $1 AND id = $2`;
+    const [row] = await rows(client, { text: binary, values: ['all', 4], binary: true });
+    assert.deepEqual([row.id, row.ssn, row.code, Number(row.big)], [4, '[ssn]', null, 7]);
+  },
+
+  async 'hidden-filters'(client) {
+    const count = async (condition, value, name) =>
+      Number((await rows(client, { name, text: `SELECT count(*) FROM ${hidden} WHERE client = 'all' AND ${condition}`, values: [value] }))[0].count);
+    for (const [column, value] of Object.entries(hiddenValues)) {
+      for (const name of [undefined, `by-${column}`, `by-${column}`]) assert.equal(await count(`${column} = $1`, value, name), 0, column);
+    }
+    for (const [value, found] of [['[ssn]', 8], ['078-05-1124', 0], ['[ssn]', 8]]) assert.equal(await count('ssn = $1', value, 'by-ssn'), found);
+    assert.equal(await count('ssn = ANY($1)', ['078-05-1121', '078-05-1124']), 0);
+    const several = await client.query(`SELECT 1; SELECT id FROM ${hidden} WHERE client = 'all' AND ssn = '[ssn]'`);
+    assert.deepEqual(several.map((result) => result.rowCount), [1, 8]);
+  },
+
+  async 'hidden-cursor'(client) {
+    const cursor = client.query(new Cursor(hiddenText, ['all', 0]));
+    assert.deepEqual(await cursor.read(3), hiddenRows.slice(0, 3));
+    assert.deepEqual(await cursor.read(100), hiddenRows.slice(3));
+    await cursor.close();
+    const answers = await Promise.all(hiddenRows.map(({ id }) => rows(client, hiddenText, ['all', id - 1])));
+    assert.deepEqual(answers.map(([row]) => row), hiddenRows);
+  },
+
+  async 'hidden-copy'(client) {
+    const out = async (text) => {
+      const parts = [];
+      for await (const part of client.query(copyStreams.to(text))) parts.push(part);
+      return Buffer.concat(parts).toString('latin1');
+    };
+    const query = `SELECT id, ssn, code, big FROM ${hidden} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id`;
+    assert.equal((await out(`COPY (${query}) TO STDOUT (FORMAT csv)`)).split('\n')[7], '8,"[ssn]",,"7"');
+    const binary = await out(`COPY ${hidden} (ssn, born) TO STDOUT (FORMAT binary)`);
+    assert.deepEqual([binary.includes('[ssn]'), binary.includes('078-05')], [true, false]);
+  },
+
+  async 'hidden-writes'(client) {
+    await client.query(`DELETE FROM ${hidden} WHERE client = $1`, [me]);
+    const put = `INSERT INTO ${hidden} (client, id, name, ssn, code, born) VALUES ($1, $2, 'mine', $3, $4, $5) RETURNING id, ssn, code`;
+    for (let i = 0; i < 4; i += 1) {
+      const query = { name: i % 2 ? 'put-hidden' : undefined, text: put, values: [me, i, '078-05-9999', 5, '1970-01-05'] };
+      assert.deepEqual(await rows(client, query), [{ id: i, ssn: '[ssn]', code: null }]);
+    }
+    await client.query('BEGIN');
+    const changed = await rows(client, `UPDATE ${hidden} SET ssn = $1, name = 'new' WHERE client = $2 AND id = 1 RETURNING name, ssn`, ['1', me]);
+    assert.deepEqual(changed, [{ name: 'new', ssn: '[ssn]' }]);
+    await client.query('ROLLBACK');
+    for (const [text, values] of [[`UPDATE ${hidden} SET name = 'x' WHERE ssn = $1`, ['078-05-1124']],
+      [`DELETE FROM ${hidden} WHERE client = 'x' AND code = $1`, [1004]], [`UPDATE ${hidden} SET ssn = $1 WHERE client = $2`, ['[ssn]', me]]]) {
+      await assert.rejects(client.query(text, values), state('42501'));
+      await assert.rejects(client.query({ name: text, text, values }), state('42501'));
+    }
+    assert.equal((await rows(client, `SELECT name FROM ${hidden} WHERE client = $1 AND name = 'mine'`, [me])).length, 4);
+  },
+};
+
+if (env.E2E_HIDDEN) Object.assign(checks, hiddenChecks);
+else console.log('skip hidden: nothing is hidden from this caller');
 
 let failed = false;
 await withClient(async (client) => {

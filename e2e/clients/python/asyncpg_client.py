@@ -21,9 +21,12 @@ import time
 
 import asyncpg
 
-from checks import CA, CANCEL_LIMIT, DATABASE, HOST, JSON_SAMPLE, PASSWORD, PORT, PREFIX, SAMPLE, USER, Report, expect
+from checks import (
+    CA, CANCEL_LIMIT, DATABASE, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TYPES, HIDDEN_VALUES, HOST, IS_HIDDEN, JSON_SAMPLE, PASSWORD,
+    PORT, PREFIX, SAMPLE, USER, Report, expect,
+)
 
-ITEMS, SAMPLES, BULK, COPIED = (PREFIX + name for name in ("items", "samples", "bulk", "copied"))
+ITEMS, SAMPLES, BULK, COPIED, HIDDEN = (PREFIX + name for name in ("items", "samples", "bulk", "copied", "hidden"))
 ME = "asyncpg"
 
 
@@ -186,11 +189,87 @@ async def pool(_conn):
     expect(list(range(40)), answers)
 
 
+ALL_HIDDEN = f"SELECT {HIDDEN_COLUMNS} FROM {HIDDEN} WHERE client = $1 AND id > $2 ORDER BY id"
+
+
+async def hidden_rows(conn):
+    await conn.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    statement = await conn.prepare(ALL_HIDDEN)
+    expect(HIDDEN_TYPES, [attribute.type.oid for attribute in statement.get_attributes()])
+    expect(HIDDEN_COLUMNS.split(", "), [attribute.name for attribute in statement.get_attributes()])
+    for _ in range(5):
+        expect(HIDDEN_ROWS, [tuple(row) for row in await statement.fetch("all", 0)])
+        expect(HIDDEN_ROWS[4:], [tuple(row) for row in await conn.fetch(ALL_HIDDEN, "all", 4)])
+
+
+async def hidden_filters(conn):
+    """Whatever is asked by a value that is there finds nothing; what stands for it is found."""
+    count = f"SELECT count(*) FROM {HIDDEN} WHERE client = 'all' AND "
+    for column, value in HIDDEN_VALUES.items():
+        for _ in range(2):
+            expect(0, await conn.fetchval(f"{count}{column} = $1", value))
+    for value, found in (("[ssn]", 8), ("078-05-1124", 0), ("[ssn]", 8)):
+        expect(found, await conn.fetchval(f"{count}ssn = $1", value))
+    expect(0, await conn.fetchval(f"{count}ssn = ANY($1)", [f"078-05-112{i}" for i in range(9)]))
+    expect("SELECT 8", await conn.execute(f"SELECT 1; SELECT id FROM {HIDDEN} WHERE client = 'all' AND ssn = '[ssn]'"))
+
+
+async def hidden_cursor(conn):
+    async with conn.transaction():
+        expect(HIDDEN_ROWS, [tuple(row) async for row in conn.cursor(ALL_HIDDEN, "all", 0, prefetch=3)])
+        cursor = await conn.cursor(ALL_HIDDEN, "all", 0)
+        expect(HIDDEN_ROWS[:3], [tuple(row) for row in await cursor.fetch(3)])
+        await cursor.forward(2)
+        expect(HIDDEN_ROWS[5], tuple(await cursor.fetchrow()))
+
+
+async def hidden_copy(conn):
+    out = io.BytesIO()
+    query = f"SELECT id, ssn, code, big FROM {HIDDEN} WHERE client = $1 AND ssn = '[ssn]' ORDER BY id"
+    expect("COPY 8", await conn.copy_from_query(query.replace("$1", "'all'"), output=out, format="csv"))
+    expect([f'{i},"[ssn]",,"7"' for i in range(1, 9)], out.getvalue().decode().splitlines())
+    out = io.BytesIO()
+    await conn.copy_from_table(HIDDEN, columns=["client", "ssn"], output=out)
+    expect(["all\t[ssn]"] * 8, [line for line in out.getvalue().decode().splitlines() if line.startswith("all")])
+    out = io.BytesIO()
+    await conn.copy_from_table(HIDDEN, columns=["ssn"], output=out, format="binary")
+    expect((True, False), (b"[ssn]" in out.getvalue(), b"078-05" in out.getvalue()))
+
+
+async def hidden_writes(conn):
+    await conn.execute(f"DELETE FROM {HIDDEN} WHERE client = $1", ME)
+    put = await conn.prepare(f"INSERT INTO {HIDDEN} (client, id, name, ssn, code, born) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, ssn, code")
+    for i in (1, 2):
+        expect((i, "[ssn]", None), tuple(await put.fetchrow(ME, i, "mine", "078-05-9999", 5, HIDDEN_VALUES["born"])))
+    await conn.executemany(f"UPDATE {HIDDEN} SET ssn = $1 WHERE client = $2 AND id = $3", [(f"n{i}", ME, i) for i in range(3)])
+    try:
+        async with conn.transaction():
+            changed = await conn.fetch(f"UPDATE {HIDDEN} SET ssn = $1, name = 'new' WHERE client = $2 RETURNING name, ssn", "1", ME)
+            expect([("new", "[ssn]")] * 2, [tuple(row) for row in changed])
+            raise KeyError("to roll back")
+    except KeyError:
+        pass
+    for text, values in (
+        (f"UPDATE {HIDDEN} SET name = 'x' WHERE ssn = $1", ["078-05-1124"]),
+        (f"DELETE FROM {HIDDEN} WHERE client = 'x' AND code = $1", [1004]),
+        (f"UPDATE {HIDDEN} SET ssn = $1 WHERE client = $2", ["[ssn]", ME]),
+    ):
+        try:
+            await conn.execute(text, *values)
+            raise AssertionError(f"not refused: {text}")
+        except asyncpg.InsufficientPrivilegeError:
+            pass
+    expect(["mine"] * 2, [row["name"] for row in await conn.fetch(f"SELECT name FROM {HIDDEN} WHERE client = $1", ME)])
+
+
 async def main():
     report = Report()
+    hidden = (hidden_rows, hidden_filters, hidden_cursor, hidden_copy, hidden_writes)
+    if not IS_HIDDEN:
+        print("skip hidden: nothing is hidden from this caller")
     conn = await asyncpg.connect(**settings())
     for check in (tls, select, prepared, transaction, error_recovery, batch, large_result, copy_in, copy_out, types,
-                  cancel, notify, pool):
+                  *(hidden if IS_HIDDEN else ()), cancel, notify, pool):
         name = check.__name__.replace("_", "-")
         try:
             await asyncio.wait_for(check(conn), 60)

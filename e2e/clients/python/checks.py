@@ -32,6 +32,29 @@ SAMPLE = (
 JSON_SAMPLE = {"k": [1, None, "ü"]}
 CANCEL_LIMIT = 3.0
 
+# What is hidden by `e2e_hidden` from this caller (E2E_HIDDEN): its columns, their types, what they show, and what one row of
+# them holds. Statements over it are rewritten on their way: a constant stands for each hidden column.
+IS_HIDDEN = bool(os.environ.get("E2E_HIDDEN"))
+HIDDEN_COLUMNS = "id, name, ssn, mail, code, big, pay, born, seen, who, raw, doc, ok"
+HIDDEN_TYPES = [23, 25, 25, 1043, 23, 20, 1700, 1082, 1184, 2950, 17, 3802, 16]
+HIDDEN_ROWS = [
+    (i, None if i == 5 else f"Name {i}", "[ssn]", "nobody@example.com", None, 7, decimal.Decimal("12.34"),
+     datetime.date(1900, 1, 1), None, None, None, "[masked]", None)
+    for i in range(1, 9)
+]
+HIDDEN_VALUES = {
+    "ssn": "078-05-1124",
+    "mail": "user4@example.com",
+    "code": 1004,
+    "big": 1000000000004,
+    "pay": decimal.Decimal("402.00"),
+    "born": datetime.date(1970, 1, 5),
+    "seen": datetime.datetime(2024, 3, 4, 12, tzinfo=datetime.timezone.utc),
+    "who": uuid.UUID("00000000-0000-4000-8000-000000000004"),
+    "raw": b"\x04",
+    "ok": True,
+}
+
 
 class Report:
     """Prints `ok name` or `FAIL name: why`, and remembers whether all went well."""

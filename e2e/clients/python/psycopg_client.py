@@ -14,9 +14,12 @@ import time
 import psycopg
 from psycopg.types.json import Jsonb
 
-from checks import CA, CANCEL_LIMIT, DATABASE, HOST, JSON_SAMPLE, PASSWORD, PORT, PREFIX, SAMPLE, USER, Report, expect
+from checks import (
+    CA, CANCEL_LIMIT, DATABASE, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TYPES, HIDDEN_VALUES, HOST, IS_HIDDEN, JSON_SAMPLE, PASSWORD,
+    PORT, PREFIX, SAMPLE, USER, Report, expect,
+)
 
-ITEMS, SAMPLES, BULK, COPIED = (PREFIX + name for name in ("items", "samples", "bulk", "copied"))
+ITEMS, SAMPLES, BULK, COPIED, HIDDEN = (PREFIX + name for name in ("items", "samples", "bulk", "copied", "hidden"))
 ME = "psycopg"
 
 
@@ -181,11 +184,104 @@ def notify(conn):
     expect([("e2e_psycopg", "hello, wörld")], received)
 
 
+def hidden_rows(conn):
+    query = f"SELECT {HIDDEN_COLUMNS} FROM {HIDDEN} WHERE client = %s AND id > %s ORDER BY id"
+    for binary in (False, True):
+        for prepare in (False, True, True):
+            cursor = conn.cursor(binary=binary)
+            expect(HIDDEN_ROWS, cursor.execute(query, ["all", 0], prepare=prepare).fetchall())
+            expect(HIDDEN_COLUMNS.split(", "), [column.name for column in cursor.description])
+            expect(HIDDEN_TYPES, [column.type_code for column in cursor.description])
+    # The simple protocol, several statements in one text.
+    cursor = conn.execute(f"SELECT count(*) FROM {HIDDEN} h WHERE client = 'all' AND ssn = '[ssn]'; SELECT h.ssn FROM {HIDDEN} h WHERE id = 3 AND client = 'all'")
+    expect((8,), cursor.fetchone())
+    cursor.nextset()
+    expect(("[ssn]",), cursor.fetchone())
+
+
+def hidden_filters(conn):
+    """Whatever is asked by a value that is there finds nothing; what stands for it is found."""
+    count = f"SELECT count(*) FROM {HIDDEN} WHERE client = 'all' AND "
+    for binary in (False, True):
+        cursor = conn.cursor(binary=binary)
+        for column, value in HIDDEN_VALUES.items():
+            for mark in ("%t", "%b"):
+                for prepare in (False, True, True):
+                    expect((0,), cursor.execute(f"{count}{column} = {mark}", [value], prepare=prepare).fetchone())
+        for value, found in (("[ssn]", 8), ("078-05-1124", 0), ("[ssn]", 8)):
+            expect((found,), cursor.execute(f"{count}ssn = %s", [value], prepare=True).fetchone())
+        expect((0,), cursor.execute(f"{count}ssn = ANY(%s)", [[f"078-05-112{i}" for i in range(9)]]).fetchone())
+
+
+def hidden_cursor(conn):
+    with conn.transaction():
+        for binary in (False, True):
+            with conn.cursor(name="hidden", binary=binary, scrollable=True) as cursor:
+                cursor.execute(f"SELECT {HIDDEN_COLUMNS} FROM {HIDDEN} WHERE client = %s ORDER BY ssn, id", ["all"])
+                expect(HIDDEN_ROWS[:3], cursor.fetchmany(3))
+                expect(HIDDEN_ROWS[3:], cursor.fetchall())
+                cursor.scroll(6, mode="absolute")
+                expect(HIDDEN_ROWS[6], cursor.fetchone())
+    rows = conn.cursor().stream(f"SELECT {HIDDEN_COLUMNS} FROM {HIDDEN} WHERE client = %s ORDER BY id", ["all"])
+    expect(HIDDEN_ROWS, list(rows))
+
+
+def hidden_pipeline(conn):
+    with conn.pipeline():
+        query = f"SELECT ssn, big FROM {HIDDEN} WHERE client = 'all' AND id = %s AND ssn LIKE %s"
+        cursors = [conn.execute(query, [1 + i % 8, "[%" if i % 2 else "0%"]) for i in range(40)]
+    expect([("[ssn]", 7) if i % 2 else None for i in range(40)], [cursor.fetchone() for cursor in cursors])
+
+
+def hidden_copy(conn):
+    shown = [(i, "[ssn]", None, 7, HIDDEN_ROWS[0][7]) for i in range(1, 9)]
+    query = f"COPY (SELECT id, ssn, code, big, born FROM {HIDDEN} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id) TO STDOUT"
+    for options in ("", " (FORMAT binary)"):
+        with conn.cursor().copy(query + options) as copy:
+            copy.set_types(["int4", "text", "int4", "int8", "date"])
+            expect(shown, list(copy.rows()))
+    with conn.cursor().copy(f"COPY {HIDDEN} (client, id, ssn) TO STDOUT") as copy:
+        copy.set_types(["text", "int4", "text"])
+        rows = [row for row in copy.rows() if row[0] == "all"]
+    expect([("all", i, "[ssn]") for i in range(1, 9)], sorted(rows))
+
+
+def hidden_writes(conn):
+    me = [ME]
+    conn.execute(f"DELETE FROM {HIDDEN} WHERE client = %s", me)
+    put = f"INSERT INTO {HIDDEN} (client, id, name, ssn, code, born) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id, name, ssn, code"
+    for binary in (False, True):
+        values = [ME, 1 + binary, "mine", "078-05-9999", 5, HIDDEN_VALUES["born"]]
+        expect((1 + binary, "mine", "[ssn]", None), conn.cursor(binary=binary).execute(put, values, prepare=True).fetchone())
+    try:
+        with conn.transaction():
+            changed = conn.execute(f"UPDATE {HIDDEN} SET ssn = %s, name = 'new' WHERE client = %s RETURNING name, ssn", ["1", ME])
+            expect([("new", "[ssn]")] * 2, changed.fetchall())
+            raise KeyError("to roll back")
+    except KeyError:
+        pass
+    for text, values in (
+        (f"UPDATE {HIDDEN} SET name = 'x' WHERE ssn = %s", ["078-05-1124"]),
+        (f"DELETE FROM {HIDDEN} WHERE client = 'x' AND code = %s", [1004]),
+        (f"UPDATE {HIDDEN} SET ssn = %s WHERE client = %s", ["[ssn]", ME]),
+    ):
+        for prepare in (False, True):
+            try:
+                conn.execute(text, values, prepare=prepare)
+                raise AssertionError(f"not refused: {text}")
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+    expect([("mine",)] * 2, conn.execute(f"SELECT name FROM {HIDDEN} WHERE client = %s", me).fetchall())
+
+
 def main():
     report = Report()
+    hidden = (hidden_rows, hidden_filters, hidden_cursor, hidden_pipeline, hidden_copy, hidden_writes)
+    if not IS_HIDDEN:
+        print("skip hidden: nothing is hidden from this caller")
     with connect(autocommit=True) as conn:
         for check in (tls, select, prepared, transaction, error_recovery, pipeline, large_result, copy_in, copy_out,
-                      types, cancel, notify):
+                      types, *(hidden if IS_HIDDEN else ()), cancel, notify):
             name = check.__name__.replace("_", "-")
             try:
                 check(conn)

@@ -32,7 +32,8 @@ pub(crate) use names::dotted;
 pub use scan::cost;
 pub use settings::{SettingClass, setting_class};
 pub use tells::{
-    counting_columns, is_builtin, is_plain_function, is_telling_setting, measures, shows_values, telling_columns,
+    COMPUTED_CHANNEL, counting_columns, is_builtin, is_plain_function, is_telling_setting, measures, shows_values,
+    telling_columns,
 };
 
 pub use crate::meaning::{

@@ -245,7 +245,7 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
         }
         "pg_notify" => match args.next().flatten() {
             Some(channel) => walk.add(Action::Notify, Resource::Channel { name: channel.into() }),
-            None => walk.opaque("pg_notify on a channel that is computed"),
+            None => walk.opaque(tells::COMPUTED_CHANNEL),
         },
         "pg_read_file" | "pg_read_binary_file" | "pg_ls_dir" | "pg_stat_file" | "lo_import" => {
             match args.next().flatten() {

@@ -1,6 +1,10 @@
 //! What of the server's own tells of values besides the rows of their table: statistics, statements of others, sizes.
 //!
 //! What is not known counts as telling, where its name says that it belongs to a family of such.
+/// What is not known of a call of `pg_notify` whose channel is a parameter or made by an expression. Who notifies chose what
+/// to send, wherever it goes.
+pub const COMPUTED_CHANNEL: &str = "pg_notify on a channel that is computed";
+
 /// Views of statistics that count what was done, and neither values nor the room that they take.
 const COUNTING: &[&str] = &[
     "pg_stat_activity",

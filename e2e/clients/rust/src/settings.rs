@@ -22,6 +22,9 @@ pub struct Settings {
     pub samples: String,
     pub bulk: String,
     pub copied: String,
+    pub hidden: String,
+    /// Whether what `hidden` holds is hidden from this caller.
+    pub is_hidden: bool,
 }
 
 impl Settings {
@@ -44,6 +47,8 @@ impl Settings {
             samples: table("samples"),
             bulk: table("bulk"),
             copied: table("copied"),
+            hidden: table("hidden"),
+            is_hidden: env::var_os("E2E_HIDDEN").is_some(),
         })
     }
 }
@@ -81,6 +86,65 @@ pub fn sample() -> Result<Sample> {
         true,
         None,
     ))
+}
+
+/// Columns of a table of which most show nothing to this caller: statements over it are rewritten on their way.
+pub const HIDDEN_COLUMNS: &str = "id, name, ssn, mail, code, big, pay, born, seen, who, raw, doc";
+pub const HIDDEN_TYPES: [&str; 12] = [
+    "int4", "text", "text", "varchar", "int4", "int8", "numeric", "date", "timestamptz", "uuid", "bytea", "jsonb",
+];
+
+pub type Hidden = (
+    i32,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i32>,
+    Option<i64>,
+    Option<Decimal>,
+    Option<NaiveDate>,
+    Option<DateTime<Utc>>,
+    Option<Uuid>,
+    Option<Vec<u8>>,
+    Option<Value>,
+);
+
+/// A row as it is shown.
+pub fn hidden_row(id: i32) -> Result<Hidden> {
+    let text = |text: &str| Some(text.to_owned());
+    Ok((
+        id,
+        (id != 5).then(|| format!("Name {id}")),
+        text("[ssn]"),
+        text("nobody@example.com"),
+        None,
+        Some(7),
+        Some("12.34".parse()?),
+        NaiveDate::from_ymd_opt(1900, 1, 1),
+        None,
+        None,
+        None,
+        Some(json!("[masked]")),
+    ))
+}
+
+/// What is in the fourth row.
+pub struct HiddenValues {
+    pub pay: Decimal,
+    pub born: NaiveDate,
+    pub seen: DateTime<Utc>,
+    pub who: Uuid,
+}
+
+impl HiddenValues {
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            pay: "402.00".parse()?,
+            born: "1970-01-05".parse()?,
+            seen: "2024-03-04T12:00:00Z".parse()?,
+            who: "00000000-0000-4000-8000-000000000004".parse()?,
+        })
+    }
 }
 
 pub fn expect<T: Debug + PartialEq>(expected: T, actual: T) -> Result<()> {

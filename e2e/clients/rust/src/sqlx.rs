@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
-use settings::{COLUMNS, Report, Sample, Settings, expect, sample};
+use settings::{
+    COLUMNS, HIDDEN_COLUMNS, HIDDEN_TYPES, Hidden, HiddenValues, Report, Sample, Settings, expect, hidden_row, sample,
+};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, TypeInfo};
 
 const ME: &str = "sqlx";
 
@@ -145,6 +147,100 @@ async fn types(connection: &mut PgConnection, samples: &str) -> Result<()> {
     expect(put, got)
 }
 
+fn all_hidden(table: &str) -> String {
+    format!("SELECT {HIDDEN_COLUMNS} FROM {table} WHERE client = $1 AND id > $2 ORDER BY ssn, id")
+}
+
+async fn hidden_rows(connection: &mut PgConnection, table: &str) -> Result<()> {
+    for (from, persistent) in [(0, true), (0, true), (3, true), (0, false)] {
+        let query = sqlx::query(AssertSqlSafe(all_hidden(table))).persistent(persistent).bind("all").bind(from);
+        let rows = query.fetch_all(&mut *connection).await?;
+        let columns = rows.first().context("no row")?.columns();
+        expect(HIDDEN_COLUMNS.to_owned(), columns.iter().map(|c| c.name()).collect::<Vec<_>>().join(", "))?;
+        let types: Vec<_> = columns.iter().map(|c| c.type_info().name().to_lowercase()).collect();
+        expect(HIDDEN_TYPES.map(str::to_owned).to_vec(), types)?;
+        let query = sqlx::query_as::<_, Hidden>(AssertSqlSafe(all_hidden(table))).persistent(persistent).bind("all").bind(from);
+        let expected = (from + 1..9).map(hidden_row).collect::<Result<Vec<_>>>()?;
+        expect(expected, query.fetch_all(&mut *connection).await?)?;
+    }
+    let text = AssertSqlSafe(format!("SELECT 1; SELECT ssn FROM {table} WHERE client = 'all' AND ssn = '[ssn]'"));
+    let rows = sqlx::raw_sql(text).fetch_all(&mut *connection).await?;
+    expect(vec!["[ssn]"; 8], rows.iter().skip(1).map(|row| row.get(0)).collect())
+}
+
+async fn hidden_filters(connection: &mut PgConnection, table: &str) -> Result<()> {
+    let there = HiddenValues::new()?;
+    macro_rules! found {
+        ($expected:expr, $condition:expr, $value:expr) => {
+            let count = format!("SELECT count(*) FROM {table} WHERE client = 'all' AND {}", $condition);
+            for _ in 0..2 {
+                let found: i64 = sqlx::query_scalar(AssertSqlSafe(count.clone())).bind($value).fetch_one(&mut *connection).await?;
+                expect(($condition, $expected), ($condition, found))?;
+            }
+        };
+    }
+    found!(0, "ssn = $1", "078-05-1124");
+    found!(8, "ssn = $1", "[ssn]");
+    found!(0, "ssn = ANY($1)", vec!["078-05-1121", "078-05-1124"]);
+    found!(0, "mail = $1", "user4@example.com");
+    found!(0, "code = $1", 1004);
+    found!(0, "big = $1", 1_000_000_000_004_i64);
+    found!(0, "pay = $1", there.pay);
+    found!(0, "born = $1", there.born);
+    found!(0, "seen = $1", there.seen);
+    found!(0, "who = $1", there.who);
+    found!(0, "raw = $1", vec![4_u8]);
+    found!(0, "ok = $1", true);
+    Ok(())
+}
+
+async fn hidden_stream(connection: &mut PgConnection, table: &str) -> Result<()> {
+    let mut rows = sqlx::query_as::<_, Hidden>(AssertSqlSafe(all_hidden(table))).bind("all").bind(0).fetch(connection);
+    let mut id = 0;
+    while let Some(row) = rows.try_next().await? {
+        id += 1;
+        expect(hidden_row(id)?, row)?;
+    }
+    expect(8, id)
+}
+
+async fn hidden_copy(connection: &mut PgConnection, table: &str) -> Result<()> {
+    let query = format!("SELECT id, ssn, code, big FROM {table} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id");
+    let parts: Vec<_> = connection.copy_out_raw(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
+    let text = String::from_utf8(parts.concat())?;
+    expect(Some("8,\"[ssn]\",,\"7\""), text.lines().nth(7))?;
+    let parts: Vec<_> = connection.copy_out_raw(&format!("COPY {table} (ssn, born) TO STDOUT (FORMAT binary)")).await?.try_collect().await?;
+    let bytes = parts.concat();
+    let has = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
+    expect((true, false), (has(b"[ssn]"), has(b"078-05")))
+}
+
+async fn hidden_writes(connection: &mut PgConnection, table: &str) -> Result<()> {
+    let clear = AssertSqlSafe(format!("DELETE FROM {table} WHERE client = $1"));
+    sqlx::query(clear).bind(ME).execute(&mut *connection).await?;
+    let insert = format!(
+        "INSERT INTO {table} (client, id, name, ssn, code, pay) VALUES ($1, $2, 'mine', $3, $4, $5) RETURNING id, ssn, code"
+    );
+    let pay = HiddenValues::new()?.pay;
+    for i in 0..3 {
+        let put = sqlx::query_as(AssertSqlSafe(insert.clone())).bind(ME).bind(i).bind("078-05-9999").bind(5).bind(pay);
+        expect((i, "[ssn]".to_owned(), None::<i32>), put.fetch_one(&mut *connection).await?)?;
+    }
+    let mut transaction = connection.begin().await?;
+    let update = format!("UPDATE {table} SET ssn = $1, name = 'new' WHERE client = $2 AND id = 1 RETURNING name, ssn");
+    let changed = sqlx::query_as(AssertSqlSafe(update)).bind("1").bind(ME).fetch_one(&mut *transaction).await?;
+    expect(("new".to_owned(), "[ssn]".to_owned()), changed)?;
+    transaction.rollback().await?;
+    let by_ssn = AssertSqlSafe(format!("UPDATE {table} SET name = 'x' WHERE ssn = $1"));
+    expect_state("42501", sqlx::query(by_ssn).bind("078-05-1124").execute(&mut *connection).await)?;
+    let by_code = AssertSqlSafe(format!("DELETE FROM {table} WHERE client = 'x' AND code = $1"));
+    expect_state("42501", sqlx::query(by_code).bind(1004).execute(&mut *connection).await)?;
+    let mask = AssertSqlSafe(format!("UPDATE {table} SET ssn = $1 WHERE client = $2"));
+    expect_state("42501", sqlx::query(mask).bind("[ssn]").bind(ME).execute(&mut *connection).await)?;
+    let mine = AssertSqlSafe(format!("SELECT count(*) FROM {table} WHERE client = $1 AND name = 'mine'"));
+    expect(3_i64, sqlx::query_scalar(mine).bind(ME).fetch_one(connection).await?)
+}
+
 async fn notify(settings: &Settings, connection: &mut PgConnection) -> Result<()> {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options(settings)).await?;
     let mut listener = PgListener::connect_with(&pool).await?;
@@ -184,6 +280,15 @@ async fn main() -> Result<()> {
     report.note("copy-in", copy_in(&mut connection, &settings.copied).await);
     report.note("copy-out", copy_out(&mut connection, &settings.copied).await);
     report.note("types", types(&mut connection, &settings.samples).await);
+    if settings.is_hidden {
+        report.note("hidden-rows", hidden_rows(&mut connection, &settings.hidden).await);
+        report.note("hidden-filters", hidden_filters(&mut connection, &settings.hidden).await);
+        report.note("hidden-stream", hidden_stream(&mut connection, &settings.hidden).await);
+        report.note("hidden-copy", hidden_copy(&mut connection, &settings.hidden).await);
+        report.note("hidden-writes", hidden_writes(&mut connection, &settings.hidden).await);
+    } else {
+        println!("skip hidden: nothing is hidden from this caller");
+    }
     println!("skip cancel: sqlx cannot cancel a statement");
     report.note("notify", notify(&settings, &mut connection).await);
     report.note("pool", pool(&settings).await);

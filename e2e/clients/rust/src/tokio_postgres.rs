@@ -19,11 +19,11 @@ use futures_util::{SinkExt, StreamExt, TryStreamExt, future, stream};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use settings::{COLUMNS, Report, Settings, expect, sample};
+use settings::{COLUMNS, HIDDEN_COLUMNS, HIDDEN_TYPES, Hidden, HiddenValues, Report, Settings, expect, hidden_row, sample};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, Client, Config, Error};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const ME: &str = "tokio-postgres";
@@ -208,6 +208,131 @@ async fn types(client: &Client, samples: &str) -> Result<()> {
     expect(put, got)
 }
 
+fn hidden(row: &Row) -> Result<Hidden> {
+    Ok((
+        row.try_get(0)?,
+        row.try_get(1)?,
+        row.try_get(2)?,
+        row.try_get(3)?,
+        row.try_get(4)?,
+        row.try_get(5)?,
+        row.try_get(6)?,
+        row.try_get(7)?,
+        row.try_get(8)?,
+        row.try_get(9)?,
+        row.try_get(10)?,
+        row.try_get(11)?,
+    ))
+}
+
+fn expect_hidden(from: i32, to: i32, rows: &[Row]) -> Result<()> {
+    let expected = (from..=to).map(hidden_row).collect::<Result<Vec<_>>>()?;
+    expect(expected, rows.iter().map(hidden).collect::<Result<_>>()?)
+}
+
+fn all_hidden(table: &str) -> String {
+    format!("SELECT {HIDDEN_COLUMNS} FROM {table} WHERE client = $1 AND id > $2 ORDER BY ssn, id")
+}
+
+async fn hidden_rows(client: &Client, table: &str) -> Result<()> {
+    let statement = client.prepare(&all_hidden(table)).await?;
+    let columns = statement.columns();
+    expect(HIDDEN_COLUMNS.to_owned(), columns.iter().map(tokio_postgres::Column::name).collect::<Vec<_>>().join(", "))?;
+    expect(HIDDEN_TYPES.to_vec(), columns.iter().map(|c| c.type_().name()).collect())?;
+    for from in 0..4 {
+        expect_hidden(from + 1, 8, &client.query(&statement, &[&"all", &from]).await?)?;
+    }
+    let text = format!("SELECT 1; SELECT ssn, code, big FROM {table} WHERE client = 'all' AND ssn = '[ssn]'");
+    let simple = client.simple_query(&text).await?;
+    let rows = simple.iter().filter_map(|m| if let SimpleQueryMessage::Row(row) = m { Some(row) } else { None });
+    let rows: Vec<_> = rows.skip(1).map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    expect(vec![(Some("[ssn]"), None, Some("7")); 8], rows)
+}
+
+async fn hidden_filters(client: &Client, table: &str) -> Result<()> {
+    let there = HiddenValues::new()?;
+    let count = |condition: &str| format!("SELECT count(*) FROM {table} WHERE client = 'all' AND {condition}");
+    let values: [(&str, &(dyn ToSql + Sync)); 10] = [
+        ("ssn", &"078-05-1124"),
+        ("mail", &"user4@example.com"),
+        ("code", &1004),
+        ("big", &1_000_000_000_004_i64),
+        ("pay", &there.pay),
+        ("born", &there.born),
+        ("seen", &there.seen),
+        ("who", &there.who),
+        ("raw", &&[4_u8][..]),
+        ("ok", &true),
+    ];
+    for (column, value) in values {
+        let found: i64 = client.query_one(&count(&format!("{column} = $1")), &[value]).await?.get(0);
+        expect((column, 0), (column, found))?;
+    }
+    let by_ssn = client.prepare(&count("ssn = $1")).await?;
+    for (value, found) in [("[ssn]", 8_i64), ("078-05-1124", 0), ("[ssn]", 8)] {
+        expect(found, client.query_one(&by_ssn, &[&value]).await?.get(0))?;
+    }
+    let several = client.query_one(&count("ssn = ANY($1)"), &[&vec!["078-05-1121", "078-05-1124"]]).await?;
+    expect(0_i64, several.get(0))
+}
+
+async fn hidden_portal(client: &mut Client, table: &str) -> Result<()> {
+    let transaction = client.transaction().await?;
+    let statement = transaction.prepare(&all_hidden(table)).await?;
+    let portal = transaction.bind(&statement, &[&"all", &0]).await?;
+    expect_hidden(1, 3, &transaction.query_portal(&portal, 3).await?)?;
+    expect_hidden(4, 8, &transaction.query_portal(&portal, 100).await?)?;
+    transaction.commit().await?;
+    let by_id = client.prepare(&format!("SELECT id, ssn FROM {table} WHERE client = 'all' AND id = $1 AND ssn LIKE '[%'")).await?;
+    let answers = future::join_all((0..40).map(|i| {
+        let (client, by_id) = (&client, &by_id);
+        async move { client.query_one(by_id, &[&(1 + i % 8)]).await.map(|row| (row.get::<_, i32>(0), row.get::<_, String>(1))) }
+    }))
+    .await;
+    for (i, answer) in (0..).zip(answers) {
+        expect((1 + i % 8, "[ssn]".to_owned()), answer?)?;
+    }
+    Ok(())
+}
+
+async fn hidden_copy(client: &Client, table: &str) -> Result<()> {
+    let query = format!("SELECT id, ssn, code, big FROM {table} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id");
+    let parts: Vec<Bytes> = client.copy_out(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
+    let text = String::from_utf8(parts.concat())?;
+    expect(Some("8,\"[ssn]\",,\"7\""), text.lines().nth(7))?;
+    let rows = client.copy_out(&format!("COPY ({query}) TO STDOUT (FORMAT binary)")).await?;
+    let rows = tokio_postgres::binary_copy::BinaryCopyOutStream::new(rows, &[Type::INT4, Type::TEXT, Type::INT4, Type::INT8]);
+    let rows: Vec<_> = rows.try_collect().await?;
+    let rows: Vec<_> = rows.iter().map(|row| (row.get::<i32>(0), row.get::<&str>(1), row.get::<Option<i32>>(2), row.get::<i64>(3))).collect();
+    expect((1..9).map(|i| (i, "[ssn]", None, 7)).collect(), rows)
+}
+
+async fn hidden_writes(client: &mut Client, table: &str) -> Result<()> {
+    client.execute(&format!("DELETE FROM {table} WHERE client = $1"), &[&ME]).await?;
+    let insert = format!(
+        "INSERT INTO {table} (client, id, name, ssn, code, pay) VALUES ($1, $2, 'mine', $3, $4, $5) RETURNING id, ssn, code"
+    );
+    let insert = client.prepare(&insert).await?;
+    let pay = HiddenValues::new()?.pay;
+    for i in 0..3 {
+        let row = client.query_one(&insert, &[&ME, &i, &"078-05-9999", &5, &pay]).await?;
+        expect((i, "[ssn]", None::<i32>), (row.get(0), row.get(1), row.get(2)))?;
+    }
+    let transaction = client.transaction().await?;
+    let update = format!("UPDATE {table} SET ssn = $1, name = 'new' WHERE client = $2 AND id = 1 RETURNING name, ssn");
+    let row = transaction.query_one(&update, &[&"1", &ME]).await?;
+    expect(("new", "[ssn]"), (row.get(0), row.get(1)))?;
+    transaction.rollback().await?;
+    let by_ssn = format!("UPDATE {table} SET name = 'x' WHERE ssn = $1");
+    expect_state("42501", client.execute(&by_ssn, &[&"078-05-1124"]).await)?;
+    let by_code = format!("DELETE FROM {table} WHERE client = 'x' AND code = $1");
+    expect_state("42501", client.execute(&by_code, &[&1004]).await)?;
+    let mask = format!("UPDATE {table} SET ssn = $1 WHERE client = $2");
+    expect_state("42501", client.execute(&mask, &[&"[ssn]", &ME]).await)?;
+    let mine = client.query(&format!("SELECT name FROM {table} WHERE client = $1 AND name = 'mine'"), &[&ME]).await?;
+    expect(3, mine.len())
+}
+
 async fn cancel(client: &Client, settings: &Settings) -> Result<()> {
     let begun = Instant::now();
     let (token, tls) = (client.cancel_token(), tls(settings)?);
@@ -251,6 +376,15 @@ async fn main() -> Result<()> {
     report.note("copy-in", copy_in(&client, &settings.copied).await);
     report.note("copy-out", copy_out(&client, &settings.copied).await);
     report.note("types", types(&client, &settings.samples).await);
+    if settings.is_hidden {
+        report.note("hidden-rows", hidden_rows(&client, &settings.hidden).await);
+        report.note("hidden-filters", hidden_filters(&client, &settings.hidden).await);
+        report.note("hidden-portal", hidden_portal(&mut client, &settings.hidden).await);
+        report.note("hidden-copy", hidden_copy(&client, &settings.hidden).await);
+        report.note("hidden-writes", hidden_writes(&mut client, &settings.hidden).await);
+    } else {
+        println!("skip hidden: nothing is hidden from this caller");
+    }
     report.note("cancel", cancel(&client, &settings).await);
     report.note("notify", notify(&settings).await);
     std::process::exit(i32::from(report.failed));

@@ -121,21 +121,28 @@ pub(crate) fn numeric(value: &[u8]) -> Option<String> {
     Some(out)
 }
 
-/// A whole number as a binary numeric (`numeric_recv`).
-pub(super) fn to_numeric(digits: &str) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+/// A decimal number as a binary numeric (`numeric_recv`): groups of four digits on both sides of the point.
+pub(super) fn to_numeric(text: &str) -> Option<Vec<u8>> {
+    let (sign, digits) = text.strip_prefix('-').map_or((0_u16, text), |digits| (0x4000, digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_digits = |part: &str| part.len() <= 64 && part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) || digits.ends_with('.') {
         return None;
     }
+    let group = |chunk: &[u8]| std::str::from_utf8(chunk).ok()?.parse::<u16>().ok();
     let mut groups = Vec::new();
-    for chunk in digits.as_bytes().rchunks(4) {
-        groups.push(std::str::from_utf8(chunk).ok()?.parse::<u16>().ok()?);
+    for chunk in whole.as_bytes().rchunks(4).rev() {
+        groups.push(group(chunk)?);
     }
-    groups.reverse();
     let weight = i16::try_from(groups.len()).ok()? - 1;
+    for chunk in fraction.as_bytes().chunks(4) {
+        groups.push(group(format!("{:0<4}", std::str::from_utf8(chunk).ok()?).as_bytes())?);
+    }
     let mut out = Vec::new();
-    out.extend_from_slice(&(weight + 1).to_be_bytes());
+    out.extend_from_slice(&i16::try_from(groups.len()).ok()?.to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&sign.to_be_bytes());
+    out.extend_from_slice(&u16::try_from(fraction.len()).ok()?.to_be_bytes());
     for group in groups {
         out.extend_from_slice(&group.to_be_bytes());
     }
@@ -160,13 +167,18 @@ pub(crate) fn date(value: &[u8], timestamp: bool) -> Option<String> {
         .then(|| format!("{year:04}-{month:02}-{day:02}{}", if timestamp { " 00:00:00" } else { "" }))
 }
 
-/// The reverse of [`date`]; the time of day is not read.
+/// The reverse of [`date`], with the time of day to the second.
 pub(super) fn to_date(text: &str, timestamp: bool) -> Option<Vec<u8>> {
     let mut parts = text.get(..10)?.splitn(3, '-').map(|p| p.parse::<i64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     let days = days_of(year, month, day) - EPOCH;
     if timestamp {
-        Some((days * DAY).to_be_bytes().to_vec())
+        let clock = text.get(11..).filter(|clock| !clock.is_empty());
+        let seconds = clock.map_or(Some(0), |clock| {
+            let mut parts = clock.get(..8)?.splitn(3, ':').map(|p| p.parse::<i64>().ok());
+            Some(parts.next()?? * 3600 + parts.next()?? * 60 + parts.next()??)
+        })?;
+        Some((days * DAY + seconds * 1_000_000).to_be_bytes().to_vec())
     } else {
         Some(i32::try_from(days).ok()?.to_be_bytes().to_vec())
     }
@@ -272,7 +284,10 @@ mod tests {
             assert_eq!(numeric(&bytes).as_deref(), want, "{hex}");
         }
         assert_eq!(to_numeric("4111111111111111").and_then(|b| numeric(&b)).as_deref(), Some("4111111111111111"));
-        assert_eq!(to_numeric("0").and_then(|b| numeric(&b)).as_deref(), Some("0"));
+        for text in ["0", "12.34", "-12.34", "0.5", "10000", "123456789.000012345", "0.00", "7."] {
+            let wanted = (!text.ends_with('.')).then_some(text);
+            assert_eq!(to_numeric(text).and_then(|b| numeric(&b)).as_deref(), wanted, "{text}");
+        }
         assert_eq!(numeric(&[0, 0, 0x7f, 0xff, 0, 0, 0, 0]), None, "a short value cannot ask for a long text");
     }
 
@@ -287,6 +302,8 @@ mod tests {
             let bytes = (i64::from(days) * DAY).to_be_bytes();
             assert_eq!(to_date(&date(&bytes, true).unwrap(), true).as_deref(), Some(&bytes[..]));
         }
+        let noon = to_date("2000-01-01 12:30:05", true);
+        assert_eq!(noon.as_deref(), Some(&45_005_000_000_i64.to_be_bytes()[..]));
         for infinite in [i32::MAX, i32::MIN] {
             assert_eq!(date(&infinite.to_be_bytes(), false), None);
         }

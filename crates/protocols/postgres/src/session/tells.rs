@@ -5,7 +5,9 @@ use doorward_enforce::{MaskRule, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
     Reach, Relation, RelationKind, SourceColumn,
-    postgres::{Tell, counting_columns, is_plain_function, is_telling_setting, shows_values, telling_columns},
+    postgres::{
+        COMPUTED_CHANNEL, Tell, counting_columns, is_plain_function, is_telling_setting, shows_values, telling_columns,
+    },
 };
 use doorward_sql_session::{Asking, Meaning, Part};
 use std::sync::Arc;
@@ -274,6 +276,7 @@ fn plain_way_out(access: &Access) -> Option<String> {
             Some("what the catalogues say decides what is masked".into())
         }
         (Execute, _) => Some("code in a statement may read columns that you may not see".into()),
+        (Opaque, Resource::Opaque { what }) if &**what == COMPUTED_CHANNEL => None,
         (Opaque, Resource::Opaque { what }) => Some(format!("{what} may show columns that you may not see")),
         (ReadFile | WriteFile | LoadLibrary, Resource::File { path }) => {
             Some(format!("the server's file `{path}` may hold columns that you may not see, or read them"))
