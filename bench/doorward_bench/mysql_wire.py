@@ -45,6 +45,25 @@ class Connection:
     def query(self, sql):
         """Runs a query; the packets of its rows."""
         self._send(b"\x03" + sql.encode(), 0)
+        return self._rows()
+
+    def prepare(self, sql):
+        """Prepares a statement with one parameter, a number; returns its number."""
+        self._send(b"\x16" + sql.encode(), 0)
+        first = self._packet()
+        number, columns, parameters = struct.unpack("<IHH", first[1:9])
+        for count in (parameters, columns):
+            for _ in range(count + 1 if count else 0):
+                self._packet()
+        return number
+
+    def execute(self, statement, value):
+        """Runs a prepared statement; the number of its rows."""
+        head = struct.pack("<BIBI", 0x17, statement, 0, 1)
+        self._send(head + b"\0\x01" + struct.pack("<Hq", 8, value), 0)
+        return len(self._rows())
+
+    def _rows(self):
         first = self._packet()
         if first[:1] == b"\0":
             return []

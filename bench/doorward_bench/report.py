@@ -134,7 +134,7 @@ def markdown(results, sheet=POSTGRES, aims=aims):
         lines += ["", f"**{len(failures)} rounds failed** and are left out:", ""]
         lines += [f"- {f['cell']}, {sheet.titles[f['target']]}: {last_line(f['error'])[:300]}" for f in failures[:20]]
     lines += ["", *tables(results, sheet)]
-    if any(t.startswith("doorward") for t in results["targets"]):
+    if sheet.ours in results["targets"] or any(t.startswith("doorward") for t in results["targets"]):
         lines += ["**The aims**", "", *aims(results), ""]
     return "\n".join(lines)
 

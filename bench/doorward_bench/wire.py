@@ -66,6 +66,31 @@ class Connection:
             if kind == b"Z":
                 return messages
 
+    def prepare(self, sql):
+        """Prepares a statement with one parameter, a number; returns its name."""
+        self._send(b"P", b"s\0" + sql.encode() + b"\0" + struct.pack("!HI", 1, 23))
+        self._send(b"S", b"")
+        self._until_ready()
+        return b"s"
+
+    def execute(self, name, value):
+        """Runs a prepared statement as drivers do: one message after the other in one piece. The number of its rows."""
+        text = str(value).encode()
+        bind = b"\0" + name + b"\0" + struct.pack("!HHI", 0, 1, len(text)) + text + struct.pack("!H", 0)
+        pieces = [(b"B", bind), (b"D", b"P\0"), (b"E", b"\0\0\0\0\0"), (b"S", b"")]
+        self.socket.sendall(b"".join(kind + struct.pack("!I", len(body) + 4) + body for kind, body in pieces))
+        return self._until_ready()
+
+    def _until_ready(self):
+        rows = 0
+        while True:
+            kind, body = self._message()
+            if kind == b"E":
+                raise ServerError(error_text(body))
+            if kind == b"Z":
+                return rows
+            rows += kind == b"D"
+
     def discard(self, sql, buffer, expect):
         """Runs one statement and throws its answer away; returns its size in bytes.
 
