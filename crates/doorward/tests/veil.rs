@@ -131,6 +131,10 @@ const HOSTILE: &[&str] = &[
     "prepare d as delete from orders where id in (select score from customers); begin; execute d; rollback",
     "begin; create table laundered as select id from customers where ssn = 'same'; select count(*) from laundered; rollback",
     "begin; select id into laundered2 from customers where ssn = 'same'; select count(*) from laundered2; rollback",
+    // What is sent to oneself.
+    "listen heard; select pg_notify('heard', ssn) from customers where id = 1; unlisten heard",
+    "listen heard; select pg_notify('heard', ssn) from U&\"customers\" where id = 1; unlisten heard",
+    "listen heard; update customers set name = name where id = 1 returning pg_notify('heard', ssn); unlisten heard",
     // ONLY, schemas before columns, COPY.
     "select id from only staff where ssn = 'same' order by 1",
     "select count(*) from only ( staff ) s where s.ssn = 'same'",
