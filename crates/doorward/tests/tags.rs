@@ -56,6 +56,11 @@ impl Staying {
         }
     }
 
+    /// Sends a text that is answered some time later.
+    fn begin(&mut self, sql: &str) {
+        writeln!(self.input, "{sql};").unwrap();
+    }
+
     /// Asks until the answer is this, and no longer than what happens behind the gateway's back may take to be known.
     fn comes_to(&mut self, sql: &str, wanted: &str) {
         let begun = Instant::now();

@@ -129,7 +129,7 @@ pub struct Catalogue {
     indexes: AHashMap<u32, Vec<Index>>,
     /// What views read, by their numbers.
     view_reads: AHashMap<u32, Reach>,
-    /// Views of which the definition could not be read, and those that read them.
+    /// Relations that could not be read, and the views that read them.
     unread: BTreeSet<u32>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
@@ -304,14 +304,20 @@ impl Catalogue {
         Reach::Relations(seen)
     }
 
-    /// The same snapshot, knowing which views it does not know the definitions of, since they were locked.
+    /// The same snapshot, knowing which relations it does not know, since they were locked: definitions of views, columns of tables.
     #[must_use]
-    pub fn with_unread(mut self, views: impl IntoIterator<Item = u32>) -> Self {
-        self.unread.extend(views);
+    pub fn with_unread(mut self, relations: impl IntoIterator<Item = u32>) -> Self {
+        self.unread.extend(relations);
         self
     }
 
-    /// Whether a view could not be read, or one that it reads: of what it is made is not known, and may change at any moment.
+    /// Whether there is a table of which the columns are not known: then nobody knows whether any of them is hidden.
+    pub fn lacks_columns(&self) -> bool {
+        let mut tables = self.unread.iter().filter_map(|oid| self.relations.get(oid));
+        tables.any(|r| r.columns.is_empty() && r.kind == RelationKind::Table)
+    }
+
+    /// Whether a relation could not be read, or one that it reads: of what it is made is not known, and may change at any moment.
     pub fn is_unread(&self, relation: u32) -> bool {
         self.unread.contains(&relation)
     }

@@ -1,14 +1,15 @@
 //! What a lock on one view or table costs the others, at a real server: nothing. What it may change meanwhile is not shown by what
 //! it was before.
-use super::{Prepared, Staying, postgres};
-use crate::common::World;
+use super::{POLICY, Prepared, Staying, client, postgres};
+use crate::common::{World, mysql::MySqlWorld};
+use doorward_testkit::{MySql, MySqlRelease};
 use std::{
     process::Command,
     time::{Duration, Instant},
 };
 
 /// No statement waits longer than this for a lock before it is refused. The product's own bound is 5 s.
-const WAITS: Duration = Duration::from_secs(60);
+const WAITS: Duration = Duration::from_secs(240);
 
 fn quiet(w: &World, token: &str) -> Staying {
     let mut psql = w.psql_command(token);
@@ -131,4 +132,59 @@ fn a_commit_counts_from_when_its_caller_hears_of_it() {
         }
     }
     assert_eq!(one.ask("select note from people"), "[note]");
+}
+
+/// MariaDB leaves tables out of `information_schema` while they are locked exclusively, after a wait for each.
+fn mariadb(release: MySqlRelease) {
+    let server = MySql::options().release(release).database("public").start().unwrap();
+    server.exec(&format!("grant all on *.* to '{}'@'%'", server.user())).unwrap();
+    server
+        .exec(
+            "use public;
+             create table people(id int primary key, ssn varchar(12) comment 'doorward: pii, ssn');
+             create table cards(id int primary key, number varchar(20));
+             create view shown as select id, ssn from people;
+             insert into people values (1, '078-05-1120'); insert into cards values (1, '4111');",
+        )
+        .unwrap();
+    let w = MySqlWorld::over(server, POLICY, "tls = \"disable\"");
+    let (agent, owner) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["owners"], &[]));
+    let (mut one, mut other) = (client(&w, &agent), client(&w, &owner));
+    let direct = || {
+        let mut client = w.server.client_of(w.server.address(), w.server.user(), w.server.password());
+        client.arg("--unbuffered");
+        Staying::start(client)
+    };
+    let (mut holder, mut maker) = (direct(), direct());
+    assert_eq!(one.ask("select ssn from people"), "[ssn]");
+    assert_eq!(holder.ask("select get_lock('held', 0)"), "1");
+    maker.begin("create or replace table public.people as select 1 as id, get_lock('held', 600) as ssn");
+    let waits = "select count(*) from information_schema.processlist where state = 'User lock'";
+    let begun = Instant::now();
+    while w.server.query(waits).unwrap() != "1" {
+        assert!(begun.elapsed() < WAITS);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // All read the schema anew, and none waits for what is locked.
+    let begun = Instant::now();
+    assert_eq!(other.ask("alter table cards comment 'looked at'"), "");
+    assert_eq!(one.ask("select number from cards"), "4111");
+    assert_eq!(client(&w, &agent).ask("select number from public.cards"), "4111");
+    for name in ["people", "shown"] {
+        let said = one.ask(&format!("select * from {name}"));
+        assert!(said.contains(&format!("`public.{name}` cannot be looked into while it is locked")), "{said}");
+    }
+    let said = one.ask("select * from performance_schema.threads");
+    assert!(said.contains("refused"), "whether anything is hidden is not known: {said}");
+    assert!(begun.elapsed() < WAITS);
+    assert_eq!(holder.ask("select release_lock('held')"), "1");
+    assert_eq!(maker.ask("alter table public.people modify ssn int comment 'doorward: pii'"), "");
+    assert_eq!(other.ask("alter table cards comment 'looked at again'"), "");
+    assert_eq!(one.ask("select id from people where ssn = 1"), "");
+    assert_eq!(other.ask("select id from people where ssn = 1"), "1");
+}
+
+#[test]
+fn a_lock_on_one_table_of_mariadb_refuses_no_statement_of_others() {
+    mariadb(MySqlRelease::DebianMariaDb);
 }

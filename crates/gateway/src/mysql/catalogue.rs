@@ -47,6 +47,8 @@ pub(crate) struct Raw {
     views: Vec<Row>,
     indexes: Vec<Row>,
     partitions: Vec<Row>,
+    /// Tables that could not be looked into, since they were locked.
+    locked: Vec<Row>,
 }
 
 impl Source for Endpoint {
@@ -68,9 +70,10 @@ impl Source for Endpoint {
     }
 
     fn fingerprint(raw: &Raw) -> u64 {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
+        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked } = raw;
         let Greeting { version, capabilities, .. } = greeting;
-        fingerprint(&(version, capabilities.0, lower_case_names, tables, columns, routines, views, indexes, partitions))
+        let kept = (tables, columns, routines, views, indexes, partitions, locked);
+        fingerprint(&(version, capabilities.0, lower_case_names, kept))
     }
 
     fn building(&self, raw: Raw, generation: u64) -> Building<Snapshot> {
@@ -84,7 +87,7 @@ impl Source for Endpoint {
 }
 
 fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
-    let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions } = raw;
+    let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked } = raw;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
     let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
     made_of.extend(generated_columns(&catalogue, &columns));
@@ -93,13 +96,25 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let catalogue = Arc::unwrap_or_clone(catalogue);
     let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
     let keys = details::partition_keys(&catalogue, &partitions);
-    let catalogue = catalogue.with_partition_keys(keys);
+    let unread = details::unread(&catalogue, &locked);
+    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
 
 /// Definitions of views come quoted as the mode says.
-const PLAIN: &str = "SET SESSION sql_mode = '', lock_wait_timeout = 5";
+const PLAIN: &str = "SET SESSION sql_mode = '', max_error_count = 65535";
+/// MariaDB looks into each table, and waits for one that is locked exclusively (`CREATE TABLE … AS` while it runs); then it leaves
+/// the table out, and warns. MySQL looks into no table, and knows no wait shorter than a second.
+const IMPATIENT: &str = "SET SESSION lock_wait_timeout = 0";
+/// Tables that could not be looked into have no engine.
+const LOCKED: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+    WHERE TABLE_TYPE NOT LIKE '%VIEW%' AND ENGINE IS NULL ORDER BY 1, 2";
+const WARNINGS: &str = "SHOW WARNINGS";
+/// `ER_LOCK_WAIT_TIMEOUT`, `ER_WARN_I_S_SKIPPED_TABLE`.
+const LEFT_OUT: [&str; 2] = ["1205", "1684"];
+/// How often it is tried to read all tables while nobody locks one.
+const ATTEMPTS: usize = 5;
 const SETTINGS: &str = "SELECT @@lower_case_table_names";
 const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
 /// The server's own.
@@ -125,15 +140,45 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     let mut left = MOST;
     let mut ask = async |query: &str| rows_of(&mut packets, agreed, query, &mut left).await;
     ask(PLAIN).await?;
+    ask(IMPATIENT).await?;
     let settings = ask(SETTINGS).await?;
-    let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
-    let (views, indexes, partitions) = (ask(VIEWS).await?, ask(INDEXES).await?, ask(PARTITIONS).await?);
+    let mut attempt = 0;
+    let ((tables, columns, routines), (views, indexes, partitions), locked) = loop {
+        attempt += 1;
+        let (mut locked, before) = (ask(LOCKED).await?, ask(WARNINGS).await?);
+        let tables = ask(TABLES).await?;
+        let (columns, mut warned) = (ask(COLUMNS).await?, ask(WARNINGS).await?);
+        let (routines, views) = (ask(ROUTINES).await?, ask(VIEWS).await?);
+        let indexes = ask(INDEXES).await?;
+        warned.extend(ask(WARNINGS).await?);
+        let partitions = ask(PARTITIONS).await?;
+        warned.extend(ask(WARNINGS).await?);
+        let (after, behind) = (ask(LOCKED).await?, ask(WARNINGS).await?);
+        locked.extend(after);
+        // A table that is broken has no engine either, and is nobody's.
+        if !left_out(&before) && !left_out(&behind) {
+            locked.clear();
+        }
+        // INVARIANT: what was left out of the answers is known by its name.
+        if !locked.is_empty() || !left_out(&warned) {
+            break ((tables, columns, routines), (views, indexes, partitions), locked);
+        }
+        if attempt == ATTEMPTS {
+            return Err(UpstreamError::Schema("some table was locked whenever it was read".into()));
+        }
+    };
     packets.next = 0;
     let _gone = packets.write(b"\x01").await;
     // Whether names differ in their case decides what they mean.
     let setting = settings.first().and_then(|row| row.first());
     let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
-    Ok(Raw { greeting, lower_case_names: setting != "0", tables, columns, routines, views, indexes, partitions })
+    let lower_case_names = setting != "0";
+    Ok(Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked })
+}
+
+/// Whether a question was warned of that something is not in its answer.
+fn left_out(warnings: &[Row]) -> bool {
+    warnings.iter().any(|row| row.get(1).is_some_and(|code| LEFT_OUT.contains(&code.as_str())))
 }
 
 type Row = Vec<String>;

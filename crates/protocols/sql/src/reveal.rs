@@ -143,9 +143,12 @@ impl<P: Default> Reveals<P> {
         text
     }
 
-    /// Whether any column of any table is hidden.
+    /// Whether any column of any table is hidden, or may be.
     pub fn hides_anything(&mut self, a: &mut Asking<'_>) -> bool {
         self.refresh(a);
+        if self.catalogue.lacks_columns() {
+            return true;
+        }
         if let Some(known) = self.known.anything {
             return known;
         }
@@ -398,7 +401,7 @@ impl<P: Default> Reveals<P> {
         others.any(|(schema, table)| self.catalogue.named(schema, table).is_none())
     }
 
-    /// The views that a text reads and of which the snapshot does not have the definitions, since they were locked.
+    /// The relations that a text reads and that the snapshot does not know, since they were locked.
     pub fn names_unread(&self, meaning: &Meaning) -> Vec<u32> {
         let named = meaning.facts.accesses.iter().filter_map(|access| {
             let reads = matches!(

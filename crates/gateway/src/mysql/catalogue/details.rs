@@ -1,7 +1,7 @@
 //! What is known of tables besides their columns: types, indexes; and what stored routines may read.
 use super::{OWN, Row, column_of};
 use doorward_model::Name;
-use doorward_sql::{Catalogue, Index, Reach, tags};
+use doorward_sql::{Catalogue, Index, Reach, Relation, RelationKind, tags};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The snapshot with all of it.
@@ -82,6 +82,27 @@ pub(super) fn partition_keys(catalogue: &Catalogue, rows: &[Row]) -> BTreeMap<u3
         out.entry(relation.oid).or_default().extend(keys);
     }
     out
+}
+
+/// Tables that could not be looked into, where there are any also those without columns, and the views that read them.
+pub(super) fn unread(catalogue: &Catalogue, locked: &[Row]) -> BTreeSet<u32> {
+    if locked.is_empty() {
+        return BTreeSet::new();
+    }
+    let named = |row: &Row| {
+        let [schema, table] = row.as_slice() else { return None };
+        catalogue.named(schema, table)
+    };
+    let is_bare = |r: &&Relation| r.columns.is_empty() && r.kind == RelationKind::Table;
+    let tables = locked.iter().filter_map(named).chain(catalogue.relations().filter(is_bare));
+    let tables: BTreeSet<u32> = tables.filter(|r| !OWN.contains(&&*r.schema)).map(|r| r.oid).collect();
+    let is_reader = |r: &&Relation| match catalogue.view_reads(r.oid) {
+        Reach::Relations(reads) => !reads.is_disjoint(&tables),
+        // Of those that nothing is known of, nothing is shown.
+        Reach::Anything => false,
+    };
+    let readers = catalogue.relations().filter(|r| r.kind == RelationKind::View).filter(is_reader);
+    readers.map(|r| r.oid).chain(tables.iter().copied()).collect()
 }
 
 /// What one routine names.
@@ -216,7 +237,6 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doorward_sql::{Relation, RelationKind};
 
     #[test]
     fn routines_read_what_they_name_or_what_those_name_that_they_call() {

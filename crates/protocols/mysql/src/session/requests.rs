@@ -595,9 +595,10 @@ impl Session {
         }
     }
 
-    /// What is not known may be a view that others have made since: it is looked for once more.
+    /// What is not known may be a view that others have made since, or was locked: it is looked for once more.
     fn looked_at(&mut self, meaning: Arc<Meaning>) -> Reading {
-        if self.looked_again || !self.reveals.names_unknown(&meaning) {
+        let is_known = !self.reveals.names_unknown(&meaning) && self.reveals.names_unread(&meaning).is_empty();
+        if self.looked_again || is_known {
             return Reading::Read(meaning);
         }
         self.looked_again = true;

@@ -2,7 +2,7 @@
 use super::Session;
 use doorward_enforce::{Refusal, RefusalKind};
 use doorward_model::{Action, Name, Resource, Timestamp};
-use doorward_sql::{Reach, SourceColumn};
+use doorward_sql::{Reach, Relation, SourceColumn};
 use doorward_sql_session::{Asking, Meaning, Part};
 use std::sync::Arc;
 
@@ -93,6 +93,11 @@ impl Session {
 
     /// Refuses what tells of hidden columns by another way than a query over their table.
     pub(super) fn tells_nothing_hidden(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(oid) = self.reveals.names_unread(meaning).first()
+            && self.hides_anything(now)
+        {
+            return Err(locked(&meaning.facts.command, self.reveals.catalogue().relation(*oid)));
+        }
         for part in &meaning.parts {
             self.is_no_other_way(part, meaning, now)?;
         }
@@ -169,6 +174,17 @@ impl Session {
             ));
         }
         Ok(())
+    }
+}
+
+/// What a relation has is not known while it is locked, and may be something else as soon as it is not.
+fn locked(command: &str, relation: Option<&Relation>) -> Refusal {
+    let name = relation.map_or_else(|| "?".to_owned(), |r| format!("{}.{}", r.schema, r.name));
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: `{name}` cannot be looked into while it is locked"),
+        detail: Some("another session makes or changes it".into()),
+        hint: Some("ask again when that session's statement has ended".into()),
     }
 }
 
