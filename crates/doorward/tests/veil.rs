@@ -234,8 +234,8 @@ const INNOCENT: &[&str] = &[
     "copy cards (id) to stdout (format csv, header)",
     "copy managers (level) to stdout",
     "copy (select public.staff.id from only public.staff) to stdout",
-    "select id, (select name||'' from (select 1 as z) name) from U&\"customers\" order by id",
-    "begin; delete from customers where exists (select from (select 1 as ssn) z where z.ssn = 1) and id = 1 returning id; rollback",
+    "select id, (select name||'' from (select 1 as z) q) from U&\"customers\" order by id",
+    "begin; delete from customers where exists (select from (select 1 as n) z where z.n = 1) and id = 1 returning id; rollback",
     "begin; delete from customers where exists (select from (select 'x'::text as n) g, (generate_series(1,1) h join generate_series(1,1) k on name = 'Name 2')) returning id; rollback",
     "begin; with c as (select 1 as id) update customers set name = 'x' from c where c.id = customers.id returning customers.id, name; rollback",
     "select count(*) from (values (1),(2),(3) limit (select id from U&\"customers\" where id = 2)) v",
@@ -243,6 +243,12 @@ const INNOCENT: &[&str] = &[
     "begin; create temp table mine(a int[]); insert into mine(a[(select id from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
     "select system_user from (select name as system_user from U&\"customers\" order by id) x",
     "select id, json_object(array['a', name]) from customers order by id",
+    // Where names alone would be too coarse.
+    "begin; update customers set ssn = v.ssn from (values (1, 'x')) v (id, ssn) where v.id = customers.id returning customers.id; rollback",
+    "begin; update customers set ssn = f.ssn from jsonb_to_recordset('[{\"id\":2,\"ssn\":\"x\"}]') f (id int, ssn text) where f.id = customers.id returning customers.name; rollback",
+    "begin; delete from orders where exists (select * from customers c where c.id = customer and c.name < 'Name 3') returning id; rollback",
+    "begin; with u as (update customers set name = 'x' where id < 3 returning id, ssn) select id from u order by id; rollback",
+    "begin; create temp table mine(id int, ssn text); insert into mine values (1, 'x'); update mine m set ssn = 'y' from customers c where c.id = m.id and m.ssn = 'x' returning m.ssn, c.name; rollback",
     "select nothing from customers",
     "select id, name fro customers",
 ];

@@ -251,6 +251,7 @@ impl Part {
         if inner.reads.obstacle.is_some() {
             // It was not rewritten when it was prepared either.
             self.reads.weighs.extend(inner.reads.weighs.iter().cloned());
+            self.reads.named.extend(inner.reads.named.iter().cloned());
         }
         self.copy = inner.copy.clone().or_else(|| self.copy.take());
         self.upload = inner.upload.clone().or_else(|| self.upload.take());

@@ -2,7 +2,7 @@
 use super::{
     Analysis, Cost, Effect, Environment, Reads, Reference, SqlError, Statement, copy, cost,
     lineage::{self, Reading},
-    query, reads, utility,
+    named, query, reads, utility,
     walk::Walk,
 };
 use doorward_model::{Access, Action, Facts, Name, Resource};
@@ -62,6 +62,12 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
             commands.push_str(&statement.command);
         }
         statements.push(statement);
+    }
+    // What is in the way of one is in the way of all.
+    if depth > lineage::INLINE_DEPTH || statements.iter().any(|s| s.reads.obstacle.is_some()) {
+        for (statement, node) in statements.iter_mut().zip(tree.stmts()) {
+            statement.reads.named = named::columns(node, env);
+        }
     }
     if statements.is_empty() {
         walk.add(Action::Connect, Resource::Connection);
@@ -131,6 +137,7 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<E
             let mut statement = one(&walk, (s.query(), true), env, depth, text);
             // They are those of the whole text.
             statement.reads.places.clear();
+            statement.reads.named = named::columns(s.query(), env);
             let facts = Arc::new(Facts::new(&statement.command.clone(), 1, walk.into_accesses()));
             let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
             vec![Effect::Prepare { name: s.name().unwrap_or_default().into(), analysis }]

@@ -12,6 +12,7 @@ mod ddl;
 mod functions;
 mod grants;
 mod lineage;
+mod named;
 mod names;
 mod objects;
 mod older;

@@ -118,8 +118,10 @@ impl Place<'_> {
 impl Session {
     /// What is sent in place of a text under the policies of the moment. None: the text itself.
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
-        let reads =
-            |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty() || !part.moves.is_empty();
+        let reads = |part: &Part| {
+            let reads = &part.reads;
+            !(reads.places.is_empty() && reads.weighs.is_empty() && reads.named.is_empty() && part.moves.is_empty())
+        };
         if !meaning.parts.iter().any(reads) || !(self.hides(meaning, now) || self.reads_in_order(meaning, now)) {
             return Ok(None);
         }
@@ -256,7 +258,7 @@ impl Session {
             // A query passes as it would by itself: of what the mask shows, its results are masked.
             let is_query = part.reads.obstacle.is_none();
             let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-            let found = part.reads.weighs.iter().find_map(|source| {
+            let found = part.reads.weighs.iter().chain(&part.reads.named).find_map(|source| {
                 let rule = self.reveals.source(source, asking)?;
                 let counts = !is_query || shows_nothing(&rule);
                 (counts && !self.reveals.may_filter(source, asking)).then_some(source)
