@@ -189,6 +189,8 @@ const HOSTILE: &[&str] = &[
     "begin; create temp table mine(a int[]); insert into mine(a[(select ascii(ssn) from customers where id = 3)]) values (7) returning array_lower(a, 1); rollback",
     "select count(*) from U&\"customers\" natural join unnest(array['078-05-1121']) ssn",
     "begin; create temp table g(ssn text); insert into g values ('same'); update orders set contact = 'x' from (customers natural join g) where orders.id = 1; rollback",
+    // A recursive query, whose columns change places.
+    "with recursive r(n, a, b) as (select 1, ''::text, ssn from U&\"customers\" union all select n + 1, b, b from r where n < 3 and a not like '078%') select count(*) from r",
     // A column to servers before PostgreSQL 16.
     "select max(system_user) from (select ssn as system_user from U&\"customers\" where id = 1) x",
     "select system_user from (select email||'' as system_user from customers order by id) x",

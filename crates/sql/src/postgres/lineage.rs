@@ -227,11 +227,15 @@ impl<'a, 'e> Reading<'a, 'e> {
         let Some(with) = with else { return };
         let ctes: Vec<&'a nodes::CommonTableExpr> = with.ctes().iter().collect();
         if with.recursive {
-            // A name may be used before its query was read: until then it shows anything.
+            // A name may be used before its query was read: until then it shows anything that any of them may read, also by
+            // names of one another, and of queries outside.
+            let mut set: Set = self.ctes.iter().flat_map(|(_, cols)| union(cols)).collect();
             for cte in &ctes {
-                let set = all_relations(cte.ctequery(), self.env);
+                set.extend(all_relations(cte.ctequery(), self.env));
+            }
+            for cte in &ctes {
                 self.spend(set.len() + 1);
-                let col = Col { name: None, set, star: true };
+                let col = Col { name: None, set: set.clone(), star: true };
                 self.ctes.push((cte.ctename().unwrap_or_default().into(), Rc::new(vec![col])));
             }
         }
@@ -268,9 +272,9 @@ impl<'a, 'e> Reading<'a, 'e> {
             self.with(s.with_clause());
             let mut first = self.select(left);
             rename(&mut first, cte.aliascolnames());
+            let own = self.ctes.len();
             self.ctes.push((name, Rc::new(first.clone())));
             let mut second = self.select(s);
-            self.ctes.truncate(depth);
             let same = first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.set == b.set && !b.star);
             if !same {
                 let mut all = union(&first);
@@ -278,7 +282,15 @@ impl<'a, 'e> Reading<'a, 'e> {
                 for col in &mut second {
                     col.set = all.clone();
                 }
+                // What is decided by a column counts for all that it comes to show.
+                let mut over = second.clone();
+                rename(&mut over, cte.aliascolnames());
+                if let Some((_, cols)) = self.ctes.get_mut(own) {
+                    *cols = Rc::new(over);
+                }
+                self.select(s);
             }
+            self.ctes.truncate(depth);
             return second;
         }
         self.query(cte.ctequery())

@@ -790,6 +790,19 @@ fn names_are_resolved_as_the_server_does() {
             "select * from (select case when true then ssn else ssn end from customers) a full join (values ('x')) b(ssn) using (ssn)",
             true,
         ),
+        // A recursive query decides by what its columns come to show; a name that is read before its query shows what that does.
+        (
+            "with recursive r(n, a, b) as (select 1, ''::text, ssn from customers union all select n + 1, b, b from r where n < 3 and a not like '078%') select count(*) from r",
+            true,
+        ),
+        (
+            "with recursive r(n, a, b) as (select 1, ''::text, name from customers union all select n + 1, b, b from r where n < 3 and a not like '078%') select count(*) from r",
+            false,
+        ),
+        (
+            "with recursive a as (select x from b), b as (select x from orders), orders as (select ssn as x from customers) select x from a",
+            true,
+        ),
         // What is changed is no common table expression.
         (
             "with customers as (select 0 as id, ''::text as name, ''::text as ssn) update customers set name = name where ssn like '078%' returning ssn||''",
