@@ -140,7 +140,7 @@ impl<'a> Found<'a> {
             Node::CommonTableExpr(cte) => self.cte(cte),
             Node::JoinExpr(j) => self.join(j),
             Node::RangeSubselect(_) | Node::RangeFunction(_) | Node::RangeTableFunc(_) | Node::JsonTable(_) => {
-                self.from_item(node);
+                self.listed(node);
             }
             Node::A_Indirection(i) => {
                 self.words.extend(names::strings(i.indirection()));
@@ -234,7 +234,7 @@ impl<'a> Found<'a> {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "called for these alone")]
-    fn from_item(&mut self, node: Node<'a>) {
+    fn listed(&mut self, node: Node<'a>) {
         match node {
             Node::RangeSubselect(sub) => {
                 let is_given = is_given(sub.subquery());

@@ -790,6 +790,12 @@ fn names_are_resolved_as_the_server_does() {
             "select * from (select case when true then ssn else ssn end from customers) a full join (values ('x')) b(ssn) using (ssn)",
             true,
         ),
+        // `old` is a row of what is changed, not of what it is changed by.
+        ("merge into customers c using orders o on c.id = o.id when matched then delete returning old.ssn||''", true),
+        (
+            "merge into orders o using customers c on c.id = o.id when matched then delete returning old.total||''",
+            false,
+        ),
         // A recursive query decides by what its columns come to show; a name that is read before its query shows what that does.
         (
             "with recursive r(n, a, b) as (select 1, ''::text, ssn from customers union all select n + 1, b, b from r where n < 3 and a not like '078%') select count(*) from r",

@@ -28,7 +28,7 @@ impl<'a> Reading<'a, '_> {
         }
         // `excluded` holds what is being inserted, and is not visible to RETURNING.
         self.scopes.pop();
-        self.returning(s.returning_clause(), vec![entry])
+        self.returning(s.returning_clause(), &entry, vec![entry.clone()])
     }
 
     pub(super) fn update(&mut self, s: &'a nodes::UpdateStmt) -> Vec<Col> {
@@ -42,18 +42,18 @@ impl<'a> Reading<'a, '_> {
         }
         self.discard(s.where_clause());
         let scope = self.scopes.pop().unwrap_or_default();
-        self.returning(s.returning_clause(), scope.entries)
+        self.returning(s.returning_clause(), &entry, scope.entries)
     }
 
     pub(super) fn delete(&mut self, s: &'a nodes::DeleteStmt) -> Vec<Col> {
         self.with(s.with_clause());
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.target_relation(target);
-        self.scopes.push(Scope { entries: vec![entry], windows: None });
+        self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
         self.from(s.using_clause());
         self.discard(s.where_clause());
         let scope = self.scopes.pop().unwrap_or_default();
-        self.returning(s.returning_clause(), scope.entries)
+        self.returning(s.returning_clause(), &entry, scope.entries)
     }
 
     pub(super) fn merge(&mut self, s: &'a nodes::MergeStmt) -> Vec<Col> {
@@ -81,7 +81,7 @@ impl<'a> Reading<'a, '_> {
         if !entries.is_empty() {
             entries.rotate_left(1);
         }
-        self.returning(s.returning_clause(), entries)
+        self.returning(s.returning_clause(), &entry, entries)
     }
 
     /// `SET column = expression`: moves what it is made of, except the column itself.
@@ -95,19 +95,22 @@ impl<'a> Reading<'a, '_> {
         self.moves.extend(set);
     }
 
-    pub(super) fn returning(&mut self, clause: Option<&'a nodes::ReturningClause>, entries: Vec<Entry>) -> Vec<Col> {
+    /// `old` and `new` are rows of the target, and stand for nothing where something else goes by that name.
+    pub(super) fn returning(
+        &mut self,
+        clause: Option<&'a nodes::ReturningClause>,
+        target: &Entry,
+        entries: Vec<Entry>,
+    ) -> Vec<Col> {
         let Some(clause) = clause else { return Vec::new() };
-        let mut scope = Scope { entries, windows: None };
+        let scope = Scope { entries, windows: None };
         let mut aliases: Vec<Name> = vec!["old".into(), "new".into()];
         aliases.extend(clause.options().iter().filter_map(|o| o.value()).map(Name::from));
         self.scopes.push(Scope::default());
-        if let Some(target) = scope.entries.iter().find(|e| e.base).cloned() {
-            let outer: Vec<Entry> = aliases.into_iter().map(|alias| Entry { alias, ..target.clone() }).collect();
-            if let Some(s) = self.scopes.last_mut() {
-                s.entries = outer;
-            }
+        let outer: Vec<Entry> = aliases.into_iter().map(|alias| Entry { alias, ..target.clone() }).collect();
+        if let Some(s) = self.scopes.last_mut() {
+            s.entries = outer;
         }
-        scope.windows = None;
         self.scopes.push(scope);
         let cols = self.targets(clause.exprs().iter());
         self.scopes.pop();
