@@ -142,6 +142,33 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// What is answered to a COPY from the client whose data come in these pieces, and, in the same session, to what follows it:
+    /// by a Query, or prepared and executed with the data sent ahead of any answer.
+    pub(crate) fn copied(
+        &mut self,
+        statement: &str,
+        prepared: bool,
+        pieces: &mut dyn Iterator<Item = &[u8]>,
+    ) -> Answer {
+        let mut begin = if prepared {
+            let parse = message(b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat());
+            [parse, message(b'B', b"\0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
+        } else {
+            query(statement)
+        };
+        pieces.for_each(|piece| begin.extend(message(b'd', piece)));
+        begin.extend(message(b'c', b""));
+        // Sync is ignored while data are taken; this one ends what was prepared.
+        begin.extend(if prepared { message(b'S', b"") } else { Vec::new() });
+        let mut out = self.out.try_clone().unwrap();
+        std::thread::scope(|s| {
+            s.spawn(move || out.write_all(&begin).unwrap());
+            self.answer(1, statement)
+        })
+    }
+}
+
 fn said(error: &[u8]) -> String {
     let field = |code: &[u8]| {
         let field = error.split(|b| *b == 0).find_map(|field| field.strip_prefix(code));

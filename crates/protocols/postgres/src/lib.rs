@@ -21,6 +21,7 @@
 pub mod auth;
 pub mod codec;
 mod copy;
+mod copy_in;
 mod facts;
 mod mask;
 mod names;

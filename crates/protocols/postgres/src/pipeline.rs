@@ -4,6 +4,7 @@
 //! the extended protocol it skips everything up to the next Sync, and while it reads COPY data it
 //! ignores Sync and Flush. Both are mirrored here, so that every answer is read as the answer to
 //! the message that caused it.
+use crate::copy_in::CopyGuard;
 use crate::render::Rejection;
 use crate::session::{Portal, Prepared};
 use doorward_enforce::StreamPermit;
@@ -18,6 +19,8 @@ pub(crate) struct Running {
     pub(crate) portal: Option<Arc<Portal>>,
     /// The right to send COPY data, where the request asks for some.
     pub(crate) copy_in: Option<StreamPermit>,
+    /// What looks through those data, for each COPY of the request that has not got all of its own.
+    pub(crate) guards: VecDeque<Option<Box<CopyGuard>>>,
     /// The last command tag.
     pub(crate) tag: Box<str>,
     /// An error was answered, and written down.
@@ -27,7 +30,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(request: RequestId, meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>) -> Self {
         let of = shared::Running::new(request, meaning);
-        Self { of, portal, copy_in: None, tag: "".into(), failed: false }
+        Self { of, portal, copy_in: None, guards: VecDeque::new(), tag: "".into(), failed: false }
     }
 }
 
@@ -73,6 +76,23 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// The request, where it is one that may read COPY data.
+    pub(crate) const fn running(&mut self) -> Option<&mut Running> {
+        match &mut self.expect {
+            Expect::Execute(running) | Expect::Query(running) => Some(running),
+            Expect::Parse { .. }
+            | Expect::Bind { .. }
+            | Expect::DescribeStatement(_)
+            | Expect::DescribePortal(_)
+            | Expect::CloseStatement { .. }
+            | Expect::ClosePortal { .. }
+            | Expect::FunctionCall(_)
+            | Expect::Refused
+            | Expect::Sync
+            | Expect::CopyEnd => None,
+        }
+    }
+
     /// Whether it is one that touches data.
     pub(crate) const fn is_request(&self) -> bool {
         matches!(self.expect, Expect::Execute(_) | Expect::Query(_) | Expect::FunctionCall(_))
@@ -122,24 +142,23 @@ impl Pipeline {
         self.barriers > 0
     }
 
-    /// Whether COPY data that the client sends now belongs to a request on its way.
-    pub(crate) fn awaits_copy(&self) -> Option<&StreamPermit> {
-        for message in self.queue.iter().rev() {
-            match &message.expect {
-                Expect::CopyEnd => return None,
-                Expect::Execute(r) | Expect::Query(r) => return r.copy_in.as_ref(),
-                Expect::Parse { .. }
-                | Expect::Bind { .. }
-                | Expect::DescribeStatement(_)
-                | Expect::DescribePortal(_)
-                | Expect::CloseStatement { .. }
-                | Expect::ClosePortal { .. }
-                | Expect::FunctionCall(_)
-                | Expect::Refused
-                | Expect::Sync => {}
-            }
-        }
-        None
+    /// The request that COPY data belong to which the client sends now, if there is one on its way.
+    pub(crate) fn awaits_copy(&mut self) -> Option<&mut InFlight> {
+        let is_it = |message: &InFlight| match &message.expect {
+            Expect::CopyEnd => Some(false),
+            Expect::Execute(r) | Expect::Query(r) => Some(r.copy_in.is_some()),
+            Expect::Parse { .. }
+            | Expect::Bind { .. }
+            | Expect::DescribeStatement(_)
+            | Expect::DescribePortal(_)
+            | Expect::CloseStatement { .. }
+            | Expect::ClosePortal { .. }
+            | Expect::FunctionCall(_)
+            | Expect::Refused
+            | Expect::Sync => None,
+        };
+        let (last, awaits) = self.queue.iter().enumerate().rev().find_map(|(i, m)| Some((i, is_it(m)?)))?;
+        self.queue.get_mut(last).filter(|_| awaits)
     }
 
     /// The upstream has begun to read COPY data for the front message of the extended protocol: it

@@ -247,6 +247,13 @@ pub fn flush(out: &mut impl BufMut) {
     frame(out, b'H', &[]);
 }
 
+/// CopyFail.
+pub fn copy_fail(out: &mut impl BufMut, why: &str) {
+    let mut body = Vec::with_capacity(why.len() + 1);
+    cstr(&mut body, why);
+    frame(out, b'f', &body);
+}
+
 /// Terminate.
 pub fn terminate(out: &mut impl BufMut) {
     frame(out, b'X', &[]);

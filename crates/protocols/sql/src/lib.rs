@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `meaning.rs` | what a text means in a session, with the names that only the session knows put in |
 //! | `reveal.rs` | which columns a caller may not see, through views, partitions and what is not known |
+//! | `guard.rs` | values on their way in that are what a mask shows |
 //! | `freshness.rs` | how old what is known of the schema may become |
 //! | `text.rs` | recognizers over values |
 //! | `running.rs` | a request that the upstream is running, and how it ended |
@@ -17,6 +18,7 @@
 //! Deliberately absent: bytes of any protocol, and policy (above the enforcement point).
 pub mod explained;
 mod freshness;
+mod guard;
 mod meaning;
 pub mod refusals;
 pub mod replay;
@@ -26,6 +28,7 @@ mod shown;
 mod text;
 
 pub use freshness::{Changes, Freshness, Heard, Look};
+pub use guard::{Arriving, LONGEST_MASK, Target, Targets};
 pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
 pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
 pub use running::Running;

@@ -2,7 +2,11 @@
 //!
 //! A column of a view is as hidden as what it is made of, a partition as the tables above it. What is not known is
 //! hidden if anything of the database is.
-use crate::{Meaning, Part, TextMasking, refusals};
+use crate::{
+    Meaning, Part, TextMasking,
+    guard::{Target, Targets, is_looked_for, is_shown},
+    refusals,
+};
 use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
@@ -485,6 +489,21 @@ impl<P: Default> Reveals<P> {
 }
 
 impl<P: Default> Reveals<P> {
+    /// The masked columns among those that data are written into, where a mask could be told from a value; none if there is
+    /// no such column.
+    pub fn targets(
+        &mut self,
+        columns: impl IntoIterator<Item = Option<SourceColumn>>,
+        a: &mut Asking<'_>,
+    ) -> Option<Targets> {
+        let mut target = |source: SourceColumn| {
+            let rule = self.source(&source, a).filter(|rule| is_looked_for(rule))?;
+            Some(Target { source, rule })
+        };
+        let targets: Targets = columns.into_iter().map(|source| source.and_then(&mut target)).collect();
+        targets.iter().any(Option::is_some).then_some(targets)
+    }
+
     /// Refuses texts that are what a mask shows, where they would be written over what it hides.
     ///
     /// # Errors
@@ -511,20 +530,6 @@ impl<P: Default> Reveals<P> {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether a text is what a mask shows. `date` and `null` show what may be a value as well.
-fn is_shown(rule: &MaskRule, text: &str) -> bool {
-    match &rule.operator {
-        Operator::Redact => text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) == Some(&*rule.label),
-        Operator::Fixed(fixed) => text == &**fixed,
-        Operator::Partial(n) => {
-            let rest = text.trim_start_matches('*');
-            text.len() - rest.len() >= 2 && rest.chars().count() <= usize::from(*n)
-        }
-        Operator::Hash => text.len() == 24 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
-        Operator::Null | Operator::Date(_) => false,
     }
 }
 

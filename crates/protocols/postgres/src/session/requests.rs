@@ -169,8 +169,10 @@ impl Session {
             ClientMessage::Close(target) => self.on_close(&target, frame, now),
             ClientMessage::Sync => self.on_sync(),
             ClientMessage::Flush => self.own(render::flush),
-            ClientMessage::CopyData(_) => self.on_copy(frame, false),
-            ClientMessage::CopyDone | ClientMessage::CopyFail { .. } => self.on_copy(frame, true),
+            ClientMessage::CopyData(_) | ClientMessage::CopyDone | ClientMessage::CopyFail { .. } => {
+                self.on_copy(&message, frame, now);
+                Step::Done
+            }
             ClientMessage::FunctionCall { oid, .. } => self.on_function_call(oid, frame, now),
             ClientMessage::Terminate => {
                 self.ended = true;
@@ -394,18 +396,6 @@ impl Session {
         self.own(render::sync)
     }
 
-    fn on_copy(&mut self, frame: &[u8], end: bool) -> Step {
-        // Outside of COPY the server ignores these; here they do not even go upstream.
-        if let Some(permit) = self.pipeline.awaits_copy() {
-            self.to_upstream.push_stream(permit, frame);
-            if end {
-                self.answering.copy_in = false;
-                self.push(Expect::CopyEnd, false, false);
-            }
-        }
-        Step::Done
-    }
-
     fn on_function_call(&mut self, oid: u32, frame: &[u8], now: Timestamp) -> Step {
         if self.must_wait() {
             return self.wait_for_answers();
@@ -453,7 +443,10 @@ impl Session {
     ) {
         let barrier = facts::changes_meaning(meaning);
         let mut running = Running::new(permit.request(), meaning, portal.clone());
-        running.copy_in = facts::copies_in(meaning).then(|| permit.stream());
+        if facts::copies_in(meaning) {
+            running.copy_in = Some(permit.stream());
+            running.guards = self.copy_guards(meaning, now);
+        }
         let Some(portal) = portal else {
             let expect =
                 if frame.first() == Some(&b'F') { Expect::FunctionCall(running) } else { Expect::Query(running) };

@@ -274,6 +274,7 @@ impl Session {
             return Ok(());
         }
         for part in &meaning.parts {
+            self.copies_readably(part, now)?;
             if let Some(copy) = part.copy.as_ref().filter(|copy| copy.out)
                 && let CopyFormat::NotUnderstood(what) = &copy.format
             {
