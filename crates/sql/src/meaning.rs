@@ -216,6 +216,24 @@ pub struct Writes {
     pub texts: BTreeSet<Name>,
 }
 
+impl Writes {
+    /// Longer texts are no mask, in bytes.
+    pub(crate) const LONGEST: usize = 256;
+    /// How many different texts are kept that do not look like a mask.
+    const MOST_PLAIN: usize = 1000;
+
+    /// A constant of the statement.
+    pub(crate) fn text(&mut self, text: &str) {
+        if text.len() > Self::LONGEST {
+            return;
+        }
+        // INVARIANT: whatever else is written, what looks like a mask is kept: no more than the statement has.
+        if text.starts_with(['[', '*']) || self.texts.len() < Self::MOST_PLAIN {
+            self.texts.insert(text.into());
+        }
+    }
+}
+
 /// One statement of a query string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {

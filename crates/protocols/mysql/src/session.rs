@@ -17,6 +17,7 @@ mod ahead;
 mod answers;
 mod constant;
 mod explain;
+mod guard;
 mod requests;
 mod reveal;
 mod shown;

@@ -7,6 +7,7 @@ use super::{
     parser::{Fail, Parser},
     reads, render, settings,
     tree::{Body, Note, Tree},
+    writes,
 };
 use crate::meaning::{Analysis, Effect, Kill, Reads, Reference, Statement};
 use crate::tags;
@@ -100,6 +101,7 @@ impl Whole {
             command: tree.command.as_str().into(),
             lineage,
             moves,
+            writes: writes::of(parser, tree, &self.env),
             reads: Reads { weighs, ..reads },
             text: Some(text.into()),
             ..Statement::default()

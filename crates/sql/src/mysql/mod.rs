@@ -33,6 +33,7 @@ mod tests;
 mod tree;
 mod upstream;
 mod words;
+mod writes;
 
 pub use analysis::analyse;
 pub use settings::setting_class;

@@ -239,6 +239,8 @@ pub(super) enum Body {
 #[derive(Debug)]
 pub(super) struct Insert {
     pub(super) table: ObjectName,
+    /// The columns that it names, in their order; none: all.
+    pub(super) columns: Vec<Name>,
     /// REPLACE removes the rows that are in the way.
     pub(super) replace: bool,
     pub(super) values: Vec<Expr>,

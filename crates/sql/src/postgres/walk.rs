@@ -1,5 +1,5 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, Tell, children::children, names, older, query, reads, writes};
+use super::{Environment, Tell, children::children, names, older, query, reads};
 use crate::meaning::{Reads, Writes};
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
@@ -237,7 +237,7 @@ impl<'a, 'e> Walk<'a, 'e> {
         match node {
             Node::A_Const(_) => {
                 if let Some(text) = query::constant(node).filter(|_| self.keeps_texts) {
-                    writes::text(self, &text);
+                    self.writes.text(&text);
                 }
             }
             Node::None

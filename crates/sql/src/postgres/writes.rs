@@ -4,11 +4,6 @@ use crate::meaning::SourceColumn;
 use doorward_model::Name;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
-/// Longer texts are no mask, in bytes.
-const LONGEST: usize = 256;
-/// How many different texts are kept that do not look like a mask.
-const MOST_PLAIN: usize = 1000;
-
 /// The columns of a list of targets; all of the table, where the list is empty.
 pub(super) fn columns(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, list: &NodeList) {
     let names: Vec<Option<Name>> = list
@@ -34,18 +29,6 @@ fn add(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, names: Vec<Option<Name
     walk.writes.columns.extend(columns);
     // What writes is seen before what is in it.
     walk.keeps_texts = true;
-}
-
-/// A constant of what writes, or may write.
-pub(super) fn text(walk: &mut Walk<'_, '_>, text: &str) {
-    let writes = &mut walk.writes;
-    if text.len() > LONGEST {
-        return;
-    }
-    // INVARIANT: whatever else is written, what looks like a mask is kept: no more than the statement has.
-    if text.starts_with(['[', '*']) || writes.texts.len() < MOST_PLAIN {
-        writes.texts.insert(text.into());
-    }
 }
 
 #[cfg(test)]

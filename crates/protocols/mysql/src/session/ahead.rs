@@ -1,6 +1,7 @@
 //! Values of parameters that come ahead of an execution (`COM_STMT_SEND_LONG_DATA`): what an approval binds of them, and
 //! what people are shown.
 use doorward_enforce::{MOST_SHOWN, NotShown, shown};
+use doorward_sql_session::LONGEST_MASK;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -63,6 +64,19 @@ impl Ahead {
         }
     }
 
+    /// A value that is short enough to be a mask; none where it is longer.
+    ///
+    /// # Errors
+    /// It is as short, and there was no room to keep it.
+    pub(super) fn short(&self, parameter: u16) -> Result<Option<&[u8]>, ()> {
+        match self.0.get(&parameter) {
+            Some(Value { length, .. }) if *length > LONGEST_MASK => Ok(None),
+            Some(Value { kept: Some(kept), .. }) => Ok(Some(kept)),
+            Some(Value { kept: None, .. }) => Err(()),
+            None => Ok(None),
+        }
+    }
+
     /// A value, whole.
     pub(super) fn shown(&self, parameter: u16) -> Result<String, NotShown> {
         match self.0.get(&parameter) {
@@ -90,6 +104,11 @@ mod tests {
         assert_eq!(room.0, MOST_SHOWN - 3, "its room is for others");
         two.add(3, b"x", &mut room);
         assert!(two.shown(3).is_err(), "what has a gap stays unshown");
+        assert_eq!((one.short(0), two.short(3), two.short(4)), (Ok(Some(&b"abc"[..])), Ok(None), Ok(None)));
+        let mut none = Room(0);
+        let mut late = Ahead::default();
+        late.add(0, b"[ssn]", &mut none);
+        assert_eq!(late.short(0), Err(()), "it may be a mask");
         assert!(one.clear(&mut room) && two.clear(&mut room) && !two.clear(&mut room));
         assert_eq!(room.0, MOST_SHOWN);
         assert!(one.shown(0).is_err());

@@ -1,6 +1,7 @@
 //! The client's commands: read, decided, forwarded, held or refused.
 use super::{
-    After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session, shown::shown, veil::Veil,
+    After, Awaiting, Event, Hold, Own, Pause, Phase, Prepared, Question, Results, Session, guard, shown::shown,
+    veil::Veil,
 };
 use crate::{
     codec::{
@@ -377,6 +378,8 @@ impl Session {
 
     fn on_execute(&mut self, execute: &Execute<'_>, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(execute.statement, "mysqld_stmt_execute") else { return };
+        let Some(meaning) = self.statements.get(&id).map(|prepared| Arc::clone(&prepared.meaning)) else { return };
+        let writes_hidden = self.writes_hidden(&meaning, now);
         let Some(prepared) = self.statements.get_mut(&id) else { return };
         let long = prepared.ahead.parameters();
         let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &long };
@@ -389,28 +392,34 @@ impl Session {
         let types: Vec<u16> = parameters.iter().map(|p| p.kind).collect();
         let bound = values(prepared, u16::from(execute.flags), &types, execute.rest);
         prepared.cursor = None;
-        let (meaning, veil) = (Arc::clone(&prepared.meaning), prepared.veil.clone());
+        let texts = if writes_hidden { guard::short_texts(prepared, &parameters) } else { Ok(Vec::new()) };
+        let veil = prepared.veil.clone();
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
         let runs = Some(Runs { id, types });
         let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        let admissible = admissible.and(texts).and_then(|texts| self.binds_no_mask(&meaning, &texts, now));
         self.decide(Ask { via: "execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
 
     fn on_bulk_execute(&mut self, bulk: &BulkExecute<'_>, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(bulk.statement, "mysqld_stmt_bulk_execute") else { return };
+        let Some(meaning) = self.statements.get(&id).map(|prepared| Arc::clone(&prepared.meaning)) else { return };
+        let writes_hidden = self.writes_hidden(&meaning, now);
         let Some(prepared) = self.statements.get_mut(&id) else { return };
         let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &[] };
         let Ok(rows) = client::bulk_parameters(bulk, &bound, &mut |_, _| {}) else {
             return self.reject(&Rejection::new(1210, "HY000", "Incorrect arguments to mysqld_stmt_bulk_execute"));
         };
         let bound = values(prepared, bulk.flags, &rows.types, bulk.rest);
-        let (meaning, runs) = (Arc::clone(&prepared.meaning), Some(Runs { id, types: rows.types }));
+        let texts = if writes_hidden { guard::short_texts_of_rows(prepared, bulk) } else { Vec::new() };
+        let runs = Some(Runs { id, types: rows.types });
         let veil = prepared.veil.clone();
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
         let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        let admissible = admissible.and_then(|()| self.binds_no_mask(&meaning, &texts, now));
         self.decide(Ask { via: "bulk execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
 

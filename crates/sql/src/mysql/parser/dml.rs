@@ -19,6 +19,7 @@ impl Parser<'_> {
         }
         let mut out = Insert {
             table,
+            columns: Vec::new(),
             replace,
             values: Vec::new(),
             set: Vec::new(),
@@ -30,7 +31,8 @@ impl Parser<'_> {
         if self.is_mark("(") && !self.query_at(1) && !self.is_mark_nth(1, "(") {
             self.expect_mark("(")?;
             if !self.is_mark(")") {
-                self.list(Self::target_column)?;
+                let columns = self.list(Self::target_column)?;
+                out.columns = columns.iter().filter_map(|path| path.last().cloned()).collect();
             }
             self.expect_mark(")")?;
         }
@@ -280,8 +282,14 @@ impl Parser<'_> {
             self.number()?;
             self.expect_any(&["LINES", "ROWS"], "LINES")?;
         }
+        let mut columns = Vec::new();
         if self.is_mark("(") {
-            self.parens(|p| if p.eat_kind(Kind::Variable) { Ok(()) } else { p.target_column().map(|_| ()) })?;
+            self.parens(|p| {
+                if !p.eat_kind(Kind::Variable) {
+                    columns.extend(p.target_column()?.last().cloned());
+                }
+                Ok(())
+            })?;
         }
         let mut set = Vec::new();
         if self.eat("SET") {
@@ -294,6 +302,7 @@ impl Parser<'_> {
         }
         let insert = Insert {
             table,
+            columns,
             replace,
             values: Vec::new(),
             set,
