@@ -137,12 +137,12 @@ fn a_mask_is_not_written_over_what_it_hides(release: MySqlRelease) {
     let said = program(&w, &agent_token, "written.py");
     println!("{said}");
     let lines: Vec<&str> = said.lines().collect();
-    let refused = |line: &&str| line.starts_with("1142 ") && line.contains("write the mask");
+    let refused = |line: &str| line.starts_with("1142 ") && line.contains("write the mask");
     assert_eq!(lines.iter().filter(|line| refused(line)).count(), 5, "{release:?}: {said}");
     for (n, line) in lines.iter().enumerate() {
         // The third has the mask as the value of another column: the statement writes both.
         let is_lost = matches!(n, 0 | 1 | 2 | 5 | 7);
-        assert_eq!((refused(&line), line.starts_with("done")), (is_lost, !is_lost && n < 9), "{release:?}: {line}");
+        assert_eq!((refused(line), line.starts_with("done")), (is_lost, !is_lost && n < 9), "{release:?}: {line}");
     }
     assert_eq!(lines.last(), Some(&"True"), "{release:?}");
 }

@@ -39,6 +39,8 @@ impl ClientMatrix {
             ("PGUSER", user.to_owned()),
             ("PGPASSWORD", token.to_owned()),
             ("PGSSLROOTCERT", ca.display().to_string()),
+            // Tests run beside others.
+            ("E2E_TIMEOUT", "300".to_owned()),
         ];
         let envs = envs.map(|(name, value)| (name.to_owned(), value)).into();
         Self { envs, clients: Vec::new(), prefix: "e2e_".to_owned() }

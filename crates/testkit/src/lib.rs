@@ -51,7 +51,7 @@ pub use keycloak::{Keycloak, KeycloakOptions, SamlSigned};
 pub use kubernetes::{Cluster, ClusterOptions, Kubectl, KubectlRelease};
 pub use kubernetes_matrix::KubernetesMatrix;
 pub use mysql::{MySql, MySqlAuth, MySqlOptions, MySqlRelease};
-pub use mysql_matrix::MySqlMatrix;
+pub use mysql_matrix::{MYSQL_HIDDEN_TAGS, MySqlMatrix};
 pub use oidc::{OidcClient, OidcOptions, OidcProvider, WEB_SECRET};
 pub use openssh::{OpenSsh, OpenSshOptions, SshClient, SshKey};
 pub use paths::{Unavailable, cache_dir, repo_root};

@@ -8,6 +8,9 @@ use crate::client_matrix::{MatrixReport, run_script};
 use crate::mysql::MySql;
 use crate::paths::repo_root;
 
+/// What is hidden of `e2e_hidden`, and how: tags of a connection whose policies hide what is `hidden`.
+pub const MYSQL_HIDDEN_TAGS: &str = r#""public.e2e_hidden.ssn" = ["hidden", "ssn"], "public.e2e_hidden.mail" = ["hidden", "mask:fixed:nobody@example.com"], "public.e2e_hidden.code" = ["hidden", "mask:null"], "public.e2e_hidden.big" = ["hidden", "mask:fixed:7"], "public.e2e_hidden.pay" = ["hidden", "mask:fixed:12.34"], "public.e2e_hidden.born" = ["hidden", "mask:fixed:1900-01-01"], "public.e2e_hidden.seen" = ["hidden"], "public.e2e_hidden.raw" = ["hidden"], "public.e2e_hidden.ratio" = ["hidden"]"#;
+
 /// A run of the MySQL client matrix against one endpoint.
 #[derive(Debug, Clone)]
 pub struct MySqlMatrix {
@@ -26,6 +29,8 @@ impl MySqlMatrix {
             ("E2E_MYSQL_USER", user.to_owned()),
             ("E2E_MYSQL_PASSWORD", token.to_owned()),
             ("E2E_MYSQL_CA", ca.display().to_string()),
+            // Tests run beside others.
+            ("E2E_TIMEOUT", "300".to_owned()),
         ];
         Self { envs: envs.map(|(name, value)| (name.to_owned(), value)).into(), clients: Vec::new() }
     }
@@ -34,6 +39,13 @@ impl MySqlMatrix {
     #[must_use]
     pub fn clients(mut self, clients: &[&str]) -> Self {
         self.clients = clients.iter().map(|&client| client.to_owned()).collect();
+        self
+    }
+
+    /// The endpoint hides from this user what `e2e_hidden` holds ([`MYSQL_HIDDEN_TAGS`]): the clients ask over that table, too.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.envs.push(("E2E_HIDDEN".to_owned(), "1".to_owned()));
         self
     }
 

@@ -37,8 +37,12 @@ public final class Client {
     private static boolean isMysql;
     private static String me;
 
-    private interface Check {
+    interface Check {
         void run(Connection connection) throws Exception;
+    }
+
+    static String me() {
+        return me;
     }
 
     private static String password() throws Exception {
@@ -93,7 +97,7 @@ public final class Client {
         return DriverManager.getConnection(url, settings);
     }
 
-    private static void expect(Object expected, Object actual) {
+    static void expect(Object expected, Object actual) {
         if (!Objects.deepEquals(expected, actual)) {
             throw new AssertionError("expected " + show(expected) + ", got " + show(actual));
         }
@@ -103,7 +107,7 @@ public final class Client {
         return value instanceof Object[] array ? Arrays.deepToString(array) : String.valueOf(value);
     }
 
-    private static void expectCode(int code, Connection connection, Check statement) throws Exception {
+    static void expectCode(int code, Connection connection, Check statement) throws Exception {
         try {
             statement.run(connection);
         } catch (SQLException error) {
@@ -113,13 +117,13 @@ public final class Client {
         throw new AssertionError("expected error " + code + ", got none");
     }
 
-    private static void execute(Connection connection, String sql) throws SQLException {
+    static void execute(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             statement.execute(sql);
         }
     }
 
-    private static long number(Connection connection, String sql) throws SQLException {
+    static long number(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
             rows.next();
             return rows.getLong(1);
@@ -453,6 +457,13 @@ public final class Client {
         checks.put("load-local", Client::loadLocal);
         checks.put("call", Client::call);
         checks.put("metadata", Client::metadata);
+        if (ENV.get("E2E_HIDDEN") == null) {
+            System.out.println("skip hidden: nothing is hidden from this caller");
+        } else {
+            checks.put("hidden-rows", Hidden::rows);
+            checks.put("hidden-filters", Hidden::filters);
+            checks.put("hidden-writes", Hidden::writes);
+        }
         checks.put("cancel", Client::cancel);
         boolean failed = false;
         Map<String, String[]> modes = new LinkedHashMap<>();

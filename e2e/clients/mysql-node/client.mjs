@@ -209,6 +209,63 @@ const checks = {
   },
 };
 
+// Over a table of which most columns show nothing to this caller (E2E_HIDDEN): each statement is rewritten on its way.
+const hiddenColumns = 'id, name, ssn, mail, code, big, pay, born, seen, raw, ratio';
+const hiddenRows = [1, 2, 3, 4, 5, 6, 7, 8].map((id) => [
+  id, id === 5 ? null : `Name ${id}`, '[ssn]', 'nobody@example.com', null, 7, '12.34', '1900-01-01', null, Buffer.from('[hidden]'), null,
+]);
+const hiddenText = `SELECT ${hiddenColumns} FROM e2e_hidden WHERE client = ? AND id > ? ORDER BY ssn, id`;
+const hiddenValues = {
+  ssn: '078-05-1124', mail: 'user4@example.com', code: 1004, big: '1000000000004', pay: '402.00', born: '1970-01-05',
+  seen: '2024-03-04 12:00:00', raw: Buffer.from([4]), ratio: 1,
+};
+
+const hiddenChecks = {
+  async 'hidden-rows'(connection) {
+    for (const read of ['query', 'execute', 'execute']) {
+      const [got, fields] = await connection[read]({ sql: hiddenText, values: ['all', 0], rowsAsArray: true });
+      assert.deepEqual(got, hiddenRows);
+      assert.equal(fields.map((field) => field.name).join(', '), hiddenColumns);
+    }
+    const streamed = [];
+    for await (const row of connection.connection.execute(hiddenText, ['all', 0]).stream()) streamed.push(row.id);
+    assert.deepEqual(streamed, [1, 2, 3, 4, 5, 6, 7, 8]);
+    const answers = await Promise.all(hiddenRows.map(([id]) => prepared(connection, hiddenText, ['all', id - 1])));
+    assert.deepEqual(answers.map(([row]) => row), hiddenRows);
+  },
+
+  async 'hidden-filters'(connection) {
+    for (const read of [rows, prepared, prepared]) {
+      const count = async (condition, ...values) =>
+        (await read(connection, `SELECT count(*) FROM e2e_hidden WHERE client = 'all' AND ${condition}`, values))[0][0];
+      for (const [column, value] of Object.entries(hiddenValues)) assert.equal(await count(`${column} = ?`, value), 0, column);
+      for (const [value, found] of [['[ssn]', 8], ['078-05-1124', 0], ['[ssn]', 8]]) assert.equal(await count('ssn = ?', value), found);
+      assert.equal(await count('ssn IN (?, ?)', '078-05-1121', '078-05-1124'), 0);
+    }
+  },
+
+  async 'hidden-writes'(connection) {
+    await connection.execute('DELETE FROM e2e_hidden WHERE client = ?', [me]);
+    const put = "INSERT INTO e2e_hidden (client, id, name, ssn, code) VALUES (?, ?, 'mine', ?, ?)";
+    for (let i = 0; i < 6; i += 1) await (i % 2 ? rows : prepared)(connection, put, [me, i, '078-05-9999', 5]);
+    const mine = () => prepared(connection, "SELECT count(*) FROM e2e_hidden WHERE client = ? AND ssn = '[ssn]' AND name = 'mine'", [me]);
+    assert.deepEqual(await mine(), [[6]]);
+    await connection.beginTransaction();
+    await connection.execute("UPDATE e2e_hidden SET name = 'new' WHERE client = ?", [me]);
+    assert.deepEqual(await mine(), [[0]]);
+    await connection.rollback();
+    for (const [sql, values] of [["UPDATE e2e_hidden SET name = 'x' WHERE ssn = ?", ['078-05-1124']],
+      ["DELETE FROM e2e_hidden WHERE client = 'x' AND code = ?", [1004]], ['UPDATE e2e_hidden SET ssn = ? WHERE client = ?', ['x', me]]]) {
+      await fails(connection, 1142, sql, values);
+      await assert.rejects(connection.execute(sql, values), errno(1142));
+    }
+    assert.deepEqual(await mine(), [[6]]);
+  },
+};
+
+if (env.E2E_HIDDEN) Object.assign(checks, hiddenChecks);
+else console.log('skip hidden: nothing is hidden from this caller');
+
 let failed = false;
 let connection = await mysql.createConnection(settings);
 for (const [name, check] of Object.entries(checks)) {

@@ -49,6 +49,9 @@ class Connector(Driver):
     def streaming(self, conn):
         return conn.cursor(buffered=False)
 
+    def hidden_cursors(self, conn):
+        return [conn.cursor, lambda: conn.cursor(prepared=True)]
+
     def thread(self, conn):
         return conn.connection_id
 

@@ -39,6 +39,21 @@ MASKED = ("Name 1", "[email]", "************1111", None, "mail [email]")
 PEOPLE = "SELECT name, email, card, born, notes FROM e2e_people WHERE id = 1"
 KILL_LIMIT = 5.0
 
+# What is hidden by `e2e_hidden` from this caller (E2E_HIDDEN): its columns, what they show, and what one row of them holds.
+# Statements over it are rewritten on their way: a constant stands for each hidden column.
+IS_HIDDEN = bool(os.environ.get("E2E_HIDDEN"))
+HIDDEN_COLUMNS = "id, name, ssn, mail, code, big, pay, born, seen, raw, ratio"
+HIDDEN_ROWS = [
+    (i, None if i == 5 else f"Name {i}", "[ssn]", "nobody@example.com", None, 7, decimal.Decimal("12.34"),
+     datetime.date(1900, 1, 1), None, b"[hidden]", None)
+    for i in range(1, 9)
+]
+HIDDEN_VALUES = {
+    "ssn": "078-05-1124", "mail": "user4@example.com", "code": 1004, "big": 1000000000004, "pay": decimal.Decimal("402.00"),
+    "born": datetime.date(1970, 1, 5), "seen": datetime.datetime(2024, 3, 4, 12), "raw": b"\x04", "ratio": 1.0,
+}
+HIDDEN = f"SELECT {HIDDEN_COLUMNS} FROM e2e_hidden WHERE client = %s AND id > %s ORDER BY ssn, id"
+
 
 def expect(expected, actual):
     if expected != actual:
@@ -208,14 +223,90 @@ class Driver:
         other.close()
         expect([(10,)], self.rows(conn, "SELECT 10"))
 
+    def hidden_cursors(self, conn):
+        """A way to run a statement that reads what is hidden, for each that the driver has."""
+        return [conn.cursor]
+
+    def check_hidden_rows(self, conn):
+        for cursor_of in self.hidden_cursors(conn):
+            cursor = cursor_of()
+            for first in (0, 0, 3):
+                cursor.execute(HIDDEN, ("all", first))
+                expect(HIDDEN_COLUMNS.split(", "), [column[0] for column in cursor.description])
+                expect(HIDDEN_ROWS[first:], [plain(row) for row in cursor.fetchall()])
+            cursor.close()
+        cursor = self.streaming(conn)
+        cursor.execute(HIDDEN, ("all", 0))
+        expect(HIDDEN_ROWS[:3], [plain(row) for row in cursor.fetchmany(3)])
+        expect(HIDDEN_ROWS[3:], [plain(row) for row in cursor.fetchall()])
+        cursor.close()
+        conn.commit()
+
+    def check_hidden_filters(self, conn):
+        """Whatever is asked by a value that is there finds nothing; what stands for it is found."""
+        count = "SELECT count(*) FROM e2e_hidden WHERE client = 'all' AND "
+        for cursor_of in self.hidden_cursors(conn):
+            cursor = cursor_of()
+            for column, value in (*HIDDEN_VALUES.items(), ("ssn", "[ssn]"), ("ssn", "078-05-1124"), ("ssn", "[ssn]")):
+                for _ in range(2):
+                    cursor.execute(f"{count}{column} = %s", (value,))
+                    expect((column, 8 if value == "[ssn]" else 0), (column, cursor.fetchall()[0][0]))
+            cursor.execute(f"{count}ssn IN (%s, %s)", ("078-05-1121", "078-05-1124"))
+            expect(0, cursor.fetchall()[0][0])
+            cursor.close()
+
+    def check_hidden_writes(self, conn):
+        self.rows(conn, "DELETE FROM e2e_hidden WHERE client = %s", (self.me,))
+        number = 0
+        for cursor_of in self.hidden_cursors(conn):
+            cursor = cursor_of()
+            put = "INSERT INTO e2e_hidden (client, id, name, ssn, code, born) VALUES (%s, %s, 'mine', %s, %s, %s)"
+            for _ in range(3):
+                number += 1
+                cursor.execute(put, (self.me, number, "078-05-9999", 5, HIDDEN_VALUES["born"]))
+                expect(1, cursor.rowcount)
+            cursor.close()
+        cursor = conn.cursor()
+        cursor.executemany(put, [(self.me, i, f"078-{i}", 5, None) for i in range(100, 110)])
+        cursor.close()
+        conn.commit()
+        mine = "SELECT count(*) FROM e2e_hidden WHERE client = %s AND ssn = '[ssn]' AND code IS NULL AND name = %s"
+        expect([(number + 10,)], self.rows(conn, mine, (self.me, "mine")))
+        self.rows(conn, "UPDATE e2e_hidden SET name = 'new' WHERE client = %s AND id = 1", (self.me,))
+        expect([("new", "[ssn]")], self.rows(conn, "SELECT name, ssn FROM e2e_hidden WHERE client = %s AND id = 1", (self.me,)))
+        conn.rollback()
+        for sql, args in (
+            ("UPDATE e2e_hidden SET name = 'x' WHERE ssn = %s", ("078-05-1124",)),
+            ("DELETE FROM e2e_hidden WHERE client = 'x' AND code = %s", (1004,)),
+            ("UPDATE e2e_hidden SET ssn = %s WHERE client = %s", ("x", self.me)),
+        ):
+            for cursor_of in self.hidden_cursors(conn):
+                cursor = cursor_of()
+                try:
+                    cursor.execute(sql, args)
+                    raise AssertionError(f"not refused: {sql}")
+                except self.module.Error as error:
+                    expect(1142, self.code(error))
+                cursor.close()
+        expect([(number + 10,)], self.rows(conn, mine, (self.me, "mine")))
+        conn.rollback()
+
     checks = ("tls", "select", "parameters", "transaction", "errors", "refused", "masked", "types", "big", "large_result",
-              "load_local", "call", "kill")
+              "load_local", "call", "hidden_rows", "hidden_filters", "hidden_writes", "kill")
+
+
+def plain(row):
+    return tuple(bytes(value) if isinstance(value, bytearray) else value for value in row)
 
 
 def main(driver):
     failed = False
     conn = driver.connect()
+    if not IS_HIDDEN:
+        print("skip hidden: nothing is hidden from this caller")
     for name in driver.checks:
+        if name.startswith("hidden") and not IS_HIDDEN:
+            continue
         try:
             getattr(driver, f"check_{name}")(conn)
             print("ok", name.replace("_", "-"), flush=True)

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mysql_async::prelude::{Query, Queryable};
 use mysql_async::{Conn, Error, IsolationLevel, Opts, OptsBuilder, Pool, SslOpts, TxOpts, Value};
-use settings::{LATE, PEOPLE, Report, Settings, big, expect};
+use settings::{
+    COUNT_HIDDEN, HIDDEN, HIDDEN_COLUMNS, LATE, MINE_HIDDEN, PEOPLE, PUT_HIDDEN, Report, Settings, big, expect,
+};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -76,7 +78,11 @@ async fn transaction(conn: &mut Conn) -> Result<()> {
         transaction.exec_drop("INSERT INTO e2e_items VALUES (?, ?, 'x', 1)", (ME, id)).await?;
         expect(Some(1), transaction.exec_first(LATE, (ME,)).await?)?;
         expect_code(1142, transaction.query_drop("DROP TABLE e2e_people").await)?;
-        if keep { transaction.commit().await? } else { transaction.rollback().await? }
+        if keep {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
+        }
         expect(Some(i64::from(keep)), conn.exec_first(LATE, (ME,)).await?)?;
     }
     Ok(())
@@ -136,7 +142,8 @@ async fn types(conn: &mut Conn) -> Result<()> {
     ];
     let insert = format!("INSERT INTO e2e_samples (client, id, {columns}) VALUES (?, 1{})", ", ?".repeat(sample.len()));
     conn.exec_drop(insert, [vec![ME.into()], sample.clone()].concat()).await?;
-    let got: Option<mysql_async::Row> = conn.exec_first(format!("SELECT {columns} FROM e2e_samples WHERE client = ?"), (ME,)).await?;
+    let got: Option<mysql_async::Row> =
+        conn.exec_first(format!("SELECT {columns} FROM e2e_samples WHERE client = ?"), (ME,)).await?;
     for (i, (expected, got)) in sample.into_iter().zip(got.context("no row")?.unwrap()).enumerate() {
         // An unsigned number that fits comes as a signed one.
         let same = match (&expected, &got) {
@@ -194,6 +201,85 @@ async fn call(conn: &mut Conn) -> Result<()> {
     expect(Some((7, 8)), conn.exec_first("CALL e2e_pair(?)", (7,)).await?)
 }
 
+async fn hidden_rows(conn: &mut Conn) -> Result<()> {
+    let text = |t: &str| Value::Bytes(t.as_bytes().to_vec());
+    let plain = HIDDEN.replacen('?', "'all'", 1).replace('?', "0");
+    let answers: [Vec<mysql_async::Row>; 3] =
+        [conn.exec(HIDDEN, ("all", 0)).await?, conn.exec(HIDDEN, ("all", 0)).await?, conn.query(plain).await?];
+    for (number, rows) in answers.into_iter().enumerate() {
+        let (big, born, number_of) = if number == 2 {
+            (text("7"), text("1900-01-01"), (|id: i64| Value::Bytes(id.to_string().into_bytes())) as fn(i64) -> Value)
+        } else {
+            (Value::Int(7), Value::Date(1900, 1, 1, 0, 0, 0, 0), Value::Int as fn(i64) -> Value)
+        };
+        let names: Vec<_> =
+            rows.first().context("no row")?.columns_ref().iter().map(|c| c.name_str().into_owned()).collect();
+        expect(HIDDEN_COLUMNS.map(str::to_owned).to_vec(), names)?;
+        expect(8, rows.len())?;
+        for (id, row) in (1..).zip(rows) {
+            let name = if id == 5 { Value::NULL } else { text(&format!("Name {id}")) };
+            let shown = vec![
+                number_of(id),
+                name,
+                text("[ssn]"),
+                text("nobody@example.com"),
+                Value::NULL,
+                big.clone(),
+                text("12.34"),
+                born.clone(),
+                Value::NULL,
+                text("[hidden]"),
+                Value::NULL,
+            ];
+            expect(shown, row.unwrap())?;
+        }
+    }
+    Ok(())
+}
+
+async fn hidden_filters(conn: &mut Conn) -> Result<()> {
+    let values: [(&str, Value); 9] = [
+        ("ssn", "078-05-1124".into()),
+        ("mail", "user4@example.com".into()),
+        ("code", 1004.into()),
+        ("big", 1_000_000_000_004_i64.into()),
+        ("pay", "402.00".into()),
+        ("born", Value::Date(1970, 1, 5, 0, 0, 0, 0)),
+        ("seen", Value::Date(2024, 3, 4, 12, 0, 0, 0)),
+        ("raw", vec![4_u8].into()),
+        ("ratio", 1.0_f64.into()),
+    ];
+    for (column, value) in values {
+        for _ in 0..2 {
+            let found: Option<i64> = conn.exec_first(format!("{COUNT_HIDDEN}{column} = ?"), (value.clone(),)).await?;
+            expect((column, Some(0)), (column, found))?;
+        }
+    }
+    for (value, found) in [("[ssn]", 8), ("078-05-1124", 0), ("[ssn]", 8)] {
+        expect(Some(found), conn.exec_first(format!("{COUNT_HIDDEN}ssn = ?"), (value,)).await?)?;
+        expect(Some(found), conn.query_first(format!("{COUNT_HIDDEN}ssn = '{value}'")).await?)?;
+    }
+    Ok(())
+}
+
+async fn hidden_writes(conn: &mut Conn) -> Result<()> {
+    conn.exec_drop("DELETE FROM e2e_hidden WHERE client = ?", (ME,)).await?;
+    conn.exec_batch(PUT_HIDDEN, (0..3).map(|i| (ME, i, "078-05-9999", 5))).await?;
+    let mut transaction = conn.start_transaction(TxOpts::default()).await?;
+    transaction.exec_drop("UPDATE e2e_hidden SET name = 'new' WHERE client = ?", (ME,)).await?;
+    expect(Some(0), transaction.exec_first(MINE_HIDDEN, (ME,)).await?)?;
+    transaction.rollback().await?;
+    for (text, value) in [
+        ("UPDATE e2e_hidden SET name = 'x' WHERE ssn = ?", "078-05-1124"),
+        ("DELETE FROM e2e_hidden WHERE client = 'x' AND code = ?", "1004"),
+        ("UPDATE e2e_hidden SET ssn = ? WHERE client = 'mysql_async'", "x"),
+    ] {
+        expect_code(1142, conn.exec_drop(text, (value,)).await)?;
+        expect_code(1142, conn.query_drop(text.replace('?', "'x'")).await)?;
+    }
+    expect(Some(3), conn.exec_first(MINE_HIDDEN, (ME,)).await?)
+}
+
 async fn reset(conn: &mut Conn) -> Result<()> {
     conn.query_drop("SET @x = 5").await?;
     expect(true, conn.reset().await?)?;
@@ -248,6 +334,13 @@ async fn main() -> Result<()> {
     report.note("load-local", load_local(&mut conn).await);
     report.note("multi-statements", multi_statements(&mut conn).await);
     report.note("call", call(&mut conn).await);
+    if settings.is_hidden {
+        report.note("hidden-rows", hidden_rows(&mut conn).await);
+        report.note("hidden-filters", hidden_filters(&mut conn).await);
+        report.note("hidden-writes", hidden_writes(&mut conn).await);
+    } else {
+        println!("skip hidden: nothing is hidden from this caller");
+    }
     report.note("reset", reset(&mut conn).await);
     report.note("pool", pool(&settings).await);
     report.note("kill", kill(&settings, &mut conn).await);

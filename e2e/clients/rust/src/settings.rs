@@ -90,9 +90,8 @@ pub fn sample() -> Result<Sample> {
 
 /// Columns of a table of which most show nothing to this caller: statements over it are rewritten on their way.
 pub const HIDDEN_COLUMNS: &str = "id, name, ssn, mail, code, big, pay, born, seen, who, raw, doc";
-pub const HIDDEN_TYPES: [&str; 12] = [
-    "int4", "text", "text", "varchar", "int4", "int8", "numeric", "date", "timestamptz", "uuid", "bytea", "jsonb",
-];
+pub const HIDDEN_TYPES: [&str; 12] =
+    ["int4", "text", "text", "varchar", "int4", "int8", "numeric", "date", "timestamptz", "uuid", "bytea", "jsonb"];
 
 pub type Hidden = (
     i32,

@@ -77,7 +77,11 @@ async fn transaction(connection: &mut PgConnection, items: &str) -> Result<()> {
         let insert = AssertSqlSafe(format!("INSERT INTO {items} VALUES ($1, $2, 'x', 1)"));
         sqlx::query(insert).bind(ME).bind(id).execute(&mut *transaction).await?;
         expect(1, late(&mut transaction, items).await?)?;
-        if keep { transaction.commit().await? } else { transaction.rollback().await? }
+        if keep {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
+        }
         expect(i64::from(keep), late(connection, items).await?)?;
     }
     Ok(())
@@ -159,7 +163,8 @@ async fn hidden_rows(connection: &mut PgConnection, table: &str) -> Result<()> {
         expect(HIDDEN_COLUMNS.to_owned(), columns.iter().map(|c| c.name()).collect::<Vec<_>>().join(", "))?;
         let types: Vec<_> = columns.iter().map(|c| c.type_info().name().to_lowercase()).collect();
         expect(HIDDEN_TYPES.map(str::to_owned).to_vec(), types)?;
-        let query = sqlx::query_as::<_, Hidden>(AssertSqlSafe(all_hidden(table))).persistent(persistent).bind("all").bind(from);
+        let query =
+            sqlx::query_as::<_, Hidden>(AssertSqlSafe(all_hidden(table))).persistent(persistent).bind("all").bind(from);
         let expected = (from + 1..9).map(hidden_row).collect::<Result<Vec<_>>>()?;
         expect(expected, query.fetch_all(&mut *connection).await?)?;
     }
@@ -174,7 +179,8 @@ async fn hidden_filters(connection: &mut PgConnection, table: &str) -> Result<()
         ($expected:expr, $condition:expr, $value:expr) => {
             let count = format!("SELECT count(*) FROM {table} WHERE client = 'all' AND {}", $condition);
             for _ in 0..2 {
-                let found: i64 = sqlx::query_scalar(AssertSqlSafe(count.clone())).bind($value).fetch_one(&mut *connection).await?;
+                let found: i64 =
+                    sqlx::query_scalar(AssertSqlSafe(count.clone())).bind($value).fetch_one(&mut *connection).await?;
                 expect(($condition, $expected), ($condition, found))?;
             }
         };
@@ -206,10 +212,15 @@ async fn hidden_stream(connection: &mut PgConnection, table: &str) -> Result<()>
 
 async fn hidden_copy(connection: &mut PgConnection, table: &str) -> Result<()> {
     let query = format!("SELECT id, ssn, code, big FROM {table} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id");
-    let parts: Vec<_> = connection.copy_out_raw(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
+    let parts: Vec<_> =
+        connection.copy_out_raw(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
     let text = String::from_utf8(parts.concat())?;
     expect(Some("8,\"[ssn]\",,\"7\""), text.lines().nth(7))?;
-    let parts: Vec<_> = connection.copy_out_raw(&format!("COPY {table} (ssn, born) TO STDOUT (FORMAT binary)")).await?.try_collect().await?;
+    let parts: Vec<_> = connection
+        .copy_out_raw(&format!("COPY {table} (ssn, born) TO STDOUT (FORMAT binary)"))
+        .await?
+        .try_collect()
+        .await?;
     let bytes = parts.concat();
     let has = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
     expect((true, false), (has(b"[ssn]"), has(b"078-05")))

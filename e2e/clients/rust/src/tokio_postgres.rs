@@ -19,7 +19,9 @@ use futures_util::{SinkExt, StreamExt, TryStreamExt, future, stream};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use settings::{COLUMNS, HIDDEN_COLUMNS, HIDDEN_TYPES, Hidden, HiddenValues, Report, Settings, expect, hidden_row, sample};
+use settings::{
+    COLUMNS, HIDDEN_COLUMNS, HIDDEN_TYPES, Hidden, HiddenValues, Report, Settings, expect, hidden_row, sample,
+};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
@@ -94,7 +96,11 @@ async fn transaction(client: &mut Client, items: &str) -> Result<()> {
         let transaction = client.transaction().await?;
         transaction.execute(&insert, &[&ME, &id]).await?;
         expect(1_i64, transaction.query_one(&late, &[&ME]).await?.get(0))?;
-        if keep { transaction.commit().await? } else { transaction.rollback().await? }
+        if keep {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
+        }
         expect(i64::from(keep), client.query_one(&late, &[&ME]).await?.get(0))?;
     }
     Ok(())
@@ -283,10 +289,14 @@ async fn hidden_portal(client: &mut Client, table: &str) -> Result<()> {
     expect_hidden(1, 3, &transaction.query_portal(&portal, 3).await?)?;
     expect_hidden(4, 8, &transaction.query_portal(&portal, 100).await?)?;
     transaction.commit().await?;
-    let by_id = client.prepare(&format!("SELECT id, ssn FROM {table} WHERE client = 'all' AND id = $1 AND ssn LIKE '[%'")).await?;
+    let by_id = client
+        .prepare(&format!("SELECT id, ssn FROM {table} WHERE client = 'all' AND id = $1 AND ssn LIKE '[%'"))
+        .await?;
     let answers = future::join_all((0..40).map(|i| {
         let (client, by_id) = (&client, &by_id);
-        async move { client.query_one(by_id, &[&(1 + i % 8)]).await.map(|row| (row.get::<_, i32>(0), row.get::<_, String>(1))) }
+        async move {
+            client.query_one(by_id, &[&(1 + i % 8)]).await.map(|row| (row.get::<_, i32>(0), row.get::<_, String>(1)))
+        }
     }))
     .await;
     for (i, answer) in (0..).zip(answers) {
@@ -297,13 +307,18 @@ async fn hidden_portal(client: &mut Client, table: &str) -> Result<()> {
 
 async fn hidden_copy(client: &Client, table: &str) -> Result<()> {
     let query = format!("SELECT id, ssn, code, big FROM {table} WHERE client = 'all' AND ssn = '[ssn]' ORDER BY id");
-    let parts: Vec<Bytes> = client.copy_out(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
+    let parts: Vec<Bytes> =
+        client.copy_out(&format!("COPY ({query}) TO STDOUT (FORMAT csv)")).await?.try_collect().await?;
     let text = String::from_utf8(parts.concat())?;
     expect(Some("8,\"[ssn]\",,\"7\""), text.lines().nth(7))?;
     let rows = client.copy_out(&format!("COPY ({query}) TO STDOUT (FORMAT binary)")).await?;
-    let rows = tokio_postgres::binary_copy::BinaryCopyOutStream::new(rows, &[Type::INT4, Type::TEXT, Type::INT4, Type::INT8]);
+    let rows =
+        tokio_postgres::binary_copy::BinaryCopyOutStream::new(rows, &[Type::INT4, Type::TEXT, Type::INT4, Type::INT8]);
     let rows: Vec<_> = rows.try_collect().await?;
-    let rows: Vec<_> = rows.iter().map(|row| (row.get::<i32>(0), row.get::<&str>(1), row.get::<Option<i32>>(2), row.get::<i64>(3))).collect();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.get::<i32>(0), row.get::<&str>(1), row.get::<Option<i32>>(2), row.get::<i64>(3)))
+        .collect();
     expect((1..9).map(|i| (i, "[ssn]", None, 7)).collect(), rows)
 }
 

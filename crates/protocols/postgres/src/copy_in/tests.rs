@@ -171,7 +171,7 @@ proptest::proptest! {
         for format in [TEXT(), CSV(), CopyFormat::Binary] {
             let _any = look(&format, false, &data);
             let _any = look(&format, false, letters.as_bytes());
-            let _any = look(&format, false, &[&binary(b"", &[]).split_at(19).0[..], &data].concat());
+            let _any = look(&format, false, &[binary(b"", &[]).split_at(19).0, &data].concat());
         }
     }
 }
