@@ -2,11 +2,15 @@
 """Writes src/postgres/data/builtin-functions.txt.
 
 usage: psql -Atc "SELECT proname, string_agg(DISTINCT provolatile::text, '') FROM pg_proc
-                  WHERE pronamespace = 'pg_catalog'::regnamespace GROUP BY 1 ORDER BY 1" \\
+                  WHERE pronamespace = 'pg_catalog'::regnamespace GROUP BY 1
+                  UNION ALL SELECT typname, 's' FROM pg_type
+                  WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typcategory <> 'A'
+                  AND typname NOT IN (SELECT proname FROM pg_proc) ORDER BY 1" \\
        | builtin-functions.py > src/postgres/data/builtin-functions.txt
 
 A name is harmless if no overload of it is volatile and it is on no list below, or if it is listed
-as volatile without effects. Names that newer servers have are added by hand (NEWER).
+as volatile without effects. The name of a type with one argument is a cast to it (`tsquery('a & b')`), where no function has
+that name, and a cast asks for nothing. Names that newer servers have are added by hand (NEWER).
 """
 import re
 import sys

@@ -28,6 +28,7 @@ create function names() returns bigint language sql stable as 'select count(*) f
 create function adds(text, text) returns text language sql immutable as 'select coalesce($1, '''') || $2';
 create aggregate joined(text) (sfunc = adds, stype = text, initcond = '');
 create view named as select id, name from customers;
+create type spans as range (subtype = float8);
 create view taxed as select id, tax(id) as taxed from orders;
 create index by_ssn on customers (ssn);
 create table notes(id int primary key, note text);
@@ -189,6 +190,8 @@ const WAYS: &[&str] = &[
 const NEIGHBOURS: &[&str] = &[
     "select tax(id), tax_words(id) from orders order by id",
     "select names()",
+    "select spans(1, id), spans_multirange(spans(1, 2), spans(3, 4, '[]')), '[1,2]'::spans from orders order by id",
+    "select tsquery('a & b'), ts_rewrite('a & b', 'a', 'c'), uuid('00000000-0000-0000-0000-000000000000')",
     "select joined(name order by id) from customers",
     "select * from taxed order by id",
     "select relname, relnatts from pg_class where relname = 'customers'",

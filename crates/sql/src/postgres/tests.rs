@@ -187,6 +187,18 @@ fn functions_called() {
         expect!["[SELECT] call(pg_catalog.query_to_xml) opaque(the text that query_to_xml runs)"],
     );
     check(
+        "select ts_rewrite('a & b', 'a', 'c'), tsquery('a & b'), pg_catalog.uuid('x')",
+        expect!["[SELECT] connect()"],
+    );
+    check(
+        "select ts_rewrite('a & b', 'select a, b from t')",
+        expect!["[SELECT] call(pg_catalog.ts_rewrite) opaque(the text that ts_rewrite runs)"],
+    );
+    check(
+        "select public.tsquery('a'), tsquery_of('a'), txid_snapshot('1:1:')",
+        expect!["[SELECT] call(pg_catalog.txid_snapshot) call(public.tsquery) call(public.tsquery_of)"],
+    );
+    check(
         "select setval('s', 1), lo_unlink(1), pg_terminate_backend(1)",
         expect!["[SELECT] call(pg_catalog.lo_unlink) call(pg_catalog.pg_terminate_backend) call(pg_catalog.setval)"],
     );

@@ -194,7 +194,8 @@ impl<'c> Names<'c> {
         let Some(Some(body)) = row.get(7) else { return Body::ANYTHING };
         match text(row, 5) {
             "sql" => analyse(body, self.environment).map_or(Body::ANYTHING, |read| self.of_sql(&read)),
-            // Aggregates are `internal`, and what stands there are names.
+            // Aggregates are `internal`, and what stands there are names. Nothing stands there of what makes ranges: it calls
+            // what a cast to them calls.
             "plpgsql" | "internal" => self.of_words(body),
             _ => Body::ANYTHING,
         }

@@ -72,6 +72,7 @@ const QUERIES: [&str; 12] = [
            FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) \
          WHEN l.lanname = 'sql' AND p.oid IN (SELECT h.objid FROM held h) THEN NULL \
          WHEN l.lanname = 'sql' THEN pg_catalog.pg_get_functiondef(p.oid) \
+         WHEN l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$' THEN '' \
          WHEN l.lanname = 'plpgsql' THEN p.prosrc END \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
