@@ -111,7 +111,7 @@ fn tools(w: &World) -> Vec<Asked> {
         }
         pgbench
     });
-    let [mut schema, mut data] = [through(w, "pg_dump"), through(w, "pg_dump")];
+    let [dump, mut schema, mut data] = [through(w, "pg_dump"), through(w, "pg_dump"), through(w, "pg_dump")];
     schema.arg("--schema-only");
     data.args(["--data-only", "-t", "orders"]);
     let python = cache_dir().join("venv/bin/python");
@@ -120,6 +120,12 @@ fn tools(w: &World) -> Vec<Asked> {
         python.arg(format!("{}/tests/useful/{script}", env!("CARGO_MANIFEST_DIR")));
         python
     });
+    let [hibernate, metabase] = [("hibernate", "Shelves"), ("jdbc", "Catalogue")].map(|(folder, class)| {
+        let mut java = through(w, "java");
+        let folder = cache_dir().join(folder);
+        java.args(["-cp", &format!("{0}/lib/*:{0}/classes", folder.display()), class]);
+        java
+    });
     let [simple, extended, prepared] = benched;
     let all = [
         ("psql's \\d and its kin", described),
@@ -127,12 +133,44 @@ fn tools(w: &World) -> Vec<Asked> {
         ("pgbench -M simple", simple),
         ("pgbench -M extended", extended),
         ("pgbench -M prepared", prepared),
+        ("pg_dump", dump),
         ("pg_dump --schema-only", schema),
         ("pg_dump --data-only", data),
         ("SQLAlchemy", alchemy),
         ("Django", django),
+        ("Hibernate", hibernate),
+        ("Metabase's questions", metabase),
     ];
     all.into_iter().map(|(tool, command)| asked(w, tool, command)).collect()
+}
+
+/// What pg_dump says, but for what is other each time.
+fn dumped(mut pg_dump: Command, args: &[&str]) -> String {
+    let out = pg_dump.args(args).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines().filter(|line| !line.contains("restrict ")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_dump_has_masks_in_the_place_of_values() {
+    let w = veiled::world();
+    let directly = || {
+        let mut pg_dump = Command::new("pg_dump");
+        let socket = w.postgres.socket_directory();
+        pg_dump.arg("-h").arg(socket).args(["-p", &w.postgres.port().to_string(), "-U", "app", "-d", "orders"]);
+        pg_dump
+    };
+    // The schema, and what has no hidden column, are as without a gateway.
+    for args in [["--schema-only", "-b"], ["-t", "orders"]] {
+        assert_eq!(dumped(through(&w, "pg_dump"), &args), dumped(directly(), &args));
+    }
+    let (masked, plain) = (dumped(through(&w, "pg_dump"), &[]), dumped(directly(), &[]));
+    assert!(plain.contains("078-05-112") && !masked.contains("078-05-112"), "{masked}");
+    assert!(masked.contains("\n1\tName 1\t[masked]\t[masked]\t[masked]\t\\N\t\\N\tn1\n"), "{masked}");
+    let lines =
+        |dump: &str| dump.lines().filter(|line| line.starts_with("COPY ")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&masked), lines(&plain));
 }
 
 #[test]
