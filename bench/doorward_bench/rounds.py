@@ -14,11 +14,11 @@ BENCH = Path(__file__).resolve().parent.parent
 class Rounds:
     """The results so far."""
 
-    def __init__(self, sheet):
-        self.sheet, self.cells, self.failures = sheet, {}, []
+    def __init__(self, sheet, of_rounds=measure.median_of):
+        self.sheet, self.of_rounds, self.cells, self.failures = sheet, of_rounds, {}, []
 
     def cell(self, name, targets, rounds, once, before=lambda: None, faults=()):
-        """Alternates the targets, each round beginning with another one, and keeps the medians."""
+        """Alternates the targets, each round beginning with another one, and keeps what comes of the rounds (the medians)."""
         taken = {t.name: [] for t in targets}
         for n in range(rounds):
             for target in targets[n % len(targets) :] + targets[: n % len(targets)]:
@@ -27,7 +27,7 @@ class Rounds:
                     taken[target.name].append(once(target))
                 except (RuntimeError, OSError, subprocess.SubprocessError, *faults) as e:
                     self.failed(name, target, e)
-        self.keep(name, {t: measure.median_of(r) for t, r in taken.items() if r})
+        self.keep(name, {t: self.of_rounds(r) for t, r in taken.items() if r})
 
     def failed(self, name, target, error):
         self.failures.append({"cell": name, "target": target.name, "error": str(error)})
