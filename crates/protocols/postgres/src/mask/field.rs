@@ -5,7 +5,7 @@ use super::{
 };
 use doorward_detect::{Hint, Masked};
 use doorward_enforce::MaskRule;
-use doorward_model::DataType;
+use doorward_model::{DataType, Operator};
 use doorward_sql_session::{FieldPlan, TextMasking};
 
 /// How deep binary arrays and records within each other are taken apart.
@@ -78,6 +78,19 @@ impl Field {
             FieldPlan::Mask(rule) => Some(self.whole(text, rule, value)),
             FieldPlan::Scan(hint) => self.scan(text, hint, value),
         }
+    }
+
+    /// What stands in place of every value, where nothing of a value is left in it.
+    pub(crate) fn constant(&self, text: &TextMasking) -> Option<Masked> {
+        let FieldPlan::Mask(rule) = &self.plan else { return None };
+        match rule.operator {
+            Operator::Redact | Operator::Null | Operator::Fixed(_) => {}
+            Operator::Partial(_) | Operator::Hash | Operator::Date(_) => return None,
+        }
+        Some(match text.masker.apply(&rule.operator, &rule.label, b"", shape(self.layout)) {
+            Masked::Bytes(bytes) if self.binary => self.to_binary(bytes),
+            shown @ (Masked::Bytes(_) | Masked::Null) => shown,
+        })
     }
 
     fn whole(&self, text: &TextMasking, rule: &MaskRule, value: &[u8]) -> Masked {

@@ -234,6 +234,57 @@ fn a_row_that_is_not_as_described_is_not_written() {
     }
 }
 
+/// Kinds of columns, with values of them in which something is found and in which nothing is.
+const COLUMNS: &[(u32, i16, &[&[u8]])] = &[
+    (25, 0, &[b"plain", b"mail ada@example.com", b"", b"4111 1111 1111 1111", b"ada", b"@example.com"]),
+    (20, 0, &[b"4111111111111111", b"12"]),
+    (114, 0, &[br#"{"m":"ada@example.com"}"#, b"1"]),
+    (25, 1, &[b"plain", b"ada@example.com"]),
+    (20, 1, &[b"\x00\x0e\x9b\x08\xa5\x68\xf1\xc7", b"\0\0\0\0\0\0\0\x07"]),
+    (23, 1, &[b"\0\0\0\x07"]),
+];
+
+const OPERATORS: &[&str] = &["redact", "null", "fixed:7", "hash", "partial:2"];
+
+proptest! {
+    /// Whatever is masked by its place in a whole run is what it is by itself.
+    #[test]
+    fn runs_are_masked_as_their_values_are_one_by_one(
+        columns in prop::collection::vec((0..COLUMNS.len(), 0_usize..7), 1..6),
+        cells in prop::collection::vec(prop::collection::vec(0_usize..8, 6), 0..6),
+    ) {
+        let plan = |which: usize| match which {
+            0 => FieldPlan::Clear,
+            1 => scan(),
+            _ => mask(OPERATORS[which - 2]),
+        };
+        let fields: Vec<Field> =
+            columns.iter().map(|(c, which)| Field::new(plan(*which), COLUMNS[*c].0, COLUMNS[*c].1)).collect();
+        let (text, mut run, mut want, mut count) = (masking(TypeSet::all()), Vec::new(), Vec::new(), 0);
+        for picks in &cells {
+            let values: Vec<Option<&[u8]>> = columns.iter().zip(picks).map(|((c, _), pick)| {
+                let values = COLUMNS[*c].2;
+                (*pick < 7).then(|| values[pick % values.len()])
+            }).collect();
+            let made: Vec<Option<Vec<u8>>> = values.iter().zip(&fields).map(|(value, field)| {
+                let value = (*value)?;
+                match field.apply(&text, value) {
+                    None => Some(value.to_vec()),
+                    Some(masked) => {
+                        count += 1;
+                        match masked { Masked::Bytes(bytes) => Some(bytes), Masked::Null => None }
+                    }
+                }
+            }).collect();
+            run.extend(row(&values));
+            want.extend(row(&made.iter().map(Option::as_deref).collect::<Vec<_>>()));
+        }
+        let (mut out, mut masked) = (BytesMut::new(), 0);
+        RowMasker::new(fields, text).mask_run(&run, &mut out, &mut masked).unwrap();
+        prop_assert_eq!((&out[..], masked), (&want[..], count));
+    }
+}
+
 /// An error of these fields as the caller sees it: its letters and texts.
 fn seen(fields: &[(u8, &str)], exposure: ErrorExposure) -> String {
     let mut body = Vec::new();
