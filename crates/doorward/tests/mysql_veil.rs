@@ -11,6 +11,7 @@ use mysql_veiled::{Asked, OTHERWISE, SCHEMA, world};
 use std::process::Command;
 
 const HOSTILE: &str = include_str!("mysql_veil/hostile.txt");
+const WAYS: &str = include_str!("mysql_veil/ways.txt");
 const INNOCENT: &str = include_str!("mysql_veil/innocent.txt");
 
 /// Statements, one a line; `maria: ` and `mysql: ` before those of one make.
@@ -49,6 +50,21 @@ fn answers_do_not_depend_on_what_is_hidden(release: MySqlRelease) {
     assert!(told.is_empty(), "{release:?}: {} tell:\n{}", told.len(), told.join("\n\n"));
     // Who may see it is told, or the statement would be no test.
     assert!(tells_nobody.len() <= hostile.len() / 4, "{release:?}: the same for all: {tells_nobody:#?}");
+}
+
+/// Statements that tell by another way are refused by Doorward to whoever may not see some column, and to nobody else.
+fn other_ways_are_closed(release: MySqlRelease) {
+    let w = world(release);
+    let says_all = |who: &str| {
+        let mut asked = Asked::new(w.client(who));
+        statements(WAYS, release).into_iter().map(|way| (way, asked.says(way))).collect::<Vec<_>>()
+    };
+    let is_refused = |(way, said): &(&str, String)| said.contains("refused:").then(|| format!("{way}\n{said}"));
+    let agent = says_all(&w.token("ci-bot", &["agents"], &[]));
+    let open: Vec<_> = agent.iter().filter(|way| is_refused(way).is_none()).collect();
+    assert!(open.is_empty(), "{release:?}: {} ways are open: {open:#?}", open.len());
+    let closed: Vec<_> = says_all(&w.token("eve", &["pii-readers"], &[])).iter().filter_map(is_refused).collect();
+    assert!(closed.is_empty(), "{release:?}: {} are closed to all:\n{}", closed.len(), closed.join("\n"));
 }
 
 fn innocent_neighbours_pass_as_they_are(release: MySqlRelease) {
@@ -167,6 +183,13 @@ fn nothing_tells_in_mariadb_11() {
 #[test]
 fn nothing_tells_in_mysql() {
     answers_do_not_depend_on_what_is_hidden(MySqlRelease::MySql9);
+}
+
+#[test]
+fn other_ways_are_refused() {
+    for release in MySqlRelease::ALL {
+        other_ways_are_closed(release);
+    }
 }
 
 #[test]

@@ -131,6 +131,12 @@ pub struct Catalogue {
     view_reads: AHashMap<u32, Reach>,
     /// Relations that could not be read, and the views that read them.
     unread: BTreeSet<u32>,
+    /// The columns in each `CHECK` of a table.
+    checks: AHashMap<u32, Vec<BTreeSet<i16>>>,
+    /// Tables with triggers, or with foreign keys that cascade from them.
+    acting: AHashSet<u32>,
+    /// Views that sort, group or join.
+    sorting: AHashSet<u32>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
@@ -320,6 +326,44 @@ impl Catalogue {
     /// Whether a relation could not be read, or one that it reads: of what it is made is not known, and may change at any moment.
     pub fn is_unread(&self, relation: u32) -> bool {
         self.unread.contains(&relation)
+    }
+
+    /// The same snapshot, knowing which views sort, group or join, by their numbers.
+    #[must_use]
+    pub fn with_sorting(mut self, views: impl IntoIterator<Item = u32>) -> Self {
+        self.sorting.extend(views);
+        self
+    }
+
+    /// Whether a view may give its rows in an order that it makes of their values.
+    pub fn sorts(&self, view: u32) -> bool {
+        self.sorting.contains(&view)
+    }
+
+    /// The same snapshot, knowing the tables of which a change has others changed, by their numbers.
+    #[must_use]
+    pub fn with_acting(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
+        self.acting.extend(tables);
+        self
+    }
+
+    /// Whether a change of a table has others changed: by triggers, or foreign keys that cascade.
+    pub fn acts(&self, table: u32) -> bool {
+        self.acting.contains(&table)
+    }
+
+    /// The same snapshot, knowing the columns that each constraint of a table compares, by their numbers.
+    #[must_use]
+    pub fn with_checks(mut self, checks: impl IntoIterator<Item = (u32, BTreeSet<i16>)>) -> Self {
+        for (table, columns) in checks {
+            self.checks.entry(table).or_default().push(columns);
+        }
+        self
+    }
+
+    /// The columns that each constraint of a table compares.
+    pub fn checks(&self, table: u32) -> &[BTreeSet<i16>] {
+        self.checks.get(&table).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The same snapshot, knowing the indexes of tables.

@@ -246,6 +246,9 @@ pub struct Statement {
     pub moves: BTreeSet<SourceColumn>,
     /// What it writes.
     pub writes: Writes,
+    /// The commands of statements that are within it: in a block, a text or a body, or behind `SET STATEMENT … FOR`. Empty
+    /// where the dialect has none.
+    pub within: Vec<Name>,
     /// `COPY … TO STDOUT` or `FROM STDIN`.
     pub copy: Option<CopySpec>,
     /// What it changes for later statements.

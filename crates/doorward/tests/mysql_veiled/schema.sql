@@ -1,9 +1,10 @@
-drop table if exists customers, orders, people, ranks, renamed, laundered;
-drop view if exists contacts, everyone, again;
+drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff;
+drop view if exists contacts, everyone, again, ranked, latest, busy, sizes;
 drop function if exists peek;
 drop function if exists calm;
 drop procedure if exists show_people;
 drop procedure if exists show_orders;
+drop procedure if exists calm_down;
 drop database if exists other;
 create table customers(id int primary key, name varchar(40), email varchar(80), card varchar(19), ssn varchar(12), born date,
     score int, notes text, balance decimal(10,2), kind enum('a', 'b'), key by_ssn(ssn), key by_name(name), key by_both(name, score));
@@ -12,7 +13,14 @@ create view contacts as select id, email as contact from customers;
 create view everyone as select * from customers;
 create view again as select id, concat(contact, '') as contact from contacts;
 create table people(id int, ssn text) partition by range (id) (partition p0 values less than (5), partition p1 values less than (100));
+create view ranked as select id from people order by ssn desc;
+create view latest as select id, contact from orders order by id desc;
+create view busy as select id, info from information_schema.processlist;
+create view sizes as select table_name, data_length / 1024 as kb from information_schema.tables;
 create table ranks(id int, score int) partition by range (score) (partition p0 values less than (5), partition p1 values less than (100));
+create table staff(id int primary key, bonus int, salary int, check (bonus <= salary));
+create table codes(id int primary key, code varchar(12), unique key by_code(code));
+create table notes(id int primary key, n int);
 create database other;
 create table other.`Odd t`(`Id` int, `ssn` varchar(20) character set utf8mb4 collate utf8mb4_bin);
 insert into customers values
@@ -24,6 +32,8 @@ insert into customers values
     (6, 'Name 6', 'user6@example.com', '4111111111111111', '078-05-1126', '1970-01-07', 6, 'n6', 6.5, 'b'),
     (7, 'Name 7', 'user7@example.com', '4111111111111111', '078-05-1127', '1970-01-08', 7, 'n7', 7.5, 'a'),
     (8, 'Name 8', 'user8@example.com', '4111111111111111', '078-05-1128', '1970-01-09', 8, 'n8', 8.5, 'b');
+insert into staff select id, id, id * 1000 from customers;
+insert into codes select id, concat('c', id) from customers;
 insert into orders select id, id, concat('user', id, '@example.com') from customers;
 insert into people select id, concat('x', id) from customers;
 insert into ranks select id, id from customers;
@@ -32,6 +42,8 @@ delimiter ;;
 create function peek(n int) returns varchar(40) reads sql data return (select ssn from customers where id = n);;
 create function calm(n int) returns int deterministic return n + 1;;
 create procedure show_people() begin select id, length(ssn) as l from people order by ssn; end;;
+create trigger noted before insert on notes for each row insert into codes select 100 + new.id, code from codes where id = new.n;;
+create procedure calm_down() begin select 1 as calm; end;;
 create procedure show_orders() begin select id, contact from orders order by id limit 2; end;;
 delimiter ;
 analyze table customers, people, ranks, other.`Odd t`;

@@ -49,6 +49,8 @@ pub(crate) struct Raw {
     partitions: Vec<Row>,
     /// Tables that could not be looked into, since they were locked.
     locked: Vec<Row>,
+    acting: Vec<Row>,
+    checks: Vec<Row>,
 }
 
 impl Source for Endpoint {
@@ -70,9 +72,21 @@ impl Source for Endpoint {
     }
 
     fn fingerprint(raw: &Raw) -> u64 {
-        let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked } = raw;
+        let Raw {
+            greeting,
+            lower_case_names,
+            tables,
+            columns,
+            routines,
+            views,
+            indexes,
+            partitions,
+            locked,
+            acting,
+            checks,
+        } = raw;
         let Greeting { version, capabilities, .. } = greeting;
-        let kept = (tables, columns, routines, views, indexes, partitions, locked);
+        let kept = (tables, columns, routines, views, indexes, partitions, locked, acting, checks);
         fingerprint(&(version, capabilities.0, lower_case_names, kept))
     }
 
@@ -87,7 +101,19 @@ impl Source for Endpoint {
 }
 
 fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
-    let Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked } = raw;
+    let Raw {
+        greeting,
+        lower_case_names,
+        tables,
+        columns,
+        routines,
+        views,
+        indexes,
+        partitions,
+        locked,
+        acting,
+        checks,
+    } = raw;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
     let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
     made_of.extend(generated_columns(&catalogue, &columns));
@@ -97,7 +123,9 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
     let keys = details::partition_keys(&catalogue, &partitions);
     let unread = details::unread(&catalogue, &locked);
-    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread);
+    let acting: Vec<u32> = acting.iter().filter_map(|row| table_of(&catalogue, row)).map(|table| table.oid).collect();
+    let checks = details::checks(&catalogue, &checks);
+    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
@@ -130,6 +158,20 @@ const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION 
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
     ORDER BY 1, 2, 3, SEQ_IN_INDEX";
 
+const CHECKS_MARIADB: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS \
+    ORDER BY 1, 2, CONSTRAINT_NAME";
+/// From 8.0.16 on; those before have no such constraints.
+const CHECKS_MYSQL: &str = "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, c.CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS c \
+    JOIN information_schema.TABLE_CONSTRAINTS t USING (CONSTRAINT_SCHEMA, CONSTRAINT_NAME) \
+    WHERE t.CONSTRAINT_TYPE = 'CHECK' ORDER BY 1, 2, c.CONSTRAINT_NAME";
+
+/// Tables of which a change has others changed.
+const TRIGGERS: &str =
+    "SELECT DISTINCT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS ORDER BY 1, 2";
+const CASCADES: &str = "SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME \
+    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') \
+    OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') ORDER BY 1, 2";
+
 const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONCAT_WS(' ', PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION) \
     FROM information_schema.PARTITIONS WHERE PARTITION_NAME IS NOT NULL ORDER BY 1, 2";
 
@@ -143,7 +185,7 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     ask(IMPATIENT).await?;
     let settings = ask(SETTINGS).await?;
     let mut attempt = 0;
-    let ((tables, columns, routines), (views, indexes, partitions), locked) = loop {
+    let ((tables, columns, routines), (views, indexes, partitions), (locked, acting, checks)) = loop {
         attempt += 1;
         let (mut locked, before) = (ask(LOCKED).await?, ask(WARNINGS).await?);
         let tables = ask(TABLES).await?;
@@ -153,6 +195,16 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
         warned.extend(ask(WARNINGS).await?);
         let partitions = ask(PARTITIONS).await?;
         warned.extend(ask(WARNINGS).await?);
+        let mut acting = ask(TRIGGERS).await?;
+        warned.extend(ask(WARNINGS).await?);
+        acting.extend(ask(CASCADES).await?);
+        warned.extend(ask(WARNINGS).await?);
+        let checks = match Upstream::from_greeting(&greeting.version).unwrap_or_default() {
+            upstream if upstream.is_mariadb() => ask(CHECKS_MARIADB).await?,
+            upstream if upstream.version >= 80_016 => ask(CHECKS_MYSQL).await?,
+            _ => Vec::new(),
+        };
+        warned.extend(ask(WARNINGS).await?);
         let (after, behind) = (ask(LOCKED).await?, ask(WARNINGS).await?);
         locked.extend(after);
         // A table that is broken has no engine either, and is nobody's.
@@ -161,7 +213,7 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
         }
         // INVARIANT: what was left out of the answers is known by its name.
         if !locked.is_empty() || !left_out(&warned) {
-            break ((tables, columns, routines), (views, indexes, partitions), locked);
+            break ((tables, columns, routines), (views, indexes, partitions), (locked, acting, checks));
         }
         if attempt == ATTEMPTS {
             return Err(UpstreamError::Schema("some table was locked whenever it was read".into()));
@@ -173,7 +225,19 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     let setting = settings.first().and_then(|row| row.first());
     let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
     let lower_case_names = setting != "0";
-    Ok(Raw { greeting, lower_case_names, tables, columns, routines, views, indexes, partitions, locked })
+    Ok(Raw {
+        greeting,
+        lower_case_names,
+        tables,
+        columns,
+        routines,
+        views,
+        indexes,
+        partitions,
+        locked,
+        acting,
+        checks,
+    })
 }
 
 /// Whether a question was warned of that something is not in its answer.
@@ -287,6 +351,11 @@ fn view_columns(
         }
     }
     out
+}
+
+fn table_of<'c>(catalogue: &'c Catalogue, row: &Row) -> Option<&'c Relation> {
+    let [schema, table, ..] = row.as_slice() else { return None };
+    catalogue.named(schema, table)
 }
 
 /// A column by the names in a row of [`COLUMNS`].

@@ -36,7 +36,7 @@ pub enum Unreadable {
 
 /// Whether what it returns is made by statements that are not seen here, as many as they like: procedures, prepared
 /// statements, blocks.
-fn runs_others(part: &Part) -> bool {
+pub(crate) fn runs_others(part: &Part) -> bool {
     ["CALL", "EXECUTE", "BEGIN NOT ATOMIC"].iter().any(|word| part.is_or_runs(word))
 }
 

@@ -126,8 +126,8 @@ struct Prepared {
     types: Vec<u16>,
     /// Parameters that came ahead.
     ahead: Ahead,
-    /// The masks for the rows of its cursor.
-    cursor: Option<Arc<RowMasker>>,
+    /// The columns of its cursor's rows, of which masks are made as they are fetched.
+    cursor: Option<reveal::Definitions>,
 }
 
 /// What changes once a command has succeeded.
@@ -155,6 +155,8 @@ struct Results {
     /// The prepared statement whose cursor may be opened.
     statement: Option<u32>,
     phase: Phase,
+    /// The columns of a cursor that may be opened.
+    cursor: Option<reveal::Definitions>,
     /// The right to send a file.
     file: StreamPermit,
 }

@@ -36,7 +36,7 @@ pub struct Part {
     pub by_name: bool,
     /// Those names, and what the prepared statements among them are; not where that is in the same text.
     pub names: Vec<(Name, Option<Arc<str>>)>,
-    /// The commands that it runs by those names.
+    /// The commands that it runs by those names, or has within it.
     pub runs: Vec<Name>,
 }
 
@@ -210,7 +210,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         writes: statement.writes.clone(),
         by_name: !statement.references.is_empty(),
         names: statement.references.iter().filter_map(|r| within.name(r)).collect(),
-        runs: Vec::new(),
+        runs: statement.within.clone(),
     };
     for reference in &statement.references {
         match reference {
@@ -243,6 +243,7 @@ impl Part {
     /// It does what another statement does.
     fn does(&mut self, inner: &Statement) {
         self.runs.push(inner.command.clone());
+        self.runs.extend(inner.within.iter().cloned());
         self.lineage = inner.lineage.clone().map(Arc::new).or_else(|| self.lineage.take());
         self.effects.extend(inner.effects.iter().cloned());
         self.moves.extend(inner.moves.iter().cloned());

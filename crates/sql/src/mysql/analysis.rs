@@ -12,7 +12,7 @@ use super::{
 use crate::meaning::{Analysis, Effect, Kill, Reads, Reference, Statement};
 use crate::tags;
 use doorward_model::{Access, Action, Facts, Name, Resource};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// How many texts within texts are read: `PREPARE s FROM 'PREPARE …'`.
 const MAX_NESTED: u8 = 2;
@@ -74,6 +74,20 @@ fn changes_schema(tree: &Tree) -> bool {
     tree.notes.iter().any(|n| matches!(n, Note::SchemaChanged)) || within(tree) || tree.inner.iter().any(changes_schema)
 }
 
+/// The commands of all statements within a statement, however deep, each once.
+fn commands_within(tree: &Tree) -> Vec<Name> {
+    fn collect<'t>(tree: &'t Tree, out: &mut BTreeSet<&'t str>) {
+        let body = if let Body::Within(inner) = &tree.body { Some(&**inner) } else { None };
+        for inner in tree.inner.iter().chain(body) {
+            out.insert(&inner.command);
+            collect(inner, out);
+        }
+    }
+    let mut out = BTreeSet::new();
+    collect(tree, &mut out);
+    out.into_iter().map(Name::from).collect()
+}
+
 struct Whole {
     /// Changes from statement to statement.
     env: Environment,
@@ -104,6 +118,7 @@ impl Whole {
             writes: writes::of(parser, tree, &self.env),
             reads: Reads { weighs, ..reads },
             text: Some(text.into()),
+            within: commands_within(tree),
             ..Statement::default()
         };
         self.notes(tree, &mut statement);
@@ -174,7 +189,9 @@ impl Whole {
                     let reads = Reads { weighs, obstacle: Some("PREPARE of a text"), ..Reads::default() };
                     let changes = inner.is_some_and(changes_schema);
                     let effects = if changes { vec![Effect::SchemaChanged] } else { Vec::new() };
-                    let statement = Statement { command, lineage, moves, effects, reads, ..Statement::default() };
+                    let within = inner.map(commands_within).unwrap_or_default();
+                    let statement =
+                        Statement { command, lineage, moves, effects, reads, within, ..Statement::default() };
                     let analysis = Arc::new(Analysis { facts, statements: vec![statement] });
                     out.effects.push(Effect::Prepare { name: name.clone(), analysis });
                 }

@@ -49,6 +49,12 @@ pub(super) fn known(name: &[u8], upstream: super::Upstream) -> Known {
     }
 }
 
+/// Whether a function that is asked for in `mysql`, where libraries' functions are as well, may be one of the server's own
+/// that has effects.
+pub fn is_native_function(name: &str) -> bool {
+    name == "kill" || EFFECTFUL.contains(name.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,8 @@ mod words;
 mod writes;
 
 pub use analysis::analyse;
-pub use settings::setting_class;
+pub use functions::is_native_function;
+pub use settings::{is_telling_setting, setting_class};
 pub use upstream::{Flavour, SqlMode, Upstream, readable_charset};
 
 use crate::{Catalogue, ReadUnder};

@@ -10,7 +10,7 @@ explain_format foreign_key_checks generated_random_password_length group_concat_
 idle_readonly_transaction_timeout idle_write_transaction_timeout information_schema_stats_expiry \
 innodb_lock_wait_timeout innodb_strict_mode interactive_timeout join_buffer_size lc_messages lc_time_names \
 lock_wait_timeout long_query_time low_priority_updates max_error_count max_execution_time max_heap_table_size \
-max_join_size max_length_for_sort_data max_recursive_iterations max_seeks_for_key max_sort_length \
+max_join_size max_length_for_sort_data max_recursive_iterations max_seeks_for_key \
 max_statement_time min_examined_row_limit net_buffer_length net_read_timeout net_retry_count net_write_timeout \
 old_alter_table optimizer_prune_level optimizer_search_depth optimizer_switch optimizer_trace optimizer_use_condition_selectivity \
 profiling profiling_history_size query_alloc_block_size query_cache_type query_prealloc_size rand_seed1 rand_seed2 \
@@ -25,6 +25,29 @@ column_compression_threshold expensive_subquery_limit histogram_size histogram_t
 join_cache_level keep_files_on_create max_tmp_tables mrr_buffer_size progress_report_time rowid_merge_buff_size \
 tcp_nodelay use_stat_tables select_into_buffer_size select_into_disk_sync print_identified_with_as_hex \
 resultset_metadata parser_max_mem_size ";
+
+/// How many bytes of a text servers sort by unless they are told otherwise (`max_sort_length`).
+const SORTED: u64 = 1024;
+
+/// Settings that change what is stored, or who hears of it, and not how a statement is run: they show nothing of what stays
+/// hidden from whoever sets them.
+const SHOWS_NOTHING: &str = " sql_log_bin sql_log_off sql_require_primary_key sql_generate_invisible_primary_key \
+gtid_next gtid_domain_id gtid_seq_no server_id skip_replication skip_parallel_replication pseudo_slave_mode pseudo_thread_id \
+binlog_format binlog_row_image binlog_row_value_options binlog_rows_query_log_events binlog_direct_non_transactional_updates \
+binlog_annotate_row_events character_set_database character_set_server character_set_filesystem collation_server \
+default_collation_for_utf8mb4 default_table_encryption default_regex_flags enforce_storage_engine alter_algorithm \
+create_tmp_table_encryption innodb_compression_default innodb_compression_level innodb_default_encryption_key_id max_sp_recursion_depth \
+max_user_connections max_allowed_packet max_delayed_threads max_insert_delayed_threads system_versioning_alter_history \
+system_versioning_insert_history explicit_defaults_for_timestamp require_row_format session_track_schema \
+session_track_user_variables sql_if_exists tmp_disk_table_size tmp_memory_table_size xa_detach_on_prepare \
+wsrep_on wsrep_sync_wait wsrep_causal_reads wsrep_osu_method wsrep_trx_fragment_size wsrep_trx_fragment_unit ";
+
+/// Whether setting this may show more of a table than a caller may see: whatever is not known to show nothing, as what
+/// takes an index hint for less (`old_mode`), or has the server tell how it runs statements (`debug`).
+pub fn is_telling_setting(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !SHOWS_NOTHING.split(' ').any(|n| n == name)
+}
 
 /// Settings that decide how a text is read, or what its names mean.
 pub(super) fn changes_reading(name: &str) -> bool {
@@ -79,6 +102,11 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
             Some(list) if tells(list) => SettingClass::Harmless,
             Some(_) | None => SettingClass::Refused(UNTOLD),
         },
+        // Of longer texts the rest does not count where rows are sorted: fewer bytes, and more rows are taken for equal.
+        "max_sort_length" => match value.map(str::parse::<u64>) {
+            Some(Ok(length)) if length >= SORTED => SettingClass::Harmless,
+            Some(Ok(_) | Err(_)) | None => SettingClass::Meaning,
+        },
         known if listed(known) => SettingClass::Harmless,
         _ => SettingClass::Meaning,
     }
@@ -101,5 +129,11 @@ mod tests {
         assert!(matches!(setting_class("session_track_system_variables", None), SettingClass::Refused(_)));
         assert_eq!(setting_class("session_track_system_variables", Some("*")), SettingClass::Harmless);
         assert_eq!(setting_class("sql_log_bin", Some("0")), SettingClass::Meaning);
+        assert_eq!(setting_class("max_sort_length", Some("1024")), SettingClass::Harmless);
+        for value in [Some("1023"), Some("4"), Some("default"), Some("-1"), None] {
+            assert_eq!(setting_class("max_sort_length", value), SettingClass::Meaning, "{value:?}");
+        }
+        assert!(is_telling_setting("OLD_MODE") && is_telling_setting("max_sort_length") && is_telling_setting("debug"));
+        assert!(!is_telling_setting("SQL_LOG_BIN"));
     }
 }

@@ -419,7 +419,7 @@ fn what_runs_within_changes_the_session() {
     ]]
     .assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'"));
     expect![[r#"[Set { name: "sql_mode", value: Some("ANSI_QUOTES"), local: false }] "[EXECUTE IMMEDIATE; SELECT] connect() opaque(statements behind a setting that changes how they are read)""#]].assert_eq(&effects("execute immediate 'set sql_mode = ansi_quotes'; select \"a\""));
-    expect![[r#"[Prepare { name: "s", analysis: Analysis { facts: Facts { accesses: [Access { action: Connect, resource: Connection, has_where: false, as_root: false }], command: "SET", statements: 1 }, statements: [Statement { command: "SET", lineage: None, moves: {}, writes: Writes { columns: {}, texts: {} }, copy: None, effects: [], references: [], text: None, upload: None, kill: None, reads: Reads { places: [], prefixes: [], kept: [], obstacle: Some("PREPARE of a text"), weighs: {}, tells: {} } }] } }] "[PREPARE] connect() opaque(a stored program that changes how text is read)""#]].assert_eq(&effects("prepare s from 'set sql_mode = ansi_quotes'"));
+    expect![[r#"[Prepare { name: "s", analysis: Analysis { facts: Facts { accesses: [Access { action: Connect, resource: Connection, has_where: false, as_root: false }], command: "SET", statements: 1 }, statements: [Statement { command: "SET", lineage: None, moves: {}, writes: Writes { columns: {}, texts: {} }, within: [], copy: None, effects: [], references: [], text: None, upload: None, kill: None, reads: Reads { places: [], prefixes: [], kept: [], obstacle: Some("PREPARE of a text"), weighs: {}, tells: {} } }] } }] "[PREPARE] connect() opaque(a stored program that changes how text is read)""#]].assert_eq(&effects("prepare s from 'set sql_mode = ansi_quotes'"));
     expect![[r#"[Set { name: "use", value: Some("other"), local: false }] "[USE] connect()""#]]
         .assert_eq(&effects("use other"));
 }
@@ -521,6 +521,31 @@ fn what_is_kept_or_shown_elsewhere_is_moved() {
     }
     lineage("alter table customers add column x text generated always as (name)", expect![" moves customers.name"]);
     lineage("insert into customers(id, name) values (1, upper(ssn))", expect![""]);
+}
+
+#[test]
+fn current_role_is_a_column_of_mysql() {
+    let shows = |env: &Environment| {
+        let analysis = analyse(b"select current_role from customers", env);
+        analysis.statements.first().unwrap().lineage.clone().unwrap().anywhere.iter().map(column).collect::<Vec<_>>()
+    };
+    assert!(shows(&maria()).is_empty());
+    assert!(shows(&env()).contains(&"customers.current_role".to_owned()), "{:?}", shows(&env()));
+}
+
+#[test]
+fn commands_within_are_known() {
+    let within = |text: &str| {
+        let analysis = analyse(text.as_bytes(), &maria());
+        analysis.statements.first().unwrap().within.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    expect!["ALTER TABLE"].assert_eq(&within("execute immediate 'alter table orders drop column total'"));
+    expect!["CHECKSUM TABLE"].assert_eq(&within("set statement max_statement_time = 1 for checksum table orders"));
+    expect!["ALTER TABLE, SELECT"].assert_eq(&within(
+        "begin not atomic if 1 then alter table orders drop column total; else select 1; end if; end",
+    ));
+    expect!["SELECT"].assert_eq(&within("create procedure p() select 1"));
+    expect![""].assert_eq(&within("select 1"));
 }
 
 #[test]

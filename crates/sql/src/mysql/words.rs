@@ -99,8 +99,9 @@ pub(super) fn reserved_function(word: &[u8]) -> bool {
     listed(RESERVED_FUNCTIONS, word)
 }
 
-pub(super) fn bare_function(word: &[u8]) -> bool {
-    listed(BARE, word)
+/// `CURRENT_ROLE` is one to MariaDB alone: to MySQL it is a column.
+pub(super) fn bare_function(word: &[u8], is_mariadb: bool) -> bool {
+    listed(BARE, word) && (is_mariadb || !word.eq_ignore_ascii_case(b"CURRENT_ROLE"))
 }
 
 pub(super) fn unit(word: &[u8]) -> bool {

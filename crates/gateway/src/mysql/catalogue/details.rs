@@ -16,7 +16,8 @@ pub(super) fn all(
     let (indexes, reads) = (indexes_of(&catalogue, indexes), views_read(&catalogue, routines, views));
     let reaches = reaches(&catalogue, routines);
     let catalogue = catalogue.with_type_names(types).with_written_names(written);
-    catalogue.with_indexes(indexes).with_reaches(reaches).with_view_reads(reads)
+    let sorting = sorting(&catalogue, views);
+    catalogue.with_indexes(indexes).with_reaches(reaches).with_view_reads(reads).with_sorting(sorting)
 }
 
 /// `varchar(12) character set utf8mb4 collate utf8mb4_bin`.
@@ -105,6 +106,18 @@ pub(super) fn unread(catalogue: &Catalogue, locked: &[Row]) -> BTreeSet<u32> {
     readers.map(|r| r.oid).chain(tables.iter().copied()).collect()
 }
 
+/// The columns that each constraint compares: those that its clause names, in backticks as both makes keep them.
+pub(super) fn checks(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, BTreeSet<i16>)> {
+    let of = |row: &Row| {
+        let [schema, table, clause] = row.as_slice() else { return None };
+        let relation = catalogue.named(schema, table)?;
+        let clause = clause.to_lowercase();
+        let named = |name: &str| clause.contains(&format!("`{}`", name.replace('`', "``")));
+        Some((relation.oid, relation.columns.iter().filter(|c| named(&c.name)).map(|c| c.number).collect()))
+    };
+    rows.iter().filter_map(of).collect()
+}
+
 /// What one routine names.
 struct Body {
     /// It runs texts, or is not shown to the gateway's account.
@@ -118,7 +131,7 @@ struct Body {
 /// INVARIANT: none can read what neither it nor one that it calls names, unless it runs texts that it makes up.
 fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)> {
     let names = Names::of(catalogue, routines);
-    let bodies: Vec<Body> = routines.iter().map(|row| names.body(row.get(2).map_or("", String::as_str))).collect();
+    let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
     let key = |row: &Row| {
         let [schema, name, ..] = row.as_slice() else { return None };
         Some((Name::from(schema.as_str()), Name::from(name.to_lowercase())))
@@ -144,11 +157,11 @@ fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)
 /// What views read: the tables that are named in their definitions, and what the routines named there reach.
 fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<(u32, Reach)> {
     let names = Names::of(catalogue, routines);
-    let bodies: Vec<Body> = routines.iter().map(|row| names.body(row.get(2).map_or("", String::as_str))).collect();
+    let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
     let of = |row: &Row| {
         let [schema, name, definition] = row.as_slice() else { return None };
         let view = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str()))?;
-        let body = names.body(definition);
+        let body = names.body(schema, definition);
         let mut relations = body.relations;
         let mut is_known = !body.opaque;
         for call in body.calls {
@@ -159,6 +172,24 @@ fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<(u3
         }
         relations.remove(&view.oid);
         Some((view.oid, if is_known { Reach::Relations(relations) } else { Reach::Anything }))
+    };
+    // The server's own read nothing of others that is looked for by their names.
+    let own =
+        catalogue.relations().filter(|r| r.kind == RelationKind::View && OWN.contains(&&*r.schema.to_lowercase()));
+    let own = own.map(|view| (view.oid, Reach::Relations(BTreeSet::new())));
+    views.iter().filter_map(of).chain(own).collect()
+}
+
+/// The views that may make an order of values: all but those that filter one table, by the words of their definitions.
+fn sorting(catalogue: &Catalogue, views: &[Row]) -> Vec<u32> {
+    let makes_order = |definition: &str| {
+        let definition = definition.to_lowercase();
+        let words = || definition.split(|c| !is_of_words(c));
+        words().filter(|word| *word == "select").count() != 1 || words().any(|word| SORTING.contains(&word))
+    };
+    let of = |row: &Row| {
+        let [schema, name, definition] = row.as_slice() else { return None };
+        catalogue.named(schema, name).filter(|_| makes_order(definition)).map(|view| view.oid)
     };
     views.iter().filter_map(of).collect()
 }
@@ -178,12 +209,17 @@ fn reach_of(bodies: &[Body], of: usize) -> Reach {
 
 /// Names that may stand in a body, in lower case.
 struct Names {
-    relations: HashMap<String, Vec<u32>>,
+    /// With the database, where that is the server's own: its names are words that stand for other things.
+    relations: HashMap<String, Vec<(u32, Option<String>)>>,
     /// Those that are no single words.
     odd_relations: Vec<(String, u32)>,
     routines: HashMap<String, Vec<usize>>,
     odd_routines: Vec<(String, usize)>,
 }
+
+/// Words by which a query may make an order of what it reads.
+const SORTING: [&str; 10] =
+    ["order", "group", "distinct", "having", "limit", "over", "join", "straight_join", "table", "values"];
 
 fn is_word(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_of_words)
@@ -204,7 +240,8 @@ impl Names {
         for relation in catalogue.relations() {
             let name = relation.name.to_lowercase().replace('`', "``");
             if is_word(&name) {
-                out.relations.entry(name).or_default().push(relation.oid);
+                let own = OWN.contains(&&*relation.schema.to_lowercase()).then(|| relation.schema.to_lowercase());
+                out.relations.entry(name).or_default().push((relation.oid, own));
             } else {
                 out.odd_relations.push((name, relation.oid));
             }
@@ -220,12 +257,22 @@ impl Names {
         out
     }
 
-    fn body(&self, text: &str) -> Body {
+    /// The body of a routine.
+    fn body_of(&self, row: &Row) -> Body {
+        let of = |at: usize| row.get(at).map_or("", String::as_str);
+        self.body(of(0), of(2))
+    }
+
+    /// `schema`: the database that the body is in.
+    fn body(&self, schema: &str, text: &str) -> Body {
+        let is_own = OWN.contains(&&*schema.to_lowercase());
         let text = text.to_lowercase();
         let words: HashSet<&str> = text.split(|c| !is_of_words(c)).filter(|word| !word.is_empty()).collect();
         let opaque = text.is_empty() || ["prepare", "execute", "immediate"].iter().any(|word| words.contains(word));
-        let mut relations: BTreeSet<u32> =
-            words.iter().filter_map(|word| self.relations.get(*word)).flatten().copied().collect();
+        // A body in another database names the server's own by its name.
+        let is_meant = |own: &Option<String>| own.as_ref().is_none_or(|own| is_own || words.contains(own.as_str()));
+        let named = words.iter().filter_map(|word| self.relations.get(*word)).flatten();
+        let mut relations: BTreeSet<u32> = named.filter(|(_, own)| is_meant(own)).map(|(oid, _)| *oid).collect();
         relations.extend(self.odd_relations.iter().filter(|(name, _)| text.contains(name)).map(|(_, oid)| *oid));
         let mut calls: Vec<usize> =
             words.iter().filter_map(|word| self.routines.get(*word)).flatten().copied().collect();

@@ -90,13 +90,13 @@ impl Session {
     fn pass_error(&mut self, payload: &[u8], meaning: Option<&Arc<Meaning>>, now: Timestamp) -> Answered {
         let Some((code, sqlstate, message)) = self.read_error(payload)? else {
             // Progress: what is being done is named by the server, with names of tables at most.
-            let hides = meaning.is_some_and(|m| self.hides(m, now));
+            let hides = meaning.is_some_and(|m| self.may_quote(m, now));
             if !hides {
                 self.say(payload);
             }
             return Ok(());
         };
-        let hides = meaning.is_some_and(|m| self.hides(m, now));
+        let hides = meaning.is_some_and(|m| self.may_quote(m, now));
         let shown = mask::error_text(code, &message, hides, &self.text_masking(now));
         self.say(&render::error(code, &sqlstate, &shown));
         Ok(())
@@ -209,15 +209,43 @@ impl Session {
                     self.sql_prepared.remove(name);
                     self.escaped.remove(name);
                 }
-                Effect::SchemaChanged => {
-                    self.heard.made();
-                    self.schema_due = true;
-                    self.freshness.ask();
-                    self.events.push_back(Event::Ask(Question::Schema { changed: true }));
-                }
+                Effect::SchemaChanged => self.schema_changed(),
                 // Of the other dialect, or not followed here.
                 Effect::ResetAll | Effect::ForgetPrepared | Effect::Declare { .. } | Effect::MadeTemporary { .. } => {}
             }
+        }
+    }
+
+    fn schema_changed(&mut self) {
+        self.heard.made();
+        self.schema_due = true;
+        self.freshness.ask();
+        self.events.push_back(Event::Ask(Question::Schema { changed: true }));
+    }
+
+    /// A text has failed: which of its statements had been run by then is not known where they are run within others, and
+    /// what fails may have done a part of its work. What they were to prepare is nothing that is known.
+    fn unsettle(&mut self, running: &Running) {
+        let meaning = Arc::clone(&running.meaning);
+        let settled = if has_one_result_each(&meaning) { running.part } else { 0 };
+        let mut changed = false;
+        for effect in meaning.parts.iter().skip(settled).flat_map(|part| &part.effects) {
+            match effect {
+                Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
+                    self.sql_prepared.remove(name);
+                    self.escaped.remove(name);
+                }
+                Effect::SchemaChanged => changed = true,
+                // Settings are reported by the upstream itself; the others are of the other dialect, or not followed here.
+                Effect::Set { .. }
+                | Effect::ResetAll
+                | Effect::ForgetPrepared
+                | Effect::Declare { .. }
+                | Effect::MadeTemporary { .. } => {}
+            }
+        }
+        if changed {
+            self.schema_changed();
         }
     }
 
@@ -359,7 +387,7 @@ impl Session {
                 self.say(payload);
                 results.phase = match left {
                     0 | 1 if self.upstream.has(Capabilities::DEPRECATE_EOF) => {
-                        Phase::Rows(self.row_masker(&results, definitions, now).map_err(words)?)
+                        Phase::Rows(self.result_masker(&mut results, definitions, now)?)
                     }
                     0 | 1 => Phase::ColumnsEnd(definitions),
                     _ => Phase::Columns { left: left - 1, definitions },
@@ -370,10 +398,10 @@ impl Session {
             Phase::ColumnsEnd(definitions) => {
                 let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
                 self.pass_end(&end);
-                let masker = self.row_masker(&results, definitions, now).map_err(words)?;
+                let masker = self.result_masker(&mut results, definitions, now)?;
                 // A procedure's own cursor is none of the caller's.
                 if end.status & status::CURSOR_EXISTS != 0 && results.statement.is_some() {
-                    return self.end_of_result(results, &end, Some(masker), now);
+                    return self.end_of_result(results, &end, true, now);
                 }
                 results.phase = Phase::Rows(masker);
                 self.awaiting = Awaiting::Results(results);
@@ -387,9 +415,12 @@ impl Session {
         match upstream::first(payload, self.upstream).map_err(words)? {
             First::Ok(packet) => {
                 self.pass_ok(&packet)?;
-                self.end_of_result(results, &packet, None, now)
+                self.end_of_result(results, &packet, false, now)
             }
-            First::Error(_) => self.failed(&results.running, payload, now),
+            First::Error(_) => {
+                self.unsettle(&results.running);
+                self.failed(&results.running, payload, now)
+            }
             First::Progress(_) => Err("progress out of place".into()),
             First::LocalFile(name) => {
                 let meaning = Arc::clone(&results.running.meaning);
@@ -414,14 +445,14 @@ impl Session {
 
     fn row(&mut self, mut results: Box<Results>, masker: Arc<RowMasker>, payload: &[u8], now: Timestamp) -> Answered {
         if payload.first() == Some(&0xff) {
+            self.unsettle(&results.running);
             return self.failed(&results.running, payload, now);
         }
         if upstream::is_end_of_rows(payload, self.upstream) {
             let end = upstream::end_of_rows(payload, self.upstream).map_err(words)?;
             self.note_state(&end)?;
             self.pass_end(&end);
-            let cursor = (end.status & status::CURSOR_EXISTS != 0).then_some(masker);
-            return self.end_of_result(results, &end, cursor, now);
+            return self.end_of_result(results, &end, end.status & status::CURSOR_EXISTS != 0, now);
         }
         self.pass_row(&masker, payload, &mut results.running)?;
         results.phase = Phase::Rows(masker);
@@ -436,17 +467,28 @@ impl Session {
         Ok(())
     }
 
+    fn result_masker(
+        &mut self,
+        results: &mut Results,
+        columns: Definitions,
+        now: Timestamp,
+    ) -> Result<Arc<RowMasker>, String> {
+        results.cursor = results.statement.is_some().then(|| columns.clone());
+        let Running { meaning, part, .. } = &results.running;
+        self.row_masker((meaning, *part, results.binary), columns, now).map_err(words)
+    }
+
     fn end_of_result(
         &mut self,
         mut results: Box<Results>,
         end: &OkPacket<'_>,
-        cursor: Option<Arc<RowMasker>>,
+        has_cursor: bool,
         now: Timestamp,
     ) -> Answered {
-        if let (Some(masker), Some(id)) = (cursor, results.statement)
+        if let (Some(columns), Some(id)) = (results.cursor.take().filter(|_| has_cursor), results.statement)
             && let Some(prepared) = self.statements.get_mut(&id)
         {
-            prepared.cursor = Some(masker);
+            prepared.cursor = Some(columns);
         }
         let more = end.status & status::MORE_RESULTS != 0;
         let meaning = Arc::clone(&results.running.meaning);

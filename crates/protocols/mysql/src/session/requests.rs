@@ -472,10 +472,18 @@ impl Session {
 
     fn on_fetch(&mut self, id: u32, payload: &[u8], now: Timestamp) {
         let Some(id) = self.prepared(id, "mysqld_stmt_fetch") else { return };
-        let Some((meaning, masker)) =
-            self.statements.get(&id).and_then(|p| Some((Arc::clone(&p.meaning), Arc::clone(p.cursor.as_ref()?))))
-        else {
+        let open = |p: &Prepared| Some((Arc::clone(&p.meaning), p.veil.clone(), p.cursor.clone()?));
+        let Some((meaning, veil, columns)) = self.statements.get(&id).and_then(open) else {
             return self.reject(&Rejection::new(1421, "HY000", format!("The statement ({id}) has no open cursor.")));
+        };
+        // What is hidden by now is hidden in the rows that are left, or they are not shown.
+        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        if let Err(refusal) = admissible {
+            return self.reject(&Rejection::from(&refusal));
+        }
+        let masker = match self.row_masker((&meaning, 0, true), columns, now) {
+            Ok(masker) => masker,
+            Err(e) => return self.fatal("gateway", 1105, "HY000", &e.to_string(), now),
         };
         let frame = framed(&with_statement(payload, id));
         // More rows of what was decided: judged anew, but not approved anew.
@@ -560,7 +568,8 @@ impl Session {
         }
         self.awaiting = match ask.next {
             Next::Results { binary, statement } => {
-                Awaiting::Results(Box::new(Results { running, binary, statement, phase: Phase::First, file }))
+                let (phase, cursor) = (Phase::First, None);
+                Awaiting::Results(Box::new(Results { running, binary, statement, phase, cursor, file }))
             }
             Next::Simple(after) => Awaiting::Simple(running, after),
             Next::FieldList => Awaiting::FieldList(running),

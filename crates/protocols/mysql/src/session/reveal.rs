@@ -1,5 +1,5 @@
 //! What of the answers the caller may see: masks planned from column definitions, lineage and tags.
-use super::{Results, Session, tells, veil::Veils};
+use super::{Session, tells, veil::Veils};
 use crate::{
     codec::upstream::{self, Column},
     facts,
@@ -8,9 +8,9 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Name, Timestamp};
-use doorward_sql::SourceColumn;
-use doorward_sql_session::{Asking, Dialect, FieldPlan, Meaning, TextMasking, output_sources, redacted, whole};
+use doorward_model::{Action, Name, Resource, Timestamp};
+use doorward_sql::{Reach, RelationKind, SourceColumn};
+use doorward_sql_session::{Asking, Dialect, FieldPlan, Meaning, Part, TextMasking, output_sources, redacted, whole};
 use doorward_wire::WireError;
 use std::sync::Arc;
 
@@ -82,18 +82,17 @@ impl Session {
         self.reveals.text_masking(&mut Asking { enforcer: &mut self.enforcer, now })
     }
 
-    /// The masks for the rows of a result.
+    /// The masks for the rows of a result: of which statement of a text, and whether they are binary.
     pub(super) fn row_masker(
         &mut self,
-        results: &Results,
+        (meaning, part, binary): (&Arc<Meaning>, usize, bool),
         definitions: Definitions,
         now: Timestamp,
     ) -> Result<Arc<RowMasker>, WireError> {
-        let meaning = &results.running.meaning;
         let key = PlanKey {
             meaning: Arc::as_ptr(meaning).addr(),
-            part: results.running.part,
-            binary: results.binary,
+            part,
+            binary,
             hides_messages: self.touched_hidden && meaning.parts.iter().any(facts::shows_messages),
             definitions,
         };
@@ -150,10 +149,25 @@ impl Session {
         }
     }
 
-    /// Whether a column of what SHOW shows tells of hidden values.
+    /// Whether a column of what SHOW shows, or a statement that is not seen here may show, tells of hidden values.
     fn tells(&mut self, meaning: &Meaning, part: usize, column: &Column<'_>, now: Timestamp) -> bool {
-        let telling = meaning.parts.get(part).map(tells::shown).unwrap_or_default();
-        telling.iter().any(|name| column.name.eq_ignore_ascii_case(name.as_bytes())) && self.hides_anything(now)
+        if !tells::is_shown(column.name) {
+            return false;
+        }
+        let name = |b: &[u8]| Name::from(&*String::from_utf8_lossy(b));
+        let (schema, table) = (name(column.schema), name(column.org_table));
+        let is_own = DIALECT.own_schemas.contains(&&*schema.to_lowercase());
+        if !is_own && self.reveals.catalogue().named(&schema, &table).is_some() {
+            return false;
+        }
+        // What a procedure runs is not known here.
+        let may_show = |part: &Part| tells::shows_sizes(part) || part.is_or_runs("CALL");
+        let shows = if facts::has_one_result_each(meaning) {
+            meaning.parts.get(part).is_some_and(may_show)
+        } else {
+            meaning.parts.iter().any(may_show)
+        };
+        shows && self.hides_anything(now)
     }
 
     fn origin_rule(&mut self, meaning: &Meaning, column: &Column<'_>, now: Timestamp) -> Option<Arc<MaskRule>> {
@@ -165,7 +179,10 @@ impl Session {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         // Servers name derived tables as well; what the text reads is judged by its lineage. Of what a procedure reads there
         // is none.
-        if facts::has_one_result_each(meaning) && self.reveals.catalogue().named(&schema, &table).is_none() {
+        // A table of no schema is of the server's making: there is no lineage of it where others made it.
+        let is_judged = !schema.is_empty() || !meaning.parts.iter().any(facts::runs_others);
+        if is_judged && facts::has_one_result_each(meaning) && self.reveals.catalogue().named(&schema, &table).is_none()
+        {
             return self.reveals.plain(&schema, &table, &column, asking);
         }
         self.reveals.source(&SourceColumn { schema, table, column: Some(column) }, asking)
@@ -194,9 +211,33 @@ impl Session {
         self.reveals.hides(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
 
+    /// Whether errors of a text may quote hidden values: where it touches some, or changes what has other tables changed.
+    pub(super) fn may_quote(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> bool {
+        self.hides(meaning, now) || (self.acts(meaning) && self.hides_anything(now))
+    }
+
+    /// Whether a text may have tables changed that it does not name. A table that is not known may have triggers.
+    fn acts(&self, meaning: &Meaning) -> bool {
+        let catalogue = self.reveals.catalogue();
+        let any = |reach: &Reach| match reach {
+            Reach::Anything => true,
+            Reach::Relations(relations) => relations.iter().any(|oid| catalogue.acts(*oid)),
+        };
+        meaning.facts.accesses.iter().any(|access| match (access.action, &access.resource) {
+            (Action::Insert | Action::Update | Action::Delete, Resource::Table { schema, name }) => {
+                catalogue.named(schema, name).is_none_or(|table| {
+                    let is_view = table.kind == RelationKind::View;
+                    catalogue.acts(table.oid) || (is_view && any(&catalogue.view_reads(table.oid)))
+                })
+            }
+            (Action::Call, Resource::Function { schema, name }) => catalogue.reach(schema, name).is_some_and(any),
+            _ => false,
+        })
+    }
+
     /// Refuses what would carry hidden values to where no mask reaches them.
     pub(super) fn hidden_moves(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
-        self.touched_hidden |= self.hides(meaning, now);
+        self.touched_hidden |= self.may_quote(meaning, now);
         self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
     }
 }

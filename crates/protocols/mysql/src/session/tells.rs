@@ -1,89 +1,24 @@
 //! Other ways out: what is not a query over a table with hidden columns, and tells of them all the same.
-use super::Session;
+mod own;
+
+use super::{Session, veil::source_of};
 use doorward_enforce::{Refusal, RefusalKind};
-use doorward_model::{Action, Name, Resource, Timestamp};
-use doorward_sql::{Reach, Relation, SourceColumn};
-use doorward_sql_session::{Asking, Meaning, Part};
+use doorward_model::{Access, Action, Name, Resource, Timestamp};
+use doorward_sql::{
+    Column, Reach, Relation, RelationKind, SourceColumn,
+    mysql::{is_native_function, is_telling_setting},
+};
+use doorward_sql_session::{Asking, Meaning, Part, refusals::weighs};
 use std::sync::Arc;
 
-/// Columns of views of the server's own that tell how many values there are, or how long they are.
-const TELLING: &[(&str, &[&str])] = &[("statistics", &["cardinality"]), ("tables", LENGTHS), ("partitions", LENGTHS)];
+pub(super) use own::{columns, is_shown, may_name};
 
-const LENGTHS: &[&str] = &["avg_row_length", "data_length", "max_data_length", "index_length", "data_free", "checksum"];
+/// Kinds of objects that run code of their own, send rows elsewhere, or read tables by another way.
+const REACHING: &[&str] = &["plugin", "replication", "server"];
 
-/// The columns of a view of the server's own that tell of values.
-pub(super) fn columns(schema: &str, table: &str) -> Option<&'static [&'static str]> {
-    if schema != "information_schema" {
-        return None;
-    }
-    TELLING.iter().find(|(name, _)| *name == table).map(|(_, columns)| *columns)
-}
-
-/// The longest text that is searched for names, in bytes.
-const SEARCHED: usize = 16 * 1024;
-
-/// Whether a text may name one of these columns, in some way.
-///
-/// Texts so large are not searched, which would cost too much; nor are names that are no ASCII, whose cases the server knows.
-pub(super) fn may_name(text: &[u8], columns: &[&str]) -> bool {
-    if text.len() > SEARCHED || !text.is_ascii() {
-        return true;
-    }
-    text.contains(&b'*')
-        || columns
-            .iter()
-            .chain(&["natural"])
-            .any(|word| text.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word.as_bytes())))
-}
-
-/// Whether a relation of the server's own shows values, statements of others, or statistics.
-fn tells(schema: &str, table: &str) -> bool {
-    match schema {
-        "information_schema" => {
-            matches!(
-                table,
-                "column_statistics"
-                    | "optimizer_trace"
-                    | "processlist"
-                    | "index_statistics"
-                    | "table_statistics"
-                    | "client_statistics"
-                    | "user_statistics"
-                    | "query_cache_info"
-                    | "files"
-            ) || table.starts_with("innodb_")
-        }
-        "mysql" => matches!(
-            table,
-            "innodb_table_stats"
-                | "innodb_index_stats"
-                | "column_stats"
-                | "index_stats"
-                | "table_stats"
-                | "general_log"
-                | "slow_log"
-        ),
-        "performance_schema" => {
-            // What users keep in variables are no settings.
-            let says_settings = table.contains("variables") || table.contains("_attrs") || table.starts_with("setup_");
-            !says_settings || table.contains("user_variables")
-        }
-        "sys" => !matches!(table, "version" | "sys_config"),
-        _ => false,
-    }
-}
-
-/// The columns that a SHOW shows of what has to stay hidden.
-pub(super) fn shown(part: &Part) -> &'static [&'static str] {
-    let is = |words: &[&str]| words.iter().any(|word| part.command.starts_with(word));
-    if is(&["SHOW INDEX", "SHOW INDEXES", "SHOW KEYS"]) {
-        &["cardinality"]
-    } else if is(&["SHOW TABLE STATUS"]) {
-        LENGTHS
-    } else {
-        &[]
-    }
-}
+/// Who may go a way that policies may open.
+const PERMITTED: &str =
+    "someone who may reveal the columns can run it, or who is permitted to `bypass` it by a policy that names that";
 
 impl Session {
     /// Whether the caller may not see some column of some table.
@@ -102,27 +37,46 @@ impl Session {
             self.is_no_other_way(part, meaning, now)?;
         }
         for access in &meaning.facts.accesses {
+            if let Some(why) = plain_way_out(access)
+                && self.hides_anything(now)
+                && !(may_be_permitted(access) && self.enforcer.may_bypass(&access.resource, now))
+            {
+                let mut refusal = refused(&meaning.facts.command, &why);
+                if may_be_permitted(access) {
+                    refusal.hint = Some(PERMITTED.into());
+                }
+                return Err(refusal);
+            }
+            if let Resource::Table { schema, name } = &access.resource
+                && self.view_tells(schema, name)
+                && self.hides_anything(now)
+            {
+                let why = format!("the view `{schema}.{name}` shows statements, values or statistics of all tables");
+                return Err(refused(&meaning.facts.command, &why));
+            }
             if let Resource::Function { schema, name } = &access.resource
                 && access.action == Action::Call
-                && &**schema != "mysql"
             {
                 self.reaches_nothing_hidden(meaning, schema, name, now)?;
             }
-            if access.action == Action::Opaque && self.hides_anything(now) {
-                return Err(refused(
-                    &meaning.facts.command,
-                    "what is not understood may show columns that you may not see",
-                ));
-            }
-            if let Resource::Table { schema, name } = &access.resource
-                && tells(schema, name)
-                && self.hides_anything(now)
-            {
-                let what = format!("`{schema}.{name}` shows statements, values or statistics of all tables");
-                return Err(refused(&meaning.facts.command, &what));
-            }
         }
         Ok(())
+    }
+
+    /// Whether a view of somebody's reads what tells in the server's own, or shows its columns that tell. Of what a view is
+    /// made that is not known, its columns are hidden.
+    fn view_tells(&self, schema: &Name, name: &Name) -> bool {
+        let catalogue = self.reveals.catalogue();
+        let view = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View && !own::is_own(schema));
+        let Some((view, Reach::Relations(reads))) = view.map(|view| (view, catalogue.view_reads(view.oid))) else {
+            return false;
+        };
+        let shows = |r: &Relation| {
+            let made_of = r.columns.iter().filter_map(|column| catalogue.view_column(r.oid, column.number));
+            made_of.flatten().any(is_telling)
+        };
+        let read = |r: &Relation| own::tells(&r.schema, &r.name) || shows(r);
+        shows(view) || reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(read)
     }
 
     fn is_no_other_way(&mut self, part: &Part, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
@@ -132,12 +86,70 @@ impl Session {
         if part.is_or_runs("CHECKSUM") && self.hides(meaning, now) {
             return Err(refused(&part.command, "a checksum is made of all columns"));
         }
-        if !shown(part).is_empty() {
+        if shows_sizes(part) {
             let text = part.text.as_deref().unwrap_or_default();
             let has_where = text.windows(5).any(|here| here.eq_ignore_ascii_case(b"where"));
-            if has_where && self.hides_anything(now) {
+            // Of what was prepared by its name the text is not here.
+            if (has_where || part.by_name) && self.hides_anything(now) {
                 return Err(refused(&part.command, "its WHERE may decide by statistics of all columns"));
             }
+        }
+        self.shows_no_statistics(part, now)?;
+        self.compares_nothing_hidden(part, meaning, now)
+    }
+
+    /// A constraint that compares a column with a hidden one would answer whatever the first is set to.
+    fn compares_nothing_hidden(&mut self, part: &Part, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        for access in meaning.facts.accesses.iter().filter(|access| access.action == Action::Update) {
+            let Resource::Table { schema, name } = &access.resource else { continue };
+            for source in self.compared(part, schema, name) {
+                let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+                if self.reveals.source(&source, asking).is_some() && !self.reveals.may_filter(&source, asking) {
+                    return Err(weighs(&part.command, &source, Some("a constraint that compares it")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns that constraints compare with those that a statement sets in a table, or in what a view reads: of a view it
+    /// is not looked for which of its columns is which.
+    fn compared(&self, part: &Part, schema: &Name, name: &Name) -> Vec<SourceColumn> {
+        let catalogue = self.reveals.catalogue();
+        let Some(table) = catalogue.named(schema, name) else { return Vec::new() };
+        let behind = match catalogue.view_reads(table.oid) {
+            Reach::Relations(reads) if table.kind == RelationKind::View => reads.into_iter().collect(),
+            Reach::Relations(_) | Reach::Anything => vec![table.oid],
+        };
+        let sets = |column: &Column| {
+            part.reads
+                .weighs
+                .iter()
+                .filter(|set| set.schema == *schema && set.table == *name)
+                .any(|set| set.column.as_ref().is_none_or(|set| set.eq_ignore_ascii_case(&column.name)))
+        };
+        let mut out = Vec::new();
+        for relation in behind.into_iter().filter_map(|oid| catalogue.relation(oid)) {
+            for check in catalogue.checks(relation.oid) {
+                let columns = || relation.columns.iter().filter(|column| check.contains(&column.number));
+                if relation.oid != table.oid || columns().any(sets) {
+                    out.extend(columns().map(|column| source_of(relation, column)));
+                }
+            }
+        }
+        out
+    }
+
+    /// Columns of the server's own views that tell of values have NULL in their places where a query names the view. What
+    /// is not written anew shows none of them, and decides by none.
+    fn shows_no_statistics(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        if part.reads.obstacle.is_none() && !part.by_name && !part.reads.places.is_empty() {
+            return Ok(());
+        }
+        let shown = part.lineage.iter().flat_map(|lineage| &lineage.anywhere);
+        let mut all = shown.chain(&part.moves).chain(&part.reads.weighs);
+        if all.any(is_telling) && self.hides_anything(now) {
+            return Err(refused(&part.command, "it reads statistics of tables that you may not see whole"));
         }
         Ok(())
     }
@@ -157,14 +169,14 @@ impl Session {
                 let mut out = false;
                 for relation in relations {
                     let (schema, table) = (relation.schema.clone(), relation.name.clone());
-                    let folded = (schema.to_lowercase(), table.to_lowercase());
+                    let tells = own::tells(&schema, &table) || own::columns(&schema, &table).is_some();
                     let source = SourceColumn { schema, table, column: None };
                     let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-                    out |= self.reveals.source(&source, asking).is_some()
-                        || (tells(&folded.0, &folded.1) && self.hides_anything(now));
+                    out |= self.reveals.source(&source, asking).is_some() || (tells && self.hides_anything(now));
                 }
                 out
             }
+            None if &**schema == "mysql" && is_native_function(name) => false,
             Some(Reach::Anything) | None => self.hides_anything(now),
         };
         if reads_hidden {
@@ -188,43 +200,80 @@ fn locked(command: &str, relation: Option<&Relation>) -> Refusal {
     }
 }
 
+/// Whether a column is one of the server's own that tells of values.
+fn is_telling(source: &SourceColumn) -> bool {
+    let columns = own::columns(&source.schema, &source.table).unwrap_or_default();
+    match &source.column {
+        Some(column) => columns.iter().any(|telling| telling.eq_ignore_ascii_case(column)),
+        None => !columns.is_empty(),
+    }
+}
+
+/// Whether rows of a statement may be those of a SHOW that shows sizes.
+pub(super) fn shows_sizes(part: &Part) -> bool {
+    std::iter::once(&part.command).chain(&part.runs).any(|command| own::shows_sizes(command))
+}
+
+/// Why what is asked for could tell of hidden columns, whatever the server has.
+fn plain_way_out(access: &Access) -> Option<String> {
+    use Action::{
+        Alter, Call, Configure, Connect, Create, Delete, Drop, Execute, Grant, Insert, LoadLibrary, Lock, Maintain,
+        Opaque, ReadFile, Replicate, RunProgram, Select, Set, Truncate, Update, WriteFile,
+    };
+    match (access.action, &access.resource) {
+        (Opaque, _) => Some("what is not understood may show columns that you may not see".into()),
+        (Select | Lock, Resource::Table { schema, name }) if own::tells(schema, name) => {
+            Some(format!("`{schema}.{name}` shows statements, values or statistics of all tables"))
+        }
+        (
+            Insert | Update | Delete | Truncate | Create | Alter | Drop,
+            Resource::Table { schema, .. }
+            | Resource::Function { schema, .. }
+            | Resource::Schema { name: schema }
+            | Resource::Database { name: schema },
+        ) if own::is_own(schema) => Some(format!("what is in `{schema}` decides what is masked")),
+        (Create | Alter | Drop, Resource::Object { kind, name })
+            if matches!(&**kind, "event" | "trigger") && name.split('.').next().is_some_and(own::is_own) =>
+        {
+            Some(format!("what `{name}` is in decides what is masked"))
+        }
+        (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
+            Some(format!("the {kind} `{name}` may reach columns that you may not see"))
+        }
+        (LoadLibrary, _) => Some("a library may read columns that you may not see".into()),
+        (RunProgram, _) => Some("a program on the server may read columns that you may not see".into()),
+        (Replicate, _) => Some("the log of changes holds columns that you may not see".into()),
+        (Configure, Resource::Setting { name }) => {
+            Some(format!("`{name}` is the whole server's, and may have it tell what is masked"))
+        }
+        (Set, Resource::Setting { name }) if is_telling_setting(name) => {
+            Some(format!("`{name}` may change how masked columns are kept out of answers"))
+        }
+        (
+            Connect | Select | Lock | Insert | Update | Delete | Truncate | Create | Alter | Drop | Call | Grant | Maintain
+            | Set | Action::Assume | Configure,
+            _,
+        )
+        // What a block does is asked for beside it; files have rights of their own.
+        | (Execute | ReadFile | WriteFile, _) => None,
+        (other, _) => Some(format!("`{}` may show columns that you may not see", other.as_str())),
+    }
+}
+
+/// Whether a policy may permit a way out by its name: what the server does with its settings, files and logs, and not what
+/// shows values or decides what is masked.
+const fn may_be_permitted(access: &Access) -> bool {
+    matches!(
+        access.action,
+        Action::Configure | Action::Set | Action::Replicate | Action::LoadLibrary | Action::RunProgram
+    )
+}
+
 fn refused(command: &str, what: &str) -> Refusal {
     Refusal {
         kind: RefusalKind::Policy,
         message: format!("{command} refused: {what}"),
         detail: Some("some columns of this connection are masked for you".into()),
         hint: Some("someone who may reveal the columns can run it".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_server_shows_of_values() {
-        for (schema, table) in [
-            ("information_schema", "column_statistics"),
-            ("information_schema", "innodb_buffer_page"),
-            ("performance_schema", "events_statements_history"),
-            ("performance_schema", "data_locks"),
-            ("performance_schema", "user_variables_by_thread"),
-            ("mysql", "column_stats"),
-            ("sys", "statement_analysis"),
-        ] {
-            assert!(tells(schema, table), "{schema}.{table}");
-        }
-        for (schema, table) in [
-            ("information_schema", "columns"),
-            ("information_schema", "tables"),
-            ("performance_schema", "session_variables"),
-            ("mysql", "time_zone_name"),
-            ("public", "events_x"),
-        ] {
-            assert!(!tells(schema, table), "{schema}.{table}");
-        }
-        let columns = columns("information_schema", "statistics").unwrap();
-        assert!(may_name(b"SELECT `Cardinality`", columns) && may_name(b"SELECT * FROM", columns));
-        assert!(!may_name(b"SELECT `index_name` FROM", columns));
     }
 }

@@ -8,7 +8,8 @@
 //! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
 //!
-//! Indexes over hidden columns are left out, since rows would come in their order.
+//! Indexes over hidden columns are left out, since rows would come in their order; a view that reads such a table, or sorts,
+//! groups or joins one with hidden columns, has its rows sorted by all that it shows.
 //!
 //! INVARIANT: what is sent is read again: it is printed as it stands, reads the same tables in the same places, asks for the
 //! same rights, and neither shows nor weighs anything hidden; else it is refused.
@@ -247,7 +248,8 @@ impl Session {
     fn weighs_nothing_hidden(&mut self, part: &Part, obstacle: &'static str, now: Timestamp) -> Result<(), Refusal> {
         let text = part.text.as_deref().unwrap_or_default();
         let tells = |read: &Read| {
-            tells::columns(&read.schema, &read.table).is_some_and(|columns| tells::may_name(text, columns))
+            tells::columns(&read.schema, &read.table)
+                .is_some_and(|columns| read.written == Written::Query || tells::may_name(text, columns))
         };
         let is_long = part.reads.places.len() > MOST_READ;
         if (is_long || part.reads.places.iter().any(tells)) && self.hides_anything(now) {
@@ -328,7 +330,7 @@ impl Session {
             return Err("a table with an invisible column");
         }
         let ignored = ignored(catalogue, relation, &gone);
-        let derived = Derived::of(relation, &columns, &ignored);
+        let derived = Derived::of(relation, &columns, &ignored, self.upstream.is_mariadb());
         Ok(Some(if order { derived.in_order(columns.len()) } else { derived }))
     }
 
@@ -347,7 +349,10 @@ impl Session {
         let tells = match catalogue.view_reads(relation.oid) {
             Reach::Anything => self.hides_anything(now),
             Reach::Relations(reads) => {
-                reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|r| self.index_tells(&catalogue, r, now))
+                // What sorts, groups or joins gives rows in an order that the values make, with no index.
+                let sorts = reads.iter().chain(&[relation.oid]).any(|oid| catalogue.sorts(*oid));
+                let mut reads = reads.iter().filter_map(|oid| catalogue.relation(*oid));
+                reads.any(|r| if sorts { self.is_hidden(r, now) } else { self.index_tells(&catalogue, r, now) })
             }
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
@@ -355,6 +360,12 @@ impl Session {
             self.reveals.plans(&asking).orders.insert(relation.oid, tells);
         }
         tells
+    }
+
+    /// Whether some column of a table is hidden.
+    fn is_hidden(&mut self, relation: &Relation, now: Timestamp) -> bool {
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        relation.columns.iter().any(|column| self.reveals.column(relation.oid, column.number, asking).is_some())
     }
 
     /// Whether a table has an index over a column that the caller may not see, or over an expression and such a column.
@@ -391,7 +402,7 @@ fn written(catalogue: &Catalogue, relation: &Relation, column: &Column) -> Strin
     identifier(catalogue.written_name(relation.oid, column.number).unwrap_or(&column.name))
 }
 
-fn source_of(relation: &Relation, column: &Column) -> SourceColumn {
+pub(super) fn source_of(relation: &Relation, column: &Column) -> SourceColumn {
     let (schema, table) = (relation.schema.clone(), relation.name.clone());
     SourceColumn { schema, table, column: Some(column.name.clone()) }
 }
@@ -403,7 +414,7 @@ fn without(catalogue: &Catalogue, relation: &Relation, telling: &[&str]) -> Deri
         if telling.contains(&&*column.name) { format!("{} AS {name}", nothing()) } else { name }
     };
     let columns: Vec<String> = relation.columns.iter().map(of).collect();
-    Derived::of(relation, &columns, &[])
+    Derived::of(relation, &columns, &[], false)
 }
 
 /// Whether rows are kept apart, or in the order of their key, by one of these columns.
@@ -480,8 +491,13 @@ impl Derived {
         self
     }
 
-    fn of(relation: &Relation, columns: &[String], ignored: &[String]) -> Self {
-        let behind = if ignored.is_empty() { String::new() } else { format!(" IGNORE INDEX ({})", ignored.join(", ")) };
+    /// `each`: an index is left out of each use of it by a hint of its own, since `old_mode` may have the server take the
+    /// first for that of joins alone, so that the caller's own hints would bring it back.
+    fn of(relation: &Relation, columns: &[String], ignored: &[String], each: bool) -> Self {
+        let uses = if each { ["", " FOR ORDER BY", " FOR GROUP BY"].as_slice() } else { [""].as_slice() };
+        let ignored = ignored.join(", ");
+        let behind =
+            uses.iter().filter(|_| !ignored.is_empty()).map(|of| format!(" IGNORE INDEX{of} ({ignored})")).collect();
         Self {
             before: format!("(SELECT {} FROM ", columns.join(", ")),
             name: format!("{}.{}", identifier(&relation.schema), identifier(&relation.name)),
@@ -504,6 +520,11 @@ impl Weave<'_> {
         self.text.extend_from_slice(derived.before.as_bytes());
         let begin = self.text.len();
         self.text.extend_from_slice(derived.name.as_bytes());
+        // Under LOCK TABLES a table is known by the alias with which it was locked.
+        if let Some(called) = read.called.as_ref().filter(|called| **called != read.table) {
+            self.text.extend_from_slice(b" AS ");
+            self.text.extend_from_slice(identifier(called).as_bytes());
+        }
         if !kept.is_empty() {
             self.text.push(b' ');
             self.text.extend_from_slice(kept);

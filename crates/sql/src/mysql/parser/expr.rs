@@ -269,7 +269,7 @@ impl Parser<'_> {
         if self.is_mark_nth(1, "(") && (token.call || !words::called(word)) {
             return self.call();
         }
-        if words::bare_function(word) {
+        if words::bare_function(word, self.env.upstream.is_mariadb()) {
             self.take(Role::Plain);
             return Ok(Expr::Nothing);
         }
