@@ -6,6 +6,8 @@ mod common;
 mod copied;
 #[path = "veil/order.rs"]
 mod order;
+#[path = "veil/paths.rs"]
+mod paths;
 mod veiled;
 #[path = "veil/ways.rs"]
 mod ways;

@@ -94,8 +94,10 @@ pub enum Effect {
         /// `SET LOCAL`.
         local: bool,
     },
-    /// `RESET ALL`, `DISCARD ALL`: every setting back to its start.
+    /// `RESET ALL`, `DISCARD ALL`: every setting back to its start, but for the role.
     ResetAll,
+    /// A command for transactions: what was set in one may last, or be gone.
+    Transaction(Transaction),
     /// `DISCARD ALL` / `DEALLOCATE ALL`: no prepared statement is left.
     ForgetPrepared,
     /// `PREPARE name AS …`.
@@ -128,6 +130,31 @@ pub enum Effect {
     SchemaChanged,
 }
 
+impl Effect {
+    /// What it prepares, if that is by this name.
+    pub fn prepares(&self, wanted: &str) -> Option<&Arc<Analysis>> {
+        if let Self::Prepare { name, analysis } = self
+            && **name == *wanted
+        {
+            return Some(analysis);
+        }
+        None
+    }
+}
+
+/// A command for transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`: which of them came of it, the server says.
+    End,
+    /// `SAVEPOINT name`.
+    Savepoint(Name),
+    /// `ROLLBACK TO name`.
+    RollbackTo(Name),
+    /// `RELEASE name`.
+    Release(Name),
+}
+
 /// What a statement refers to by name that only the session knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
@@ -150,6 +177,8 @@ pub struct Read {
     pub called: Option<Name>,
     /// What of the text the place is.
     pub written: Written,
+    /// Whether it is named without its schema.
+    pub is_bare: bool,
 }
 
 /// How a text names a relation that it reads.
@@ -183,6 +212,8 @@ pub enum Tell {
     Function(Name),
     /// What is shown of the relations that are read or maintained: how much room they take.
     Sizes(&'static str),
+    /// A body that is made changes what names mean to whoever calls it.
+    Names,
 }
 
 /// All relations that a statement reads, if something else may stand in the text in their places.
@@ -205,6 +236,11 @@ pub struct Reads {
     pub named: BTreeSet<SourceColumn>,
     /// What it shows besides that tells of values. Empty where the server is not PostgreSQL.
     pub tells: BTreeSet<Tell>,
+    /// Relations that are named without their schema, in any way and also within bodies of functions that are made, as they
+    /// were found. Empty where the server is not PostgreSQL.
+    pub bare: BTreeSet<(Name, Name)>,
+    /// Functions that are named without their schema. Empty where the server is not PostgreSQL.
+    pub calls: BTreeSet<Name>,
 }
 
 /// What a statement writes into columns.

@@ -61,6 +61,7 @@ pub(crate) fn changes_reading(part: &Part) -> bool {
             | Effect::Deallocate { .. }
             | Effect::SchemaChanged
             | Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Declare { .. }
             | Effect::MadeTemporary { .. } => false,

@@ -9,13 +9,14 @@ pub(crate) fn changes_meaning(meaning: &Meaning) -> bool {
         p.effects.iter().any(|e| match e {
             Effect::Set { .. } => changes_names(e),
             Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Prepare { .. }
             | Effect::Deallocate { .. }
             | Effect::Declare { .. }
             | Effect::MadeTemporary { .. }
             | Effect::SchemaChanged => true,
-        }) || matches!(&*p.command, "COMMIT" | "ROLLBACK" | "ROLLBACK TO SAVEPOINT")
+        })
     })
 }
 
@@ -38,6 +39,8 @@ pub(crate) fn copies_in(meaning: &Meaning) -> bool {
 /// What a function call message (`F`) asks for: the fast path names a function by its number.
 pub(crate) fn function_call(catalogue: &Catalogue, oid: u32) -> Facts {
     let access = match catalogue.function(oid) {
+        // Its arguments are not read, and it changes what names mean.
+        Some(f) if &*f.name == "set_config" => opaque("set_config by a function call message"),
         Some(f) => Access::new(Action::Call, Resource::Function { schema: f.schema.clone(), name: f.name.clone() }),
         None => opaque(&format!("function call by number {oid}, which is not in the catalogue")),
     };
@@ -47,6 +50,22 @@ pub(crate) fn function_call(catalogue: &Catalogue, oid: u32) -> Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_sql::{Function, Volatility};
+
+    #[test]
+    fn set_config_by_its_number_is_opaque_and_its_neighbour_is_not() {
+        let function = |oid, name: &str| Function {
+            oid,
+            schema: "pg_catalog".into(),
+            name: name.into(),
+            volatility: Volatility::Volatile,
+            of_row: false,
+        };
+        let catalogue = Catalogue::new(1, [], [function(2078, "set_config"), function(2077, "current_setting")]);
+        let action = |oid| function_call(&catalogue, oid).accesses.first().map(|a| a.action);
+        assert_eq!(action(2078), Some(Action::Opaque));
+        assert_eq!(action(2077), Some(Action::Call));
+    }
 
     #[test]
     fn a_function_by_an_unknown_number_is_opaque() {

@@ -15,6 +15,7 @@ mod answers;
 mod changes;
 mod copied;
 mod explain;
+mod namesakes;
 mod order;
 mod requests;
 mod reveal;
@@ -37,10 +38,10 @@ use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     ApprovalVerdict, Enforcer, Held, NotShown, ProtocolSession, Refusal, SessionEnd, SessionEvent, Shown, UpstreamQueue,
 };
-use doorward_model::{ApprovalId, AuditKind, Name, Timestamp};
+use doorward_model::{ApprovalId, AuditKind, Timestamp};
 use doorward_sql::{
-    Catalogue,
-    postgres::{Analysis, AnalysisCache, Environment, SqlError},
+    Catalogue, ReadUnder as _,
+    postgres::{Analysis, AnalysisCache, Cost, Environment, SqlError, analyse, cost},
 };
 use doorward_sql_session::{Cursor, Freshness, Heard, Known, Meaning, Meanings, Reveals, besides};
 use std::{
@@ -114,7 +115,6 @@ impl Prepared {
 #[derive(Debug)]
 struct SqlPrepared {
     analysis: Arc<Analysis>,
-    search_path: Arc<[Name]>,
     /// What was sent with `PREPARE` in it.
     text: Arc<str>,
     /// As the protocol sees it: a statement of that name.
@@ -219,7 +219,7 @@ struct Answering {
     copy_in: bool,
     /// Bytes of a frame that is passed through without being kept.
     passing: usize,
-    /// An error was answered in this transaction, or it was rolled back.
+    /// An error was answered in this transaction, and nothing was rolled back to since.
     failed: bool,
     /// What was refused in place of rows that could not be masked.
     discarding: Option<Refusal>,
@@ -541,11 +541,32 @@ impl ProtocolSession for Session {
     }
 }
 
+impl Session {
+    /// What a text prepares under a name, read now.
+    fn prepared_anew(&self, name: &str, text: &Arc<str>, now: &Environment) -> Option<Arc<Analysis>> {
+        let read = match self.cache.find(text, now) {
+            Some(read) => read,
+            None if cost(text) == Cost::Inline => {
+                let read = Arc::new(analyse(text, now).ok()?);
+                self.cache.insert(text, now, Arc::clone(&read));
+                read
+            }
+            None => return None,
+        };
+        let mut effects = read.statements.iter().rev().flat_map(|statement| statement.effects.iter().rev());
+        effects.find_map(|effect| effect.prepares(name)).cloned()
+    }
+}
+
 impl Known for Session {
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {
-        // Read under another search path, it may mean something else now: the server reads it anew.
         let known = self.sql_prepared.get(name)?;
-        self.settings.is_search_path(&known.search_path).then(|| Arc::clone(&known.analysis))
+        let now = self.settings.environment_now(self.reveals.catalogue())?;
+        if now.reads_as(&known.prepared.environment) {
+            return Some(Arc::clone(&known.analysis));
+        }
+        // Under another search path or schema it may mean something else: the server reads what it was sent anew.
+        self.prepared_anew(name, &known.text, &now).filter(|read| *read == known.analysis)
     }
 
     fn prepared_text(&self, name: &str) -> Option<Arc<str>> {

@@ -1,8 +1,9 @@
 //! Session settings that change what a text means: `search_path`, the role, what is in `pg_temp`.
 //!
 //! They follow the server's rules for transactions: what a transaction set is gone when it is
-//! rolled back, `SET LOCAL` is gone when it ends. Where the state cannot be known (a rollback to a
-//! savepoint after a change), statements are refused until it is known again.
+//! rolled back, what was set since a savepoint when it is rolled back to that, `SET LOCAL` is gone
+//! when the transaction ends. Where the state cannot be known (a savepoint that was not noticed),
+//! statements are refused until it is known again.
 use crate::startup::split_search_path;
 use doorward_model::Name;
 use doorward_sql::{Catalogue, postgres::Environment};
@@ -17,11 +18,26 @@ use std::{
 /// Environments are numbered process-wide, so that a shared cache never takes one for another.
 static NEXT_ENVIRONMENT: AtomicU64 = AtomicU64::new(1);
 
+/// As they were set: what `"$user"` is depends on the role of the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Values {
-    search_path: Arc<[Name]>,
-    role: Name,
+    search_path: Arc<str>,
+    /// Of SET SESSION AUTHORIZATION.
+    user: Name,
+    /// Of SET ROLE; none where it is the user's own.
+    role: Option<Name>,
 }
+
+/// The values of a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Moment {
+    /// What the session-level value will be if the open transaction commits.
+    committed: Values,
+    current: Values,
+}
+
+/// How many savepoints are remembered. What is rolled back to beyond them leaves the path unknown.
+const SAVEPOINTS: usize = 1024;
 
 /// The tracked settings of one session.
 #[derive(Debug)]
@@ -29,12 +45,12 @@ pub(crate) struct Settings {
     at_start: Values,
     /// As of the last time no transaction was open.
     at_idle: Values,
-    /// What the session-level value will be if the open transaction commits.
-    committed: Values,
-    current: Values,
+    now: Moment,
+    /// The schemas of the path of the moment.
+    path: Arc<[Name]>,
+    savepoints: Vec<(Name, Moment)>,
     uncertain: bool,
     temporary: BTreeSet<Name>,
-    changed_in_transaction: bool,
     schema_changed: bool,
     /// Others are still to hear of it.
     to_be_told: bool,
@@ -43,16 +59,15 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(search_path: &str, role: &str) -> Self {
-        let role = Name::from(role);
-        let values = Values { search_path: resolve_path(search_path, &role), role };
+        let values = Values { search_path: search_path.into(), user: Name::from(role), role: None };
         Self {
+            path: values.path(),
             at_start: values.clone(),
             at_idle: values.clone(),
-            committed: values.clone(),
-            current: values,
+            now: Moment { committed: values.clone(), current: values },
+            savepoints: Vec::new(),
             uncertain: false,
             temporary: BTreeSet::new(),
-            changed_in_transaction: false,
             schema_changed: false,
             to_be_told: false,
             environment: None,
@@ -69,67 +84,63 @@ impl Settings {
         {
             return Ok(Arc::clone(environment));
         }
-        // A temporary relation that may be gone must not hide a permanent one of its name.
-        let temporary = self
-            .temporary
-            .iter()
-            .filter(|t| !self.current.search_path.iter().any(|s| catalogue.named(s, t).is_some()))
-            .cloned()
-            .collect();
-        let environment = Arc::new(Environment {
-            catalogue: Arc::clone(catalogue),
-            search_path: Arc::clone(&self.current.search_path),
-            temporary: Arc::new(temporary),
-            generation: NEXT_ENVIRONMENT.fetch_add(1, Ordering::Relaxed),
-        });
+        let environment = Arc::new(self.environment_under(catalogue));
         self.environment = Some((Arc::clone(catalogue), Arc::clone(&environment)));
         Ok(environment)
     }
 
-    /// Whether statements read under this path mean the same now.
-    pub(crate) fn is_search_path(&self, path: &[Name]) -> bool {
-        !self.uncertain && *self.current.search_path == *path
+    /// The same, if it is known, without keeping it.
+    pub(crate) fn environment_now(&self, catalogue: &Arc<Catalogue>) -> Option<Arc<Environment>> {
+        match &self.environment {
+            _ if self.uncertain => None,
+            Some((of, environment)) if Arc::ptr_eq(of, catalogue) => Some(Arc::clone(environment)),
+            Some(_) | None => Some(Arc::new(self.environment_under(catalogue))),
+        }
     }
 
-    /// The path of the moment.
-    pub(crate) fn search_path(&self) -> &Arc<[Name]> {
-        &self.current.search_path
+    fn environment_under(&self, catalogue: &Arc<Catalogue>) -> Environment {
+        // A temporary relation that may be gone must not hide a permanent one of its name.
+        let is_there = |schema: &str, name: &Name| catalogue.named(schema, name).is_some();
+        let hides = |name: &&Name| is_there("pg_catalog", name) || self.path.iter().any(|s| is_there(s, name));
+        Environment {
+            catalogue: Arc::clone(catalogue),
+            search_path: Arc::clone(&self.path),
+            temporary: Arc::new(self.temporary.iter().filter(|name| !hides(name)).cloned().collect()),
+            generation: NEXT_ENVIRONMENT.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// A `SET` or `RESET` has succeeded.
     pub(crate) fn set(&mut self, name: &str, value: Option<&str>, local: bool) {
-        let mut new = self.current.clone();
-        match name {
-            "search_path" => {
-                new.search_path = match value {
-                    Some(v) => resolve_path(v, &new.role),
-                    None => Arc::clone(&self.at_start.search_path),
-                };
+        let at_start = self.at_start.clone();
+        let set = |values: &mut Values| match name {
+            "search_path" => values.search_path = value.map_or_else(|| at_start.search_path.clone(), Arc::from),
+            "role" => values.role = value.filter(|role| *role != "none").map(Name::from),
+            "session_authorization" => {
+                values.user = value.map_or_else(|| at_start.user.clone(), Name::from);
+                values.role = None;
             }
-            "role" | "session_authorization" => {
-                new.role = match value {
-                    Some("none") | None => self.at_start.role.clone(),
-                    Some(role) => Name::from(role),
-                };
-            }
-            _ => return,
-        }
+            _ => {}
+        };
+        let mut now = self.now.clone();
+        set(&mut now.current);
         if !local {
-            self.committed = new.clone();
+            set(&mut now.committed);
         }
-        self.become_values(new);
-        self.changed_in_transaction = true;
+        self.become_moment(now);
     }
 
+    /// `RESET ALL` has succeeded. It leaves the role as it is.
     pub(crate) fn reset_all(&mut self) {
-        self.committed = self.at_start.clone();
-        self.become_values(self.at_start.clone());
-        self.changed_in_transaction = true;
+        self.set("search_path", None, false);
     }
 
+    /// A relation was made in `pg_temp`.
+    ///
+    /// INVARIANT: bounded; a name that is not remembered resolves to a permanent relation, which is the stricter reading. So
+    /// are names as the server's own have them: none of a session's hides those.
     pub(crate) fn made_temporary(&mut self, name: &Name) {
-        // INVARIANT: bounded; a name that is not remembered resolves to a permanent relation, which is the stricter reading.
-        if self.temporary.len() < 4096 && self.temporary.insert(name.clone()) {
+        if self.temporary.len() < 4096 && !name.starts_with("pg_") && self.temporary.insert(name.clone()) {
             self.environment = None;
         }
     }
@@ -154,48 +165,65 @@ impl Settings {
         std::mem::take(&mut self.schema_changed)
     }
 
-    /// A command that ends or rewinds a transaction has succeeded.
-    pub(crate) fn transaction_command(&mut self, tag: &str) {
-        match tag {
-            "COMMIT" | "PREPARE TRANSACTION" => {
-                self.at_idle = self.committed.clone();
-                self.become_values(self.committed.clone());
-                self.settle();
-            }
-            "ROLLBACK" if self.changed_in_transaction => self.uncertain = true,
-            _ => {}
+    /// A transaction has ended, whether another begins with it or not.
+    pub(crate) fn ended(&mut self, rolled_back: bool) {
+        let values = if rolled_back { self.at_idle.clone() } else { self.now.committed.clone() };
+        self.at_idle = values.clone();
+        self.become_moment(Moment { committed: values.clone(), current: values });
+        self.savepoints.clear();
+        self.uncertain = false;
+    }
+
+    pub(crate) fn savepoint(&mut self, name: &Name) {
+        if self.savepoints.len() < SAVEPOINTS {
+            self.savepoints.push((name.clone(), self.now.clone()));
         }
     }
 
-    /// No transaction is open any more.
-    pub(crate) fn idle(&mut self, failed_or_rolled_back: bool) {
-        let values = if failed_or_rolled_back { self.at_idle.clone() } else { self.committed.clone() };
-        self.at_idle = values.clone();
-        self.committed = values.clone();
-        self.become_values(values);
-        self.settle();
+    /// What was set since a savepoint is gone. The savepoint stays.
+    pub(crate) fn rolled_back_to(&mut self, name: &Name) {
+        match self.last_savepoint(name) {
+            Some((at, moment)) if self.savepoints.len() < SAVEPOINTS => {
+                self.savepoints.truncate(at + 1);
+                self.become_moment(moment);
+            }
+            // One of that name may have been made since.
+            Some(_) | None => self.uncertain = true,
+        }
     }
 
-    fn settle(&mut self) {
-        self.uncertain = false;
-        self.changed_in_transaction = false;
+    pub(crate) fn released(&mut self, name: &Name) {
+        if let Some((at, _)) = self.last_savepoint(name).filter(|_| self.savepoints.len() < SAVEPOINTS) {
+            self.savepoints.truncate(at);
+        }
     }
 
-    fn become_values(&mut self, values: Values) {
-        if self.current != values {
-            self.current = values;
+    fn last_savepoint(&self, name: &Name) -> Option<(usize, Moment)> {
+        let at = self.savepoints.iter().rposition(|(known, _)| known == name)?;
+        self.savepoints.get(at).map(|(_, moment)| (at, moment.clone()))
+    }
+
+    fn become_moment(&mut self, now: Moment) {
+        if self.now.current != now.current {
+            self.path = now.current.path();
             self.environment = None;
         }
+        self.now = now;
     }
 }
 
-fn resolve_path(value: &str, role: &Name) -> Arc<[Name]> {
-    split_search_path(value).into_iter().map(|s| if s == "$user" { role.clone() } else { Name::from(s) }).collect()
+impl Values {
+    fn path(&self) -> Arc<[Name]> {
+        let role = self.role.as_ref().unwrap_or(&self.user);
+        let schemas = split_search_path(&self.search_path).into_iter();
+        schemas.map(|s| if s == "$user" { role.clone() } else { Name::from(s) }).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_sql::{Relation, RelationKind};
 
     fn path(s: &mut Settings) -> String {
         let environment = s.environment(&Arc::new(Catalogue::default())).unwrap();
@@ -208,11 +236,16 @@ mod tests {
         assert_eq!(path(&mut s), "app,public");
         s.set("search_path", Some("evil"), false);
         assert_eq!(path(&mut s), "evil");
-        s.idle(true);
+        s.ended(true);
         assert_eq!(path(&mut s), "app,public");
         s.set("search_path", Some("a, \"B c\""), false);
-        s.idle(false);
+        s.ended(false);
         assert_eq!(path(&mut s), "a,B c");
+        // What is set after an end is not rolled back by it.
+        s.ended(true);
+        s.set("search_path", Some("later"), false);
+        s.ended(false);
+        assert_eq!(path(&mut s), "later");
     }
 
     #[test]
@@ -220,26 +253,84 @@ mod tests {
         let mut s = Settings::new("public", "app");
         s.set("search_path", Some("x"), true);
         assert_eq!(path(&mut s), "x");
-        s.transaction_command("COMMIT");
-        s.idle(false);
+        s.ended(false);
+        assert_eq!(path(&mut s), "public");
+        // What else is set for good does not make it last.
+        s.set("search_path", Some("\"$user\""), true);
+        s.set("role", Some("alice"), false);
+        assert_eq!(path(&mut s), "alice");
+        s.ended(false);
         assert_eq!(path(&mut s), "public");
     }
 
     #[test]
-    fn a_rollback_to_a_savepoint_after_a_change_is_not_guessed() {
+    fn the_user_in_a_path_is_the_role_of_the_moment() {
+        let mut s = Settings::new("\"$user\", public", "app");
+        s.set("role", Some("alice"), false);
+        assert_eq!(path(&mut s), "alice,public");
+        s.reset_all();
+        assert_eq!(path(&mut s), "alice,public", "RESET ALL leaves the role");
+        s.set("role", Some("none"), false);
+        assert_eq!(path(&mut s), "app,public");
+        s.set("role", Some("alice"), false);
+        s.set("session_authorization", Some("bob"), false);
+        assert_eq!(path(&mut s), "bob,public");
+        s.set("role", Some("alice"), false);
+        s.set("role", None, false);
+        assert_eq!(path(&mut s), "bob,public");
+        s.set("session_authorization", None, false);
+        assert_eq!(path(&mut s), "app,public");
+    }
+
+    #[test]
+    fn savepoints_keep_what_was_set() {
         let mut s = Settings::new("public", "app");
+        let (a, b) = (Name::from("a"), Name::from("b"));
+        s.savepoint(&a);
         s.set("search_path", Some("x"), false);
-        s.transaction_command("ROLLBACK");
-        assert!(s.environment(&Arc::new(Catalogue::default())).is_err());
-        s.idle(true);
+        s.savepoint(&b);
+        s.set("search_path", Some("y"), true);
+        s.savepoint(&a);
+        s.set("search_path", Some("z"), false);
+        s.rolled_back_to(&a);
+        assert_eq!(path(&mut s), "y");
+        s.released(&a);
+        s.rolled_back_to(&b);
+        assert_eq!(path(&mut s), "x");
+        s.released(&b);
+        s.rolled_back_to(&a);
         assert_eq!(path(&mut s), "public");
+        s.rolled_back_to(&a);
+        s.ended(false);
+        assert_eq!(path(&mut s), "public");
+        // One that was not noticed.
+        s.rolled_back_to(&a);
+        assert!(s.environment(&Arc::new(Catalogue::default())).is_err());
+        s.ended(true);
+        assert_eq!(path(&mut s), "public");
+        for _ in 0..=SAVEPOINTS {
+            s.savepoint(&a);
+        }
+        s.rolled_back_to(&a);
+        assert!(s.environment(&Arc::new(Catalogue::default())).is_err());
     }
 
     #[test]
     fn a_temporary_relation_does_not_hide_a_permanent_one() {
         let mut s = Settings::new("public", "app");
-        s.made_temporary(&Name::from("scratch"));
-        let environment = s.environment(&Arc::new(Catalogue::default())).unwrap();
-        assert!(environment.temporary.contains("scratch"));
+        let relation = |oid, schema: &str, name: &str| Relation {
+            oid,
+            schema: schema.into(),
+            name: name.into(),
+            kind: RelationKind::View,
+            columns: Vec::new(),
+        };
+        let known = [relation(1, "public", "t"), relation(2, "pg_catalog", "odd")];
+        let catalogue = Arc::new(Catalogue::new(1, known, []));
+        for name in ["scratch", "t", "odd", "pg_stats"] {
+            s.made_temporary(&Name::from(name));
+        }
+        let environment = s.environment(&catalogue).unwrap();
+        assert_eq!(environment.temporary.iter().map(|n| &**n).collect::<Vec<_>>(), ["scratch"]);
     }
 }

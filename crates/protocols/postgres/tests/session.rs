@@ -637,3 +637,69 @@ fn others_hear_of_a_change_before_its_caller_does() {
     assert_eq!(with_a_savepoint.last(), Some(&(1, 1)));
     assert_eq!(others_hear(&[("COMMIT PREPARED 'x'", "COMMIT PREPARED", b'I')]), [(1, 1)], "whoever prepared it");
 }
+
+#[test]
+fn what_is_set_after_an_end_in_the_same_segment_stays() {
+    for (ends, first) in [("ROLLBACK", "ROLLBACK"), ("COMMIT", "COMMIT"), ("COMMIT", "ROLLBACK")] {
+        let mut t = Talk(session_over(Arc::new(Showing(Arc::default())), table()));
+        t.client(&[query("SET search_path = elsewhere")]);
+        t.server(&[(b'C', b"SET\0"), (b'Z', b"I")]);
+        let sent = t.client(&[parse("", ends), bind("", ""), execute("", 0), parse("", "SET search_path = public")]);
+        assert!(!sent.contains("SET search_path"), "what an end may change is waited for: {sent}");
+        let tag = format!("{first}\0");
+        t.server(&[(b'1', b""), (b'2', b""), (b'n', b""), (b'C', tag.as_bytes())]);
+        let sent = t.client(&[bind("", ""), execute("", 0), sync()]);
+        assert!(sent.contains("SET search_path"), "{sent}");
+        t.server(&[(b'1', b""), (b'2', b""), (b'n', b""), (b'C', b"SET\0"), (b'Z', b"I")]);
+        let sent = t.client(&[query("SELECT b FROM t WHERE a = 'x'")]);
+        assert!(sent.contains(r#"FROM (SELECT '[masked]'::text AS "a""#), "{ends}: {sent}");
+    }
+}
+
+#[test]
+fn what_fails_takes_back_what_was_set_and_no_more() {
+    let mut t = Talk(session_over(Arc::new(Showing(Arc::default())), table()));
+    t.client(&[query("SET search_path = elsewhere; SELECT 1/0")]);
+    // Refused: what follows in one message cannot be read.
+    t.told();
+    t.client(&[query("SET search_path = elsewhere")]);
+    t.server(&[(b'E', b"SERROR\0C22012\0Mno\0\0"), (b'Z', b"I")]);
+    let sent = t.client(&[query("SELECT b FROM t WHERE a = 'x'")]);
+    assert!(sent.contains("'[masked]'::text"), "{sent}");
+}
+
+#[test]
+fn a_changed_schema_is_read_again_once_others_see_it() {
+    let mut s = session();
+    let now = Timestamp::from_secs(1);
+    let flush = || frame(b'H', b"");
+    let asks = |s: &mut Session| matches!(s.poll_event(), Some(Event::Ask(Question::Catalogue { changed: true, .. })));
+    let sends = |s: &mut Session| {
+        let queue = s.to_upstream();
+        let sent = queue.ready(Ticket(1)).to_vec();
+        queue.sent(sent.len());
+        String::from_utf8_lossy(&sent).into_owned()
+    };
+    let made = [parse("", "CREATE TABLE u (x int)"), bind("", ""), execute("", 0), flush()].concat();
+    s.handle_client(&made, now);
+    assert!(sends(&mut s).contains("CREATE TABLE"));
+    for (tag, body) in [(b'1', &b""[..]), (b'2', b""), (b'n', b""), (b'C', b"CREATE TABLE\0")] {
+        s.handle_upstream(&frame(tag, body), now);
+    }
+    // Nobody else sees it yet.
+    s.handle_client(&parse("", "SELECT 1"), now);
+    assert!(!asks(&mut s) && sends(&mut s).contains("SELECT 1"));
+    s.handle_client(&[sync(), query("SELECT 2")].concat(), now);
+    assert!(!asks(&mut s) && !sends(&mut s).contains("SELECT 2"), "the end of the transaction is not answered yet");
+    for (tag, body) in [(b'1', &b""[..]), (b'Z', b"I")] {
+        s.handle_upstream(&frame(tag, body), now);
+    }
+    assert!(asks(&mut s) && !sends(&mut s).contains("SELECT 2"));
+    s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
+    while let Some(event) = s.poll_event() {
+        if let Event::Ask(Question::Catalogue { .. }) = event {
+            s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
+        }
+    }
+    assert!(sends(&mut s).contains("SELECT 2"));
+}

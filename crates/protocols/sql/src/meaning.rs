@@ -151,6 +151,7 @@ impl Within<'_> {
             Effect::Prepare { .. }
             | Effect::Set { .. }
             | Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Deallocate { .. }
             | Effect::Declare { .. }
@@ -170,6 +171,7 @@ impl Within<'_> {
             Effect::Prepare { name: made, .. } | Effect::Declare { name: made, .. } => made == name,
             Effect::Set { .. }
             | Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Deallocate { .. }
             | Effect::MadeTemporary { .. }
@@ -186,6 +188,7 @@ impl Within<'_> {
             Effect::Declare { .. }
             | Effect::Set { .. }
             | Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Prepare { .. }
             | Effect::Deallocate { .. }
@@ -253,6 +256,7 @@ impl Part {
             // It was not rewritten when it was prepared either.
             self.reads.weighs.extend(inner.reads.weighs.iter().cloned());
             self.reads.named.extend(inner.reads.named.iter().cloned());
+            self.reads.bare.extend(inner.reads.bare.iter().cloned());
         }
         self.copy = inner.copy.clone().or_else(|| self.copy.take());
         self.upload = inner.upload.clone().or_else(|| self.upload.take());

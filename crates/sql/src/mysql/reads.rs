@@ -52,6 +52,7 @@ pub(super) fn located(parser: &Parser<'_>, tree: &Tree, found: &Found) -> (Vec<u
         };
         reads.kept.extend(place(&name.hints));
         reads.places.push(Read {
+            is_bare: false,
             schema: schema.clone(),
             table: table.clone(),
             at: whole,

@@ -1,6 +1,6 @@
 //! A whole query string: its statements, their accesses, outputs and effects.
 use super::{
-    Analysis, Cost, Effect, Environment, Reads, Reference, SqlError, Statement, copy, cost,
+    Analysis, Cost, Effect, Environment, Reads, Reference, SqlError, Statement, Transaction, copy, cost,
     lineage::{self, Reading},
     named, query, reads, utility,
     walk::Walk,
@@ -123,8 +123,12 @@ const CURSOR_OPT_HOLD: i32 = 0x20;
 fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<Effect> {
     match node {
         Node::VariableSetStmt(s) => set_effect(s),
+        Node::TransactionStmt(s) => transaction_effect(s).map(Effect::Transaction).into_iter().collect(),
         Node::DiscardStmt(s) => match s.target {
-            nodes::DiscardMode::DISCARD_ALL => vec![Effect::ResetAll, Effect::ForgetPrepared],
+            nodes::DiscardMode::DISCARD_ALL => {
+                let user = Effect::Set { name: "session_authorization".into(), value: None, local: false };
+                vec![user, Effect::ResetAll, Effect::ForgetPrepared]
+            }
             _ => Vec::new(),
         },
         Node::DeallocateStmt(s) => match s.name() {
@@ -150,6 +154,18 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<E
             vec![Effect::Declare { name: s.portalname().unwrap_or_default().into(), lineage, facts }]
         }
         _ => Vec::new(),
+    }
+}
+
+fn transaction_effect(s: &nodes::TransactionStmt) -> Option<Transaction> {
+    use nodes::TransactionStmtKind as K;
+    let name = || s.savepoint_name().unwrap_or_default().into();
+    match s.kind {
+        K::TRANS_STMT_COMMIT | K::TRANS_STMT_ROLLBACK | K::TRANS_STMT_PREPARE => Some(Transaction::End),
+        K::TRANS_STMT_SAVEPOINT => Some(Transaction::Savepoint(name())),
+        K::TRANS_STMT_ROLLBACK_TO => Some(Transaction::RollbackTo(name())),
+        K::TRANS_STMT_RELEASE => Some(Transaction::Release(name())),
+        _ => None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Bodies of functions: what they would do when called, asked when they are made.
-use super::{names, objects, utility, walk::Walk};
+use super::{SettingClass, Tell, names, objects, setting_class, utility, walk::Walk};
 use doorward_model::Action;
 use pg_raw_parse::{Node, nodes};
 
@@ -48,7 +48,34 @@ fn sql_body(walk: &mut Walk<'_, '_>, text: &str, name: &str) {
     let mut inner = Walk::new(walk.env, walk.nested + 1);
     for statement in tree.stmts() {
         inner.statement(statement);
+        if !leaves_names(statement) {
+            inner.reads.tells.insert(Tell::Names);
+        }
+    }
+    // What set_config sets, or a command, outlives the call.
+    if !inner.settings.is_empty() {
+        inner.reads.tells.insert(Tell::Names);
     }
     walk.accesses.append(&mut inner.accesses);
     walk.reads.tells.append(&mut inner.reads.tells);
+    walk.reads.bare.append(&mut inner.reads.bare);
+    walk.reads.calls.append(&mut inner.reads.calls);
+}
+
+/// Whether names mean the same after a statement of a body, whatever it does.
+#[allow(clippy::wildcard_enum_match_arm, reason = "what is not known may change them")]
+fn leaves_names(node: Node<'_>) -> bool {
+    match node {
+        Node::SelectStmt(_)
+        | Node::InsertStmt(_)
+        | Node::UpdateStmt(_)
+        | Node::DeleteStmt(_)
+        | Node::MergeStmt(_)
+        | Node::CallStmt(_)
+        | Node::TruncateStmt(_)
+        | Node::LockStmt(_)
+        | Node::NotifyStmt(_) => true,
+        Node::VariableSetStmt(s) => setting_class(s.name().unwrap_or_default(), None) == SettingClass::Harmless,
+        _ => false,
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     walk::Walk,
 };
 use crate::tags;
-use doorward_model::{Action, Name, Resource};
+use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
 const TEMPORARY: i8 = b't'.cast_signed();
@@ -17,14 +17,22 @@ fn named(kind: &str, name: Option<&str>) -> Resource {
 
 /// Handles a node if it defines something. False if it is no statement at all.
 pub(super) fn statement<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
+    let before = walk.accesses.len();
     let known = relations(walk, node)
         || alterations(walk, node)
         || code(walk, node)
         || rights(walk, node)
         || simple(walk, node)
         || types(walk, node);
-    walk.schema_changed |= known;
+    walk.schema_changed |= known && !of_the_session(walk.accesses.get(before..).unwrap_or_default());
     known
+}
+
+/// Whether what is made, altered or dropped are relations of the session's own, which nobody else sees and no snapshot has.
+fn of_the_session(accesses: &[Access]) -> bool {
+    let mut tables = accesses.iter().filter(|access| access.action != Action::Connect).peekable();
+    let is_own = |access: &Access| matches!(&access.resource, Resource::Table { schema, .. } if &**schema == "pg_temp");
+    tables.peek().is_some() && tables.all(is_own)
 }
 
 /// The table that a statement makes.
@@ -45,9 +53,12 @@ fn create_relation(walk: &mut Walk<'_, '_>, r: &nodes::RangeVar) {
 
 /// `SELECT … INTO t`, `CREATE TABLE t AS`.
 pub(super) fn into_clause(walk: &mut Walk<'_, '_>, into: &nodes::IntoClause) {
-    walk.schema_changed = true;
     match into.rel() {
-        Some(r) => create_relation(walk, r),
+        Some(r) => {
+            let before = walk.accesses.len();
+            create_relation(walk, r);
+            walk.schema_changed |= !of_the_session(walk.accesses.get(before..).unwrap_or_default());
+        }
         None => walk.opaque("the table of INTO"),
     }
 }
@@ -75,7 +86,7 @@ fn relations<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
             }
         }
         Node::IndexStmt(s) => {
-            let schema = s.relation().map_or_else(|| "?".into(), |r| walk.env.range_var(r).0);
+            let schema = s.relation().map_or_else(|| "?".into(), |r| walk.relation(r).0);
             let name = s.idxname().unwrap_or("?").into();
             walk.add(Action::Create, Resource::Table { schema, name });
             if let Some(r) = s.relation() {
@@ -142,7 +153,7 @@ fn sub_object(
     name: Option<&str>,
     table: Option<&nodes::RangeVar>,
 ) {
-    let (schema, relation) = table.map_or_else(|| ("?".into(), "?".into()), |t| walk.env.range_var(t));
+    let (schema, relation) = table.map_or_else(|| ("?".into(), "?".into()), |t| walk.relation(t));
     let full = names::dotted(&[&schema, &relation, name.unwrap_or("?")]);
     walk.add(action, Resource::Object { kind: kind.into(), name: full.into() });
     walk.add(Action::Alter, Resource::Table { schema, name: relation });

@@ -39,7 +39,7 @@ pub use tells::{
 
 pub use crate::meaning::{
     Analysis, CopyFormat, CopySpec, Effect, Lineage, Output, Prefix, Read, Reads, Reference, SourceColumn, SqlError,
-    Statement, Tell, Written,
+    Statement, Tell, Transaction, Written,
 };
 
 use crate::{Catalogue, ReadUnder};

@@ -153,6 +153,14 @@ pub(super) fn relation(walk: &Walk<'_, '_>, parts: &[&str]) -> Resource {
     Resource::Table { schema, name }
 }
 
+fn named(walk: &mut Walk<'_, '_>, action: Action, parts: &[&str]) {
+    let found = relation(walk, parts);
+    if let (Resource::Table { schema, name }, [_]) = (&found, parts) {
+        walk.reads.bare.insert((schema.clone(), name.clone()));
+    }
+    walk.add(action, found);
+}
+
 /// Existing or new functions by the parts of their name.
 pub(super) fn function(walk: &Walk<'_, '_>, parts: &[&str], new: bool) -> Resource {
     let (schema, name) = match parts {
@@ -172,7 +180,7 @@ pub(super) fn function(walk: &Walk<'_, '_>, parts: &[&str], new: bool) -> Resour
 pub(super) fn on_object(walk: &mut Walk<'_, '_>, action: Action, kind: Kind, node: Node<'_>) {
     let parts = parts(node);
     match kind {
-        Kind::Relation => walk.add(action, relation(walk, &parts)),
+        Kind::Relation => named(walk, action, &parts),
         Kind::Function => walk.add(action, function(walk, &parts, false)),
         Kind::Schema => walk.add(action, Resource::Schema { name: parts.last().copied().unwrap_or("?").into() }),
         Kind::Database => walk.add(action, Resource::Database { name: parts.last().copied().unwrap_or("?").into() }),
@@ -182,7 +190,7 @@ pub(super) fn on_object(walk: &mut Walk<'_, '_>, action: Action, kind: Kind, nod
             if let Some(own) = own {
                 walk.add(action, object(walk, own, &parts));
             }
-            walk.add(Action::Alter, relation(walk, table));
+            named(walk, Action::Alter, table);
         }
         Kind::Other(kind) => {
             if parts.is_empty() {

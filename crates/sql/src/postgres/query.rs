@@ -105,7 +105,7 @@ fn insert<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::InsertStmt) {
 }
 
 fn update_access(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, has_where: bool) {
-    let (schema, name) = walk.env.range_var(target);
+    let (schema, name) = walk.relation(target);
     walk.accesses.push(Access {
         action: Action::Update,
         resource: Resource::Table { schema, name },
@@ -143,7 +143,7 @@ fn cross_database(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar) {
 fn delete<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::DeleteStmt) {
     let Some(target) = s.relation() else { return walk.opaque("DELETE without a table") };
     cross_database(walk, target);
-    let (schema, name) = walk.env.range_var(target);
+    let (schema, name) = walk.relation(target);
     let has_where = limits(s.where_clause(), target);
     walk.accesses.push(Access {
         action: Action::Delete,
@@ -168,7 +168,7 @@ fn merge<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::MergeStmt) {
     walk.on_relation(Action::Select, target);
     let joined = limits(s.join_condition(), target);
     for clause in s.merge_when_clauses() {
-        let (schema, name) = walk.env.range_var(target);
+        let (schema, name) = walk.relation(target);
         let resource = Resource::Table { schema, name };
         // Rows that match no source are not limited by the join condition.
         let matched = clause.match_kind == nodes::MergeMatchKind::MERGE_WHEN_MATCHED;
@@ -232,8 +232,12 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
             walk.add(Action::Call, resource);
         }
     }
+    if let [name] = parts.as_slice() {
+        walk.reads.calls.insert((*name).into());
+    }
     let name = match parts.as_slice() {
-        [name] | ["pg_catalog", name] => *name,
+        // A name with its database before it is of this one.
+        [name] | ["pg_catalog", name] | [_, "pg_catalog", name] => *name,
         _ => return,
     };
     if tells::measures(name) {

@@ -17,7 +17,8 @@ pub(super) struct Found {
 
 /// A relation that is read. Its place is where its name begins, until [`located`] has found the end.
 pub(super) fn relation(walk: &mut Walk<'_, '_>, r: &nodes::RangeVar) {
-    let (schema, table) = walk.env.range_var(r);
+    let (schema, table) = walk.relation(r);
+    let is_bare = r.schemaname().is_none();
     let Ok(begin) = usize::try_from(r.location) else { return obstacle(walk, "a relation that is nowhere named") };
     let called = r.alias().is_none().then(|| r.relname().unwrap_or_default().into());
     let written = match (r.inh, walk.found.tables.contains(&begin)) {
@@ -26,17 +27,18 @@ pub(super) fn relation(walk: &mut Walk<'_, '_>, r: &nodes::RangeVar) {
         (true, true) => Written::Query,
         (false, true) => return obstacle(walk, "TABLE ONLY"),
     };
-    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written });
+    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written, is_bare });
 }
 
 /// A relation of which COPY sends the rows.
 pub(super) fn copied(walk: &mut Walk<'_, '_>, s: &nodes::CopyStmt) {
     let Some(r) = s.relation().filter(|_| !s.is_from) else { return };
-    let (schema, table) = walk.env.range_var(r);
+    let (schema, table) = walk.relation(r);
+    let is_bare = r.schemaname().is_none();
     let Ok(begin) = usize::try_from(r.location) else { return obstacle(walk, "a relation that is nowhere named") };
     let columns = names::strings(s.attlist()).into_iter().map(Name::from).collect();
     let called = r.relname().map(Name::from);
-    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written: Written::Copy(columns) });
+    walk.reads.places.push(Read { schema, table, at: begin..begin, called, written: Written::Copy(columns), is_bare });
 }
 
 /// A column with its schema before it is not found in anything that stands for its table.
@@ -95,6 +97,8 @@ pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), te
         places: Vec::with_capacity(found.places.len()),
         obstacle: found.obstacle,
         tells: found.tells.clone(),
+        bare: found.bare.clone(),
+        calls: found.calls.clone(),
         ..Reads::default()
     };
     if !only_reads(node, is_last) {

@@ -134,8 +134,17 @@ impl<'a, 'e> Walk<'a, 'e> {
         if let Some(catalog) = r.catalogname() {
             self.opaque(format!("a relation of database `{catalog}`"));
         }
-        let (schema, name) = self.env.range_var(r);
+        let (schema, name) = self.relation(r);
         self.add(action, Resource::Table { schema, name });
+    }
+
+    /// The relation that a node of the tree means, and takes note of it where that depends on the search path.
+    pub(super) fn relation(&mut self, r: &nodes::RangeVar) -> (Name, Name) {
+        let found = self.env.range_var(r);
+        if r.schemaname().is_none() {
+            self.reads.bare.insert(found.clone());
+        }
+        found
     }
 
     pub(super) fn push(&mut self, node: Node<'a>) {
@@ -205,6 +214,7 @@ impl<'a, 'e> Walk<'a, 'e> {
                 for resource in self.env.functions(&[name]) {
                     self.add(Action::Call, resource);
                 }
+                self.reads.calls.insert((*name).into());
             }
         }
     }

@@ -4,7 +4,9 @@ use super::{building::View, text};
 use doorward_model::{Action, Name, Resource};
 use doorward_sql::{
     Catalogue, Reach,
-    postgres::{Analysis, Environment, analyse, is_plain_function, measures, shows_values},
+    postgres::{
+        Analysis, Environment, SettingClass, analyse, is_plain_function, measures, setting_class, shows_values,
+    },
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -203,6 +205,10 @@ impl<'c> Names<'c> {
 
     fn of_sql(&self, analysis: &Analysis) -> Body {
         let mut out = Body { is_anything: tells(analysis), ..Body::default() };
+        // Which one of a name is called depends on the path and on the arguments: also where the server brings one itself.
+        for name in analysis.statements.iter().flat_map(|statement| &statement.reads.calls) {
+            out.calls.extend(self.functions.get(&name.to_lowercase()).into_iter().flatten().cloned());
+        }
         for access in &analysis.facts.accesses {
             match (access.action, &access.resource) {
                 // The function itself, and what is set while it runs.
@@ -239,7 +245,7 @@ impl<'c> Names<'c> {
 
     fn calls(&self, schema: &Name, name: &Name, out: &mut Body) {
         if &**schema == "pg_catalog" {
-            out.is_anything |= !is_plain_function(name);
+            out.is_anything |= !leaves_all_as_it_is(name);
             return;
         }
         if &**schema == "information_schema" {
@@ -257,11 +263,13 @@ impl<'c> Names<'c> {
         let body = body.to_lowercase();
         let words: HashSet<&str> = body.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
         let runs_text = ["execute", "program", "dblink"].iter().any(|word| words.contains(word));
-        let mut out = Body { is_anything: runs_text || body.contains("u&\""), ..Body::default() };
+        let is_anything =
+            runs_text || body.contains("u&\"") || changes_names(&body) || changes_names(&without_comments(&body));
+        let mut out = Body { is_anything, ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
             out.calls.extend(self.functions.get(*word).into_iter().flatten().cloned());
-            let is_risky = doorward_sql::postgres::is_builtin(word) && !is_plain_function(word);
+            let is_risky = doorward_sql::postgres::is_builtin(word) && !leaves_all_as_it_is(word);
             out.is_anything |= is_risky || measures(word) || shows_values("pg_catalog", word) || *word == "relpages";
         }
         out.reads.extend(self.odd.iter().filter(|(name, _)| body.contains(name)).map(|(_, oid)| oid));
@@ -270,10 +278,132 @@ impl<'c> Names<'c> {
     }
 }
 
+/// Whether a function of the server's own shows nothing, and names mean the same after it.
+fn leaves_all_as_it_is(name: &str) -> bool {
+    is_plain_function(name) && name != "set_config"
+}
+
+/// Whether a body in PL/pgSQL, in lower case, has a statement after which names may mean something else: of settings, of
+/// what is there, of what is prepared. A temporary relation only hides others.
+fn changes_names(body: &str) -> bool {
+    const BEFORE: &[&str] = &["begin", "then", "else", "loop"];
+    let mut last: Option<&str> = None;
+    let mut words =
+        body.split_inclusive(|c: char| c.is_whitespace() || c == ';').map(str::trim).filter(|w| !w.is_empty());
+    while let Some(word) = words.next() {
+        let begins = last.is_none_or(|last| last.ends_with([';', '>']) || BEFORE.contains(&last));
+        last = Some(word);
+        let mut next = words.clone();
+        let changes = match word.trim_end_matches(';') {
+            "alter" | "drop" | "prepare" | "deallocate" | "discard" | "load" => true,
+            "create" => !matches!(next.next(), Some("temp" | "temporary" | "local" | "global")),
+            "set" | "reset" => {
+                let name = next.find(|word| !matches!(*word, "local" | "session")).unwrap_or_default();
+                let name = name.split(|c| !is_of_word(c)).find(|name| !name.is_empty()).unwrap_or_default();
+                !matches!(name, "constraints" | "transaction") && setting_class(name, None) != SettingClass::Harmless
+            }
+            _ => false,
+        };
+        if begins && changes {
+            return true;
+        }
+    }
+    false
+}
+
+/// A body without its comments, and without what looks like one.
+fn without_comments(body: &str) -> String {
+    let mut out = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.find("--").into_iter().chain(rest.find("/*")).min() {
+        let (before, comment) = rest.split_at(at);
+        out.push_str(before);
+        out.push(' ');
+        let end = if comment.starts_with("--") { comment.find('\n') } else { comment.find("*/").map(|end| end + 2) };
+        rest = end.and_then(|end| comment.get(end..)).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
 fn tells(analysis: &Analysis) -> bool {
     analysis.statements.iter().any(|statement| !statement.reads.tells.is_empty())
 }
 
 fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorward_sql::{Relation, RelationKind};
+
+    #[test]
+    fn statements_in_bodies_that_change_what_names_mean() {
+        for body in [
+            "begin set search_path = public; end",
+            "declare x int; begin x := 1; set local role alice; end",
+            "begin if x then reset role; end if; end",
+            "begin\n -- a\n drop table x;\n end",
+            "begin /* set */ deallocate q; end",
+            "begin set session \"search_path\" to x; end",
+            "begin perform 1; prepare q as select 1; end",
+            "begin create table x (); end",
+        ] {
+            assert!(changes_names(body) || changes_names(&without_comments(body)), "{body}");
+        }
+        for body in [
+            "begin update t set role = 'x'; end",
+            "begin insert into t values (1) on conflict do update set search_path = 'x'; return new; end",
+            "declare r t%rowtype; begin create temp table x (a int); return (select drop from t); end",
+            "begin set local statement_timeout = 0; set constraints all deferred; return x * 2; end",
+        ] {
+            assert!(!changes_names(body), "{body}");
+        }
+    }
+
+    fn row(schema: &str, name: &str, language: &str, body: &str) -> Row {
+        ["", schema, name, "", "", language, "", body]
+            .iter()
+            .enumerate()
+            .map(|(n, value)| (n != 6).then(|| (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_function_reaches_what_any_function_of_the_name_does_that_it_calls() {
+        let relation = Relation {
+            oid: 7,
+            schema: "public".into(),
+            name: "customers".into(),
+            kind: RelationKind::Table,
+            columns: Vec::new(),
+        };
+        let catalogue = Catalogue::new(1, [relation], []);
+        let sql = |name: &str, body: &str| {
+            row("dec", name, "sql", &format!("CREATE FUNCTION dec.{name}() RETURNS text LANGUAGE sql {body}"))
+        };
+        let rows = [
+            sql("lower", "AS $$ select ssn from customers $$"),
+            sql("calls", "AS $$ select lower('x') $$"),
+            sql("calls_none", "AS $$ select upper('x') $$"),
+            sql("sets", "AS $$ select set_config('search_path', 'public', false) $$"),
+            sql("sets_too", "AS $$ set search_path = public $$"),
+            sql("drops", "AS $$ drop table customers $$"),
+            sql("has_its_own", "SET search_path TO 'public' AS $$ select upper('x') $$"),
+            row("dec", "set_tenant", "plpgsql", "begin perform set_config('search_path', t, false); end"),
+        ];
+        let (reaches, _) = reaches(&catalogue, &rows, &[]);
+        let reach = |name: &str| reaches.get(&("dec".into(), name.into())).cloned().unwrap();
+        for name in ["lower", "calls"] {
+            assert_eq!(reach(name), Reach::Relations(BTreeSet::from([7])), "{name}");
+        }
+        for name in ["calls_none", "has_its_own"] {
+            assert_eq!(reach(name), Reach::Relations(BTreeSet::new()), "{name}");
+        }
+        for name in ["sets", "sets_too", "drops", "set_tenant"] {
+            assert_eq!(reach(name), Reach::Anything, "{name}");
+        }
+    }
 }

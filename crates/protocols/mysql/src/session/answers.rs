@@ -211,7 +211,11 @@ impl Session {
                 }
                 Effect::SchemaChanged => self.schema_changed(),
                 // Of the other dialect, or not followed here.
-                Effect::ResetAll | Effect::ForgetPrepared | Effect::Declare { .. } | Effect::MadeTemporary { .. } => {}
+                Effect::ResetAll
+                | Effect::Transaction(_)
+                | Effect::ForgetPrepared
+                | Effect::Declare { .. }
+                | Effect::MadeTemporary { .. } => {}
             }
         }
     }

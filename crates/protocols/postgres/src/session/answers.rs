@@ -8,7 +8,7 @@ use crate::{
     session::reveal::Masking,
 };
 use doorward_model::Timestamp;
-use doorward_sql::postgres::Effect;
+use doorward_sql::postgres::{Effect, Transaction};
 use doorward_sql_session::{Cursor, Meaning};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -313,13 +313,9 @@ impl Session {
             return self.upstream_misbehaved("an unexpected CommandComplete", now);
         };
         self.to_client.extend_from_slice(frame);
-        if tag == "ROLLBACK" {
-            self.answering.failed = true;
-        }
-        self.settings.transaction_command(tag);
         match &running {
-            Some(running) => self.apply_once(running),
-            None => self.apply(&meaning, part),
+            Some(running) => self.apply_once(running, tag),
+            None => self.apply(&meaning, part, tag),
         }
         self.tell_of_changes(tag, &meaning, part);
         if let Some(running) = running {
@@ -336,7 +332,7 @@ impl Session {
             Some(InFlight { expect: Expect::Execute(running), .. }) => {
                 self.to_client.extend_from_slice(frame);
                 // Its first rows are out: what it sets is set.
-                self.apply_once(&running);
+                self.apply_once(&running, "");
                 running.of.completed(&mut self.enforcer, "PortalSuspended", now);
             }
             _ => self.upstream_misbehaved("an unexpected PortalSuspended", now),
@@ -359,7 +355,7 @@ impl Session {
         self.status = status;
         if status == b'I' {
             let failed = std::mem::take(&mut self.answering.failed);
-            self.settings.idle(failed);
+            self.settings.ended(failed);
             self.tell_at_rest(failed);
             self.touched_hidden = self.pipeline.iter().any(|m| m.is_request());
             self.portals.forget_confirmed();
@@ -526,21 +522,43 @@ impl Session {
     }
 
     /// What a portal has changed, at its first answer: later ones only fetch the rest of its rows.
-    fn apply_once(&mut self, running: &Running) {
+    fn apply_once(&mut self, running: &Running, tag: &str) {
         let again = running.portal.as_ref().is_some_and(|p| p.applied.swap(true, Ordering::Relaxed));
         if !again {
-            self.apply(&running.of.meaning, 0);
+            self.apply(&running.of.meaning, 0, tag);
+        }
+    }
+
+    /// What was set since a transaction or a savepoint began lasts or is gone; and what comes after is another's.
+    fn in_transaction(&mut self, what: &Transaction, tag: &str) {
+        match what {
+            // What failed before is rolled back by COMMIT, too.
+            Transaction::End => {
+                self.answering.failed = false;
+                if tag == "ROLLBACK" {
+                    // Nobody has to hear of what is not there.
+                    let _gone = self.settings.tell_schema_changed();
+                }
+                self.settings.ended(tag == "ROLLBACK");
+            }
+            Transaction::RollbackTo(name) => {
+                self.answering.failed = false;
+                self.settings.rolled_back_to(name);
+            }
+            Transaction::Savepoint(name) => self.settings.savepoint(name),
+            Transaction::Release(name) => self.settings.released(name),
         }
     }
 
     /// What a statement has changed for those that follow it.
-    fn apply(&mut self, meaning: &Arc<Meaning>, part: usize) {
+    fn apply(&mut self, meaning: &Arc<Meaning>, part: usize, tag: &str) {
         let Some(part) = meaning.parts.get(part) else { return };
         let for_all = changes_for_all(part, meaning);
         for effect in &part.effects {
             match effect {
                 Effect::Set { name, value, local } => self.settings.set(name, value.as_deref(), *local),
                 Effect::ResetAll => self.settings.reset_all(),
+                Effect::Transaction(what) => self.in_transaction(what, tag),
                 Effect::ForgetPrepared => {
                     self.statements.forget_confirmed();
                     self.sql_prepared.clear();

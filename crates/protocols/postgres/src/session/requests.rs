@@ -17,7 +17,7 @@ use doorward_enforce::{
 use doorward_model::{Name, Timestamp};
 use doorward_sql::{
     ReadUnder as _,
-    postgres::{Analysis, Cost, Environment, SqlError, analyse, cost},
+    postgres::{Analysis, Cost, Effect, Environment, SqlError, Transaction, analyse, cost},
 };
 use doorward_sql_session::{
     Look, Meaning, besides,
@@ -620,8 +620,8 @@ impl Session {
             let _step = self.wait_for_answers();
             return Reading::Wait;
         }
-        if self.status == b'I' && self.pipeline.is_empty() && self.settings.take_schema_changed() {
-            return self.ask_for_the_schema(Vec::new());
+        if self.waits_for_a_change() {
+            return Reading::Wait;
         }
         let Some(text) = text_of(query) else {
             let message = "invalid byte sequence for encoding \"UTF8\"";
@@ -643,10 +643,25 @@ impl Session {
         reading
     }
 
+    /// Whether the schema has to be read again that this session has changed. Others see what it has changed once its
+    /// transaction has ended: not before the Sync after it is answered.
+    fn waits_for_a_change(&mut self) -> bool {
+        if self.status != b'I' || self.segment_open || !self.settings.has_changed_schema() {
+            return false;
+        }
+        if !self.pipeline.is_empty() {
+            let _step = self.wait_for_answers();
+            return true;
+        }
+        self.settings.take_schema_changed();
+        let _waits = self.ask_for_the_schema(Vec::new());
+        true
+    }
+
     fn read_str(&mut self, text: &str) -> Reading {
         let environment = match self.settings.environment(self.reveals.catalogue()) {
             Ok(environment) => environment,
-            Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
+            Err(why) => return self.read_an_end(text, why),
         };
         if let Some(analysis) = self.cache.find(text, &environment) {
             return Reading::Read(self.meaning_of(text, &analysis), environment);
@@ -679,6 +694,22 @@ impl Session {
         }
     }
 
+    /// The end of a transaction means the same whatever the settings are.
+    fn read_an_end(&mut self, text: &str, why: &str) -> Reading {
+        let environment = Arc::new(Environment::default());
+        let is_end = |effect: &Effect| matches!(effect, Effect::Transaction(Transaction::End));
+        let read = if cost(text) == Cost::Inline { analyse(text, &environment).ok() } else { None };
+        match read
+            .filter(|read| read.statements.len() == 1 && read.statements.iter().all(|s| s.effects.iter().any(is_end)))
+        {
+            Some(analysis) => {
+                let meaning = Meaning::resolve(Arc::from(text), &analysis, self);
+                Reading::Read(Arc::new(meaning), environment)
+            }
+            None => Reading::Refused(Rejection::new("0A000", why, None)),
+        }
+    }
+
     /// `PREPARE` has succeeded.
     pub(super) fn remember_prepared(&mut self, name: &Name, analysis: &Arc<Analysis>, said: &Arc<str>) {
         if self.sql_prepared.len() >= self.limits.names {
@@ -686,13 +717,12 @@ impl Session {
             return;
         }
         let Ok(environment) = self.settings.environment(self.reveals.catalogue()) else { return };
-        let search_path = Arc::clone(self.settings.search_path());
         let text = Arc::from(format!("EXECUTE \"{}\"", name.replace('"', "\"\"")));
         let mut meaning = Meaning::resolve(text, analysis, self);
         // Who approves an execution by messages is shown what the name stands for.
         meaning.parts.iter_mut().for_each(|part| part.names.push((name.clone(), Some(Arc::clone(said)))));
         let prepared = Arc::new(Prepared::new(Arc::new(meaning), environment));
-        let known = SqlPrepared { analysis: Arc::clone(analysis), search_path, text: Arc::clone(said), prepared };
+        let known = SqlPrepared { analysis: Arc::clone(analysis), text: Arc::clone(said), prepared };
         self.sql_prepared.insert((&**name).into(), known);
     }
 
@@ -711,9 +741,12 @@ impl Session {
             let _step = self.wait_for_answers();
             return Reading::Wait;
         }
+        if self.waits_for_a_change() {
+            return Reading::Wait;
+        }
         let now = match self.settings.environment(self.reveals.catalogue()) {
             Ok(environment) => environment,
-            Err(why) => return Reading::Refused(Rejection::new("0A000", why, None)),
+            Err(why) => return self.read_an_end(&Arc::clone(&prepared.meaning.text), why),
         };
         if is_same(&now, &prepared.environment) && !prepared.meaning.by_name {
             return Reading::Read(Arc::clone(&prepared.meaning), now);

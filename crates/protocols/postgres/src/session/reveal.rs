@@ -9,7 +9,7 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Action, Timestamp};
+use doorward_model::{Action, Name, Timestamp};
 use doorward_sql::{
     Relation,
     postgres::{CopyFormat, Lineage, SourceColumn},
@@ -40,6 +40,8 @@ pub(super) struct Plans {
     pub(super) veils: AHashMap<usize, (Arc<Meaning>, Option<Arc<Veil>>)>,
     /// What tells of nothing hidden by another way than a query.
     pub(super) tell_nothing: AHashMap<usize, Arc<Meaning>>,
+    /// By names of relations, the schemas in which they are hidden.
+    pub(super) namesakes: AHashMap<Name, Arc<[Name]>>,
     /// Of views, whether the order of their rows may tell.
     pub(super) orders: AHashMap<u32, bool>,
 }

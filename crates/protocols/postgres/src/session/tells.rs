@@ -1,6 +1,6 @@
 //! Other ways out: what is not a query over a table with hidden columns, and could tell of them all the same. It is refused
 //! to whoever may not see some column of the database, but where a policy permits `bypass` on it by name.
-use super::Session;
+use super::{Session, namesakes::makes_a_body};
 use doorward_enforce::{MaskRule, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
@@ -88,6 +88,7 @@ impl Session {
         for part in &meaning.parts {
             self.measures_nothing_hidden(part, meaning, now)?;
             self.weighs_nothing_telling(part, now)?;
+            self.body_calls_nothing_hidden(part, now)?;
         }
         Ok(())
     }
@@ -184,23 +185,43 @@ impl Session {
         }
     }
 
+    /// Which function of a name the body of another calls depends on the path of whoever calls that one.
+    fn body_calls_nothing_hidden(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let called = part.reads.calls.iter().filter(|_| makes_a_body(part));
+        for function in called.flat_map(|name| catalogue.functions_named(name)).filter(|f| !is_own(&f.schema)) {
+            let resource = Resource::Function { schema: function.schema.clone(), name: function.name.clone() };
+            if let Some(why) = self.reaches_out(&function.schema, &function.name, now)
+                && !self.may_bypass(&resource, now)
+            {
+                return Err(refused(&part.command, &why));
+            }
+        }
+        Ok(())
+    }
+
     /// How much room tables take tells how long their values are, also those that are hidden.
     fn measures_nothing_hidden(&mut self, part: &Part, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         for tell in &part.reads.tells {
             let (is_hidden, resource, what) = match tell {
                 Tell::Function(name) => {
                     let resource = Resource::Function { schema: "pg_catalog".into(), name: name.clone() };
-                    (true, resource, format!("{name} tells"))
+                    (true, resource, format!("{name} tells how much room masked values take"))
                 }
                 Tell::Sizes(what) => {
                     let name = part.command.to_ascii_lowercase().into();
                     let resource = Resource::Object { kind: "sizes".into(), name };
-                    (self.hides(meaning, now) || self.views_hide(meaning, now), resource, format!("{what} tells"))
+                    let what = format!("{what} tells how much room masked values take, or where they are");
+                    (self.hides(meaning, now) || self.views_hide(meaning, now), resource, what)
+                }
+                Tell::Names => {
+                    let name = part.command.to_ascii_lowercase().into();
+                    let resource = Resource::Object { kind: "names".into(), name };
+                    (true, resource, "its body changes what names mean to whoever calls it".into())
                 }
             };
             if is_hidden && !self.may_bypass(&resource, now) {
-                let why = format!("{what} how much room masked values take, or where they are");
-                return Err(refused(&part.command, &why));
+                return Err(refused(&part.command, &what));
             }
         }
         Ok(())
@@ -292,6 +313,9 @@ fn plain_way_out(access: &Access) -> Option<String> {
         }
         (Create | Alter, Resource::Function { schema, .. } | Resource::Schema { name: schema }) if is_own(schema) => {
             Some(format!("what is in `{schema}` is taken for the server's own"))
+        }
+        (Create, Resource::Table { schema, name }) if &**schema == "pg_temp" && name.starts_with("pg_") => {
+            Some(format!("`{name}` would stand in the way of what the server itself has"))
         }
         (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
             Some(format!("the {kind} `{name}` may reach columns that you may not see"))

@@ -7,6 +7,7 @@
 //! | `ONLY customers` | the same, from `ONLY "public"."customers"` |
 //! | `public.customers.id` | `customers.id` |
 //! | `COPY customers (id, ssn) TO` | `COPY (SELECT "id", '[ssn]'::text AS "ssn" FROM ONLY "public"."customers") TO` |
+//! | `orders`, where a table of another schema has the same name and hidden columns | `"public"."orders"` ([`super::namesakes`]) |
 //! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
 //! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
@@ -15,7 +16,7 @@
 //!
 //! INVARIANT: what is sent is read again: it reads the same relations in the same places, asks for the same rights, and shows
 //! nothing hidden; else it is refused.
-use super::{Portal, Prepared, Session};
+use super::{Portal, Prepared, Session, namesakes::uncertain};
 use crate::render;
 use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
@@ -118,11 +119,19 @@ impl Place<'_> {
 impl Session {
     /// What is sent in place of a text under the policies of the moment. None: the text itself.
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
+        let has_namesakes = self.has_namesakes(meaning, now);
+        if is_sent_as_it_is(meaning) {
+            if has_namesakes {
+                self.names_are_certain(meaning, now)?;
+            }
+            self.columns_are_certain(meaning, now)?;
+        }
         let reads = |part: &Part| {
             let reads = &part.reads;
             !(reads.places.is_empty() && reads.weighs.is_empty() && reads.named.is_empty() && part.moves.is_empty())
         };
-        if !meaning.parts.iter().any(reads) || !(self.hides(meaning, now) || self.reads_in_order(meaning, now)) {
+        let tells = |session: &mut Self| session.hides(meaning, now) || session.reads_in_order(meaning, now);
+        if !(has_namesakes || meaning.parts.iter().any(reads) && tells(self)) {
             return Ok(None);
         }
         let key = Arc::as_ptr(meaning).addr();
@@ -218,7 +227,7 @@ impl Session {
     }
 
     fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Veil>, Refusal> {
-        if meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline {
+        if is_sent_as_it_is(meaning) {
             self.weighs_nothing_hidden(meaning, now)?;
             return self.orders_nothing_hidden(meaning, now).map(|()| None);
         }
@@ -229,6 +238,10 @@ impl Session {
             match place {
                 Place::Relation(read) => match self.instead(read, &mut made, now).map_err(|()| odd(meaning))? {
                     Some(derived) => weave.replaces(read, derived),
+                    None if read.is_bare => match self.hidden_namesakes(&read.schema, &read.table, now) {
+                        Some(hidden) => self.with_its_schema(&mut weave, read, &hidden)?,
+                        None => weave.keeps(read),
+                    },
                     None => weave.keeps(read),
                 },
                 Place::Prefix(prefix) if self.is_replaced(prefix, &mut made, now).map_err(|()| odd(meaning))? => {
@@ -247,6 +260,18 @@ impl Session {
         weave.text.push_str(meaning.text.get(weave.done..).unwrap_or_default());
         self.means_as_much(meaning, &weave, &made.hidden)?;
         Ok(Some(Veil { text: weave.text.into(), changes: weave.changes }))
+    }
+
+    /// Writes a relation with the schema in which it was found, so that the server finds no other.
+    fn with_its_schema(&self, weave: &mut Weave<'_>, read: &Read, hidden: &[Name]) -> Result<(), Refusal> {
+        let is_known =
+            &*read.schema == "pg_temp" || self.reveals.catalogue().named(&read.schema, &read.table).is_some();
+        if !is_known {
+            let hidden = hidden.first().map(|schema| &**schema).unwrap_or_default();
+            return Err(uncertain("SELECT", &read.table, hidden));
+        }
+        weave.names(read);
+        Ok(())
     }
 
     /// Refuses a text that is sent as it is, and decides by columns that the caller may not see: what it finds or changes
@@ -293,7 +318,7 @@ impl Session {
     /// Whether something else stands for the table of a column that is named with its schema.
     fn is_replaced(&mut self, prefix: &Prefix, made: &mut Made, now: Timestamp) -> Result<bool, ()> {
         let (schema, table) = (prefix.schema.clone(), prefix.table.clone());
-        let read = Read { schema, table, at: 0..0, called: None, written: Written::Name };
+        let read = Read { schema, table, at: 0..0, called: None, written: Written::Name, is_bare: false };
         Ok(self.instead(&read, made, now)?.is_some())
     }
 
@@ -346,6 +371,11 @@ impl Session {
             && read.statements.iter().all(|statement| shows_none(statement, hidden));
         if is_the_same { Ok(()) } else { Err(odd(meaning)) }
     }
+}
+
+/// Whether nothing else may stand in the places of what a text reads.
+fn is_sent_as_it_is(meaning: &Meaning) -> bool {
+    meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline
 }
 
 /// A text as a message ends with it.
@@ -412,6 +442,7 @@ fn shows_none(statement: &Statement, hidden: &[Hidden]) -> bool {
             Effect::Declare { lineage, .. } => lineages.push(lineage),
             Effect::Set { .. }
             | Effect::ResetAll
+            | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Deallocate { .. }
             | Effect::MadeTemporary { .. }
@@ -468,6 +499,27 @@ impl Weave<'_> {
             self.text.push_str(&identifier(called));
         }
         self.stand.push(Read { at, written, ..read.clone() });
+        self.changes.push((read.at.clone(), self.text.len() - begin));
+        self.done = read.at.end;
+    }
+
+    /// With its schema, and otherwise as it was written.
+    fn names(&mut self, read: &Read) {
+        self.keep_until(read.at.start);
+        let begin = self.text.len();
+        let name = format!("{}.{}", identifier(&read.schema), identifier(&read.table));
+        let name = match &read.written {
+            Written::Name => name,
+            Written::Only => format!("ONLY {name}"),
+            Written::Query => format!("TABLE {name}"),
+            Written::Copy(columns) if columns.is_empty() => name,
+            Written::Copy(columns) => {
+                let columns: Vec<_> = columns.iter().map(|column| identifier(column)).collect();
+                format!("{name} ({})", columns.join(", "))
+            }
+        };
+        self.text.push_str(&name);
+        self.stand.push(Read { at: begin..self.text.len(), ..read.clone() });
         self.changes.push((read.at.clone(), self.text.len() - begin));
         self.done = read.at.end;
     }
