@@ -212,7 +212,7 @@ pub enum Tell {
     Function(Name),
     /// What is shown of the relations that are read or maintained: how much room they take.
     Sizes(&'static str),
-    /// A body that is made changes what names mean to whoever calls it.
+    /// What is made changes what names mean: a body to whoever calls it, a setting to sessions that begin.
     Names,
 }
 

@@ -143,6 +143,8 @@ const WAYS: &[&str] = &[
     "select set_config('auto_explain.log_min_duration', '0', false)",
     "alter system set work_mem = '4MB'",
     "begin; alter role current_user set session_preload_libraries = 'auto_explain'; rollback",
+    "begin; alter role current_user set search_path = public; rollback",
+    "begin; alter role current_user reset all; rollback",
     // Made over it, or in its place.
     "begin; create view v as select ssn as s from customers; rollback",
     "begin; create materialized view v as select count(*) from customers where ssn like '078%'; rollback",
@@ -232,6 +234,7 @@ const NEIGHBOURS: &[&str] = &[
     "begin; create domain d as text check (value <> ''); rollback",
     "begin; comment on column orders.contact is 'x'; rollback",
     "set statement_timeout = '1min'",
+    "begin; alter role current_user set work_mem = '4MB'; alter role current_user reset work_mem; rollback",
     "begin; create rule r as on insert to notes do also notify jobs; rollback",
     "begin; create trigger t before update on notes for each row execute function suppress_redundant_updates_trigger(); rollback",
 ];

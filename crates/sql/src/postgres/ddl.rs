@@ -380,7 +380,7 @@ fn rights<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
             if let Some(database) = s.database() {
                 walk.add(Action::Alter, Resource::Database { name: database.into() });
             }
-            utility::stored_setting(walk, s.setstmt());
+            utility::setting_to_come(walk, s.setstmt());
         }
         Node::DropRoleStmt(s) => {
             for node in s.roles() {
@@ -401,7 +401,7 @@ fn simple<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         Node::AlterDatabaseStmt(s) => (Alter, database(s.dbname())),
         Node::AlterDatabaseRefreshCollStmt(s) => (Alter, database(s.dbname())),
         Node::AlterDatabaseSetStmt(s) => {
-            utility::stored_setting(walk, s.setstmt());
+            utility::setting_to_come(walk, s.setstmt());
             (Alter, database(s.dbname()))
         }
         Node::DropdbStmt(s) => (Drop, database(s.dbname())),

@@ -291,7 +291,7 @@ fn set_config(walk: &mut Walk<'_, '_>, setting: Option<String>, value: Option<St
 }
 
 /// Settings that decide what a name means.
-fn is_naming(setting: &str) -> bool {
+pub(super) fn is_naming(setting: &str) -> bool {
     matches!(setting, "search_path" | "role" | "session_authorization")
 }
 

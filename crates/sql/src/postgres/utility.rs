@@ -198,6 +198,16 @@ fn alter_system(walk: &mut Walk<'_, '_>, s: &nodes::AlterSystemStmt) {
     walk.add(Action::Configure, Resource::Setting { name: name.into() });
 }
 
+/// The same of what sessions begin with.
+pub(super) fn setting_to_come(walk: &mut Walk<'_, '_>, set: Option<&nodes::VariableSetStmt>) {
+    let is_naming =
+        |set: &nodes::VariableSetStmt| set.name().is_none_or(|name| query::is_naming(&name.to_ascii_lowercase()));
+    if set.is_some_and(is_naming) {
+        walk.reads.tells.insert(Tell::Names);
+    }
+    stored_setting(walk, set);
+}
+
 /// The settings of ALTER ROLE … SET and its like: those that would change how text is read.
 pub(super) fn stored_setting(walk: &mut Walk<'_, '_>, set: Option<&nodes::VariableSetStmt>) {
     let Some(set) = set else { return };

@@ -243,6 +243,7 @@ impl Session {
                 // Settings are reported by the upstream itself; the others are of the other dialect, or not followed here.
                 Effect::Set { .. }
                 | Effect::ResetAll
+                | Effect::Transaction(_)
                 | Effect::ForgetPrepared
                 | Effect::Declare { .. }
                 | Effect::MadeTemporary { .. } => {}

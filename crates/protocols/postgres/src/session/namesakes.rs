@@ -67,6 +67,9 @@ impl Session {
 
     /// Whether a text names a relation without its schema that has such a namesake.
     pub(super) fn has_namesakes(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        if !self.hides_anything(now) {
+            return false;
+        }
         let mut bare = meaning.parts.iter().flat_map(|part| &part.reads.bare);
         bare.any(|(schema, name)| self.hidden_namesakes(schema, name, now).is_some())
     }

@@ -217,7 +217,11 @@ impl Session {
                 Tell::Names => {
                     let name = part.command.to_ascii_lowercase().into();
                     let resource = Resource::Object { kind: "names".into(), name };
-                    (true, resource, "its body changes what names mean to whoever calls it".into())
+                    (
+                        true,
+                        resource,
+                        "what it makes changes what names mean, to whoever calls it or begins a session".into(),
+                    )
                 }
             };
             if is_hidden && !self.may_bypass(&resource, now) {

@@ -120,10 +120,9 @@ impl Session {
     /// What is sent in place of a text under the policies of the moment. None: the text itself.
     pub(super) fn veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Option<Arc<Veil>>, Refusal> {
         let has_namesakes = self.has_namesakes(meaning, now);
-        if is_sent_as_it_is(meaning) {
-            if has_namesakes {
-                self.names_are_certain(meaning, now)?;
-            }
+        let may_differ = has_namesakes || meaning.parts.len() > 1 || self.settings.has_changed_schema();
+        if may_differ && is_sent_as_it_is(meaning) {
+            self.names_are_certain(meaning, now)?;
             self.columns_are_certain(meaning, now)?;
         }
         let reads = |part: &Part| {
