@@ -130,8 +130,8 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
 
-/// Definitions of views come quoted as the mode says.
-const PLAIN: &str = "SET SESSION sql_mode = '', max_error_count = 65535";
+/// Definitions of views come quoted as the mode says. Warnings matter of MariaDB; MySQL lets administrators alone say how many.
+const PLAIN: &str = "SET SESSION sql_mode = '' /*M! , max_error_count = 65535 */";
 /// MariaDB looks into each table, and waits for one that is locked exclusively (`CREATE TABLE … AS` while it runs); then it leaves
 /// the table out, and warns. MySQL looks into no table, and knows no wait shorter than a second.
 const IMPATIENT: &str = "SET SESSION lock_wait_timeout = 0";
