@@ -2,10 +2,12 @@
 //! gateway, as somebody who may not see some columns of some tables; of all that they ask, what share is refused.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+mod regress;
 mod veiled;
 
 use common::World;
 use doorward_testkit::cache_dir;
+use regress::replay::{Replay, Tally};
 use std::process::Command;
 
 /// `psql`'s words that describe things; those with `+` that show sizes ask for what is refused (docs/masking.md).
@@ -185,4 +187,39 @@ fn everyday_statements_pass() {
     println!("{all} requests, {refused} refused");
     assert!(asked.iter().all(|tool| tool.all > 5), "a tool asked nothing");
     assert!(refused * 100 < all, "{refused} of {all} are refused");
+}
+
+/// Of PostgreSQL's own regression tests, those that make what others read.
+const MAKING: &str = "test_setup create_misc create_index";
+/// Those that are tried always: most of what they do is to read, and they take seconds.
+const READING: &str = "boolean text int4 strings select select_distinct select_having subselect union case join limit";
+
+/// `DOORWARD_REGRESS=all` tries all of them, a list of names those.
+#[test]
+fn regression_tests_of_postgres_pass() {
+    let (replay, mut tally) = (Replay::begun(MAKING), Tally::default());
+    for name in &regress::wanted(READING) {
+        let (reads, refused) = (tally.reads, tally.refused.len());
+        replay.run(name, &mut tally);
+        println!("{name}: {} reads, {} refused", tally.reads - reads, tally.refused.len() - refused);
+    }
+    let Tally { reads, refused, lost, differ, others, others_refused, ended } = &tally;
+    let listed =
+        [("refused", refused), ("lost", lost), ("differ", differ), ("ended", ended), ("other", others_refused)];
+    for (what, texts) in listed {
+        texts.iter().for_each(|text| println!("{what}: {}", text.chars().take(1500).collect::<String>()));
+    }
+    println!(
+        "{reads} reads, {} refused, {} lost, {} answered otherwise; {others} others, {} refused; {} sessions ended",
+        refused.len(),
+        lost.len(),
+        differ.len(),
+        others_refused.len(),
+        ended.len(),
+    );
+    let log = replay.refused_in_the_log();
+    assert_eq!(log.len(), refused.len() + others_refused.len(), "{}", log.join("\n"));
+    assert!(*reads > 100 && refused.len() * 100 < *reads, "{} of {reads} reads are refused", refused.len());
+    assert!(differ.is_empty() && ended.is_empty());
+    assert!(lost.len() * 100 < *reads, "{} of {reads} reads miss what was refused before", lost.len());
 }

@@ -2,13 +2,15 @@
 //! same, byte for byte.
 //!
 //! `DOORWARD_VEIL_STATEMENTS` says how many are tried, `DOORWARD_VEIL_SMITH` how many of SQLsmith's, `DOORWARD_VEIL_SEED`
-//! with which the first is made; `DOORWARD_VEIL_SHOW` prints errors, how often there were such, and a statement that had it.
+//! with which the first is made, `DOORWARD_VEIL_REGRESS` how many of SQLsmith's over the schema of PostgreSQL's own tests; `DOORWARD_VEIL_SHOW` prints errors, how often there were such, and a statement that had it.
 //! What differs is made smaller by leaving choices out.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+mod regress;
 mod veiled;
 
 use common::World;
+use regress::hidden::{self, Regress};
 use veiled::{
     maker::{Dialect, Numbers},
     trial::{Asking, Counts, ROUND, Server, Twins, set},
@@ -136,16 +138,14 @@ fn without_samples(statement: &str) -> String {
     out
 }
 
-#[test]
-fn statements_of_sqlsmith_tell_nothing() {
-    let twins = twins();
-    let count = set("DOORWARD_VEIL_SMITH").unwrap_or(300);
+/// Statements of SQLsmith, which reads the schema through one of the gateways.
+fn try_smith<S: Server>(twins: &Twins<S>, count: u64, world: impl Fn(&S) -> &World) {
     let seed = set("DOORWARD_VEIL_SEED").unwrap_or(1);
     let (mut counts, mut told, mut unsteady) = (Counts::default(), Vec::new(), 0);
     while counts.tried < count {
         let first = seed + counts.tried;
         twins.fill(first);
-        let statements = smith(&twins.0[0], first, ROUND.min(count - counts.tried));
+        let statements = smith(world(&twins.0[0]), first, ROUND.min(count - counts.tried));
         for n in twins.round(&statements, &mut counts) {
             // Times, numbers of processes and of transactions are other each time, with the same values, too.
             if twins.is_steady(&statements[n]) {
@@ -159,4 +159,18 @@ fn statements_of_sqlsmith_tell_nothing() {
     println!("{unsteady} were answered otherwise each time");
     assert!(told.is_empty(), "{}", told.join("\n\n"));
     assert!(unsteady * 10 < counts.tried);
+}
+
+#[test]
+fn statements_of_sqlsmith_tell_nothing() {
+    try_smith(&twins(), set("DOORWARD_VEIL_SMITH").unwrap_or(300), |world| world);
+}
+
+#[test]
+fn statements_of_sqlsmith_over_the_regression_schema_tell_nothing() {
+    let (one, other) = std::thread::scope(|s| {
+        let other = s.spawn(Regress::begun);
+        (Regress::begun(), other.join().unwrap())
+    });
+    try_smith(&Twins([one, other]), hidden::count(), |regress| &regress.0);
 }

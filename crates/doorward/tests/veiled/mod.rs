@@ -79,9 +79,14 @@ impl Drop for Asked {
     }
 }
 
+/// The policies of these tests, with other tags.
+pub(crate) fn over(postgres: Postgres, tags: &str) -> World {
+    World::over(postgres, POLICY, tags)
+}
+
 pub(crate) fn world() -> World {
     let postgres = Postgres::options().setting("autovacuum", "off").setting("jit", "off").start().unwrap();
-    let world = World::over(postgres, POLICY, TAGS);
+    let world = over(postgres, TAGS);
     world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
     world
 }
