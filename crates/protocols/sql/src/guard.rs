@@ -76,7 +76,9 @@ pub(crate) fn is_shown(rule: &MaskRule, text: &str) -> bool {
             let rest = text.trim_start_matches('*');
             text.len() - rest.len() >= 2 && rest.chars().count() <= usize::from(*n)
         }
-        Operator::Hash => text.len() == 24 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+        Operator::Hash => text
+            .strip_prefix("h:")
+            .is_some_and(|t| t.len() == 24 && t.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))),
         Operator::Null | Operator::Date(_) => false,
     };
     let within = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
@@ -86,6 +88,7 @@ pub(crate) fn is_shown(rule: &MaskRule, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_detect::{Masked, Masker, ValueShape};
 
     fn target(operator: Operator) -> Target {
         let source = SourceColumn { schema: "public".into(), table: "t".into(), column: Some("ssn".into()) };
@@ -98,7 +101,11 @@ mod tests {
             (Operator::Redact, &["[ssn]", "\"[ssn]\"", "\u{1}\"[ssn]\""][..], &["[email]", "ssn", "[ssn] ", ""][..]),
             (Operator::Fixed("gone".into()), &["gone"][..], &["Gone", "\"gone"][..]),
             (Operator::Partial(4), &["****1234", "*****", "**é"][..], &["*1234", "****12345", "1234"][..]),
-            (Operator::Hash, &["0123456789abcdef01234567"][..], &["0123456789ABCDEF01234567", "0123"][..]),
+            (
+                Operator::Hash,
+                &["h:0123456789abcdef01234567"][..],
+                &["h:0123456789ABCDEF01234567", "0123456789abcdef01234567", "h:0123"][..],
+            ),
             (Operator::Null, &[][..], &["", "null"][..]),
         ] {
             let target = target(operator);
@@ -119,5 +126,20 @@ mod tests {
         assert_eq!((value.value(), value.kept.capacity() <= 2 * LONGEST_MASK), (None, true));
         value.clear();
         assert_eq!(value.value(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn what_a_mask_makes_of_a_text_is_known_again() {
+        let masker = Masker::new([1; 32]);
+        for operator in ["redact", "partial:4", "hash", "fixed:gone"] {
+            let rule = MaskRule { operator: operator.parse().unwrap(), label: "pii".into(), by_default: false };
+            let value = b"a text of some length";
+            let Masked::Bytes(made) = masker.apply(&rule.operator, &rule.label, value, ValueShape::Text) else {
+                unreachable!("a text is made of a text")
+            };
+            let made = String::from_utf8(made).unwrap();
+            assert!(is_shown(&rule, &made), "{operator}: {made}");
+            assert!(!is_shown(&rule, "another text"), "{operator}");
+        }
     }
 }
