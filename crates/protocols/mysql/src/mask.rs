@@ -9,8 +9,12 @@ use crate::codec::{
 };
 use bytes::BytesMut;
 use doorward_detect::{Hint, Masked, ValueShape};
+use doorward_model::Operator;
 use doorward_sql_session::{FieldPlan, TextMasking};
 use doorward_wire::{Reader, WireError};
+
+/// Of longer rows no second copy is made to look them through: their values are looked at one by one.
+const MOST_SEEN: usize = 1 << 20;
 
 /// A column of a result, with its plan.
 #[derive(Clone, Debug)]
@@ -20,6 +24,10 @@ pub(crate) struct Field {
     unsigned: bool,
     binary: bool,
     json: bool,
+    /// Clean raw bytes mean a clean value.
+    told_by_bytes: bool,
+    /// The cell that stands in place of every one in the text protocol, where nothing of a value is left in it.
+    constant: Option<Vec<u8>>,
 }
 
 impl Field {
@@ -30,7 +38,36 @@ impl Field {
             FieldPlan::Scan(_) if is_short(column.kind) => FieldPlan::Clear,
             plan @ (FieldPlan::Scan(_) | FieldPlan::Clear | FieldPlan::Mask(_)) => plan,
         };
-        Self { plan, kind: column.kind, unsigned: column.is_unsigned(), binary: column.collation == 63, json }
+        Self {
+            plan,
+            kind: column.kind,
+            unsigned: column.is_unsigned(),
+            binary: column.collation == 63,
+            json,
+            told_by_bytes: true,
+            constant: None,
+        }
+    }
+
+    /// The same, ready for rows of either protocol.
+    fn ready(mut self, text: &TextMasking, in_binary: bool) -> Self {
+        self.told_by_bytes = match &self.plan {
+            FieldPlan::Clear => true,
+            FieldPlan::Mask(_) => false,
+            FieldPlan::Scan(_) => !in_binary || rows::layout(self.kind) == Some(Layout::Bytes),
+        };
+        self.constant = match &self.plan {
+            FieldPlan::Mask(rule) if !in_binary => match rule.operator {
+                Operator::Redact | Operator::Null | Operator::Fixed(_) => self.apply(text, b"").map(cell),
+                Operator::Partial(_) | Operator::Hash | Operator::Date(_) => None,
+            },
+            FieldPlan::Mask(_) | FieldPlan::Scan(_) | FieldPlan::Clear => None,
+        };
+        self
+    }
+
+    const fn is_masked(&self) -> bool {
+        matches!(self.plan, FieldPlan::Mask(_))
     }
 
     fn shape(&self) -> ValueShape {
@@ -65,6 +102,16 @@ impl Field {
     }
 }
 
+/// A cell of the text protocol.
+fn cell(masked: Masked) -> Vec<u8> {
+    let mut out = Vec::new();
+    match masked {
+        Masked::Bytes(bytes) => put_string(&mut out, &bytes),
+        Masked::Null => out.push(0xfb),
+    }
+    out
+}
+
 fn is_short(kind: u8) -> bool {
     matches!(kind, types::TINY | types::SHORT | types::LONG | types::INT24 | types::YEAR | types::BOOL | types::NULL)
 }
@@ -76,20 +123,16 @@ pub(crate) struct RowMasker {
     text: TextMasking,
     binary: bool,
     clear: bool,
-    /// Clean raw bytes mean a clean row.
+    /// Clean raw bytes mean a clean row, and no cell is replaced.
     by_bytes: bool,
     hint: Hint,
 }
 
 impl RowMasker {
     pub(crate) fn new(fields: Vec<Field>, text: TextMasking, binary: bool) -> Self {
+        let fields: Vec<Field> = fields.into_iter().map(|field| field.ready(&text, binary)).collect();
         let clear = fields.iter().all(|f| matches!(f.plan, FieldPlan::Clear));
-        let told = |f: &Field| match f.plan {
-            FieldPlan::Clear => true,
-            FieldPlan::Mask(_) => false,
-            FieldPlan::Scan(_) => !binary || rows::layout(f.kind) == Some(Layout::Bytes),
-        };
-        let by_bytes = fields.iter().all(told);
+        let by_bytes = fields.iter().all(|f| f.told_by_bytes);
         let hint = fields.iter().fold(Hint::default(), |all, f| match f.plan {
             FieldPlan::Scan(hint) => all.or(hint),
             FieldPlan::Clear | FieldPlan::Mask(_) => all,
@@ -106,29 +149,81 @@ impl RowMasker {
         if self.binary { self.binary_row(payload, passes, masked) } else { self.text_row(payload, passes, masked) }
     }
 
-    fn text_row(&self, payload: &[u8], passes: bool, masked: &mut u64) -> Result<Option<Vec<u8>>, WireError> {
+    /// Whether nothing is to be found in what is shown of a row as it came, in pieces as they stand in it.
+    fn is_clean(&self, shown: &[u8]) -> bool {
+        !self.text.may_contain_hinted(shown, self.hint)
+    }
+
+    /// What of a row in the text protocol is not replaced.
+    fn shown_text(&self, payload: &[u8]) -> Result<Vec<u8>, WireError> {
         let mut r = Reader::new(payload, "row");
-        let mut out = Vec::new();
-        let before = *masked;
+        let mut shown = Vec::with_capacity(payload.len());
+        let mut from = 0;
         for field in &self.fields {
-            let cell = rows::text_cell(&mut r)?;
-            if passes {
-                continue;
-            }
-            match cell.map(|value| (value, field.apply(&self.text, value))) {
-                None => out.push(0xfb),
-                Some((value, None)) => put_string(&mut out, value),
-                Some((_, Some(replacement))) => {
-                    *masked += 1;
-                    match replacement {
-                        Masked::Bytes(bytes) => put_string(&mut out, &bytes),
-                        Masked::Null => out.push(0xfb),
-                    }
-                }
+            let at = payload.len() - r.left();
+            rows::text_cell(&mut r)?;
+            if field.is_masked() {
+                shown.extend_from_slice(payload.get(from..at).unwrap_or_default());
+                from = payload.len() - r.left();
             }
         }
+        shown.extend_from_slice(payload.get(from..).unwrap_or_default());
+        Ok(shown)
+    }
+
+    fn text_row(&self, payload: &[u8], passes: bool, masked: &mut u64) -> Result<Option<Vec<u8>>, WireError> {
+        let small = !self.by_bytes && payload.len() <= MOST_SEEN;
+        let clean = passes || (small && self.is_clean(&self.shown_text(payload)?));
+        let mut r = Reader::new(payload, "row");
+        let mut out = Vec::with_capacity(if passes { 0 } else { payload.len() + 64 });
+        let before = *masked;
+        // From where on the row stands as it came and is not written yet.
+        let mut from = 0;
+        for field in &self.fields {
+            let at = payload.len() - r.left();
+            let Some(value) = rows::text_cell(&mut r)? else { continue };
+            if clean && field.told_by_bytes {
+                continue;
+            }
+            let made;
+            let replacement = match &field.constant {
+                Some(constant) => constant,
+                None => match field.apply(&self.text, value) {
+                    None => continue,
+                    Some(masked) => {
+                        made = cell(masked);
+                        &made
+                    }
+                },
+            };
+            *masked += 1;
+            out.extend_from_slice(payload.get(from..at).unwrap_or_default());
+            out.extend_from_slice(replacement);
+            from = payload.len() - r.left();
+        }
         r.all()?;
-        Ok((*masked > before).then_some(out))
+        if *masked == before {
+            return Ok(None);
+        }
+        out.extend_from_slice(payload.get(from..).unwrap_or_default());
+        Ok(Some(out))
+    }
+
+    /// What of a row in the binary protocol passes if its bytes are clean.
+    fn shown_binary(&self, mut r: Reader<'_>, nulls: Nulls<'_>) -> Result<Vec<u8>, WireError> {
+        let mut shown = Vec::with_capacity(r.left());
+        for (i, field) in self.fields.iter().enumerate() {
+            if nulls.is_null(i) {
+                continue;
+            }
+            let mut ahead = r.clone();
+            rows::value(&mut ahead, field.kind, field.unsigned)?;
+            let raw = r.bytes(r.left() - ahead.left())?;
+            if field.told_by_bytes {
+                shown.extend_from_slice(raw);
+            }
+        }
+        Ok(shown)
     }
 
     fn binary_row(&self, payload: &[u8], passes: bool, masked: &mut u64) -> Result<Option<Vec<u8>>, WireError> {
@@ -138,7 +233,9 @@ impl RowMasker {
         }
         let nulls = Nulls::read(&mut r, self.fields.len(), 2)?;
         let mut bits = payload.get(1..payload.len() - r.left()).unwrap_or_default().to_vec();
-        let mut out = Vec::new();
+        let small = !self.by_bytes && payload.len() <= MOST_SEEN;
+        let clean = passes || (small && self.is_clean(&self.shown_binary(r.clone(), nulls)?));
+        let mut out = Vec::with_capacity(if passes { 0 } else { payload.len() + 64 });
         let before = *masked;
         for (i, field) in self.fields.iter().enumerate() {
             if nulls.is_null(i) {
@@ -148,6 +245,10 @@ impl RowMasker {
             let value = rows::value(&mut ahead, field.kind, field.unsigned)?;
             let raw = r.bytes(r.left() - ahead.left())?;
             if passes {
+                continue;
+            }
+            if clean && field.told_by_bytes {
+                out.extend_from_slice(raw);
                 continue;
             }
             match field.apply_binary(&self.text, value) {
@@ -275,7 +376,6 @@ mod tests {
     use super::*;
     use doorward_detect::{Detector, Masker, TypeSet};
     use doorward_enforce::MaskRule;
-    use doorward_model::Operator;
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -289,7 +389,8 @@ mod tests {
     }
 
     fn field(kind: u8, plan: FieldPlan) -> Field {
-        Field { plan, kind, unsigned: false, binary: false, json: kind == types::JSON }
+        let json = kind == types::JSON;
+        Field { plan, kind, unsigned: false, binary: false, json, told_by_bytes: true, constant: None }
     }
 
     fn hidden(operator: Operator) -> FieldPlan {
@@ -348,7 +449,87 @@ mod tests {
         assert!(!error_text(1062, b"Duplicate entry 'a@b.org'", false, &text()).windows(7).any(|w| w == b"a@b.org"));
     }
 
+    const TEXTS: &[&[u8]] = &[b"plain", b"mail ada@example.com", b"", b"4111 1111 1111 1111", b"ada", b"@example.com"];
+    const NUMBERS: &[i64] = &[7, 4_111_111_111_111_111];
+
+    /// A value of a column in either protocol, as it is shown, and the same as it is sent.
+    fn value(kind: u8, pick: usize, in_binary: bool) -> (Vec<u8>, Vec<u8>) {
+        let mut sent = Vec::new();
+        if kind == types::VAR_STRING {
+            let text = TEXTS[pick % TEXTS.len()];
+            put_string(&mut sent, text);
+            return (text.to_vec(), sent);
+        }
+        let number = NUMBERS[pick % NUMBERS.len()];
+        let shown = number.to_string().into_bytes();
+        if in_binary {
+            sent.extend(number.to_le_bytes())
+        } else {
+            put_string(&mut sent, &shown)
+        }
+        (shown, sent)
+    }
+
     proptest! {
+        /// Whatever is masked by its place in a row is what it is by itself.
+        #[test]
+        fn rows_are_masked_as_their_values_are_one_by_one(
+            columns in proptest::collection::vec((any::<bool>(), 0_usize..7, 0_usize..8), 1..6),
+            in_binary: bool,
+        ) {
+            let operators = [Operator::Redact, Operator::Null, Operator::Fixed("7".into()), Operator::Hash, Operator::Partial(2)];
+            let plan = |which: usize| match which {
+                0 => FieldPlan::Clear,
+                1 => scan(),
+                _ => hidden(operators[which - 2].clone()),
+            };
+            let text = text();
+            let (mut row, mut want, mut bits, mut shown_bits) = (Vec::new(), Vec::new(), [0_u8; 2], [0_u8; 2]);
+            let (mut fields, mut count) = (Vec::new(), 0);
+            for (i, (is_text, which, pick)) in columns.iter().enumerate() {
+                let kind = if *is_text { types::VAR_STRING } else { types::LONGLONG };
+                let field = field(kind, plan(*which));
+                let bit = (i + 2) / 8;
+                if *pick == 7 {
+                    bits[bit] |= 1 << ((i + 2) % 8);
+                    shown_bits[bit] |= 1 << ((i + 2) % 8);
+                    if !in_binary {
+                        row.push(0xfb);
+                        want.push(0xfb);
+                    }
+                } else {
+                    let (readable, sent) = value(kind, *pick, in_binary);
+                    row.extend(&sent);
+                    match field.apply(&text, &readable) {
+                        None => want.extend(&sent),
+                        Some(masked) => {
+                            count += 1;
+                            let made = match masked {
+                                Masked::Bytes(bytes) if in_binary => field.to_binary(&bytes),
+                                Masked::Bytes(bytes) => Some(cell(Masked::Bytes(bytes))),
+                                Masked::Null => None,
+                            };
+                            match made {
+                                Some(bytes) => want.extend(bytes),
+                                None if in_binary => shown_bits[bit] |= 1 << ((i + 2) % 8),
+                                None => want.push(0xfb),
+                            }
+                        }
+                    }
+                }
+                fields.push(field);
+            }
+            let length = (columns.len() + 2).div_ceil(8);
+            let framed = |bits: &[u8], cells: &[u8]| match in_binary {
+                true => [&[0], &bits[..length], cells].concat(),
+                false => cells.to_vec(),
+            };
+            let (row, want) = (framed(&bits, &row), framed(&shown_bits, &want));
+            let mut masked = 0;
+            let got = RowMasker::new(fields, text, in_binary).row(&row, &mut masked).unwrap();
+            prop_assert_eq!((got.unwrap_or(row), masked), (want, count));
+        }
+
         #[test]
         fn random_rows_are_masked_or_refused(row: Vec<u8>, kinds in proptest::collection::vec((any::<u8>(), 0_u8..3), 0..12), binary: bool) {
             let fields = kinds.iter().map(|(kind, plan)| field(*kind, match plan {
