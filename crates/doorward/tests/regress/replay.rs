@@ -111,6 +111,7 @@ impl Replay {
         all.iter()
             .filter(|r| r["outcome"] != "forward")
             .map(|r| format!("{} {}", r["statement"], r["reason"]))
+            .filter(|r| r.contains(" refused: "))
             .collect()
     }
 }
