@@ -2,7 +2,14 @@
 //! no TLS, no audit log, and no Cedar, which is not asked twice of what stays: the same statement by somebody who may see
 //! everything, and by somebody who may not, in turns.
 //! `cargo run --release -p doorward-postgres --example rewriting [ROUNDS]`
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, clippy::panic, reason = "an example")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example"
+)]
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, Party, ProtocolSession as _,
@@ -238,7 +245,7 @@ fn sent(s: &mut Session) -> Vec<u8> {
     let queue = s.to_upstream();
     let ready = queue.ready(Ticket(1)).to_vec();
     queue.sent(ready.len());
-    assert!(!ready.is_empty(), "refused: {}", String::from_utf8_lossy(&s.to_client().to_vec()));
+    assert!(!ready.is_empty(), "refused: {}", String::from_utf8_lossy(s.to_client()));
     ready
 }
 

@@ -210,7 +210,7 @@ fn generated_columns(
 }
 
 /// Definitions, as the server writes them, name every schema.
-fn environment(catalogue: &Arc<Catalogue>) -> Environment {
+pub(super) fn environment(catalogue: &Arc<Catalogue>) -> Environment {
     Environment {
         search_path: Arc::from([]),
         temporary: Arc::default(),

@@ -338,6 +338,7 @@ fn is_of_word(c: char) -> bool {
 mod tests {
     use super::*;
     use doorward_sql::{Relation, RelationKind};
+    use std::sync::Arc;
 
     #[test]
     fn statements_in_bodies_that_change_what_names_mean() {
@@ -394,7 +395,8 @@ mod tests {
             sql("has_its_own", "SET search_path TO 'public' AS $$ select upper('x') $$"),
             row("dec", "set_tenant", "plpgsql", "begin perform set_config('search_path', t, false); end"),
         ];
-        let (reaches, _) = reaches(&catalogue, &rows, &[]);
+        let environment = super::super::building::environment(&Arc::new(catalogue));
+        let (reaches, _) = reaches(&environment, &rows, &[]);
         let reach = |name: &str| reaches.get(&("dec".into(), name.into())).cloned().unwrap();
         for name in ["lower", "calls"] {
             assert_eq!(reach(name), Reach::Relations(BTreeSet::from([7])), "{name}");
