@@ -197,6 +197,9 @@ const READING: &str = "boolean text int4 strings select select_distinct select_h
 /// `DOORWARD_REGRESS=all` tries all of them, a list of names those.
 #[test]
 fn regression_tests_of_postgres_pass() {
+    if !regress::is_there() {
+        return;
+    }
     let (replay, mut tally) = (Replay::begun(MAKING), Tally::default());
     for name in &regress::wanted(READING) {
         let (reads, refused) = (tally.reads, tally.refused.len());
@@ -217,7 +220,7 @@ fn regression_tests_of_postgres_pass() {
         others_refused.len(),
         ended.len(),
     );
-    let log = replay.refused_in_the_log();
+    let log = replay.refused_in_the_log(refused.len() + others_refused.len());
     assert_eq!(log.len(), refused.len() + others_refused.len(), "{}", log.join("\n"));
     assert!(*reads > 100 && refused.len() * 100 < *reads, "{} of {reads} reads are refused", refused.len());
     assert!(differ.is_empty() && ended.is_empty());

@@ -2,6 +2,7 @@ update customers set email = concat('x', 9 - id, '@example.org'), card = case wh
     ssn = case when id < 3 then null when id < 6 then 'same' else concat('9', 9 - id) end, born = null, score = -id,
     balance = case when id > 4 then 0 end, kind = 'b';
 update staff set salary = 9000 - id;
+update graded set salary = 9000 - id;
 update codes set code = concat('z', id);
 update people set ssn = null;
 update ranks set score = 9;

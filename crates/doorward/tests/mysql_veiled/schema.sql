@@ -1,5 +1,5 @@
-drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff;
-drop view if exists contacts, everyone, again, ranked, latest, busy, sizes;
+drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff, graded;
+drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks;
 drop function if exists peek;
 drop function if exists calm;
 drop procedure if exists show_people;
@@ -16,9 +16,11 @@ create table people(id int, ssn text) partition by range (id) (partition p0 valu
 create view ranked as select id from people order by ssn desc;
 create view latest as select id, contact from orders order by id desc;
 create view busy as select id, info from information_schema.processlist;
+create view executing as select id, info from information_schema.processlist where command in ('Query', 'Execute');
 create view sizes as select table_name, data_length / 1024 as kb from information_schema.tables;
 create table ranks(id int, score int) partition by range (score) (partition p0 values less than (5), partition p1 values less than (100));
 create table staff(id int primary key, bonus int, salary int, check (bonus <= salary));
+create table graded(id int primary key, bonus int, twice int as (bonus * 2) stored, salary int, check (twice <= salary));
 create table codes(id int primary key, code varchar(12), unique key by_code(code));
 create table notes(id int primary key, n int);
 create database other;
@@ -33,6 +35,7 @@ insert into customers values
     (7, 'Name 7', 'user7@example.com', '4111111111111111', '078-05-1127', '1970-01-08', 7, 'n7', 7.5, 'a'),
     (8, 'Name 8', 'user8@example.com', '4111111111111111', '078-05-1128', '1970-01-09', 8, 'n8', 8.5, 'b');
 insert into staff select id, id, id * 1000 from customers;
+insert into graded (id, bonus, salary) select id, id, id * 1000 from customers;
 insert into codes select id, concat('c', id) from customers;
 insert into orders select id, id, concat('user', id, '@example.com') from customers;
 insert into people select id, concat('x', id) from customers;
@@ -46,4 +49,5 @@ create trigger noted before insert on notes for each row insert into codes selec
 create procedure calm_down() begin select 1 as calm; end;;
 create procedure show_orders() begin select id, contact from orders order by id limit 2; end;;
 delimiter ;
+create view peeks as select id, peek(id) as p from orders;
 analyze table customers, people, ranks, other.`Odd t`;

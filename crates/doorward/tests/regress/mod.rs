@@ -27,10 +27,16 @@ alter database orders set intervalstyle = 'postgres_verbose';
 
 /// Where `scripts/install-test-deps` puts the tests.
 pub(crate) fn folder() -> PathBuf {
-    let folder = cache_dir().join("postgres-regress");
-    let wanted = "scripts/install-test-deps fetches Debian's source package of PostgreSQL, and says why if it cannot";
-    assert!(folder.join("sql").is_dir(), "no {}: {wanted}", folder.display());
-    folder
+    cache_dir().join("postgres-regress")
+}
+
+/// Whether they could be had: a mirror may have no source packages, and has left out those of before.
+pub(crate) fn is_there() -> bool {
+    let is_there = folder().join("sql").is_dir();
+    if !is_there {
+        println!("LEFT OUT: there is no source package of PostgreSQL (scripts/install-test-deps has said why)");
+    }
+    is_there
 }
 
 /// All tests in the order in which they are run.

@@ -105,8 +105,20 @@ impl Replay {
         }
     }
 
-    /// What the audit log has as refused; syntax errors, which are not forwarded either, are in the server's words.
-    pub(crate) fn refused_in_the_log(&self) -> Vec<String> {
+    /// What the audit log has as refused, once it is as much as it was (answers do not wait for the log); syntax errors, which are not forwarded either, are in the server's words.
+    pub(crate) fn refused_in_the_log(&self, expected: usize) -> Vec<String> {
+        let mut log = self.refused();
+        for _ in 0..600 {
+            if log.len() >= expected {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            log = self.refused();
+        }
+        log
+    }
+
+    fn refused(&self) -> Vec<String> {
         let all = self.world.audit("request");
         all.iter()
             .filter(|r| r["outcome"] != "forward")

@@ -23,6 +23,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::Arc,
+    time::Duration,
 };
 
 /// The longest packet of an answer to a question of the gateway's own, in bytes.
@@ -41,6 +42,12 @@ pub(crate) struct Snapshot {
 pub(crate) struct Raw {
     greeting: Greeting,
     lower_case_names: bool,
+    kept: Kept,
+}
+
+/// What it answers, question by question.
+#[derive(Hash)]
+struct Kept {
     tables: Vec<Row>,
     columns: Vec<Row>,
     routines: Vec<Row>,
@@ -72,21 +79,7 @@ impl Source for Endpoint {
     }
 
     fn fingerprint(raw: &Raw) -> u64 {
-        let Raw {
-            greeting,
-            lower_case_names,
-            tables,
-            columns,
-            routines,
-            views,
-            indexes,
-            partitions,
-            locked,
-            acting,
-            checks,
-        } = raw;
-        let Greeting { version, capabilities, .. } = greeting;
-        let kept = (tables, columns, routines, views, indexes, partitions, locked, acting, checks);
+        let Raw { greeting: Greeting { version, capabilities, .. }, lower_case_names, kept } = raw;
         fingerprint(&(version, capabilities.0, lower_case_names, kept))
     }
 
@@ -101,19 +94,8 @@ impl Source for Endpoint {
 }
 
 fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
-    let Raw {
-        greeting,
-        lower_case_names,
-        tables,
-        columns,
-        routines,
-        views,
-        indexes,
-        partitions,
-        locked,
-        acting,
-        checks,
-    } = raw;
+    let Raw { greeting, lower_case_names, kept } = raw;
+    let Kept { tables, columns, routines, views, indexes, partitions, locked, acting, checks } = kept;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
     let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
     made_of.extend(generated_columns(&catalogue, &columns));
@@ -143,6 +125,8 @@ const WARNINGS: &str = "SHOW WARNINGS";
 const LEFT_OUT: [&str; 2] = ["1205", "1684"];
 /// How often it is tried to read all tables while nobody locks one.
 const ATTEMPTS: usize = 5;
+/// Between the first two; the next are twice as long each.
+const PAUSE: Duration = Duration::from_millis(200);
 const SETTINGS: &str = "SELECT @@lower_case_table_names";
 const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
 /// The server's own.
@@ -180,69 +164,69 @@ async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
     let Connected { mut packets, greeting, agreed, lent: _lent } =
         upstream::connect(endpoint, Capabilities::default()).await?;
     let mut left = MOST;
-    let mut ask = async |query: &str| rows_of(&mut packets, agreed, query, &mut left).await;
-    ask(PLAIN).await?;
-    ask(IMPATIENT).await?;
-    let settings = ask(SETTINGS).await?;
-    let mut attempt = 0;
-    let ((tables, columns, routines), (views, indexes, partitions), (locked, acting, checks)) = loop {
-        attempt += 1;
-        let (mut locked, before) = (ask(LOCKED).await?, ask(WARNINGS).await?);
-        let tables = ask(TABLES).await?;
-        let (columns, mut warned) = (ask(COLUMNS).await?, ask(WARNINGS).await?);
-        let (routines, views) = (ask(ROUTINES).await?, ask(VIEWS).await?);
-        let indexes = ask(INDEXES).await?;
-        warned.extend(ask(WARNINGS).await?);
-        let partitions = ask(PARTITIONS).await?;
-        warned.extend(ask(WARNINGS).await?);
-        let mut acting = ask(TRIGGERS).await?;
-        warned.extend(ask(WARNINGS).await?);
-        acting.extend(ask(CASCADES).await?);
-        warned.extend(ask(WARNINGS).await?);
-        let checks = match Upstream::from_greeting(&greeting.version).unwrap_or_default() {
-            upstream if upstream.is_mariadb() => ask(CHECKS_MARIADB).await?,
-            upstream if upstream.version >= 80_016 => ask(CHECKS_MYSQL).await?,
-            _ => Vec::new(),
-        };
-        warned.extend(ask(WARNINGS).await?);
-        let (after, behind) = (ask(LOCKED).await?, ask(WARNINGS).await?);
-        locked.extend(after);
-        // A table that is broken has no engine either, and is nobody's.
-        if !left_out(&before) && !left_out(&behind) {
-            locked.clear();
+    for query in [PLAIN, IMPATIENT] {
+        rows_of(&mut packets, agreed, query, &mut left).await?;
+    }
+    let settings = rows_of(&mut packets, agreed, SETTINGS, &mut left).await?;
+    let upstream = Upstream::from_greeting(&greeting.version).unwrap_or_default();
+    let mut pause = PAUSE;
+    let mut kept = None;
+    for _ in 0..ATTEMPTS {
+        kept = attempt(&mut packets, agreed, upstream).await?;
+        if kept.is_some() {
+            break;
         }
-        // INVARIANT: what was left out of the answers is known by its name.
-        if !locked.is_empty() || !left_out(&warned) {
-            break ((tables, columns, routines), (views, indexes, partitions), (locked, acting, checks));
-        }
-        if attempt == ATTEMPTS {
-            return Err(UpstreamError::Schema("some table was locked whenever it was read".into()));
-        }
-    };
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2);
+    }
+    let kept = kept.ok_or_else(|| UpstreamError::Schema("some table was locked whenever it was read".into()))?;
     packets.next = 0;
     let _gone = packets.write(b"\x01").await;
     // Whether names differ in their case decides what they mean.
     let setting = settings.first().and_then(|row| row.first());
     let setting = setting.ok_or_else(|| UpstreamError::Misbehaved("no answer to a question".into()))?;
     let lower_case_names = setting != "0";
-    Ok(Raw {
-        greeting,
-        lower_case_names,
-        tables,
-        columns,
-        routines,
-        views,
-        indexes,
-        partitions,
-        locked,
-        acting,
-        checks,
-    })
+    Ok(Raw { greeting, lower_case_names, kept })
 }
 
-/// Whether a question was warned of that something is not in its answer.
-fn left_out(warnings: &[Row]) -> bool {
-    warnings.iter().any(|row| row.get(1).is_some_and(|code| LEFT_OUT.contains(&code.as_str())))
+/// Asks everything once. None where something was left out of an answer, and nobody knows what.
+async fn attempt(
+    packets: &mut Packets,
+    agreed: Capabilities,
+    upstream: Upstream,
+) -> Result<Option<Kept>, UpstreamError> {
+    let mut left = MOST;
+    let mut left_out = Vec::new();
+    let mut ask = async |query: &str| {
+        let rows = rows_of(packets, agreed, query, &mut left).await?;
+        let warnings = rows_of(packets, agreed, WARNINGS, &mut left).await?;
+        let is_left_out = |row: &&Row| row.get(1).is_some_and(|code| LEFT_OUT.contains(&code.as_str()));
+        left_out.push((query == COLUMNS, warnings.iter().filter(is_left_out).count()));
+        Ok::<_, UpstreamError>(rows)
+    };
+    let mut locked = ask(LOCKED).await?;
+    let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
+    let (views, indexes, partitions) = (ask(VIEWS).await?, ask(INDEXES).await?, ask(PARTITIONS).await?);
+    let mut acting = ask(TRIGGERS).await?;
+    acting.extend(ask(CASCADES).await?);
+    let checks = if upstream.is_mariadb() {
+        ask(CHECKS_MARIADB).await?
+    } else if upstream.version >= 80_016 {
+        ask(CHECKS_MYSQL).await?
+    } else {
+        Vec::new()
+    };
+    locked.extend(ask(LOCKED).await?);
+    let named = left_out.first().max(left_out.last()).map_or(0, |(_, count)| *count);
+    // A table that is broken has no engine either, and is nobody's.
+    if named == 0 {
+        locked.clear();
+    }
+    // INVARIANT: what was left out of the answers is known by its name. Of columns, views over what is locked are left out, too; what
+    // has none counts as locked then.
+    let is_known = left_out.iter().all(|(of_columns, count)| *count <= named || (*of_columns && named > 0));
+    let kept = Kept { tables, columns, routines, views, indexes, partitions, locked, acting, checks };
+    Ok(is_known.then_some(kept))
 }
 
 type Row = Vec<String>;

@@ -12,7 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// How long the upstream may take to accept a cancel request.
 const CANCEL: Duration = Duration::from_secs(10);
 
-/// How long a statement waits for a view that is locked before it is refused, and how often it is looked.
+/// How long a statement waits for a view that is locked before it is refused, and after what it is looked again; the next time after
+/// twice as long.
 const LOCKED: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -27,13 +28,14 @@ impl Postgres {
     fn refresh_catalogue(&self, changed: bool, locked: Vec<u32>, tell: UnboundedSender<Answer>) {
         let (endpoint, database) = (Arc::clone(&self.endpoint), self.database.clone());
         tokio::spawn(async move {
-            let begun = Instant::now();
+            let (begun, mut pause) = (Instant::now(), LOOK);
             let mut fresh = snapshots::renewed(&*endpoint, &database, changed).await;
             while let Ok(schema) = &fresh
                 && locked.iter().any(|view| schema.catalogue.is_unread(*view))
                 && begun.elapsed() < LOCKED
             {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2);
                 fresh = snapshots::renewed(&*endpoint, &database, changed).await;
             }
             let _gone = tell.send(Answer::Catalogue(fresh.map(|c| c.catalogue).map_err(|e| e.to_string())));

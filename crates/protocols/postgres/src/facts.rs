@@ -1,6 +1,9 @@
 //! What of a text's meaning only this protocol looks at.
 use doorward_model::{Access, Action, Facts, Resource};
-use doorward_sql::{Catalogue, postgres::Effect};
+use doorward_sql::{
+    Catalogue,
+    postgres::{Effect, Transaction},
+};
 use doorward_sql_session::{Meaning, Part, opaque};
 
 /// Whether later texts can only be read once this has been answered.
@@ -8,8 +11,10 @@ pub(crate) fn changes_meaning(meaning: &Meaning) -> bool {
     meaning.parts.iter().any(|p| {
         p.effects.iter().any(|e| match e {
             Effect::Set { .. } => changes_names(e),
+            // What is set within them is waited for by itself.
+            Effect::Transaction(Transaction::Savepoint(_) | Transaction::Release(_)) => false,
             Effect::ResetAll
-            | Effect::Transaction(_)
+            | Effect::Transaction(Transaction::End | Transaction::RollbackTo(_))
             | Effect::ForgetPrepared
             | Effect::Prepare { .. }
             | Effect::Deallocate { .. }

@@ -40,6 +40,7 @@ create_tmp_table_encryption innodb_compression_default innodb_compression_level 
 max_user_connections max_allowed_packet max_delayed_threads max_insert_delayed_threads system_versioning_alter_history \
 system_versioning_insert_history explicit_defaults_for_timestamp require_row_format session_track_schema \
 session_track_user_variables sql_if_exists tmp_disk_table_size tmp_memory_table_size xa_detach_on_prepare \
+note_verbosity range_optimizer_max_mem_size original_commit_timestamp original_server_version immediate_server_version \
 wsrep_on wsrep_sync_wait wsrep_causal_reads wsrep_osu_method wsrep_trx_fragment_size wsrep_trx_fragment_unit ";
 
 /// Whether setting this may show more of a table than a caller may see: whatever is not known to show nothing, as what

@@ -13,11 +13,17 @@ pub(super) fn all(
     views: &[Row],
 ) -> Catalogue {
     let (types, written) = (types(&catalogue, columns), written_names(&catalogue, columns));
-    let (indexes, reads) = (indexes_of(&catalogue, indexes), views_read(&catalogue, routines, views));
+    let indexes = indexes_of(&catalogue, indexes);
+    let (reads, called): (Vec<_>, Vec<_>) = views_read(&catalogue, routines, views).into_iter().unzip();
     let reaches = reaches(&catalogue, routines);
     let catalogue = catalogue.with_type_names(types).with_written_names(written);
     let sorting = sorting(&catalogue, views);
-    catalogue.with_indexes(indexes).with_reaches(reaches).with_view_reads(reads).with_sorting(sorting)
+    catalogue
+        .with_indexes(indexes)
+        .with_reaches(reaches)
+        .with_view_reads(reads)
+        .with_view_reaches(called)
+        .with_sorting(sorting)
 }
 
 /// `varchar(12) character set utf8mb4 collate utf8mb4_bin`.
@@ -85,7 +91,7 @@ pub(super) fn partition_keys(catalogue: &Catalogue, rows: &[Row]) -> BTreeMap<u3
     out
 }
 
-/// Tables that could not be looked into, where there are any also those without columns, and the views that read them.
+/// Tables that could not be looked into, where there are any also tables and views without columns, and the views that read them.
 pub(super) fn unread(catalogue: &Catalogue, locked: &[Row]) -> BTreeSet<u32> {
     if locked.is_empty() {
         return BTreeSet::new();
@@ -94,13 +100,12 @@ pub(super) fn unread(catalogue: &Catalogue, locked: &[Row]) -> BTreeSet<u32> {
         let [schema, table] = row.as_slice() else { return None };
         catalogue.named(schema, table)
     };
-    let is_bare = |r: &&Relation| r.columns.is_empty() && r.kind == RelationKind::Table;
+    let is_bare = |r: &&Relation| r.columns.is_empty() && matches!(r.kind, RelationKind::Table | RelationKind::View);
     let tables = locked.iter().filter_map(named).chain(catalogue.relations().filter(is_bare));
     let tables: BTreeSet<u32> = tables.filter(|r| !OWN.contains(&&*r.schema)).map(|r| r.oid).collect();
     let is_reader = |r: &&Relation| match catalogue.view_reads(r.oid) {
         Reach::Relations(reads) => !reads.is_disjoint(&tables),
-        // Of those that nothing is known of, nothing is shown.
-        Reach::Anything => false,
+        Reach::Anything => true,
     };
     let readers = catalogue.relations().filter(|r| r.kind == RelationKind::View).filter(is_reader);
     readers.map(|r| r.oid).chain(tables.iter().copied()).collect()
@@ -154,29 +159,35 @@ fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)
     out.into_iter().collect()
 }
 
-/// What views read: the tables that are named in their definitions, and what the routines named there reach.
-fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<(u32, Reach)> {
+/// What views read: the tables that are named in their definitions, and what the routines named there reach; and the latter by
+/// itself. A view runs no texts but by a routine.
+#[allow(clippy::type_complexity, reason = "two answers for each view")]
+fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<((u32, Reach), (u32, Reach))> {
     let names = Names::of(catalogue, routines);
     let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
     let of = |row: &Row| {
         let [schema, name, definition] = row.as_slice() else { return None };
         let view = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str()))?;
         let body = names.body(schema, definition);
-        let mut relations = body.relations;
-        let mut is_known = !body.opaque;
+        let (mut called, mut is_known) = (BTreeSet::new(), true);
         for call in body.calls {
             match reach_of(&bodies, call) {
-                Reach::Relations(more) => relations.extend(more),
+                Reach::Relations(more) => called.extend(more),
                 Reach::Anything => is_known = false,
             }
         }
+        let mut relations = body.relations;
+        relations.extend(&called);
         relations.remove(&view.oid);
-        Some((view.oid, if is_known { Reach::Relations(relations) } else { Reach::Anything }))
+        let of = |known: bool, relations| if known { Reach::Relations(relations) } else { Reach::Anything };
+        let reads = of(is_known && !definition.is_empty(), relations);
+        Some(((view.oid, reads), (view.oid, of(is_known, called))))
     };
     // The server's own read nothing of others that is looked for by their names.
     let own =
         catalogue.relations().filter(|r| r.kind == RelationKind::View && OWN.contains(&&*r.schema.to_lowercase()));
-    let own = own.map(|view| (view.oid, Reach::Relations(BTreeSet::new())));
+    let none = |oid| (oid, Reach::Relations(BTreeSet::new()));
+    let own = own.map(|view| (none(view.oid), none(view.oid)));
     views.iter().filter_map(of).chain(own).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::codec::{
 use doorward_enforce::Refusal;
 use doorward_model::Timestamp;
 use doorward_sql_session::{Asking, LONGEST_MASK, Meaning, refusals::not_understood};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 impl Session {
     /// Whether a statement writes something that is hidden: else its parameters are not looked at.
@@ -45,17 +45,22 @@ pub(super) fn short_texts(prepared: &Prepared, parameters: &[Parameter<'_>]) -> 
     Ok(out)
 }
 
-/// Those of the values of a bulk execution that may be masks.
+/// So many different values of a bulk execution are looked at.
+const LOOKED_AT: usize = 10_000;
+
+/// Those of the values of a bulk execution that may be masks, each once.
 pub(super) fn short_texts_of_rows(prepared: &Prepared, bulk: &BulkExecute<'_>) -> Vec<String> {
     let bound = Bound { count: prepared.parameters, types: &prepared.types, long: &[] };
-    let mut out = Vec::new();
+    let mut out = HashSet::new();
     // What cannot be read is not run.
     let _read = client::bulk_parameters(bulk, &bound, &mut |_, given| {
-        if let Given::Value(Value::Bytes(bytes)) = given {
+        if let Given::Value(Value::Bytes(bytes)) = given
+            && out.len() < LOOKED_AT
+        {
             out.extend(short_text(bytes));
         }
     });
-    out
+    out.into_iter().collect()
 }
 
 fn short_text(bytes: &[u8]) -> Option<String> {

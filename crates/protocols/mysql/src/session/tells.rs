@@ -48,10 +48,15 @@ impl Session {
                 return Err(refusal);
             }
             if let Resource::Table { schema, name } = &access.resource
-                && self.view_tells(schema, name)
                 && self.hides_anything(now)
             {
-                let why = format!("the view `{schema}.{name}` shows statements, values or statistics of all tables");
+                let why = if self.view_tells(schema, name) {
+                    format!("the view `{schema}.{name}` shows statements, values or statistics of all tables")
+                } else if self.view_calls_out(schema, name, now) {
+                    format!("the view `{schema}.{name}` calls what may read columns that you may not see")
+                } else {
+                    continue;
+                };
                 return Err(refused(&meaning.facts.command, &why));
             }
             if let Resource::Function { schema, name } = &access.resource
@@ -77,6 +82,32 @@ impl Session {
         };
         let read = |r: &Relation| own::tells(&r.schema, &r.name) || shows(r);
         shows(view) || reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(read)
+    }
+
+    /// Whether a view, or one that it reads, calls a routine that may read what is hidden.
+    fn view_calls_out(&mut self, schema: &Name, name: &Name, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let Some(view) = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View) else { return false };
+        let mut views = vec![view.oid];
+        if let Reach::Relations(reads) = catalogue.view_reads(view.oid) {
+            views.extend(reads);
+        }
+        views.into_iter().filter_map(|oid| catalogue.view_reach(oid)).any(|reach| self.reach_is_hidden(reach, now))
+    }
+
+    fn reach_is_hidden(&mut self, reach: &Reach, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let Reach::Relations(relations) = reach else { return self.hides_anything(now) };
+        relations.iter().filter_map(|oid| catalogue.relation(*oid)).any(|relation| {
+            let (schema, table) = (relation.schema.clone(), relation.name.clone());
+            let tells = own::tells(&schema, &table) || own::columns(&schema, &table).is_some();
+            let source = SourceColumn { schema, table, column: None };
+            let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+            // What is locked may have other columns as soon as it is not.
+            catalogue.is_unread(relation.oid)
+                || self.reveals.source(&source, asking).is_some()
+                || (tells && self.hides_anything(now))
+        })
     }
 
     fn is_no_other_way(&mut self, part: &Part, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
@@ -128,11 +159,17 @@ impl Session {
                 .filter(|set| set.schema == *schema && set.table == *name)
                 .any(|set| set.column.as_ref().is_none_or(|set| set.eq_ignore_ascii_case(&column.name)))
         };
+        // One that is computed is set by what it is made of.
+        let computes = |relation: &Relation, column: &Column| {
+            let made_of = catalogue.view_column(relation.oid, column.number).into_iter().flatten();
+            let named = made_of.filter_map(|source| source.column.as_ref());
+            named.filter_map(|name| relation.columns.iter().find(|c| c.name.eq_ignore_ascii_case(name))).any(sets)
+        };
         let mut out = Vec::new();
         for relation in behind.into_iter().filter_map(|oid| catalogue.relation(oid)) {
             for check in catalogue.checks(relation.oid) {
                 let columns = || relation.columns.iter().filter(|column| check.contains(&column.number));
-                if relation.oid != table.oid || columns().any(sets) {
+                if relation.oid != table.oid || columns().any(|c| sets(c) || computes(relation, c)) {
                     out.extend(columns().map(|column| source_of(relation, column)));
                 }
             }
@@ -164,20 +201,9 @@ impl Session {
     ) -> Result<(), Refusal> {
         let catalogue = Arc::clone(self.reveals.catalogue());
         let reads_hidden = match catalogue.reach(schema, name) {
-            Some(Reach::Relations(relations)) => {
-                let relations = relations.iter().filter_map(|oid| catalogue.relation(*oid));
-                let mut out = false;
-                for relation in relations {
-                    let (schema, table) = (relation.schema.clone(), relation.name.clone());
-                    let tells = own::tells(&schema, &table) || own::columns(&schema, &table).is_some();
-                    let source = SourceColumn { schema, table, column: None };
-                    let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-                    out |= self.reveals.source(&source, asking).is_some() || (tells && self.hides_anything(now));
-                }
-                out
-            }
+            Some(reach) => self.reach_is_hidden(reach, now),
             None if &**schema == "mysql" && is_native_function(name) => false,
-            Some(Reach::Anything) | None => self.hides_anything(now),
+            None => self.hides_anything(now),
         };
         if reads_hidden {
             return Err(refused(

@@ -10,23 +10,12 @@ use doorward_model::{Action, Resource};
 use doorward_sql::postgres::Effect;
 use doorward_sql_session::{Meaning, Part};
 
-/// What is locked by nobody while it is made or changed, or new: until its transaction ends, nothing is another thing.
-const QUIET: &[&str] = &[
-    "ALTER DEFAULT PRIVILEGES",
-    "ALTER FUNCTION",
-    "COMMENT",
-    "CREATE FUNCTION",
-    "CREATE INDEX",
-    "CREATE MATERIALIZED VIEW",
-    "CREATE PROCEDURE",
-    "CREATE SCHEMA",
-    "CREATE SEQUENCE",
-    "CREATE TABLE",
-    "CREATE TABLE AS",
-    "GRANT",
-    "REVOKE",
-    "SELECT INTO",
-];
+/// Words in the names of commands that lock what others read while they are under way: until the transaction ends, it is unknown.
+const LOCKING: &[&str] = &["DOMAIN", "EXTENSION", "OWNED", "RENAME", "RULE", "SCHEMA", "TABLE", "TYPE", "VIEW"];
+
+/// What is locked by nobody while it is made, or new: until its transaction ends, nothing is another thing.
+const QUIET: &[&str] =
+    &["CREATE MATERIALIZED VIEW", "CREATE SCHEMA", "CREATE TABLE", "CREATE TABLE AS", "CREATE DOMAIN", "CREATE TYPE"];
 
 impl Session {
     /// A statement has succeeded, of which the caller is about to be told; what it does is applied.
@@ -43,7 +32,8 @@ impl Session {
         }
         let Some(part) = meaning.parts.get(part).filter(|part| changes_for_all(part, meaning)) else { return };
         // Outside of a transaction it may have been committed already. It is told once more when that is certain.
-        if self.status == b'I' || !QUIET.contains(&&*part.command) {
+        let locks = || part.command.split(' ').any(|word| LOCKING.contains(&word)) && !QUIET.contains(&&*part.command);
+        if self.status == b'I' || locks() {
             self.heard.made();
         }
     }

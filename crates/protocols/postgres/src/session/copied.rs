@@ -36,7 +36,13 @@ impl Session {
         }
         if is_end {
             running.guards.pop_front();
-            self.ends_copy();
+            let is_last = running.guards.is_empty() || !matches!(message, ClientMessage::CopyDone);
+            if is_last {
+                self.ends_copy();
+            } else {
+                // Another one of the same text follows.
+                self.answering.copy_in = false;
+            }
         }
     }
 

@@ -261,7 +261,8 @@ impl Session {
             return Ok(());
         }
         let values: Vec<&[u8]> = bind.parameters().filter_map(|(_, value)| value).collect();
-        // In binary, a text has the same bytes.
+        // In binary, a text has the same bytes, and a `jsonb` its version before them.
+        let values: Vec<&[u8]> = values.into_iter().map(|value| value.strip_prefix(b"\x01").unwrap_or(value)).collect();
         let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok());
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         meaning.parts.iter().try_for_each(|part| self.reveals.writes_no_mask(part, texts.clone(), asking))
