@@ -1,5 +1,5 @@
 //! Remembers analyses by exact text and environment.
-use crate::Analysis;
+use crate::{Analysis, Lineage, Output, Statement};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -80,12 +80,30 @@ impl<E: ReadUnder> AnalysisCache<E> {
 
 /// Roughly the bytes that an entry holds.
 fn weight(text: &str, analysis: &Analysis) -> usize {
-    let outputs: usize = analysis
-        .statements
-        .iter()
-        .map(|s| s.lineage.as_ref().map_or(0, |l| 64 * (l.outputs.len() + l.anywhere.len())))
-        .sum();
+    let sets: usize = analysis.statements.iter().map(|s| 64 * entries(s)).sum();
     // Where the reader is not the server's own, what is sent is kept as well.
     let sent: usize = analysis.statements.iter().map(|s| s.text.as_ref().map_or(0, |t| t.len())).sum();
-    text.len() + sent + 512 + 96 * analysis.facts.accesses.len() + 256 * analysis.statements.len() + outputs
+    text.len() + sent + 512 + 96 * analysis.facts.accesses.len() + 256 * analysis.statements.len() + sets
+}
+
+/// How many columns and names the sets of a statement have.
+fn entries(s: &Statement) -> usize {
+    let sources = |output: &Output| match output {
+        Output::Made(sources) => 1 + sources.len(),
+        Output::Star => 1,
+    };
+    let shown = |l: &Lineage| l.anywhere.len() + l.outputs.iter().map(sources).sum::<usize>();
+    let reads = &s.reads;
+    s.lineage.as_ref().map_or(0, shown)
+        + s.moves.len()
+        + s.writes.columns.len()
+        + s.writes.texts.len()
+        + s.references.len()
+        + reads.places.len()
+        + reads.prefixes.len()
+        + reads.kept.len()
+        + reads.weighs.len()
+        + reads.named.len()
+        + reads.bare.len()
+        + reads.calls.len()
 }

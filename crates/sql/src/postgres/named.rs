@@ -7,6 +7,7 @@
 //! - columns whose qualifier one item of the whole text goes by: a table, then it is that table's; or what is made of its arguments or
 //!   of constants alone (`unnest(…) AS x`, `(VALUES …) AS x`, `excluded`), since its arguments are looked at by themselves.
 use super::{Environment, SourceColumn, children::children, functions, names, older};
+use ahash::AHashMap;
 use doorward_model::Name;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROUNDS: usize = 40;
 /// How many nodes are looked at to find that a list of VALUES names no column.
 const MOST_VALUES: usize = 20_000;
-/// How many names are looked for in how many tables.
+/// How many names are looked for in how many tables. With more, every column of every table counts.
 const MOST_LOOKUPS: usize = 200_000;
+/// How many tables names are looked for in, and columns found for them, each time that one is looked at. With more, every column of every table counts.
+const MOST_FOUND: usize = 1_000_000;
 
 type Set = BTreeSet<SourceColumn>;
 
@@ -51,6 +54,8 @@ struct Found<'a> {
     /// Outputs that are columns as they are, with what they go by.
     outputs: Vec<(&'a str, &'a nodes::ColumnRef)>,
     tables: Vec<(Name, Name)>,
+    /// Where each of them stands in that list.
+    places: AHashMap<(Name, Name), usize>,
     ranges: Vec<&'a nodes::RangeVar>,
     queries: BTreeSet<&'a str>,
     items: BTreeMap<&'a str, Item>,
@@ -93,8 +98,11 @@ pub(super) fn columns(node: Node<'_>, env: &Environment) -> Set {
         found.visit(node, outputs);
     }
     found.tables(env);
-    found.all |= (found.refs.len() + found.outputs.len()).saturating_mul(found.tables.len()) > MOST_LOOKUPS;
-    found.decided_by(env)
+    let names = found.refs.len() + found.outputs.len() + found.words.len();
+    found.all |= names.saturating_mul(found.tables.len()) > MOST_LOOKUPS;
+    let decided_by = if found.all { None } else { found.decided_by(env) };
+    // INVARIANT: what is too large to be looked through has one entry for each table.
+    decided_by.unwrap_or_else(|| found.everything())
 }
 
 impl<'a> Found<'a> {
@@ -283,8 +291,8 @@ impl<'a> Found<'a> {
                 self.item(Some(called), Item::Unclear);
                 continue;
             }
-            let at = self.tables.iter().position(|known| *known == table).unwrap_or_else(|| {
-                self.tables.push(table);
+            let at = *self.places.entry(table).or_insert_with_key(|table| {
+                self.tables.push(table.clone());
                 self.tables.len() - 1
             });
             let is_renamed = r.alias().is_some_and(|alias| !alias.colnames().is_empty());
@@ -292,50 +300,63 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn decided_by(&mut self, env: &Environment) -> Set {
+    /// None: any column, or that is too much to be looked for.
+    fn decided_by(&mut self, env: &Environment) -> Option<Set> {
+        let mut left = MOST_FOUND;
+        self.carry(env, &mut left)?;
         let mut out = Set::new();
-        let mut is_settled = false;
+        for c in &self.refs {
+            out.extend(self.found(c, env, &mut left)?);
+        }
+        // A whole row, or a function of one, is not shown as it is.
+        for (_, c) in &self.outputs {
+            let set = self.found(c, env, &mut left)?;
+            let is_known = |source: &SourceColumn| env.catalogue.named(&source.schema, &source.table).is_some();
+            out.extend(set.into_iter().filter(|source| source.column.is_none() && is_known(source)));
+        }
+        for word in &self.words {
+            let mut set = Set::new();
+            self.by_name(word, env, &mut set);
+            self.whole(word, &mut set);
+            left = left.checked_sub(set.len() + self.tables.len())?;
+            out.extend(set);
+        }
+        Some(out)
+    }
+
+    /// What each output carries, to wherever its name stands. None: that is not known after many rounds.
+    fn carry(&mut self, env: &Environment, left: &mut usize) -> Option<()> {
         for _ in 0..ROUNDS {
-            is_settled = true;
+            let mut is_settled = true;
             for (name, c) in &self.outputs {
-                let mut set = Set::new();
-                self.reference(c, env, &mut set);
+                let set = self.found(c, env, left)?;
                 let carried = self.carried.entry(name).or_default();
                 let before = carried.len();
                 carried.extend(set);
                 is_settled &= carried.len() == before;
             }
-            if is_settled || self.all {
-                break;
+            if is_settled {
+                return Some(());
             }
         }
-        if self.all || !is_settled {
-            self.everything(&mut out);
-        }
-        for c in &self.refs {
-            self.reference(c, env, &mut out);
-        }
-        // A whole row, or a function of one, is not shown as it is.
-        for (_, c) in &self.outputs {
-            let mut set = Set::new();
-            self.reference(c, env, &mut set);
-            let is_known = |source: &SourceColumn| env.catalogue.named(&source.schema, &source.table).is_some();
-            out.extend(set.into_iter().filter(|source| source.column.is_none() && is_known(source)));
-        }
-        for word in &self.words {
-            self.by_name(word, env, &mut out);
-            self.whole(word, &mut out);
-        }
-        out
+        None
     }
 
-    fn everything(&self, out: &mut Set) {
+    /// What a reference may mean. None: with what was found before it is too much.
+    fn found(&self, c: &nodes::ColumnRef, env: &Environment, left: &mut usize) -> Option<Set> {
+        let mut set = Set::new();
+        self.reference(c, env, &mut set);
+        *left = left.checked_sub(set.len() + self.tables.len())?;
+        Some(set)
+    }
+
+    fn everything(&self) -> Set {
         let any = |(schema, table): &(Name, Name)| SourceColumn {
             schema: schema.clone(),
             table: table.clone(),
             column: None,
         };
-        out.extend(self.tables.iter().map(any));
+        self.tables.iter().map(any).collect()
     }
 
     /// The item of a name, if nothing else can go by it.
@@ -358,18 +379,15 @@ impl<'a> Found<'a> {
                 Item::Unclear => {
                     self.by_name(name, env, out);
                     if takes_rows(name, env) {
-                        self.everything(out);
+                        out.extend(self.everything());
                     }
                 }
             },
-            [schema, table, name] if !is_star => {
-                let is_it = |(s, t): &(Name, Name)| **s == **schema && **t == **table;
-                match self.tables.iter().position(is_it) {
-                    Some(at) => self.column(at, name, env, out),
-                    None => self.by_name(name, env, out),
-                }
-            }
-            _ => self.everything(out),
+            [schema, table, name] if !is_star => match self.places.get(&(Name::from(*schema), Name::from(*table))) {
+                Some(at) => self.column(*at, name, env, out),
+                None => self.by_name(name, env, out),
+            },
+            _ => out.extend(self.everything()),
         }
     }
 
@@ -388,14 +406,14 @@ impl<'a> Found<'a> {
                 }
             }
             Item::Given => {}
-            Item::Unclear => self.everything(out),
+            Item::Unclear => out.extend(self.everything()),
         }
     }
 
     /// Every column of the name.
     fn by_name(&self, name: &str, env: &Environment, out: &mut Set) {
         if self.by_place.contains(name) {
-            return self.everything(out);
+            return out.extend(self.everything());
         }
         out.extend(self.carried.get(name).into_iter().flatten().cloned());
         for (schema, table) in &self.tables {

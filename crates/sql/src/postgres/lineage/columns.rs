@@ -45,6 +45,7 @@ impl<'a> Reading<'a, '_> {
             if let Node::ColumnRef(c) = node {
                 let mut set = Set::new();
                 self.column(c, &mut set);
+                self.spend(set.len());
                 self.weighs.extend(set.iter().cloned());
                 out.extend(set);
             } else if let Node::SubLink(link) = node {

@@ -283,3 +283,31 @@ fn columns_are_found_by_their_names_alone() {
         assert!(!found.contains("customers.ssn") && !found.contains("customers.*"), "{text}: {found}");
     }
 }
+
+/// How many entries the sets of a statement have: what it may decide by, as both readings say.
+fn decided_by(text: &str) -> (usize, usize) {
+    let analysis = analyse(text, &env()).unwrap();
+    let reads = &analysis.statements.last().unwrap().reads;
+    (reads.weighs.len(), reads.named.len())
+}
+
+#[test]
+fn what_a_large_text_may_decide_by_is_bounded() {
+    let list = |each: &dyn Fn(usize) -> String, by: &str, n: usize| (0..n).map(each).collect::<Vec<_>>().join(by);
+    // Of a table that is not known any name may be a column.
+    let tables = list(&|i| format!("a{i}"), ", ", 4500);
+    let names = list(&|i| format!("c{i}"), " or ", 4500);
+    let (weighs, named) = decided_by(&format!("delete from orders using {tables} where {names}"));
+    assert_eq!(named, 4501, "all columns of each table");
+    assert!(weighs <= 1_000_000, "{weighs}");
+    // Each output carries what the one before it does.
+    let tables = list(&|i| format!("a{i}"), ", ", 400);
+    let outputs = list(&|i| format!("c{} as c{i}", i + 1), ", ", 400);
+    let (_, named) = decided_by(&format!(
+        "delete from orders using (select {outputs} from {tables}) x where x.c0 = 1 and orders.id = 1"
+    ));
+    assert_eq!(named, 401);
+    // What is as small as texts are is looked through.
+    let (_, named) = decided_by("delete from orders using customers where customers.ssn = '1'");
+    assert_eq!(named, 1);
+}
