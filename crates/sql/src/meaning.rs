@@ -263,10 +263,16 @@ impl Writes {
         if text.len() > Self::LONGEST {
             return;
         }
-        // INVARIANT: whatever else is written, what looks like a mask is kept: no more than the statement has.
-        if text.starts_with(['[', '*']) || self.texts.len() < Self::MOST_PLAIN {
+        // INVARIANT: whatever else is written, what looks like a mask is kept: no more than the statement has. What a fixed
+        // mask shows looks like anything.
+        if Self::looks_like_a_mask(text) || self.texts.len() < Self::MOST_PLAIN {
             self.texts.insert(text.into());
         }
+    }
+
+    /// By itself (`[ssn]`, `****1`, `h:…`) or as a string of JSON.
+    fn looks_like_a_mask(text: &str) -> bool {
+        text.starts_with(['[', '*', '"']) || text.starts_with("h:")
     }
 }
 
