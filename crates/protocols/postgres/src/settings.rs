@@ -36,8 +36,27 @@ struct Moment {
     current: Values,
 }
 
-/// How many savepoints are remembered. What is rolled back to beyond them leaves the path unknown.
+/// A savepoint, or several that were made one right after the other, by the same name and with nothing set in between: as
+/// drivers make one before each statement.
+#[derive(Debug)]
+struct Savepoint {
+    name: Name,
+    moment: Moment,
+    /// How many, at least one.
+    count: usize,
+}
+
+/// How many savepoints are remembered, those of one kind in a row as one.
 const SAVEPOINTS: usize = 1024;
+
+/// Savepoints beyond those that are remembered.
+#[derive(Debug)]
+struct Beyond {
+    /// The values when the first of them was made.
+    moment: Moment,
+    /// Something was set since: what one of them goes back to is not known.
+    changed: bool,
+}
 
 /// The tracked settings of one session.
 #[derive(Debug)]
@@ -48,7 +67,9 @@ pub(crate) struct Settings {
     now: Moment,
     /// The schemas of the path of the moment.
     path: Arc<[Name]>,
-    savepoints: Vec<(Name, Moment)>,
+    /// Where some are beyond them, some of these may be gone.
+    savepoints: Vec<Savepoint>,
+    beyond: Option<Beyond>,
     uncertain: bool,
     temporary: BTreeSet<Name>,
     schema_changed: bool,
@@ -66,6 +87,7 @@ impl Settings {
             at_idle: values.clone(),
             now: Moment { committed: values.clone(), current: values },
             savepoints: Vec::new(),
+            beyond: None,
             uncertain: false,
             temporary: BTreeSet::new(),
             schema_changed: false,
@@ -171,39 +193,61 @@ impl Settings {
         self.at_idle = values.clone();
         self.become_moment(Moment { committed: values.clone(), current: values });
         self.savepoints.clear();
+        self.beyond = None;
         self.uncertain = false;
     }
 
     pub(crate) fn savepoint(&mut self, name: &Name) {
-        if self.savepoints.len() < SAVEPOINTS {
-            self.savepoints.push((name.clone(), self.now.clone()));
+        if self.beyond.is_some() {
+            return;
+        }
+        let is_full = self.savepoints.len() >= SAVEPOINTS;
+        match self.savepoints.last_mut().filter(|last| last.name == *name && last.moment == self.now) {
+            Some(last) => last.count = last.count.saturating_add(1),
+            None if is_full => self.beyond = Some(Beyond { moment: self.now.clone(), changed: false }),
+            None => self.savepoints.push(Savepoint { name: name.clone(), moment: self.now.clone(), count: 1 }),
         }
     }
 
     /// What was set since a savepoint is gone. The savepoint stays.
     pub(crate) fn rolled_back_to(&mut self, name: &Name) {
-        match self.last_savepoint(name) {
-            Some((at, moment)) if self.savepoints.len() < SAVEPOINTS => {
-                self.savepoints.truncate(at + 1);
+        if let Some(beyond) = &self.beyond {
+            // INVARIANT: which savepoint it was, and which are left, is not known; but that it was one of those of its name. Where
+            // nothing was set since any of them, nothing is taken back.
+            let mut known = self.savepoints.iter().filter(|known| known.name == *name);
+            self.uncertain |= beyond.changed || !known.all(|known| known.moment == beyond.moment);
+            return;
+        }
+        let at = self.last_savepoint(name);
+        match at.and_then(|at| self.savepoints.get(at)).map(|known| known.moment.clone()) {
+            Some(moment) => {
+                self.savepoints.truncate(at.map_or(0, |at| at + 1));
                 self.become_moment(moment);
             }
-            // One of that name may have been made since.
-            Some(_) | None => self.uncertain = true,
+            // It was not noticed.
+            None => self.uncertain = true,
         }
     }
 
     pub(crate) fn released(&mut self, name: &Name) {
-        if let Some((at, _)) = self.last_savepoint(name).filter(|_| self.savepoints.len() < SAVEPOINTS) {
-            self.savepoints.truncate(at);
+        let Some(at) = self.last_savepoint(name).filter(|_| self.beyond.is_none()) else { return };
+        self.savepoints.truncate(at + 1);
+        if let Some(last) = self.savepoints.last_mut() {
+            last.count -= 1;
+            if last.count == 0 {
+                self.savepoints.pop();
+            }
         }
     }
 
-    fn last_savepoint(&self, name: &Name) -> Option<(usize, Moment)> {
-        let at = self.savepoints.iter().rposition(|(known, _)| known == name)?;
-        self.savepoints.get(at).map(|(_, moment)| (at, moment.clone()))
+    fn last_savepoint(&self, name: &Name) -> Option<usize> {
+        self.savepoints.iter().rposition(|known| known.name == *name)
     }
 
     fn become_moment(&mut self, now: Moment) {
+        if let Some(beyond) = &mut self.beyond {
+            beyond.changed |= now != beyond.moment;
+        }
         if self.now.current != now.current {
             self.path = now.current.path();
             self.environment = None;
@@ -308,11 +352,62 @@ mod tests {
         assert!(s.environment(&Arc::new(Catalogue::default())).is_err());
         s.ended(true);
         assert_eq!(path(&mut s), "public");
-        for _ in 0..=SAVEPOINTS {
-            s.savepoint(&a);
+    }
+
+    #[test]
+    fn many_savepoints_in_a_row_are_as_one() {
+        let mut s = Settings::new("public", "app");
+        let (a, b) = (Name::from("a"), Name::from("b"));
+        s.savepoint(&a);
+        s.set("search_path", Some("x"), false);
+        for _ in 0..10 * SAVEPOINTS {
+            s.savepoint(&b);
         }
+        s.set("search_path", Some("y"), false);
+        s.rolled_back_to(&b);
+        assert_eq!(path(&mut s), "x");
+        for _ in 1..10 * SAVEPOINTS {
+            s.released(&b);
+        }
+        s.set("search_path", Some("z"), false);
+        s.rolled_back_to(&b);
+        assert_eq!(path(&mut s), "x", "one is left");
+        s.released(&b);
         s.rolled_back_to(&a);
-        assert!(s.environment(&Arc::new(Catalogue::default())).is_err());
+        assert_eq!(path(&mut s), "public");
+    }
+
+    #[test]
+    fn beyond_what_is_remembered_it_counts_whether_something_was_set() {
+        let is_known = |s: &mut Settings| s.environment(&Arc::new(Catalogue::default())).is_ok();
+        let name = |n: usize| Name::from(format!("s{n}").as_str());
+        let many = || {
+            let mut s = Settings::new("public", "app");
+            s.savepoint(&"before".into());
+            s.set("search_path", Some("x"), false);
+            (0..2 * SAVEPOINTS).for_each(|n| s.savepoint(&name(n)));
+            s
+        };
+        let mut s = many();
+        s.rolled_back_to(&name(2 * SAVEPOINTS - 1));
+        s.released(&name(2 * SAVEPOINTS - 1));
+        s.rolled_back_to(&name(7));
+        assert_eq!(path(&mut s), "x");
+        // There may be another of that name, later.
+        s.rolled_back_to(&"before".into());
+        assert!(!is_known(&mut s));
+        s.ended(true);
+        assert_eq!(path(&mut s), "public");
+        s.savepoint(&"before".into());
+        s.set("search_path", Some("y"), false);
+        s.rolled_back_to(&"before".into());
+        assert_eq!(path(&mut s), "public", "a new transaction knows its own");
+        let mut s = many();
+        s.set("search_path", Some("y"), true);
+        assert!(is_known(&mut s));
+        s.set("search_path", Some("x"), false);
+        s.rolled_back_to(&name(2 * SAVEPOINTS - 1));
+        assert!(!is_known(&mut s));
     }
 
     #[test]
