@@ -109,6 +109,8 @@ pub enum Reach {
 pub struct Catalogue {
     relations: AHashMap<u32, Relation>,
     by_name: AHashMap<(Name, Name), u32>,
+    /// Relations of a name, in any schema.
+    namesakes: AHashMap<Name, Vec<u32>>,
     functions: AHashMap<u32, Function>,
     function_names: AHashMap<Name, Vec<u32>>,
     /// Tables that inherit from a table or are its partitions (`pg_inherits`), and the other way round.
@@ -160,6 +162,7 @@ impl Catalogue {
         let mut out = Self { generation, ..Self::default() };
         for r in relations {
             out.by_name.insert((r.schema.clone(), r.name.clone()), r.oid);
+            out.namesakes.entry(r.name.clone()).or_default().push(r.oid);
             out.relations.insert(r.oid, r);
         }
         for f in functions {
@@ -506,6 +509,12 @@ impl Catalogue {
         // Names are reference-counted; a borrowed pair cannot be a key of this map without one.
         let key = (Name::from(schema), Name::from(name));
         self.by_name.get(&key).and_then(|oid| self.relations.get(oid))
+    }
+
+    /// All relations of a name, in any schema.
+    pub fn relations_named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Relation> + use<'a> {
+        let oids = self.namesakes.get(name).map(Vec::as_slice).unwrap_or_default();
+        oids.iter().filter_map(|oid| self.relations.get(oid))
     }
 
     /// A function by its number.

@@ -33,7 +33,7 @@ impl Session {
         }
         let catalogue = Arc::clone(self.reveals.catalogue());
         let mut schemas = Vec::new();
-        for relation in catalogue.relations().filter(|relation| relation.name == *name) {
+        for relation in catalogue.relations_named(name) {
             let is_hidden = match &*relation.schema {
                 "pg_catalog" => shows_values("pg_catalog", name) || !telling_columns("pg_catalog", name).is_empty(),
                 "information_schema" => false,
