@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     schema_changed: bool,
     /// Others are still to hear of it.
     to_be_told: bool,
+    /// Others have heard of it while it could still be rolled back.
+    told_early: bool,
     environment: Option<(Arc<Catalogue>, Arc<Environment>)>,
 }
 
@@ -92,6 +94,7 @@ impl Settings {
             temporary: BTreeSet::new(),
             schema_changed: false,
             to_be_told: false,
+            told_early: false,
             environment: None,
         }
     }
@@ -175,6 +178,16 @@ impl Settings {
     /// Whether others have to hear that the schema has changed: once, when no transaction is open any more.
     pub(crate) fn tell_schema_changed(&mut self) -> bool {
         std::mem::take(&mut self.to_be_told)
+    }
+
+    /// Others hear of a change before its transaction has ended.
+    pub(crate) const fn told_early(&mut self) {
+        self.told_early = true;
+    }
+
+    /// Whether others have looked at a change that may be gone, or may be free to be looked at: once.
+    pub(crate) fn take_told_early(&mut self) -> bool {
+        std::mem::take(&mut self.told_early)
     }
 
     /// Whether the catalogue is out of date.

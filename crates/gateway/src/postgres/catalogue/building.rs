@@ -67,7 +67,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_tags(comments.iter().map(|row| ((number(row, 0), number(row, 1)), tags::of_comment(text(row, 2)))));
     let catalogue = Arc::new(catalogue);
     let environment = environment(&catalogue);
-    let unread = unread(&catalogue, &views, reads);
+    let unread = unread(&catalogue, &views, &generated, reads);
     let views = View::read(&views, &environment);
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&environment, &generated));
@@ -87,12 +87,22 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     (catalogue.with_partition_keys(keys).with_view_reads(reads).with_unread(unread), search_path)
 }
 
-/// Views of which the definition was not told, and those that read them.
-fn unread(catalogue: &Catalogue, told: &[(u32, String)], reads: &[Row]) -> BTreeSet<u32> {
+/// Views of which the definition was not told, tables of which the expression of a generated column was not, the tables above those,
+/// and the views that read them.
+fn unread(
+    catalogue: &Catalogue,
+    told: &[(u32, String)],
+    generated: &[((u32, i16), Option<String>)],
+    reads: &[Row],
+) -> BTreeSet<u32> {
     let told: BTreeSet<u32> = told.iter().map(|(oid, _)| *oid).collect();
     let is_view = |r: &&Relation| matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView);
     let views = catalogue.relations().filter(is_view).filter(|r| !reach::is_own(&r.schema));
     let mut out: BTreeSet<u32> = views.map(|r| r.oid).filter(|oid| !told.contains(oid)).collect();
+    for ((table, _), _) in generated.iter().filter(|(_, expression)| expression.is_none()) {
+        out.insert(*table);
+        out.extend(catalogue.ancestors(*table).into_iter().map(|above| above.oid));
+    }
     let mut readers: HashMap<u32, Vec<u32>> = HashMap::new();
     for row in reads.iter().filter(|_| !out.is_empty()) {
         readers.entry(number(row, 1)).or_default().push(number(row, 0));
@@ -185,7 +195,7 @@ fn view_weighs(views: &[View]) -> HashMap<u32, BTreeSet<SourceColumn>> {
 }
 
 /// What each generated column is made of, read out of its expression. One that is not understood, or not told while the table is
-/// locked, is made of all of its table.
+/// locked ([`unread`]), is made of all of its table.
 fn generated_columns(
     environment: &Environment,
     generated: &[((u32, i16), Option<String>)],
@@ -264,14 +274,24 @@ mod tests {
     #[test]
     fn a_generated_column_that_is_not_told_is_made_of_all_of_its_table() {
         let catalogue = built(
-            &[&["1", "public", "people", "r", "-"]],
+            &[
+                &["1", "public", "people", "r", "-"],
+                &["2", "public", "of_people", "v", "SELECT people.a FROM public.people"],
+                &["3", "public", "told", "r", "-"],
+                &["4", "public", "of_told", "v", "SELECT told.b FROM public.told"],
+            ],
             &[
                 &["1", "1", "a", "25", "text", "-", "f"],
                 &["1", "2", "told", "25", "text", "(a || 'x'::text)", "t"],
                 &["1", "3", "locked", "25", "text", "-", "t"],
+                &["3", "1", "a", "25", "text", "-", "f"],
+                &["3", "2", "b", "25", "text", "(a || 'x'::text)", "t"],
             ],
-            &[],
+            &[&["2", "1"], &["4", "3"]],
         );
+        // Which columns that are is not known: who may not see everything is refused.
+        let unread: Vec<u32> = (1..=4).filter(|oid| catalogue.is_unread(*oid)).collect();
+        assert_eq!(unread, [1, 2]);
         let of =
             |column| catalogue.view_column(1, column).unwrap().iter().map(|s| s.column.clone()).collect::<Vec<_>>();
         assert_eq!((of(2), of(3)), (vec![Some("a".into())], vec![None]));

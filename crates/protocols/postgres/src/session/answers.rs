@@ -536,8 +536,7 @@ impl Session {
             Transaction::End => {
                 self.answering.failed = false;
                 if tag == "ROLLBACK" {
-                    // Nobody has to hear of what is not there.
-                    let _gone = self.settings.tell_schema_changed();
+                    self.tell_rolled_back();
                 }
                 self.settings.ended(tag == "ROLLBACK");
             }

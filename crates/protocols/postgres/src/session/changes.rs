@@ -3,7 +3,8 @@
 //! ```text
 //! CommandComplete of a definition ── others look again: while it is locked, what it changes is unknown to them
 //! CommandComplete of COMMIT       ── it counts: before the caller is told so
-//! ReadyForQuery, no transaction   ── so does what had no COMMIT of its own; what was rolled back does not
+//! CommandComplete of ROLLBACK     ── it is gone: those who looked when it was locked look again
+//! ReadyForQuery, no transaction   ── both hold of what had neither of its own
 //! ```
 use super::Session;
 use doorward_model::{Action, Resource};
@@ -25,22 +26,41 @@ impl Session {
             self.settings.schema_changed();
         }
         if matches!(tag, "COMMIT" | "COMMIT PREPARED") {
+            let _told_now = self.settings.take_told_early();
             if self.settings.tell_schema_changed() {
                 self.heard.made();
             }
             return;
+        }
+        if tag == "ROLLBACK PREPARED" {
+            // What another session had locked with it is free.
+            return self.heard.made();
         }
         let Some(part) = meaning.parts.get(part).filter(|part| changes_for_all(part, meaning)) else { return };
         // Outside of a transaction it may have been committed already. It is told once more when that is certain.
         let locks = || part.command.split(' ').any(|word| LOCKING.contains(&word)) && !QUIET.contains(&&*part.command);
         if self.status == b'I' || locks() {
             self.heard.made();
+            self.settings.told_early();
+        }
+    }
+
+    /// A transaction was rolled back. Nobody has to hear of what is not there, but those who have heard of it: what was locked
+    /// when they looked is unknown to them.
+    pub(super) fn tell_rolled_back(&mut self) {
+        let _gone = self.settings.tell_schema_changed();
+        if self.settings.take_told_early() {
+            self.heard.made();
         }
     }
 
     /// No transaction is open any more.
     pub(super) fn tell_at_rest(&mut self, rolled_back: bool) {
-        if self.settings.tell_schema_changed() && !rolled_back {
+        if rolled_back {
+            return self.tell_rolled_back();
+        }
+        let _told_now = self.settings.take_told_early();
+        if self.settings.tell_schema_changed() {
             self.heard.made();
         }
     }

@@ -76,8 +76,8 @@ impl Session {
 
     fn is_no_way_out(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let facts = Arc::clone(&meaning.facts);
-        if let Some(view) = self.reveals.names_unread(meaning).first() {
-            return Err(locked(&facts.command, self.reveals.catalogue().relation(*view)));
+        if let Some(relation) = self.reveals.names_unread(meaning).first() {
+            return Err(locked(&facts.command, self.reveals.catalogue().relation(*relation)));
         }
         for access in &facts.accesses {
             let Some(why) = self.way_out(access, meaning, now) else { continue };
@@ -333,11 +333,13 @@ pub(super) fn is_own(schema: &str) -> bool {
 }
 
 /// What a view shows is not known while it is locked, and may be something else as soon as it is not.
-fn locked(command: &str, view: Option<&Relation>) -> Refusal {
-    let name = view.map_or_else(|| "?".to_owned(), |view| format!("{}.{}", view.schema, view.name));
+fn locked(command: &str, relation: Option<&Relation>) -> Refusal {
+    let name = relation.map_or_else(|| "?".to_owned(), |r| format!("{}.{}", r.schema, r.name));
+    let is_table = relation.is_some_and(|r| !matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView));
+    let kind = if is_table { "table" } else { "view" };
     Refusal {
         kind: RefusalKind::Policy,
-        message: format!("{command} refused: what the view `{name}` shows cannot be read while it is locked"),
+        message: format!("{command} refused: what the {kind} `{name}` shows cannot be read while it is locked"),
         detail: Some("another session changes it or a relation that it reads, or is about to".into()),
         hint: Some("ask again when that session's transaction has ended".into()),
     }
