@@ -125,7 +125,13 @@ pub enum Effect {
     MadeTemporary {
         /// Its name.
         name: Name,
+        /// It is dropped when the transaction commits (`ON COMMIT DROP`).
+        until_commit: bool,
+        /// It may be dropped with something else, by CASCADE: a view, a sequence, a partition.
+        depends: bool,
     },
+    /// What was in `pg_temp` is there no more.
+    DroppedTemporary(Dropped),
     /// The schema changed in some way: the catalogue is out of date.
     SchemaChanged,
 }
@@ -140,6 +146,17 @@ impl Effect {
         }
         None
     }
+}
+
+/// Which relations of `pg_temp` are gone, if they were there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The one of this name.
+    One(Name),
+    /// Any that depends on something else.
+    Dependent,
+    /// All.
+    All,
 }
 
 /// A command for transactions.

@@ -64,7 +64,8 @@ pub(crate) fn changes_reading(part: &Part) -> bool {
             | Effect::Transaction(_)
             | Effect::ForgetPrepared
             | Effect::Declare { .. }
-            | Effect::MadeTemporary { .. } => false,
+            | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_) => false,
         })
 }
 

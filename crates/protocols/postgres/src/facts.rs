@@ -20,6 +20,7 @@ pub(crate) fn changes_meaning(meaning: &Meaning) -> bool {
             | Effect::Deallocate { .. }
             | Effect::Declare { .. }
             | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_)
             | Effect::SchemaChanged => true,
         })
     })

@@ -6,9 +6,9 @@
 //! statements are refused until it is known again.
 use crate::startup::split_search_path;
 use doorward_model::Name;
-use doorward_sql::{Catalogue, postgres::Environment};
+use doorward_sql::{Catalogue, Dropped, postgres::Environment};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,6 +26,8 @@ struct Values {
     user: Name,
     /// Of SET ROLE; none where it is the user's own.
     role: Option<Name>,
+    /// What is in `pg_temp`, and whether it may be dropped with something else.
+    temporary: Arc<BTreeMap<Name, bool>>,
 }
 
 /// The values of a moment.
@@ -71,7 +73,6 @@ pub(crate) struct Settings {
     savepoints: Vec<Savepoint>,
     beyond: Option<Beyond>,
     uncertain: bool,
-    temporary: BTreeSet<Name>,
     schema_changed: bool,
     /// Others are still to hear of it.
     to_be_told: bool,
@@ -82,7 +83,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(search_path: &str, role: &str) -> Self {
-        let values = Values { search_path: search_path.into(), user: Name::from(role), role: None };
+        let values =
+            Values { search_path: search_path.into(), user: Name::from(role), role: None, temporary: Arc::default() };
         Self {
             path: values.path(),
             at_start: values.clone(),
@@ -91,7 +93,6 @@ impl Settings {
             savepoints: Vec::new(),
             beyond: None,
             uncertain: false,
-            temporary: BTreeSet::new(),
             schema_changed: false,
             to_be_told: false,
             told_early: false,
@@ -127,10 +128,11 @@ impl Settings {
         // A temporary relation that may be gone must not hide a permanent one of its name.
         let is_there = |schema: &str, name: &Name| catalogue.named(schema, name).is_some();
         let hides = |name: &&Name| is_there("pg_catalog", name) || self.path.iter().any(|s| is_there(s, name));
+        let temporary = self.now.current.temporary.keys();
         Environment {
             catalogue: Arc::clone(catalogue),
             search_path: Arc::clone(&self.path),
-            temporary: Arc::new(self.temporary.iter().filter(|name| !hides(name)).cloned().collect()),
+            temporary: Arc::new(temporary.filter(|name| !hides(name)).cloned().collect()),
             generation: NEXT_ENVIRONMENT.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -164,10 +166,34 @@ impl Settings {
     ///
     /// INVARIANT: bounded; a name that is not remembered resolves to a permanent relation, which is the stricter reading. So
     /// are names as the server's own have them: none of a session's hides those.
-    pub(crate) fn made_temporary(&mut self, name: &Name) {
-        if self.temporary.len() < 4096 && !name.starts_with("pg_") && self.temporary.insert(name.clone()) {
-            self.environment = None;
+    pub(crate) fn made_temporary(&mut self, name: &Name, until_commit: bool, depends: bool) {
+        let known = &self.now.current.temporary;
+        if known.len() >= 4096 || name.starts_with("pg_") || known.contains_key(name) {
+            return;
         }
+        self.change_temporary(!until_commit, |temporary| {
+            temporary.insert(name.clone(), depends);
+        });
+    }
+
+    /// Relations of `pg_temp` are gone: their names mean others again.
+    pub(crate) fn dropped_temporary(&mut self, what: &Dropped) {
+        self.change_temporary(true, |temporary| match what {
+            Dropped::One(name) => {
+                temporary.remove(name);
+            }
+            Dropped::Dependent => temporary.retain(|_, depends| !*depends),
+            Dropped::All => temporary.clear(),
+        });
+    }
+
+    fn change_temporary(&mut self, lasts: bool, change: impl Fn(&mut BTreeMap<Name, bool>)) {
+        let mut now = self.now.clone();
+        change(Arc::make_mut(&mut now.current.temporary));
+        if lasts {
+            change(Arc::make_mut(&mut now.committed.temporary));
+        }
+        self.become_moment(now);
     }
 
     pub(crate) fn schema_changed(&mut self) {
@@ -424,6 +450,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_temporary_follows_transactions_and_is_forgotten_when_it_is_dropped() {
+        let known = |s: &mut Settings| {
+            let environment = s.environment(&Arc::new(Catalogue::default())).unwrap();
+            environment.temporary.iter().map(|n| &**n).collect::<Vec<_>>().join(",")
+        };
+        let one = |name: &str| Dropped::One(name.into());
+        let mut s = Settings::new("public", "app");
+        s.made_temporary(&"a".into(), false, false);
+        s.made_temporary(&"v".into(), false, true);
+        s.ended(false);
+        assert_eq!(known(&mut s), "a,v");
+        // In a transaction that is rolled back.
+        s.made_temporary(&"b".into(), false, false);
+        s.savepoint(&"s".into());
+        s.made_temporary(&"c".into(), false, false);
+        s.dropped_temporary(&one("a"));
+        assert_eq!(known(&mut s), "b,c,v");
+        s.rolled_back_to(&"s".into());
+        assert_eq!(known(&mut s), "a,b,v");
+        s.dropped_temporary(&Dropped::Dependent);
+        assert_eq!(known(&mut s), "a,b");
+        s.ended(true);
+        assert_eq!(known(&mut s), "a,v");
+        // In one that is committed.
+        s.made_temporary(&"d".into(), true, false);
+        s.made_temporary(&"e".into(), false, false);
+        s.dropped_temporary(&one("a"));
+        assert_eq!(known(&mut s), "d,e,v");
+        s.set("search_path", Some("x"), false);
+        s.ended(false);
+        assert_eq!(known(&mut s), "e,v", "ON COMMIT DROP");
+        s.dropped_temporary(&Dropped::All);
+        s.ended(false);
+        assert_eq!((known(&mut s), path(&mut s)), (String::new(), "x".into()));
+    }
+
+    #[test]
     fn a_temporary_relation_does_not_hide_a_permanent_one() {
         let mut s = Settings::new("public", "app");
         let relation = |oid, schema: &str, name: &str| Relation {
@@ -436,7 +499,7 @@ mod tests {
         let known = [relation(1, "public", "t"), relation(2, "pg_catalog", "odd")];
         let catalogue = Arc::new(Catalogue::new(1, known, []));
         for name in ["scratch", "t", "odd", "pg_stats"] {
-            s.made_temporary(&Name::from(name));
+            s.made_temporary(&Name::from(name), false, false);
         }
         let environment = s.environment(&catalogue).unwrap();
         assert_eq!(environment.temporary.iter().map(|n| &**n).collect::<Vec<_>>(), ["scratch"]);

@@ -615,6 +615,45 @@ fn what_concerns_this_session_alone_is_told_to_nobody() {
 }
 
 #[test]
+fn a_name_that_was_temporary_is_looked_for() {
+    let mut s = session_under(Arc::new(Changing(Arc::new(AtomicBool::new(true)))));
+    let now = Timestamp::from_secs(1);
+    let mut looks = |text: &str, tag: &str, status: u8| {
+        s.handle_client(&query(text), now);
+        let mut looked = false;
+        while let Some(event) = s.poll_event() {
+            if let Event::Ask(Question::Catalogue { .. }) = event {
+                looked = true;
+                s.handle_answer(Answer::Catalogue(Ok(catalogue())), now);
+            }
+        }
+        let queue = s.to_upstream();
+        let sent = String::from_utf8_lossy(queue.ready(Ticket(1))).into_owned();
+        queue.sent(sent.len());
+        assert!(sent.contains(text), "{text}: {}", String::from_utf8_lossy(s.to_client()));
+        s.handle_upstream(&frame(b'C', format!("{tag}\0").as_bytes()), now);
+        s.handle_upstream(&frame(b'Z', &[status]), now);
+        looked
+    };
+    let read = "SELECT a FROM x";
+    looks("CREATE TEMP TABLE x (a int)", "CREATE TABLE", b'I');
+    assert!(!looks(read, "SELECT 0", b'I'), "it is its own");
+    looks("BEGIN", "BEGIN", b'T');
+    looks("DROP TABLE x", "DROP TABLE", b'T');
+    assert!(looks(read, "SELECT 0", b'T'), "it is gone");
+    looks("ROLLBACK", "ROLLBACK", b'I');
+    assert!(!looks(read, "SELECT 0", b'I'), "it is there again");
+    assert!(looks("DROP TABLE x; SELECT a FROM x", "SELECT 0", b'I'), "within one text");
+    looks("DISCARD TEMP", "DISCARD TEMP", b'I');
+    assert!(looks(read, "SELECT 0", b'I'));
+    looks("BEGIN", "BEGIN", b'T');
+    looks("CREATE TEMP TABLE x (a int) ON COMMIT DROP", "CREATE TABLE", b'T');
+    assert!(!looks(read, "SELECT 0", b'T'));
+    looks("COMMIT", "COMMIT", b'I');
+    assert!(looks(read, "SELECT 0", b'I'));
+}
+
+#[test]
 fn others_hear_of_a_change_before_its_caller_does() {
     let plain = others_hear(&[("CREATE TABLE y (a int)", "CREATE TABLE", b'I')]);
     assert!(plain[0].0 > 0, "its CommandComplete is on its way: {plain:?}");
@@ -626,6 +665,13 @@ fn others_hear_of_a_change_before_its_caller_does() {
         ("COMMIT", "COMMIT", b'I'),
     ]);
     assert_eq!(in_a_transaction, [(0, 0), (0, 0), (1, 1), (2, 2), (3, 3)], "an ALTER is told of as soon as it locks");
+    let rolled_back = others_hear(&[
+        ("BEGIN", "BEGIN", b'T'),
+        ("ALTER TABLE t ADD COLUMN x int", "ALTER TABLE", b'T'),
+        ("ROLLBACK", "ROLLBACK", b'I'),
+        ("SELECT a FROM t", "SELECT 0", b'I'),
+    ]);
+    assert_eq!(rolled_back, [(0, 0), (1, 1), (2, 2), (2, 2)], "who looked while it was locked looks again");
     let with_a_savepoint = others_hear(&[
         ("BEGIN", "BEGIN", b'T'),
         ("CREATE TABLE y (a int)", "CREATE TABLE", b'T'),
@@ -635,6 +681,7 @@ fn others_hear_of_a_change_before_its_caller_does() {
     ]);
     assert_eq!(with_a_savepoint.last(), Some(&(1, 1)));
     assert_eq!(others_hear(&[("COMMIT PREPARED 'x'", "COMMIT PREPARED", b'I')]), [(1, 1)], "whoever prepared it");
+    assert_eq!(others_hear(&[("ROLLBACK PREPARED 'x'", "ROLLBACK PREPARED", b'I')]), [(1, 1)], "and locked by it");
 }
 
 #[test]

@@ -156,6 +156,7 @@ impl Within<'_> {
             | Effect::Deallocate { .. }
             | Effect::Declare { .. }
             | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_)
             | Effect::SchemaChanged => None,
         });
         here.or_else(|| self.known.prepared(wanted))
@@ -175,6 +176,7 @@ impl Within<'_> {
             | Effect::ForgetPrepared
             | Effect::Deallocate { .. }
             | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_)
             | Effect::SchemaChanged => false,
         });
         (!is_here).then(|| (name.clone(), text))
@@ -193,6 +195,7 @@ impl Within<'_> {
             | Effect::Prepare { .. }
             | Effect::Deallocate { .. }
             | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_)
             | Effect::SchemaChanged => None,
         });
         here.or_else(|| self.known.cursor(wanted))

@@ -11,8 +11,8 @@ use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
 use doorward_model::{Action, DataType, Name, Operator, Resource, Timestamp};
-use doorward_sql::{Catalogue, Column, Relation, RelationKind, SourceColumn};
-use std::sync::Arc;
+use doorward_sql::{Catalogue, Column, Dropped, Effect, Relation, RelationKind, SourceColumn};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// How many columns one value may be made of, through views of views, until it counts as hidden.
 const MOST_BEHIND: usize = 100_000;
@@ -402,7 +402,7 @@ impl<P: Default> Reveals<P> {
         // What only filters may be a view of hidden columns as well.
         let read = meaning.parts.iter().flat_map(|p| &p.reads.places).map(|read| (&read.schema, &read.table));
         let mut others = shown.chain(read).filter(|(schema, _)| !self.is_own(schema));
-        others.any(|(schema, table)| self.catalogue.named(schema, table).is_none())
+        others.any(|(schema, table)| self.catalogue.named(schema, table).is_none()) || reads_dropped(meaning)
     }
 
     /// The relations that a text reads and that the snapshot does not know, since they were locked.
@@ -531,6 +531,49 @@ impl<P: Default> Reveals<P> {
         }
         Ok(())
     }
+}
+
+/// Whether a text reads by the name of a temporary relation behind having dropped it: that may be another's since.
+fn reads_dropped(meaning: &Meaning) -> bool {
+    let mut dropped: BTreeSet<&Name> = BTreeSet::new();
+    let mut made: BTreeSet<&Name> = BTreeSet::new();
+    let mut any = false;
+    for part in &meaning.parts {
+        if any || !dropped.is_empty() {
+            let shown = part.moves.iter().chain(part.lineage.iter().flat_map(|l| &l.anywhere));
+            let shown = shown.map(|source| (&source.schema, &source.table));
+            let read = part.reads.places.iter().map(|read| (&read.schema, &read.table));
+            let mut temporary = shown.chain(read).filter(|(schema, _)| ***schema == *"pg_temp");
+            if temporary.any(|(_, table)| dropped.contains(table) || (any && !made.contains(table))) {
+                return true;
+            }
+        }
+        for effect in &part.effects {
+            match effect {
+                Effect::MadeTemporary { name, .. } => {
+                    dropped.remove(name);
+                    made.insert(name);
+                }
+                Effect::DroppedTemporary(Dropped::One(name)) => {
+                    made.remove(name);
+                    dropped.insert(name);
+                }
+                Effect::DroppedTemporary(Dropped::Dependent | Dropped::All) => {
+                    made.clear();
+                    any = true;
+                }
+                Effect::Set { .. }
+                | Effect::ResetAll
+                | Effect::Transaction(_)
+                | Effect::ForgetPrepared
+                | Effect::Prepare { .. }
+                | Effect::Deallocate { .. }
+                | Effect::Declare { .. }
+                | Effect::SchemaChanged => {}
+            }
+        }
+    }
+    false
 }
 
 const fn is_view(kind: RelationKind) -> bool {

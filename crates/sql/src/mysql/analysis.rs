@@ -203,7 +203,7 @@ impl Whole {
                     if &*key.0 != "pg_temp" {
                         let name = crate::postgres::dotted(&[&key.0, &key.1]).into();
                         // What follows in the text asks for it as for others: it may be dropped again before.
-                        out.effects.push(Effect::MadeTemporary { name });
+                        out.effects.push(Effect::MadeTemporary { name, until_commit: false, depends: false });
                     }
                 }
                 Note::Upload(path) => out.upload = Some(path.clone()),

@@ -2,9 +2,10 @@
 use super::{
     Analysis, Cost, Effect, Environment, Reads, Reference, SqlError, Statement, Transaction, copy, cost,
     lineage::{self, Reading},
-    named, query, reads, utility,
+    named, query, reads, temporary, utility,
     walk::Walk,
 };
+use crate::meaning::Dropped;
 use doorward_model::{Access, Action, Facts, Name, Resource};
 use pg_raw_parse::{Node, nodes, nodes::VariableSetKind};
 use std::{
@@ -88,7 +89,7 @@ fn one<'a>(
     let copy = if let Node::CopyStmt(s) = node { copy::spec(s, lineage.as_ref()) } else { None };
     let mut effects = effects(node, env, depth, text);
     effects.extend(walk.settings.iter().cloned());
-    effects.extend(walk.made_temporary.iter().map(|n| Effect::MadeTemporary { name: n.clone() }));
+    effects.extend(temporary::effects(node, &walk.made_temporary));
     if walk.schema_changed {
         effects.push(Effect::SchemaChanged);
     }
@@ -127,8 +128,9 @@ fn effects(node: Node<'_>, env: &Environment, depth: usize, text: &str) -> Vec<E
         Node::DiscardStmt(s) => match s.target {
             nodes::DiscardMode::DISCARD_ALL => {
                 let user = Effect::Set { name: "session_authorization".into(), value: None, local: false };
-                vec![user, Effect::ResetAll, Effect::ForgetPrepared]
+                vec![user, Effect::ResetAll, Effect::ForgetPrepared, Effect::DroppedTemporary(Dropped::All)]
             }
+            nodes::DiscardMode::DISCARD_TEMP => vec![Effect::DroppedTemporary(Dropped::All)],
             _ => Vec::new(),
         },
         Node::DeallocateStmt(s) => match s.name() {

@@ -21,6 +21,7 @@ mod reads;
 mod scan;
 mod settings;
 mod tells;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod utility;

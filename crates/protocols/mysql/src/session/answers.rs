@@ -215,7 +215,8 @@ impl Session {
                 | Effect::Transaction(_)
                 | Effect::ForgetPrepared
                 | Effect::Declare { .. }
-                | Effect::MadeTemporary { .. } => {}
+                | Effect::MadeTemporary { .. }
+                | Effect::DroppedTemporary(_) => {}
             }
         }
     }
@@ -246,7 +247,8 @@ impl Session {
                 | Effect::Transaction(_)
                 | Effect::ForgetPrepared
                 | Effect::Declare { .. }
-                | Effect::MadeTemporary { .. } => {}
+                | Effect::MadeTemporary { .. }
+                | Effect::DroppedTemporary(_) => {}
             }
         }
         if changed {

@@ -576,7 +576,10 @@ impl Session {
                         self.cursors.insert((&**name).into(), cursor);
                     }
                 }
-                Effect::MadeTemporary { name } => self.settings.made_temporary(name),
+                Effect::MadeTemporary { name, until_commit, depends } => {
+                    self.settings.made_temporary(name, *until_commit, *depends);
+                }
+                Effect::DroppedTemporary(what) => self.settings.dropped_temporary(what),
                 Effect::SchemaChanged if for_all => self.settings.schema_changed(),
                 // Of what it has made itself.
                 Effect::SchemaChanged => {}

@@ -445,6 +445,7 @@ fn shows_none(statement: &Statement, hidden: &[Hidden]) -> bool {
             | Effect::ForgetPrepared
             | Effect::Deallocate { .. }
             | Effect::MadeTemporary { .. }
+            | Effect::DroppedTemporary(_)
             | Effect::SchemaChanged => {}
         }
     }
