@@ -192,7 +192,7 @@ fn everyday_statements_pass() {
 /// Of PostgreSQL's own regression tests, those that make what others read.
 const MAKING: &str = "test_setup create_misc create_index";
 /// Those that are tried always: most of what they do is to read, and they take seconds.
-const READING: &str = "boolean text int4 strings select select_distinct select_having subselect union case join limit";
+const READING: &str = "boolean text int4 select select_distinct select_having union case limit";
 
 /// `DOORWARD_REGRESS=all` tries all of them, a list of names those.
 #[test]

@@ -138,7 +138,7 @@ const HOSTILE: &[&str] = &[
     // What is sent to oneself.
     "listen heard; select pg_notify('heard', ssn) from customers where id = 1; unlisten heard",
     "listen heard; select pg_notify('heard', ssn) from U&\"customers\" where id = 1; unlisten heard",
-    "listen heard; update customers set name = name where id = 1 returning pg_notify('heard', ssn); unlisten heard",
+    "listen heard; begin; update customers set name = name where id = 1 returning pg_notify('heard', ssn); rollback; unlisten heard",
     // ONLY, schemas before columns, COPY.
     "select id from only staff where ssn = 'same' order by 1",
     "select count(*) from only ( staff ) s where s.ssn = 'same'",
