@@ -1,5 +1,6 @@
 //! What a mask shows is not written back by COPY either, in any format and however the data are cut; others are.
 use super::{veiled::wire::Wire, world};
+use std::{io::Write as _, process::Stdio};
 
 const MASKED: &str = "refused: it would write the mask `[masked]` into the masked column `public.customers.ssn`";
 
@@ -114,4 +115,26 @@ fn other_data_are_copied_as_they_are() {
     let error = agent.copied(own, true, &mut [&b"99\tx\n"[..]].into_iter()).error.unwrap_or_default();
     assert!(error.contains("details hidden by Doorward"), "{error}");
     assert_eq!(agent.bound("select 1 where $1 = \'x\'", &["x"]).error, None);
+}
+
+#[test]
+fn two_copies_of_one_text_go_on_one_after_the_other() {
+    let w = world();
+    let token = w.token("ci-bot", &["agents"], &[]);
+    let copied = |data: &str| {
+        let text =
+            "copy orders (id, contact) from stdin; copy customers (id, ssn) from stdin; select count(*) from orders";
+        let mut psql = w.psql_command(&token);
+        psql.args(["-c", text]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut psql = psql.spawn().unwrap();
+        psql.stdin.take().unwrap().write_all(data.as_bytes()).unwrap();
+        let out = psql.wait_with_output().unwrap();
+        (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (said, error) = copied("70\tx\n\\.\n70\ty\n\\.\n");
+    assert!(said.trim_end().ends_with('9') && error.is_empty(), "{said}{error}");
+    let (_, error) = copied("71\tx\n\\.\n71\t[masked]\n\\.\n");
+    assert!(error.contains(MASKED), "{error}");
+    let kept = "select (select count(*) from orders where id >= 70), (select count(*) from customers where id >= 70)";
+    assert_eq!(w.postgres.query(kept).unwrap(), "1|1", "all of a text or nothing");
 }

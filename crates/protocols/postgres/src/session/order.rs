@@ -48,12 +48,16 @@ impl Session {
         if relation.kind == RelationKind::Table {
             return self.table_tells(catalogue, relation.oid, now);
         }
+        let hides_some = |session: &mut Self| {
+            relation.columns.iter().any(|column| session.is_hidden(relation.oid, column.number, now))
+        };
+        if !matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView) {
+            // What is elsewhere comes in an order that nobody here knows of.
+            return hides_some(self);
+        }
         // A materialised view was filled when other indexes may have been there.
         let is_stored = relation.kind == RelationKind::MaterialisedView;
-        self.view_tells(relation, now)
-            || is_stored
-                && self.any_table_tells(catalogue, now)
-                && relation.columns.iter().any(|c| self.is_hidden(relation.oid, c.number, now))
+        self.view_tells(relation, now) || is_stored && self.any_table_tells(catalogue, now) && hides_some(self)
     }
 
     /// Whether rows of a view may come in the order of a hidden column of a table that it reads, shown by it or not.
