@@ -103,7 +103,7 @@ fn explained(walk: &mut Walk<'_, '_>, s: &nodes::ExplainStmt) {
     }
     // How many rows each partition, and how many pages and how much memory each step took.
     if off("analyze") == Some(false) {
-        walk.reads.tells.insert(Tell::Sizes("EXPLAIN ANALYZE"));
+        walk.reads.tells.insert(Tell::Sizes("EXPLAIN ANALYZE (EXPLAIN (COSTS OFF) passes)"));
     }
     if off("buffers") == Some(false) {
         walk.reads.tells.insert(Tell::Sizes("EXPLAIN with buffers (BUFFERS OFF leaves them out)"));
