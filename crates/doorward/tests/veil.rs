@@ -8,6 +8,8 @@ mod copied;
 mod order;
 #[path = "veil/paths.rs"]
 mod paths;
+#[path = "veil/shown.rs"]
+mod shown;
 mod veiled;
 #[path = "veil/ways.rs"]
 mod ways;

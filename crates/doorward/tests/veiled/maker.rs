@@ -32,6 +32,7 @@ const CUSTOMERS: &[(&str, Kind)] = &[
     ("card", Text),
     ("name", Text),
     ("notes", Text),
+    ("iban", Text),
 ];
 type Relations = &'static [(&'static str, &'static [(&'static str, Kind)])];
 

@@ -19,6 +19,7 @@ mod namesakes;
 mod order;
 mod requests;
 mod reveal;
+mod stand;
 mod tells;
 mod veil;
 

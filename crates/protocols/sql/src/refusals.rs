@@ -35,6 +35,21 @@ pub fn weighs(command: &str, source: &SourceColumn, obstacle: Option<&str>) -> R
     }
 }
 
+/// A statement that decides or computes by a column whose mask is made here, of the value: the server would have to have
+/// the one or the other.
+pub fn weighs_itself(command: &str, source: &SourceColumn) -> Refusal {
+    let column = format!("{}.{}.{}", source.schema, source.table, source.column.as_deref().unwrap_or("*"));
+    Refusal {
+        kind: RefusalKind::Policy,
+        message: format!("{command} refused: what it does depends on the masked column `{column}`"),
+        detail: Some(format!(
+            "reveal on Column `{column}` is not allowed, and the server cannot make what its mask shows: such a column may be \
+             shown, and nothing may be found, sorted, joined or computed by it"
+        )),
+        hint: Some("show the column as it is, or have `filter` on it permitted by a policy".into()),
+    }
+}
+
 /// A statement that would write a mask over what it hides.
 pub fn writes_mask(command: &str, source: &SourceColumn, mask: &str) -> Refusal {
     let column = format!("{}.{}.{}", source.schema, source.table, source.column.as_deref().unwrap_or("*"));

@@ -3,8 +3,9 @@
 //! it is told to. So do partitions by one, and views that sort, join or group by one. So where there is one, rows are sorted by what the caller may see: then it makes no difference what is read.
 use super::{
     Session,
+    stand::{Stand, stand},
     tells::is_own,
-    veil::{identifier, shows_nothing},
+    veil::identifier,
 };
 use doorward_enforce::{Refusal, RefusalKind};
 use doorward_model::{Action, Name, Resource, Timestamp};
@@ -34,8 +35,11 @@ impl Session {
         if !key.is_empty() && is_unique && key.iter().all(|c| !self.is_hidden(relation.oid, c.number, now)) {
             return key.into_iter().map(|column| identifier(&column.name)).collect();
         }
-        // Rows that are alike in all that is seen may come in any order.
-        let seen = relation.columns.iter().filter(|column| !self.is_hidden(relation.oid, column.number, now));
+        // Rows that are alike in all that is seen may come in any order. A name is that of what is shown.
+        let seen = relation
+            .columns
+            .iter()
+            .filter(|column| matches!(self.stands(relation.oid, column, now), None | Some(Stand::Shown(_))));
         seen.map(|column| {
             let name = identifier(&column.name);
             if SORTABLE.contains(&column.type_oid) { name } else { format!("{name}::pg_catalog.text") }
@@ -148,6 +152,11 @@ impl Session {
         self.reveals.column(relation, column, &mut Asking { enforcer: &mut self.enforcer, now }).is_some()
     }
 
+    fn stands(&mut self, relation: u32, column: &Column, now: Timestamp) -> Option<Stand> {
+        let rule = self.reveals.column(relation, column.number, &mut Asking { enforcer: &mut self.enforcer, now });
+        rule.map(|rule| stand(column, &rule))
+    }
+
     /// Whether an index of a table is over a hidden column and something else, or rows are stored in the order of one. By one
     /// over nothing else, no row is told from another.
     fn order_tells(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {
@@ -165,8 +174,10 @@ impl Session {
     }
 
     fn is_constant(&mut self, relation: u32, column: i16, now: Timestamp) -> bool {
-        let rule = self.reveals.column(relation, column, &mut Asking { enforcer: &mut self.enforcer, now });
-        rule.is_some_and(|rule| shows_nothing(&rule))
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let column = catalogue.relation(relation).and_then(|r| r.columns.iter().find(|c| c.number == column));
+        let stands = column.and_then(|column| self.stands(relation, column, now));
+        matches!(stands, Some(Stand::Constant(_)))
     }
 }
 

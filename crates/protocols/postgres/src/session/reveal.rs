@@ -1,5 +1,9 @@
 //! What of an answer the caller may see: masks planned from row descriptions, lineage and tags.
-use super::{Session, veil::Veil};
+use super::{
+    Session,
+    stand::{Stand, stand},
+    veil::Veil,
+};
 use crate::{
     codec::{Bind, FieldDescription},
     copy::CopyMasker,
@@ -9,10 +13,10 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Action, Name, Timestamp};
+use doorward_model::{Action, Name, Operator, Timestamp};
 use doorward_sql::{
     Relation,
-    postgres::{CopyFormat, Lineage, SourceColumn},
+    postgres::{CopyFormat, SourceColumn},
 };
 use doorward_sql_session::{
     Asking, Dialect, FieldPlan, Meaning, TextMasking, output_sources, refusals::not_understood, whole,
@@ -107,7 +111,8 @@ impl Session {
                 Some([one]) => *one,
                 Some(codes) => codes.get(i).copied().unwrap_or(0),
             };
-            let plan = self.field_plan(field, lineage.as_deref(), i, total, now);
+            let sources = lineage.as_deref().map(|lineage| output_sources(lineage, i, total));
+            let plan = self.field_plan(field, sources, masking.meaning, now);
             fields.push(Field::new(plan, field.type_oid, format));
         }
         RowMasker::new(fields, text)
@@ -116,9 +121,8 @@ impl Session {
     fn field_plan(
         &mut self,
         field: &FieldDescription,
-        lineage: Option<&Lineage>,
-        index: usize,
-        total: usize,
+        sources: Option<&BTreeSet<SourceColumn>>,
+        meaning: &Arc<Meaning>,
         now: Timestamp,
     ) -> FieldPlan {
         // Where the server names the column a value comes straight from, that is exact.
@@ -126,16 +130,17 @@ impl Session {
         let known = |r: &Relation| field.column < 0 || r.columns.iter().any(|c| c.number == field.column);
         let origin = (field.table_oid != 0 && self.reveals.catalogue().relation(field.table_oid).is_some_and(known))
             .then_some((field.table_oid, field.column));
-        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        let rule = match (origin, lineage) {
-            (Some((oid, number)), _) => self.reveals.column(oid, number, asking),
-            (None, Some(lineage)) => self.reveals.sources(output_sources(lineage, index, total), asking).map(whole),
+        let rule = match (origin, sources) {
+            (Some((oid, number)), _) => {
+                self.reveals.column(oid, number, &mut Asking { enforcer: &mut self.enforcer, now })
+            }
+            (None, Some(sources)) => self.made_rule(sources, meaning, now),
             (None, None) => None,
         };
         let rule = rule.or_else(|| if origin.is_none() { self.new_column_rule(field, now) } else { None });
-        let rule = rule.or_else(|| match (origin, lineage) {
+        let rule = rule.or_else(|| match (origin, sources) {
             (Some((oid, number)), _) => self.telling_column(oid, number, now),
-            (None, Some(lineage)) => self.telling_rule(output_sources(lineage, index, total), now),
+            (None, Some(sources)) => self.telling_rule(sources, now),
             (None, None) => None,
         });
         match rule {
@@ -143,6 +148,30 @@ impl Session {
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&field.name)),
         }
+    }
+
+    /// How what is made of these columns is masked. Where the server itself has made what their masks show, as they say: it is
+    /// made of nothing else.
+    fn made_rule(
+        &mut self,
+        sources: &BTreeSet<SourceColumn>,
+        meaning: &Arc<Meaning>,
+        now: Timestamp,
+    ) -> Option<Arc<MaskRule>> {
+        let first = self.reveals.sources(sources, &mut Asking { enforcer: &mut self.enforcer, now })?;
+        let is_so = matches!(first.operator, Operator::Partial(_) | Operator::Date(_))
+            && matches!(self.veil(meaning, now), Ok(Some(_)))
+            && sources.iter().all(|source| self.is_made_so(source, &first, now));
+        Some(if is_so { first } else { whole(first) })
+    }
+
+    /// Whether a column is not hidden, or masked in this way and by the server where more than shown.
+    fn is_made_so(&mut self, source: &SourceColumn, rule: &MaskRule, now: Timestamp) -> bool {
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        let Some(own) = self.reveals.source(source, asking) else { return true };
+        let relation = self.reveals.catalogue().named(&source.schema, &source.table);
+        let column = relation.and_then(|r| r.columns.iter().find(|c| source.column.as_ref() == Some(&c.name)));
+        own.operator == rule.operator && column.is_some_and(|column| matches!(stand(column, &own), Stand::Shown(_)))
     }
 
     fn telling_column(&mut self, oid: u32, number: i16, now: Timestamp) -> Option<Arc<MaskRule>> {
@@ -185,9 +214,12 @@ impl Session {
                     return Err("the columns of a `*` are not known".into());
                 }
             };
-            let rule = self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now });
+            let rule = if of_query {
+                self.made_rule(&sources, meaning, now)
+            } else {
+                self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now })
+            };
             let plan = match rule.or_else(|| self.telling_rule(&sources, now)) {
-                Some(rule) if of_query => FieldPlan::Mask(whole(rule)),
                 Some(rule) => FieldPlan::Mask(rule),
                 None if text.wanted.is_empty() => FieldPlan::Clear,
                 None => FieldPlan::Scan(Hint::from_column(&name)),

@@ -10,26 +10,31 @@
 //! | `orders`, where a table of another schema has the same name and hidden columns | `"public"."orders"` ([`super::namesakes`]) |
 //! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
 //! | the same, where it decides by something hidden | not at all: it is refused |
-//! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
+//! | a column of which the mask shows something (`partial`, `date`) | what the mask shows ([`super::stand`]), where it is more than shown |
+//! | the same, where the server cannot make it (`hash`) | itself, where it is only shown; else the text is refused |
 //!
 //! Where an index could give rows in the order of a hidden column, they are sorted by what is not ([`super::order`]).
 //!
 //! INVARIANT: what is sent is read again: it reads the same relations in the same places, asks for the same rights, and shows
 //! nothing hidden; else it is refused.
-use super::{Portal, Prepared, Session, namesakes::uncertain};
+use super::{
+    Portal, Prepared, Session,
+    namesakes::uncertain,
+    stand::{Stand, stand},
+};
 use crate::render;
 use ahash::AHashMap;
-use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Access, Name, Operator, Timestamp};
+use doorward_enforce::Refusal;
+use doorward_model::{Access, Name, Timestamp};
 use doorward_sql::{
     Catalogue, Column, Relation, RelationKind,
     postgres::{Analysis, Cost, Effect, Lineage, Prefix, Read, Statement, Written, analyse, cost},
 };
 use doorward_sql_session::{
     Asking, Meaning, Part,
-    refusals::{not_understood, weighs},
+    refusals::{not_understood, weighs, weighs_itself},
 };
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 /// The longest text that is made, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -88,6 +93,25 @@ struct Derived {
 struct Made {
     derived: AHashMap<(u32, Written), Option<Derived>>,
     hidden: Vec<Hidden>,
+    /// Columns that the text decides or computes by, by the numbers of their relations; none: it may be any of one.
+    weighed: BTreeSet<(u32, Option<i16>)>,
+}
+
+impl Made {
+    fn of(meaning: &Meaning, catalogue: &Catalogue) -> Self {
+        let mut made = Self::default();
+        for source in meaning.parts.iter().flat_map(|part| &part.reads.weighs) {
+            if let Some(relation) = catalogue.named(&source.schema, &source.table) {
+                let column = relation.columns.iter().find(|c| source.column.as_ref() == Some(&c.name));
+                made.weighed.insert((relation.oid, column.map(|c| c.number)));
+            }
+        }
+        made
+    }
+
+    fn weighs(&self, relation: u32, column: i16) -> bool {
+        self.weighed.contains(&(relation, Some(column))) || self.weighed.contains(&(relation, None))
+    }
 }
 
 /// A text in the making.
@@ -230,7 +254,7 @@ impl Session {
             self.weighs_nothing_hidden(meaning, now)?;
             return self.orders_nothing_hidden(meaning, now).map(|()| None);
         }
-        let mut made = Made::default();
+        let mut made = Made::of(meaning, self.reveals.catalogue());
         let mut weave =
             Weave { from: &meaning.text, text: String::new(), done: 0, changes: Vec::new(), stand: Vec::new() };
         for place in places(meaning) {
@@ -253,6 +277,7 @@ impl Session {
                 return Err(odd(meaning));
             }
         }
+        self.weighs_nothing_itself(meaning, now)?;
         if weave.changes.is_empty() {
             return Ok(None);
         }
@@ -279,16 +304,38 @@ impl Session {
         // What is in the way of one part is in the way of all.
         let obstacle = meaning.parts.iter().find_map(|part| part.reads.obstacle);
         for part in &meaning.parts {
-            // A query passes as it would by itself: of what the mask shows, its results are masked.
-            let is_query = part.reads.obstacle.is_none();
             let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-            let found = part.reads.weighs.iter().chain(&part.reads.named).find_map(|source| {
-                let rule = self.reveals.source(source, asking)?;
-                let counts = !is_query || shows_nothing(&rule);
-                (counts && !self.reveals.may_filter(source, asking)).then_some(source)
+            let mut weighed = part.reads.weighs.iter().chain(&part.reads.named);
+            let found = weighed.find(|source| {
+                self.reveals.source(source, asking).is_some() && !self.reveals.may_filter(source, asking)
             });
             if let Some(source) = found {
                 return Err(weighs(&part.command, source, part.reads.obstacle.or(obstacle)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a text that decides or computes by a column that stands in it as it is, though it is hidden.
+    fn weighs_nothing_itself(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        for part in &meaning.parts {
+            let found = part.reads.weighs.iter().find(|source| {
+                let relation = catalogue.named(&source.schema, &source.table);
+                let all = relation.into_iter().flat_map(|r| r.columns.iter().map(move |column| (r.oid, column)));
+                // Of what is not known to be one of them, it may be any.
+                let is_one = |column: &Column| source.column.as_ref() == Some(&column.name);
+                let is_known = all.clone().any(|(_, column)| is_one(column));
+                let mut counts = all.filter(|(_, column)| !is_known || is_one(column));
+                let is_itself = counts.any(|(oid, column)| {
+                    let rule = self.reveals.column(oid, column.number, asking);
+                    rule.is_some_and(|rule| stand(column, &rule) == Stand::Itself)
+                });
+                is_itself && !self.reveals.may_filter(source, asking)
+            });
+            if let Some(source) = found {
+                return Err(weighs_itself(&part.command, source));
             }
         }
         Ok(())
@@ -308,7 +355,7 @@ impl Session {
         }
         let key = (relation.oid, read.written.clone());
         if !made.derived.contains_key(&key) {
-            let derived = self.derived(&catalogue, (relation, &read.written), &mut made.hidden, now)?;
+            let derived = self.derived(&catalogue, (relation, &read.written), made, now)?;
             made.derived.insert(key.clone(), derived);
         }
         Ok(made.derived.get(&key).and_then(Option::as_ref))
@@ -325,25 +372,31 @@ impl Session {
         &mut self,
         catalogue: &Catalogue,
         (relation, written): (&Relation, &Written),
-        hidden: &mut Vec<Hidden>,
+        made: &mut Made,
         now: Timestamp,
     ) -> Result<Option<Derived>, ()> {
         let wanted = wanted(catalogue, relation, written)?;
+        let order = self.order(catalogue, relation, now);
         let mut columns = Vec::with_capacity(wanted.len());
         let mut any = false;
         for column in wanted {
             let rule =
                 self.reveals.column(relation.oid, column.number, &mut Asking { enforcer: &mut self.enforcer, now });
             let name = identifier(&column.name);
-            match rule.as_deref().filter(|rule| shows_nothing(rule)) {
-                Some(rule) => {
+            let type_name = || catalogue.type_name(relation.oid, column.number).ok_or(());
+            match rule.as_deref().map(|rule| stand(column, rule)) {
+                Some(Stand::Constant(constant)) => {
                     any = true;
-                    let type_name = catalogue.type_name(relation.oid, column.number).ok_or(())?;
-                    columns.push(format!("{}::{type_name} AS {name}", constant(column, rule)));
+                    columns.push(format!("{constant}::{} AS {name}", type_name()?));
                     let (schema, table) = (relation.schema.clone(), relation.name.clone());
-                    hidden.push(Hidden { schema, table, column: column.name.clone() });
+                    made.hidden.push(Hidden { schema, table, column: column.name.clone() });
                 }
-                None => columns.push(name),
+                // What is only shown is masked on its way out.
+                Some(Stand::Shown(mask)) if made.weighs(relation.oid, column.number) || !order.is_empty() => {
+                    any = true;
+                    columns.push(format!("({mask})::{} AS {name}", type_name()?));
+                }
+                Some(Stand::Shown(_) | Stand::Itself) | None => columns.push(name),
             }
         }
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
@@ -351,7 +404,6 @@ impl Session {
         if !any && !view_tells {
             return Ok(None);
         }
-        let order = self.order(catalogue, relation, now);
         Ok(Some(Derived::of(relation, &columns, matches!(written, Written::Only | Written::Copy(_)), &order)))
     }
 
@@ -456,14 +508,6 @@ fn shows_none(statement: &Statement, hidden: &[Hidden]) -> bool {
     })
 }
 
-/// Whether nothing of a value is left in what replaces it.
-pub(super) const fn shows_nothing(rule: &MaskRule) -> bool {
-    match rule.operator {
-        Operator::Redact | Operator::Null | Operator::Fixed(_) => true,
-        Operator::Partial(_) | Operator::Hash | Operator::Date(_) => false,
-    }
-}
-
 impl Derived {
     fn of(relation: &Relation, columns: &[String], only: bool, order: &[String]) -> Self {
         let only = if only { "ONLY " } else { "" };
@@ -564,31 +608,6 @@ fn wanted<'r>(catalogue: &Catalogue, relation: &'r Relation, written: &Written) 
 
 pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A constant of a column's type. It is masked on its way out as the value would have been, so it says nothing of its own.
-fn constant(column: &Column, rule: &MaskRule) -> String {
-    if rule.operator == Operator::Null {
-        return "NULL".into();
-    }
-    match column.type_oid {
-        // int8, int4, int2, numeric, float4, float8, oid, interval, money
-        20 | 23 | 21 | 1700 | 700 | 701 | 26 | 1186 | 790 => "'0'".into(),
-        // date, timestamp, timestamptz
-        1082 | 1114 | 1184 => "'1970-01-01'".into(),
-        16 => "'false'".into(),
-        // text, varchar, name, json, jsonb, uuid
-        25 | 1043 | 19 => text(&rule.label),
-        114 | 3802 => "'null'".into(),
-        2950 => "'00000000-0000-0000-0000-000000000000'".into(),
-        _ => "NULL".into(),
-    }
-}
-
-/// `[label]`, without what a server might take for more than it is.
-fn text(label: &str) -> String {
-    let plain: String = label.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.')).collect();
-    format!("'[{plain}]'")
 }
 
 #[cfg(test)]
