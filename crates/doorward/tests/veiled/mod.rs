@@ -5,7 +5,7 @@ pub(crate) mod trial;
 pub(crate) mod wire;
 
 use crate::common::World;
-use doorward_testkit::Postgres;
+use doorward_testkit::{Postgres, PostgresRelease};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -40,7 +40,7 @@ create schema other; create table other.\"Odd t\" (\"Id\" int, \"ssn\" text);
 insert into other.\"Odd t\" select g, 'o'||g from generate_series(1, 8) g;
 ";
 
-const TAGS: &str = r#"tags = { "public.ordered.ssn" = ["pii"], "public.loose.ssn" = ["pii"], "public.kept.ssn" = ["pii"], "public.clustered.ssn" = ["pii"], "public.apart.ssn" = ["pii"], "public.kept_apart.ssn" = ["pii"], "public.unindexed.ssn" = ["pii"], "public.customers.iban" = ["pii", "mask:partial:4"], "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "public.staff.ssn" = ["pii"], "public.cards.number" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+const TAGS: &str = r#"tags = { "public.ordered.ssn" = ["pii"], "public.loose.ssn" = ["pii"], "public.kept.ssn" = ["pii"], "public.clustered.ssn" = ["pii"], "public.apart.ssn" = ["pii"], "public.kept_apart.ssn" = ["pii"], "public.unindexed.ssn" = ["pii"], "public.customers.iban" = ["pii", "mask:partial:4"], "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "public.virtuals.ssn" = ["pii"], "public.staff.ssn" = ["pii"], "public.cards.number" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
 
 /// A psql that goes on, so that one session has said all.
 pub(crate) struct Asked {
@@ -85,7 +85,13 @@ pub(crate) fn over(postgres: Postgres, tags: &str) -> World {
 }
 
 pub(crate) fn world() -> World {
-    let postgres = Postgres::options().setting("autovacuum", "off").setting("jit", "off").start().unwrap();
+    world_of(PostgresRelease::default())
+}
+
+/// The same at another release of the server.
+pub(crate) fn world_of(release: PostgresRelease) -> World {
+    let postgres =
+        Postgres::options().release(release).setting("autovacuum", "off").setting("jit", "off").start().unwrap();
     let world = over(postgres, TAGS);
     world.postgres.exec(&format!("set role {};\n{SCHEMA}", world.postgres.user())).unwrap();
     world

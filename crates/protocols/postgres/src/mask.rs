@@ -51,6 +51,8 @@ pub(crate) struct RowMasker {
     /// What becomes of the cell of each field in a row that is otherwise clean.
     places: Vec<Place>,
     text: TextMasking,
+    /// A constant stands also in the place of null.
+    nulls: bool,
     clear: bool,
     /// Clean raw bytes mean clean rows, and no cell is replaced.
     by_bytes: bool,
@@ -65,7 +67,13 @@ impl RowMasker {
         let by_bytes = fields.iter().all(Field::is_told_by_bytes);
         let hint = fields.iter().fold(Hint::default(), |all, f| all.or(f.hint()));
         let places = fields.iter().map(|field| Place::of(field, &text)).collect();
-        Self { fields, places, text, clear, by_bytes, hint }
+        Self { fields, places, text, nulls: false, clear, by_bytes, hint }
+    }
+
+    /// The same, with null shown as any other value is where that is the same for all: whether there is a value is not told.
+    pub(crate) fn with_nulls(mut self, nulls: bool) -> Self {
+        self.nulls = nulls;
+        self
     }
 
     /// Whether rows pass untouched.
@@ -175,11 +183,11 @@ impl RowMasker {
         for (place, field) in self.places.iter().zip(&self.fields) {
             let at = frame.len() - r.left();
             let length = r.i32()?;
-            if length == -1 {
-                continue;
-            }
-            let value = r.bytes(usize::try_from(length).map_err(|_| r.invalid())?)?;
-            if matches!(place, Place::Stands) {
+            let value = match length {
+                -1 => &[],
+                _ => r.bytes(usize::try_from(length).map_err(|_| r.invalid())?)?,
+            };
+            if matches!(place, Place::Stands) || length == -1 && !self.replaces_null(place) {
                 continue;
             }
             let shown = frame.get(from..at).unwrap_or_default();
@@ -247,11 +255,14 @@ impl RowMasker {
     fn mask_cells(&self, r: &mut Reader<'_>, out: &mut BytesMut, masked: &mut u64) -> Result<(), MaskError> {
         for (place, field) in self.places.iter().zip(&self.fields) {
             let length = r.i32()?;
-            if length == -1 {
-                out.extend_from_slice(&length.to_be_bytes());
+            if length == -1 && !self.replaces_null(place) {
+                out.extend_from_slice(NULL);
                 continue;
             }
-            let value = r.bytes(usize::try_from(length).map_err(|_| r.invalid())?)?;
+            let value = match length {
+                -1 => &[],
+                _ => r.bytes(usize::try_from(length).map_err(|_| r.invalid())?)?,
+            };
             match place {
                 Place::Constant(cell) => {
                     *masked += 1;
@@ -262,6 +273,10 @@ impl RowMasker {
         }
         r.all()?;
         Ok(())
+    }
+
+    const fn replaces_null(&self, place: &Place) -> bool {
+        self.nulls && matches!(place, Place::Constant(_))
     }
 
     fn mask_cell(&self, field: &Field, value: &[u8], out: &mut BytesMut, masked: &mut u64) {

@@ -115,7 +115,7 @@ impl Session {
             let plan = self.field_plan(field, sources, masking.meaning, now);
             fields.push(Field::new(plan, field.type_oid, format));
         }
-        RowMasker::new(fields, text)
+        RowMasker::new(fields, text).with_nulls(is_not_rewritten(masking))
     }
 
     fn field_plan(
@@ -319,6 +319,13 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether rows come of tables as they are, so that null would tell. Of a cursor it is not known; its query was rewritten where
+/// that can be.
+fn is_not_rewritten(masking: &Masking<'_>) -> bool {
+    let part = masking.meaning.parts.get(masking.part);
+    part.is_some_and(|part| part.reads.obstacle.is_some() && !matches!(&*part.command, "FETCH" | "MOVE" | "EXPLAIN"))
 }
 
 /// Whether a text is `COPY table …`, whose columns are those of the table. In doubt it is a query.
