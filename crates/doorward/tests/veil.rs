@@ -2,6 +2,8 @@
 //! tables that differ in hidden values alone have the same answers, and their innocent neighbours pass unchanged.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+#[path = "veil/compared.rs"]
+mod compared;
 #[path = "veil/copied.rs"]
 mod copied;
 #[path = "veil/newest.rs"]

@@ -91,6 +91,8 @@ pub struct Orders {
     /// For each index that can give rows in its order: the columns that it is over, carries, or has conditions on. Number 0
     /// is any column.
     pub indexes: Vec<BTreeSet<i16>>,
+    /// Columns in unique indexes.
+    pub unique: BTreeSet<i16>,
     /// The columns of the index in whose order rows were stored last (`CLUSTER`), as in `indexes`.
     pub stored: BTreeSet<i16>,
 }

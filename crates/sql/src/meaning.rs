@@ -231,6 +231,8 @@ pub enum Tell {
     Sizes(&'static str),
     /// What is made changes what names mean: a body to whoever calls it, a setting to sessions that begin.
     Names,
+    /// What is changed of such an object is changed of tables, too, or of which they are: its kind and its name.
+    Object(&'static str, Name),
 }
 
 /// All relations that a statement reads, if something else may stand in the text in their places.
@@ -238,6 +240,9 @@ pub enum Tell {
 pub struct Reads {
     /// In no order.
     pub places: Vec<Read>,
+    /// The relations that are read anywhere in it, whatever is in the way, and not what it changes; and whether the order of
+    /// their rows makes no difference, unless something counts them. Empty where the server is not PostgreSQL.
+    pub from: BTreeSet<(Name, Name, bool)>,
     /// In no order: what has to go where something stands for a relation that goes by its name alone.
     pub prefixes: Vec<Prefix>,
     /// Parts of those places behind the names that belong to the relations themselves (index hints). Empty where the

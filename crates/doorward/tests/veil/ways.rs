@@ -35,6 +35,9 @@ create table notes(id int primary key, note text);
 create unique index on customers (email);
 create domain numbered as text;
 create table kept_apart(id int, ssn numbered) partition by list (ssn); create table kept_other partition of kept_apart default;
+create type addressed as (id int, ssn text); create table typed of addressed;
+create server elsewhere foreign data wrapper postgres_fdw;
+create foreign table far_orders(id int, contact text) server elsewhere options (table_name 'orders');
 create table guarded(id int); create unique index on orders (contact);
 ";
 
@@ -57,6 +60,15 @@ const WAYS: &[&str] = &[
     "begin; create function information_schema.shows() returns text language plpgsql as 'begin return (select max(ssn) from customers); end'; rollback",
     "begin; create function pg_catalog.abs(text) returns text language plpgsql as 'begin return (select max(ssn) from customers); end'; rollback",
     "begin; alter function names() set schema information_schema; rollback",
+    // What others are made of.
+    "begin; alter type addressed rename attribute ssn to plain cascade; rollback",
+    "begin; alter type addressed alter attribute ssn type varchar(20) cascade; rollback",
+    "begin; alter type addressed add attribute more int cascade; rollback",
+    "begin; alter foreign table far_orders options (set table_name 'customers'); rollback",
+    "begin; alter foreign table far_orders alter contact options (add column_name 'ssn'); rollback",
+    "select attrelid::regclass, attname from pg_attribute where attmissingval::text like '%078%'",
+    "select pg_stat_get_live_tuples('customers'::regclass), pg_stat_get_xact_tuples_inserted('customers'::regclass)",
+    "select n_tup_del from pg_stat_xact_all_tables where schemaname = 'pg_toast' and n_tup_del > 0",
     // How much room values take.
     "select pg_table_size('customers')",
     "select pg_size_pretty(pg_catalog.pg_total_relation_size('customers'))",
@@ -190,6 +202,9 @@ const WAYS: &[&str] = &[
 
 /// What tells nothing.
 const NEIGHBOURS: &[&str] = &[
+    "begin; create type plain as (a int); alter type plain rename attribute a to b; alter type plain add attribute c text; rollback",
+    "begin; select set_config('app.tenant', 'a' || 1, true); select current_setting('app.tenant'); rollback",
+    "select relname, seq_scan >= 0 from pg_stat_user_tables where relname = 'orders'",
     "select tax(id), tax_words(id) from orders order by id",
     "select names()",
     "select spans(1, id), spans_multirange(spans(1, 2), spans(3, 4, '[]')), '[1,2]'::spans from orders order by id",
@@ -257,6 +272,9 @@ const OF_EXTENSIONS: &[(&str, &str)] = &[
 
 /// Of a role that is no superuser, and what of the server's extensions there is.
 fn made(w: &crate::common::World) {
+    let user = w.postgres.user();
+    let wrapper = format!("create extension postgres_fdw; grant usage on foreign data wrapper postgres_fdw to {user}");
+    w.postgres.exec(&wrapper).unwrap();
     w.postgres.exec(&format!("set role {};\n{MADE}", w.postgres.user())).unwrap();
     w.postgres.exec("analyze").unwrap();
 }
@@ -350,6 +368,8 @@ fn neighbours_of_other_ways_out_pass_as_they_are() {
     }
     // What tells is masked where it is only shown.
     for masked in [
+        "select attrelid::regclass, attmissingval from pg_attribute where attrelid = 'customers'::regclass and attname = 'ssn'",
+        "select relname, n_tup_ins from pg_stat_all_tables where relname = 'customers'",
         "select relname, relpages from pg_class where relname = 'customers'",
         "select relname, n_tup_hot_upd from pg_stat_user_tables where relname = 'customers'",
         "copy (select relname, relpages from pg_class where relname = 'customers') to stdout (delimiter '|', null '')",

@@ -87,6 +87,7 @@ fn catalogue() -> Arc<Catalogue> {
     let key = |indexes: &[&[i16]]| Orders {
         key: vec![1],
         indexes: indexes.iter().map(|columns| columns.iter().copied().collect()).collect(),
+        unique: Default::default(),
         stored: BTreeSet::new(),
     };
     let orders = [(1, key(&[&[1], &[5]])), (2, key(&[&[1], &[5], &[5, 3]])), (3, key(&[&[1], &[2]]))];

@@ -13,6 +13,7 @@
 //! - Memory is bounded: reading stops while what is written out waits, and frames have a limit.
 mod answers;
 mod changes;
+mod compares;
 mod copied;
 mod explain;
 mod namesakes;

@@ -5,7 +5,7 @@ use super::{
     utility,
     walk::Walk,
 };
-use crate::tags;
+use crate::{meaning::Tell, tags};
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
@@ -212,6 +212,9 @@ fn alterations<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
         Node::AlterTableStmt(s) => alter_table(walk, s),
         Node::AlterTableMoveAllStmt(s) => walk.add(Action::Alter, named("tablespace", s.orig_tablespacename())),
         Node::RenameStmt(s) => {
+            if let (nodes::ObjectType::OBJECT_ATTRIBUTE, Some(r)) = (s.rename_type, s.relation()) {
+                cascades(walk, s.behavior, r);
+            }
             altered(walk, Action::Alter, s.rename_type, s.relation(), s.object(), s.subname());
         }
         Node::AlterObjectSchemaStmt(s) => {
@@ -272,6 +275,18 @@ fn altered(
     }
 }
 
+/// Tables that are made of a type are altered with it.
+fn cascades(walk: &mut Walk<'_, '_>, behavior: nodes::DropBehavior::Type, of: &nodes::RangeVar) {
+    if behavior == nodes::DropBehavior::DROP_CASCADE {
+        tells_of(walk, "type", of);
+    }
+}
+
+fn tells_of(walk: &mut Walk<'_, '_>, kind: &'static str, of: &nodes::RangeVar) {
+    let (schema, name) = walk.env.range_var(of);
+    walk.reads.tells.insert(Tell::Object(kind, format!("{schema}.{name}").into()));
+}
+
 fn alter_table<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::AlterTableStmt) {
     let Some(r) = s.relation() else { return walk.opaque("ALTER TABLE without a table") };
     walk.on_relation(Action::Alter, r);
@@ -280,6 +295,15 @@ fn alter_table<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::AlterTableStmt) {
             walk.opaque("a part of ALTER TABLE");
             continue;
         };
+        if s.objtype == nodes::ObjectType::OBJECT_TYPE {
+            cascades(walk, cmd.behavior, r);
+        }
+        if matches!(
+            cmd.subtype,
+            nodes::AlterTableType::AT_GenericOptions | nodes::AlterTableType::AT_AlterColumnGenericOptions
+        ) {
+            tells_of(walk, "foreign table", r);
+        }
         if cmd.subtype == nodes::AlterTableType::AT_ChangeOwner {
             walk.on_relation(Action::Grant, r);
         }

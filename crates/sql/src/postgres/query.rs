@@ -276,6 +276,10 @@ fn set_config(walk: &mut Walk<'_, '_>, setting: Option<String>, value: Option<St
     if value.is_none() && setting_class(&setting, None) == SettingClass::Harmless {
         return;
     }
+    // A setting of the user's own, as policies on rows read them.
+    if value.is_none() && setting.contains('.') && !tells::is_telling_setting(&setting.to_ascii_lowercase()) {
+        return set(walk, &setting, None);
+    }
     let Some(value) = value else {
         return walk.opaque(format!("set_config of {setting} to a value that is computed"));
     };

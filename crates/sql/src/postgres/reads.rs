@@ -1,8 +1,9 @@
 //! Where a text names the relations that it reads, so that something else may be written there.
-use super::{names, walk::Walk};
+use super::{children::children, names, walk::Walk};
 use crate::meaning::{Prefix, Read, Reads, Written};
 use doorward_model::Name;
 use pg_raw_parse::{Node, nodes};
+use std::collections::BTreeSet;
 
 /// What stands where in the text, beside the relations themselves.
 #[derive(Default)]
@@ -96,6 +97,7 @@ pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), te
     let mut out = Reads {
         places: Vec::with_capacity(found.places.len()),
         obstacle: found.obstacle,
+        from: from(walk, node),
         tells: found.tells.clone(),
         bare: found.bare.clone(),
         calls: found.calls.clone(),
@@ -121,6 +123,65 @@ pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), te
         }
     }
     out
+}
+
+fn from(walk: &Walk<'_, '_>, node: Node<'_>) -> BTreeSet<(Name, Name, bool)> {
+    let places = &walk.reads.places;
+    let in_any_order = if places.is_empty() { BTreeSet::new() } else { in_any_order(node) };
+    let named = |read: &Read| (read.schema.clone(), read.table.clone(), in_any_order.contains(&read.at.start));
+    places.iter().map(named).collect()
+}
+
+/// Where relations are named that a condition of a change only looks into (`id IN (SELECT customer FROM orders)`), while nothing shows
+/// in what order rows were changed.
+fn in_any_order(node: Node<'_>) -> BTreeSet<usize> {
+    let mut todo = Vec::new();
+    if let Node::UpdateStmt(s) = node
+        && s.returning_clause().is_none()
+    {
+        todo.push(s.where_clause());
+    } else if let Node::DeleteStmt(s) = node
+        && s.returning_clause().is_none()
+    {
+        todo.push(s.where_clause());
+    }
+    let mut items = Vec::new();
+    while let Some(node) = todo.pop() {
+        if let Node::SubLink(link) = node {
+            use nodes::SubLinkType::{ANY_SUBLINK, EXISTS_SUBLINK};
+            if let Node::SelectStmt(s) = link.subselect()
+                && matches!(link.sub_link_type, EXISTS_SUBLINK | ANY_SUBLINK)
+                && only_looks(s)
+            {
+                items.extend(s.from_clause().iter());
+            }
+        } else if !matches!(node, Node::SelectStmt(_)) {
+            children(node, &mut |child| todo.push(child));
+        }
+    }
+    let mut out = BTreeSet::new();
+    while let Some(item) = items.pop() {
+        if let Node::RangeVar(r) = item {
+            out.extend(usize::try_from(r.location));
+        } else if let Node::JoinExpr(join) = item {
+            items.extend([join.larg(), join.rarg()]);
+        }
+    }
+    out
+}
+
+/// Whether a query shows columns of all rows that it finds, in any order.
+fn only_looks(s: &nodes::SelectStmt) -> bool {
+    let is_column = |target: &nodes::ResTarget| matches!(target.val(), Node::ColumnRef(_) | Node::A_Const(_));
+    let none = [s.limit_count(), s.limit_offset(), s.having_clause()];
+    none.into_iter().all(|part| matches!(part, Node::None))
+        && s.larg().is_none()
+        && s.with_clause().is_none()
+        && s.distinct_clause().is_empty()
+        && s.group_clause().is_empty()
+        && s.window_clause().is_empty()
+        && s.values_lists().is_empty()
+        && s.target_list().iter().all(is_column)
 }
 
 /// Where a relation is named.

@@ -33,12 +33,16 @@ const COUNTING: &[&str] = &[
 /// Columns that tell of values, or of the room that they take, in relations that do not otherwise.
 const COLUMNS: &[(&str, &[&str])] = &[
     ("pg_class", &["relpages", "relallvisible", "relallfrozen"]),
+    // The value that rows have which were there before a column was.
+    ("pg_attribute", &["attmissingval"]),
     ("pg_stat_activity", &["query"]),
-    ("pg_stat_all_tables", HOT),
-    ("pg_stat_sys_tables", HOT),
+    ("pg_stat_all_tables", OF_TOAST),
+    ("pg_stat_sys_tables", OF_TOAST),
+    ("pg_stat_all_indexes", OF_TOAST_INDEX),
+    ("pg_stat_sys_indexes", OF_TOAST_INDEX),
     ("pg_stat_user_tables", HOT),
-    ("pg_stat_xact_all_tables", HOT),
-    ("pg_stat_xact_sys_tables", HOT),
+    ("pg_stat_xact_all_tables", OF_TOAST),
+    ("pg_stat_xact_sys_tables", OF_TOAST),
     ("pg_stat_xact_user_tables", HOT),
     ("pg_stat_database", &["blks_read", "blks_hit", "temp_files", "temp_bytes"]),
     ("pg_locks", &["page", "tuple"]),
@@ -49,18 +53,31 @@ const COLUMNS: &[(&str, &[&str])] = &[
 /// An update that changes no indexed value is counted as such: a guess would be answered.
 const HOT: &[&str] = &["n_tup_hot_upd", "n_tup_newpage_upd"];
 
+/// Long values are stored as rows of a table beside their own: these views count them.
+const OF_TOAST: &[&str] = &[
+    "n_tup_hot_upd",
+    "n_tup_newpage_upd",
+    "seq_scan",
+    "seq_tup_read",
+    "idx_scan",
+    "idx_tup_fetch",
+    "n_tup_ins",
+    "n_tup_upd",
+    "n_tup_del",
+    "n_live_tup",
+    "n_dead_tup",
+    "n_mod_since_analyze",
+    "n_ins_since_vacuum",
+];
+
+const OF_TOAST_INDEX: &[&str] = &["idx_scan", "idx_tup_read", "idx_tup_fetch"];
+
 /// Columns that count rows of tables, which tell of values where a table is partitioned by them.
 const ROWS: &[(&str, &[&str])] = &[
     ("pg_class", &["reltuples"]),
     ("pg_locks", &["relation"]),
-    ("pg_stat_all_tables", ROW_COUNTERS),
-    ("pg_stat_sys_tables", ROW_COUNTERS),
     ("pg_stat_user_tables", ROW_COUNTERS),
-    ("pg_stat_xact_all_tables", ROW_COUNTERS),
-    ("pg_stat_xact_sys_tables", ROW_COUNTERS),
     ("pg_stat_xact_user_tables", ROW_COUNTERS),
-    ("pg_stat_all_indexes", INDEX_COUNTERS),
-    ("pg_stat_sys_indexes", INDEX_COUNTERS),
     ("pg_stat_user_indexes", INDEX_COUNTERS),
 ];
 
@@ -147,8 +164,26 @@ const MEASURING: &[&str] = &[
     "pg_stat_get_db_temp_files",
     "pg_stat_get_progress_info",
     "pg_stat_get_slru",
+    "pg_stat_get_dead_tuples",
+    "pg_stat_get_ins_since_vacuum",
+    "pg_stat_get_live_tuples",
+    "pg_stat_get_mod_since_analyze",
+    "pg_stat_get_numscans",
+    "pg_stat_get_tuples_deleted",
+    "pg_stat_get_tuples_fetched",
     "pg_stat_get_tuples_hot_updated",
+    "pg_stat_get_tuples_inserted",
     "pg_stat_get_tuples_newpage_updated",
+    "pg_stat_get_tuples_returned",
+    "pg_stat_get_tuples_updated",
+    "pg_stat_get_xact_numscans",
+    "pg_stat_get_xact_tuples_deleted",
+    "pg_stat_get_xact_tuples_fetched",
+    "pg_stat_get_xact_tuples_hot_updated",
+    "pg_stat_get_xact_tuples_inserted",
+    "pg_stat_get_xact_tuples_newpage_updated",
+    "pg_stat_get_xact_tuples_returned",
+    "pg_stat_get_xact_tuples_updated",
     "pg_stat_get_wal",
     "pg_stat_get_wal_senders",
     "pg_table_size",

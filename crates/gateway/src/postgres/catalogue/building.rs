@@ -3,7 +3,7 @@ use super::{Row, number, reach, text};
 use doorward_model::Name;
 use doorward_sql::{
     Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility,
-    postgres::{Analysis, Environment, Output, SourceColumn, analyse},
+    postgres::{Analysis, Environment, Output, SourceColumn, analyse, never_fails},
     tags,
 };
 use std::{
@@ -12,7 +12,9 @@ use std::{
 };
 
 pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads] = rows else {
+    let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads, constraints] =
+        rows
+    else {
         return (Catalogue::default(), String::new());
     };
     let search_path = path.first().map(|r| text(r, 0).to_owned()).unwrap_or_default();
@@ -71,11 +73,12 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let views = View::read(&views, &environment);
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&environment, &generated));
+    let checks = checks(&catalogue, constraints, keys, &generated, &made_of);
     let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views);
     let weighs = view_weighs(&views);
     drop((environment, views));
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
-    let catalogue = catalogue.with_view_weighs(weighs);
+    let catalogue = catalogue.with_view_weighs(weighs).with_checks(checks);
     let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
     let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();
@@ -119,6 +122,27 @@ fn numbers(row: &Row, index: usize) -> impl Iterator<Item = i16> {
     text(row, index).split_ascii_whitespace().filter_map(|n| n.parse().ok())
 }
 
+/// The columns that constraints, keys of partitions and computed columns compare. What is computed of texts alone does not fail.
+fn checks(
+    catalogue: &Catalogue,
+    constraints: &[Row],
+    keys: &[Row],
+    generated: &[((u32, i16), Option<String>)],
+    made_of: &HashMap<(u32, i16), BTreeSet<SourceColumn>>,
+) -> Vec<(u32, BTreeSet<i16>)> {
+    let of_rows = constraints.iter().chain(keys).map(|row| (number(row, 0), numbers(row, 1).collect()));
+    let failing = generated.iter().filter(|(_, expression)| !expression.as_deref().is_some_and(never_fails));
+    let of_generated = failing.filter_map(|(column, _)| {
+        let (sources, table) = (made_of.get(column)?, catalogue.relation(column.0)?);
+        let number = |source: &SourceColumn| {
+            let column = table.columns.iter().find(|c| source.column.as_ref() == Some(&c.name));
+            column.map_or(0, |c| c.number)
+        };
+        Some((column.0, sources.iter().map(number).collect()))
+    });
+    of_rows.chain(of_generated).collect()
+}
+
 fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
     let mut out: HashMap<u32, Orders> = HashMap::new();
     for row in indexes {
@@ -128,6 +152,9 @@ fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
         let columns: BTreeSet<i16> = named.chain(numbers(row, 4)).collect();
         if text(row, 1) == "t" {
             orders.key = numbers(row, 3).take(number(row, 2)).collect();
+        }
+        if text(row, 7) == "t" {
+            orders.unique.extend(&columns);
         }
         if text(row, 6) == "t" {
             orders.stored.clone_from(&columns);
@@ -240,7 +267,7 @@ mod tests {
 
     /// As the queries give them; `-` is NULL.
     fn built(relations: &[&[&str]], columns: &[&[&str]], reads: &[&[&str]]) -> Catalogue {
-        let mut all = vec![Vec::new(); 12];
+        let mut all = vec![Vec::new(); 13];
         (all[4], all[5], all[11]) = (rows(relations), rows(columns), rows(reads));
         build(&all, 1).0
     }

@@ -39,7 +39,7 @@ const MAY_SEE: &str = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_lock
     AND pg_catalog.has_function_privilege('pg_catalog.pg_lock_status()', 'EXECUTE')";
 
 /// What is asked, in this order. Everything comes back as text. [`LOCKED`] stands for the relations that are locked.
-const QUERIES: [&str; 12] = [
+const QUERIES: [&str; 13] = [
     "SET lock_timeout = '1s'",
     "SET statement_timeout = '60s'",
     "SELECT current_setting('search_path')",
@@ -84,7 +84,7 @@ const QUERIES: [&str; 12] = [
        (SELECT string_agg(d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d \
          WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid \
            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid), \
-       a.amname IN ('hash', 'gin', 'brin'), i.indisclustered \
+       a.amname IN ('hash', 'gin', 'brin'), i.indisclustered, i.indisunique \
      FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
      JOIN pg_catalog.pg_am a ON a.oid = c.relam JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname !~ '^pg_(catalog|toast|temp)' ORDER BY i.indexrelid",
@@ -97,6 +97,9 @@ const QUERIES: [&str; 12] = [
     "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
+    "SELECT c.conrelid, pg_catalog.array_to_string(c.conkey, ' ') FROM pg_catalog.pg_constraint c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
+     WHERE c.contype = 'c' AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY c.oid",
 ];
 
 /// Where the relations are in the answers to [`QUERIES`].

@@ -3,6 +3,7 @@
 //! it is told to. So do partitions by one, and views that sort, join or group by one. So where there is one, rows are sorted by what the caller may see: then it makes no difference what is read.
 use super::{
     Session,
+    compares::counts,
     stand::{Stand, stand},
     tells::is_own,
     veil::identifier,
@@ -96,7 +97,7 @@ impl Session {
         weighs.iter().any(|source| self.reveals.source(source, &mut asking).is_some())
     }
 
-    fn table_tells(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {
+    pub(super) fn table_tells(&mut self, catalogue: &Catalogue, oid: u32, now: Timestamp) -> bool {
         let below = catalogue.shows(oid).into_iter().map(|r| r.oid);
         std::iter::once(oid)
             .chain(below)
@@ -128,13 +129,16 @@ impl Session {
                     let tables = meaning.facts.accesses.iter().filter(|access| access.action == Action::Select);
                     tables.filter_map(|access| table(&access.resource)).collect()
                 }
-                // What is stored comes from there; not what is changed in its place.
+                // What is stored or decided comes from there; not what is changed in its place.
                 _ => {
                     let is_target = |s: &&SourceColumn| {
                         part.writes.columns.iter().any(|w| w.table == s.table && w.schema == s.schema)
                     };
                     let moved = part.moves.iter().filter(|source| !is_target(source));
-                    moved.map(|source| (&source.schema, &source.table)).collect()
+                    let moved = moved.map(|source| (&source.schema, &source.table));
+                    let counts = counts(meaning);
+                    let from = part.reads.from.iter().filter(|(.., in_any_order)| counts || !in_any_order);
+                    moved.chain(from.map(|(schema, table, _)| (schema, table))).collect()
                 }
             };
             for (schema, name) in read {
@@ -186,7 +190,7 @@ const fn table(resource: &Resource) -> Option<(&Name, &Name)> {
     Some((schema, name))
 }
 
-fn in_order(command: &str, relation: &Relation, obstacle: &str) -> Refusal {
+pub(super) fn in_order(command: &str, relation: &Relation, obstacle: &str) -> Refusal {
     Refusal {
         kind: RefusalKind::Policy,
         message: format!(

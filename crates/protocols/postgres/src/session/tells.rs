@@ -89,6 +89,7 @@ impl Session {
             self.measures_nothing_hidden(part, meaning, now)?;
             self.weighs_nothing_telling(part, now)?;
             self.body_calls_nothing_hidden(part, now)?;
+            self.compares_nothing_hidden(part, meaning, now)?;
         }
         Ok(())
     }
@@ -213,6 +214,16 @@ impl Session {
                     let resource = Resource::Object { kind: "sizes".into(), name };
                     let what = format!("{what} tells how much room masked values take, or where they are");
                     (self.hides(meaning, now) || self.views_hide(meaning, now), resource, what)
+                }
+                Tell::Object(kind, name) => {
+                    let resource = Resource::Object { kind: (*kind).into(), name: name.clone() };
+                    let what = match *kind {
+                        "type" => {
+                            format!("tables made of the type `{name}` change with it, and may have masked columns")
+                        }
+                        _ => format!("the {kind} `{name}` may then show what you may not see"),
+                    };
+                    (true, resource, what)
                 }
                 Tell::Names => {
                     let name = part.command.to_ascii_lowercase().into();

@@ -1,0 +1,72 @@
+//! A change does not tell by failing, by locks or by counts what the hidden columns of its rows hold.
+use crate::veiled::{Asked, over};
+use doorward_testkit::Postgres;
+
+const TABLES: &str = "
+create table pay(id int primary key, name text, factor int, salary int, cap int, total int generated always as (factor * salary) stored,
+    words tsvector generated always as (to_tsvector('simple'::regconfig, name || ' ' || coalesce(mail, ''))) stored, mail text,
+    check (cap <= salary), check (factor > 0), check (salary > 0));
+insert into pay (id, name, factor, salary, cap, mail) select g, 'N'||g, 1, 1000 * g, 1, 'm'||g from generate_series(1, 4) g;
+create table spread(factor int, salary int) partition by range ((factor * salary));
+create table spread_1 partition of spread for values from (0) to (1000000); insert into spread values (1, 5000);
+create table known(id int primary key, name text, mail text unique); insert into known select g, 'N'||g, 'm'||g from generate_series(1, 4) g;
+create table referring(mail text references known(mail)); insert into referring values ('m1');
+create view of_pay as select id, cap, name from pay; create view of_known as select id, mail from known;
+create table above(id int, cap int, salary int); create table below(check (cap <= salary)) inherits (above); insert into below values (1, 1, 100);
+";
+
+const TAGS: &str = r#"tags = { "public.pay.salary" = ["pii"], "public.pay.mail" = ["pii"], "public.spread.salary" = ["pii"], "public.known.mail" = ["pii"],
+"public.above.salary" = ["pii"] }"#;
+
+const REFUSED: &[&str] = &[
+    "update pay set cap = 999 where id = 1",
+    "update pay p set name = 'x', cap = 1001 where id = 1",
+    "update pay set factor = 400000 where id = 1",
+    "insert into pay (id) values (1) on conflict (id) do update set factor = 400000",
+    "insert into pay (id, salary) values (1, 5) on conflict (id) do update set cap = 999",
+    "merge into pay p using (values (1)) v(id) on p.id = v.id when matched then update set cap = 999",
+    "with x as (update pay set cap = 999 where id = 1 returning id) select id from x",
+    "update of_pay set cap = 999 where id = 1",
+    "update above set cap = 99",
+    "update spread set factor = 199",
+    "update known set mail = 'm1' where id = 1",
+    "update of_known set mail = 'm1' where id = 1",
+    "insert into known values (1, 'x', 'm1') on conflict (id) do update set mail = excluded.mail",
+    "prepare p as update pay set cap = $1 where id = 1",
+];
+
+const NEIGHBOURS: &[&str] = &[
+    "begin; update pay set name = 'x' where id = 1 returning id, name; rollback",
+    "begin; update pay set mail = 'x' where id = 1 returning id; rollback",
+    "begin; update pay set salary = 3 where id = 1 returning id; rollback",
+    "begin; update known set name = 'x' where id = 1 returning id; rollback",
+    "begin; insert into known values (9, 'x', 'y') returning id; rollback",
+    "begin; insert into pay (id, factor, salary, cap) values (9, 2, 5, 1) returning id; rollback",
+    "begin; update pay set factor = 2, salary = 7 where id = 1 returning id; rollback",
+    "begin; delete from pay where id = 1 returning id; rollback",
+];
+
+#[test]
+fn what_compares_hidden_columns_answers_nothing() {
+    let postgres = Postgres::options().setting("autovacuum", "off").start().unwrap();
+    let w = over(postgres, TAGS);
+    w.postgres.exec(&format!("set role {};\n{TABLES}", w.postgres.user())).unwrap();
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    let mut reader = Asked::new(w.psql_command(&w.token("eve", &["pii-readers"], &[])));
+    let mut direct = std::process::Command::new("psql");
+    direct.args(["-X", "-A", "-t"]).envs(w.postgres.client_env());
+    let mut direct = Asked::new(direct);
+    for statement in REFUSED {
+        let answer = agent.says(&format!("begin; {statement}; rollback"));
+        assert!(answer.contains("depends on the masked column `public."), "{statement}: {answer}");
+        let answer = reader.says(&format!("begin; {statement}; rollback"));
+        assert!(!answer.contains("refused"), "{statement}: {answer}");
+        agent.says("rollback");
+        reader.says("rollback");
+    }
+    // Without an error of before.
+    let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
+    for statement in NEIGHBOURS {
+        assert_eq!(agent.says(statement), direct.says(statement), "{statement}");
+    }
+}
