@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
 mod mysql_veiled;
+#[path = "mysql_veil/partly.rs"]
+mod partly;
 
 use common::mysql::MySqlWorld;
 use doorward_testkit::{MySqlRelease, cache_dir};

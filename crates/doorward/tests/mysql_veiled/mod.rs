@@ -20,14 +20,19 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Other values where nobody may see them.
 pub(crate) const OTHERWISE: &str = include_str!("otherwise.sql");
 
-const TAGS: &str = r#"tls = "disable"
+pub(crate) const TAGS: &str = r#"tls = "disable"
 tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.customers.balance" = ["pii"], "public.customers.kind" = ["pii"], "public.people.ssn" = ["pii"], "public.ranks.score" = ["pii"], "public.staff.salary" = ["pii"], "public.graded.salary" = ["pii"], "public.codes.code" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
 
 pub(crate) fn world(release: MySqlRelease) -> MySqlWorld {
+    over(release, TAGS)
+}
+
+/// The same with other tags.
+pub(crate) fn over(release: MySqlRelease, tags: &str) -> MySqlWorld {
     let server = MySql::options().release(release).database("public").start().unwrap();
     server.exec(&format!("grant all on *.* to '{}'@'%'", server.user())).unwrap();
     server.exec(SCHEMA).unwrap();
-    MySqlWorld::over(server, POLICY, TAGS)
+    MySqlWorld::over(server, POLICY, tags)
 }
 
 /// A client that goes on, so that one session has said all.

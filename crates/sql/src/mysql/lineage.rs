@@ -29,6 +29,8 @@ struct Scope<'a> {
     windows: &'a [(Name, Expr)],
     /// Outputs so far: a subquery among the outputs may name one before it.
     outputs: Vec<(Name, Set)>,
+    /// Names of outputs, where those may be named (GROUP BY, HAVING, ORDER BY).
+    named: Vec<Name>,
 }
 
 pub(super) struct Reading<'a, 'e> {
@@ -232,6 +234,8 @@ impl<'a, 'e> Reading<'a, 'e> {
         let mut second = self.query(&cte.query);
         self.ctes.truncate(depth);
         rename(&mut second, &cte.columns);
+        // Its rows take the types of the first query: what is longer is cut, or fails.
+        self.weighs.extend(union(&second));
         let same = first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.set == b.set && !b.star);
         if !same {
             let mut all = union(&first);
@@ -328,10 +332,14 @@ impl<'a, 'e> Reading<'a, 'e> {
     }
 
     fn select(&mut self, s: &'a Select, rest: &'a [Expr]) -> Vec<Col> {
-        self.scopes.push(Scope { entries: Vec::new(), windows: &s.windows, outputs: Vec::new() });
+        self.scopes.push(Scope { entries: Vec::new(), windows: &s.windows, ..Scope::default() });
         let star: Vec<Col> = s.from.iter().flat_map(|t| self.item(t)).collect();
         let cols = self.items(&s.items, &star);
         self.discard_all(s.filter.as_slice());
+        if let Some(scope) = self.scopes.last_mut() {
+            let names = cols.iter().filter(|col| !col.star).filter_map(|col| col.name.clone());
+            scope.named = names.filter(|name| columns::is_plain(name)).collect();
+        }
         self.weigh_outputs(&s.rest, &cols);
         self.weigh_outputs(rest, &cols);
         if s.distinct {
@@ -586,7 +594,11 @@ impl<'a, 'e> Reading<'a, 'e> {
 
     fn column(&self, path: &[Name], out: &mut Set) {
         match path {
-            [name] => self.unqualified(name, out),
+            [name] => {
+                if !self.resolved(name, out) {
+                    out.extend(self.everything());
+                }
+            }
             [qualifier @ .., name] => match self.entry(qualifier) {
                 Some(entry) => match column_of(entry, name) {
                     Found::Exact(set) => out.extend(set),
@@ -603,8 +615,10 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
-    fn unqualified(&self, name: &str, out: &mut Set) {
-        let mut found = false;
+    /// Adds the columns that a name is known to be, or may be; false where it may be any.
+    fn resolved(&self, name: &str, out: &mut Set) -> bool {
+        // What is the name of an output is that, or a column of just this name.
+        let mut found = self.scopes.iter().any(|scope| scope.named.iter().any(|output| **output == *name));
         for scope in self.scopes.iter().rev() {
             let (mut certain, mut maybe) = (false, Set::new());
             for (_, set) in scope.outputs.iter().filter(|(n, _)| &**n == name) {
@@ -625,14 +639,12 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
             }
             if certain {
-                return;
+                return true;
             }
             // INVARIANT: a name that is not known here may be one all the same: then that of an outer query is not meant.
             out.extend(maybe);
         }
-        if !found {
-            out.extend(self.everything());
-        }
+        found
     }
 }
 

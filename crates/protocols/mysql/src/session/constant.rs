@@ -1,6 +1,33 @@
 //! What stands in the place of a hidden column, as the reader prints it.
 use doorward_enforce::MaskRule;
-use doorward_model::Operator;
+use doorward_model::{DateUnit, Operator};
+
+/// The most characters of a value that a server is asked to leave as they are: of so few nothing is recognised, of which a mask
+/// would show less.
+const MOST_SHOWN: u8 = 4;
+
+/// What stands in the place of a hidden column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// A value that is the same in all rows.
+    Constant(String),
+    /// What its mask makes of it, made by the server.
+    Masked(String),
+    /// The column itself: only results are masked, so that nothing may be decided by it.
+    Raw,
+}
+
+/// What stands in the place of a column of this name, as it is written. `may_be_json`: the server may call its values JSON,
+/// whatever the type is called.
+pub(super) fn stand(name: &str, type_name: Option<&str>, rule: &MaskRule, may_be_json: bool) -> Option<Stand> {
+    let is_whole = shows_nothing(rule);
+    let Some(type_name) = type_name else { return if is_whole { None } else { Some(Stand::Raw) } };
+    let of = Type::of(type_name);
+    if is_whole || is_always_null(of.word, &rule.operator) {
+        return Some(Stand::Constant(constant(type_name, rule)));
+    }
+    Some(made(&of, name, rule, may_be_json).map_or(Stand::Raw, Stand::Masked))
+}
 
 /// A name in backticks.
 pub(super) fn identifier(name: &str) -> String {
@@ -48,7 +75,7 @@ fn is_plain(word: &str) -> bool {
 
 /// A constant of a column's type, or the nearest that can be written. It is masked on its way out as the value would have
 /// been, so it says nothing of its own.
-pub(super) fn constant(type_name: &str, rule: &MaskRule) -> String {
+fn constant(type_name: &str, rule: &MaskRule) -> String {
     let of = Type::of(type_name);
     let value = |text: &str| if rule.operator == Operator::Null { "NULL".to_owned() } else { text.to_owned() };
     match of.word {
@@ -83,6 +110,92 @@ fn text(of: &Type<'_>, value: &str, target: &str) -> String {
     }
 }
 
+/// Whether nothing of a value is left in what replaces it.
+pub(super) const fn shows_nothing(rule: &MaskRule) -> bool {
+    match rule.operator {
+        Operator::Redact | Operator::Null | Operator::Fixed(_) => true,
+        Operator::Partial(_) | Operator::Hash | Operator::Date(_) => false,
+    }
+}
+
+/// Whether a mask has no value of a type, so that each is shown as NULL.
+fn is_always_null(word: &str, operator: &Operator) -> bool {
+    let of_number = matches!(
+        word,
+        "tinyint"
+            | "smallint"
+            | "mediumint"
+            | "int"
+            | "integer"
+            | "bigint"
+            | "year"
+            | "decimal"
+            | "numeric"
+            | "float"
+            | "double"
+            | "real"
+    );
+    let is_day = matches!(word, "date" | "datetime" | "timestamp");
+    let is_odd = matches!(word, "time" | "bit" | "geometry" | "point" | "linestring" | "polygon");
+    match operator {
+        Operator::Partial(_) => of_number || is_day || is_odd,
+        Operator::Hash => is_day || is_odd,
+        Operator::Date(_) => !is_day,
+        Operator::Redact | Operator::Null | Operator::Fixed(_) => false,
+    }
+}
+
+/// What a mask makes of a column, as the server makes it: it never fails, and shows no more than the mask that is put over it
+/// again on its way out.
+fn made(of: &Type<'_>, name: &str, rule: &MaskRule, may_be_json: bool) -> Option<String> {
+    match (&rule.operator, of.word) {
+        (Operator::Partial(n), "char" | "varchar") if *n <= MOST_SHOWN && !may_be_json => {
+            of.text.is_some().then(|| text(of, &starred(name, *n), &of.sized("CHAR")))
+        }
+        (Operator::Partial(n), "tinytext" | "text" | "mediumtext" | "longtext") if *n <= MOST_SHOWN && !may_be_json => {
+            of.text.is_some().then(|| text(of, &starred(name, *n), "CHAR"))
+        }
+        (Operator::Date(unit), "date") => Some(format!("CAST({} AS DATE)", cut(name, name, *unit))),
+        (Operator::Date(unit), "datetime") => {
+            let day = format!("DATE({name})");
+            Some(format!("CAST({} AS {})", cut(name, &day, *unit), of.sized("DATETIME")))
+        }
+        (Operator::Date(unit), "timestamp") => {
+            Some(format!("CAST({} AS {})", cut_in_utc(name, *unit), of.sized("DATETIME")))
+        }
+        _ => None,
+    }
+}
+
+/// All but the last `n` characters as stars; no more than twice as many are all stars.
+fn starred(name: &str, n: u8) -> String {
+    let most = 2 * u16::from(n);
+    format!("LPAD(RIGHT({name}, IF(CHAR_LENGTH({name}) > {most}, {n}, 0)), CHAR_LENGTH({name}), '*')")
+}
+
+/// The same of a point in time, by the calendar of UTC: in that of the session it would tell of the time, since the caller may
+/// set another.
+fn cut_in_utc(name: &str, unit: DateUnit) -> String {
+    let day = format!("FROM_DAYS(719528 + UNIX_TIMESTAMP({name}) DIV 86400)");
+    format!("IF(UNIX_TIMESTAMP({name}) > 0, {}, NULL)", first(&day, &day, unit))
+}
+
+fn first(of: &str, day: &str, unit: DateUnit) -> String {
+    match unit {
+        DateUnit::Year => format!("SUBDATE({day}, DAYOFYEAR({of}) - 1)"),
+        DateUnit::Month => format!("SUBDATE({day}, DAYOFMONTH({of}) - 1)"),
+        DateUnit::Day => day.to_owned(),
+    }
+}
+
+/// The first day of a unit, of what is a day of the calendar since the year 1; else nothing.
+fn cut(name: &str, day: &str, unit: DateUnit) -> String {
+    let first = first(name, day, unit);
+    format!(
+        "IF(YEAR({name}) > 0 AND DAYOFMONTH({name}) > 0 AND DAYOFMONTH({name}) <= DAYOFMONTH(LAST_DAY({name})), {first}, NULL)"
+    )
+}
+
 /// `'[label]'`, without what a server might take for more than it is, and no longer than the column.
 fn quoted(label: &str, most: usize) -> String {
     let plain = label.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'));
@@ -106,6 +219,7 @@ mod tests {
         ("double", "0e0 + 0e0"),
         ("date", "CAST('1970-01-01' AS DATE)"),
         ("datetime(6)", "CAST('1970-01-01 00:00:00' AS DATETIME(6))"),
+        ("timestamp", "CAST('1970-01-01 00:00:00' AS DATETIME)"),
         ("time", "CAST('00:00:00' AS TIME)"),
         (
             "varchar(12) character set utf8mb4 collate utf8mb4_bin",
@@ -135,6 +249,87 @@ mod tests {
         assert_eq!(of("double", Operator::Null), "NULL + 0e0");
     }
 
+    fn stands(type_name: &str, operator: &str, may_be_json: bool) -> Option<Stand> {
+        let rule = MaskRule { operator: operator.parse().unwrap(), label: "ssn".into(), by_default: false };
+        stand("`x`", Some(type_name), &rule, may_be_json)
+    }
+
+    #[test]
+    fn a_mask_is_made_by_the_server_where_it_can_be() {
+        use doorward_detect::{Masked, Masker, ValueShape};
+        let text = "varchar(34) character set utf8mb4 collate utf8mb4_bin";
+        let made = |type_name: &str, operator: &str| match stands(type_name, operator, false) {
+            Some(Stand::Masked(made)) => made,
+            other => panic!("{type_name} {operator}: {other:?}"),
+        };
+        assert_eq!(
+            made(text, "partial:4"),
+            "CAST(LPAD(RIGHT(`x`, IF(CHAR_LENGTH(`x`) > 8, 4, 0)), CHAR_LENGTH(`x`), '*') AS CHAR(34) CHARACTER SET utf8mb4) \
+             COLLATE utf8mb4_bin"
+        );
+        assert!(made("longtext character set utf8mb4 collate utf8mb4_bin", "partial:0").contains("> 0, 0, 0))"));
+        assert!(made("date", "date:day").contains(", `x`, NULL) AS DATE)"));
+        assert!(made("date", "date:month").contains("SUBDATE(`x`, DAYOFMONTH(`x`) - 1)"));
+        let utc = made("timestamp(3)", "date:year");
+        let days = "FROM_DAYS(719528 + UNIX_TIMESTAMP(`x`) DIV 86400)";
+        assert_eq!(
+            utc,
+            format!("CAST(IF(UNIX_TIMESTAMP(`x`) > 0, SUBDATE({days}, DAYOFYEAR({days}) - 1), NULL) AS DATETIME(3))")
+        );
+        let year = made("datetime(3)", "date:year");
+        assert!(year.contains("SUBDATE(DATE(`x`), DAYOFYEAR(`x`) - 1), NULL) AS DATETIME(3))"), "{year}");
+        for (type_name, operator) in [
+            (text, "hash"),
+            (text, "partial:5"),
+            ("varchar(34)", "partial:4"),
+            ("varbinary(16)", "partial:4"),
+            ("blob", "hash"),
+            ("json", "partial:4"),
+            ("enum('a') character set utf8mb4 collate utf8mb4_bin", "partial:4"),
+            ("int", "hash"),
+            ("inet6", "hash"),
+            ("vector(3)", "partial:1"),
+        ] {
+            assert_eq!(stands(type_name, operator, false), Some(Stand::Raw), "{type_name} {operator}");
+        }
+        assert_eq!(stands("longtext character set utf8mb4 collate utf8mb4_bin", "partial:4", true), Some(Stand::Raw));
+        // Where a constant stands, the mask is NULL whatever the value.
+        let masker = Masker::new([7; 32]);
+        for (type_name, shape) in [
+            ("int", ValueShape::Integer(32)),
+            ("year", ValueShape::Integer(16)),
+            ("decimal(10,2)", ValueShape::Numeric),
+            ("double", ValueShape::Float),
+            ("date", ValueShape::Date),
+            ("datetime", ValueShape::Timestamp),
+            ("time", ValueShape::Other),
+            ("bit(8)", ValueShape::Other),
+            (text, ValueShape::Text),
+            ("json", ValueShape::Json),
+        ] {
+            for operator in ["partial:4", "hash", "date:year"] {
+                let Some(Stand::Constant(_)) = stands(type_name, operator, false) else { continue };
+                let operator = operator.parse().unwrap();
+                for value in ["1", "2024-05-17", "2024-05-17 10:11:12", "12345678901234"] {
+                    let masked = masker.apply(&operator, "ssn", value.as_bytes(), shape);
+                    assert_eq!(masked, Masked::Null, "{type_name} {operator:?}");
+                }
+            }
+        }
+        let unknown =
+            |operator| stand("`x`", None, &MaskRule { operator, label: "ssn".into(), by_default: false }, false);
+        assert_eq!((unknown(Operator::Redact), unknown(Operator::Hash)), (None, Some(Stand::Raw)));
+    }
+
+    fn is_printed(text: &str, environment: &Environment) {
+        let read = analyse(text.as_bytes(), environment);
+        let printed = read.statements.first().and_then(|s| s.text.clone()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&printed), text);
+        let calls = |access: &&doorward_model::Access| access.action != doorward_model::Action::Select;
+        let others: Vec<_> = read.facts.accesses.iter().filter(calls).collect();
+        assert!(others.len() <= 1, "{others:?}");
+    }
+
     /// What is sent is compared with what the reader prints.
     #[test]
     fn constants_are_written_as_they_are_printed() {
@@ -147,9 +342,14 @@ mod tests {
                         "SELECT 1 FROM (SELECT `a`, {} AS `b c` FROM `d`.`t` USE INDEX (`i`) IGNORE INDEX (`i`, `j`)) AS `t`",
                         of(type_name, operator)
                     );
-                    let read = analyse(text.as_bytes(), &environment);
-                    let printed = read.statements.first().and_then(|s| s.text.clone()).unwrap();
-                    assert_eq!(String::from_utf8_lossy(&printed), text, "{version}");
+                    is_printed(&text, &environment);
+                }
+                for operator in ["partial:4", "date:year", "date:month", "date:day"] {
+                    if let Some(Stand::Masked(made)) = stands(type_name, operator, false) {
+                        let sorted =
+                            format!("SELECT {made} AS `x` FROM `d`.`t` ORDER BY `a`, {made}, RANDOM_BYTES(16) LIMIT 9");
+                        is_printed(&sorted, &environment);
+                    }
                 }
             }
         }

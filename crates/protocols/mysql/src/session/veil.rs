@@ -1,12 +1,14 @@
 //! Queries over hidden columns, as they are sent: each table that has some stands there as a query of its own, in which
-//! constants take their places. So nothing that filters, sorts, joins, computes or fails ever sees what is hidden.
+//! constants, or what their masks make of them, take their places. So nothing that filters, sorts, joins, computes or fails
+//! ever sees what is hidden.
 //!
 //! | what | is sent as |
 //! |---|---|
 //! | `customers` | ``(SELECT `id`, CAST('[ssn]' AS CHAR(11) …) … AS `ssn` FROM `public`.`customers` IGNORE INDEX (`by_ssn`)) AS `customers` `` |
 //! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
 //! | the same, where it decides by something hidden | not at all: it is refused |
-//! | a column of which the mask shows something (`hash`, `partial`, `date`) | itself: only results are masked |
+//! | a column of which the mask shows something that the server can make (`partial`, `date`; [`Stand::Masked`]) | that: ``CAST(LPAD(RIGHT(`iban`, …), …) …) … AS `iban` `` |
+//! | a column of which it cannot (`hash`; [`Stand::Raw`]) | itself, where it is only shown: results are masked. What decides by it is refused |
 //!
 //! Indexes over hidden columns are left out, since rows would come in their order; a view that reads such a table, or sorts,
 //! groups or joins one with hidden columns, has its rows sorted by all that it shows.
@@ -15,12 +17,12 @@
 //! same rights, and neither shows nor weighs anything hidden; else it is refused.
 use super::{
     Session,
-    constant::{constant, identifier, nothing},
+    constant::{Stand, identifier, nothing, shows_nothing, stand},
     tells,
 };
 use ahash::AHashMap;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Access, Name, Operator, Timestamp};
+use doorward_model::{Access, Name, Timestamp};
 use doorward_sql::{Analysis, Catalogue, Column, Index, Reach, Read, Relation, RelationKind, SourceColumn, Written};
 use doorward_sql_session::{
     Asking, Meaning, Part,
@@ -57,10 +59,12 @@ struct Made {
     derived: AHashMap<u32, Option<Derived>>,
     /// Columns in whose places constants stand.
     hidden: Vec<SourceColumn>,
+    /// Columns that stand for themselves, and are masked in results alone.
+    raw: Vec<SourceColumn>,
 }
 
 /// Where tables are named in a text, by schema and name.
-type Stand = Vec<(Name, Name, Range<usize>)>;
+type Places = Vec<(Name, Name, Range<usize>)>;
 
 /// The text of a statement in the making.
 struct Weave<'a> {
@@ -69,7 +73,7 @@ struct Weave<'a> {
     /// How much of the statement is in it.
     done: usize,
     /// Where each table that is read is named in it.
-    stand: Stand,
+    stand: Places,
     changed: bool,
 }
 
@@ -78,8 +82,10 @@ struct Weave<'a> {
 struct Woven {
     text: Vec<u8>,
     /// Of each statement, its text, and the tables in it; none where it stands as it was.
-    parts: Vec<(Vec<u8>, Option<Stand>)>,
+    parts: Vec<(Vec<u8>, Option<Places>)>,
     hidden: Vec<SourceColumn>,
+    /// Columns that are in it as they are, by which nothing may be decided.
+    raw: Vec<SourceColumn>,
     changed: bool,
 }
 
@@ -193,11 +199,11 @@ impl Session {
                 out.text.extend_from_slice(b"; ");
             }
             let (text, stand) = match weave {
-                Ok(weave) if weave.changed => {
-                    out.changed = true;
-                    (weave.text, Some(weave.stand))
+                Ok(weave) => {
+                    self.weighs_nothing_raw(part, now)?;
+                    out.changed |= weave.changed;
+                    if weave.changed { (weave.text, Some(weave.stand)) } else { (text.to_vec(), None) }
                 }
-                Ok(_) => (text.to_vec(), None),
                 Err(obstacle) => {
                     self.weighs_nothing_hidden(part, obstacle, now)?;
                     (text.to_vec(), None)
@@ -210,6 +216,9 @@ impl Session {
             }
         }
         out.hidden = made.hidden;
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        made.raw.retain(|source| !self.reveals.may_filter(source, asking));
+        out.raw = made.raw;
         Ok(out)
     }
 
@@ -267,7 +276,57 @@ impl Session {
         }
     }
 
-    /// What stands in the place of a table; none where nothing of it is hidden whole.
+    /// Refuses a statement that decides by columns that stand in it as they are, or computes with them.
+    fn weighs_nothing_raw(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        for source in &part.reads.weighs {
+            if self.is_raw(source, now) {
+                let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+                if !self.reveals.may_filter(source, asking) {
+                    return Err(weighs(&part.command, source, Some("what is masked in results alone (`hash`, say)")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a column, or some column of a relation, stands for itself though it is hidden. Of a column that is not known it
+    /// is not known what else could stand there.
+    fn is_raw(&mut self, source: &SourceColumn, now: Timestamp) -> bool {
+        let Some(rule) = self.reveals.source(source, &mut Asking { enforcer: &mut self.enforcer, now }) else {
+            return false;
+        };
+        // Of the server's own views, those columns are left out that tell.
+        if tells::columns(&source.schema, &source.table).is_some() {
+            return false;
+        }
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let Some(relation) = catalogue.named(&source.schema, &source.table) else { return !shows_nothing(&rule) };
+        let named = |column: &&Column| {
+            source.column.as_ref().is_none_or(|name| column.name.to_lowercase() == name.to_lowercase())
+        };
+        let mut columns = relation.columns.iter().filter(named).peekable();
+        if columns.peek().is_none() {
+            return !shows_nothing(&rule);
+        }
+        columns.any(|column| {
+            let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+            let rule = self.reveals.column(relation.oid, column.number, asking);
+            rule.is_some_and(|rule| self.stand(&catalogue, relation, column, &rule) == Some(Stand::Raw))
+        })
+    }
+
+    /// What stands in the place of a hidden column; none where its type is not known.
+    fn stand(&self, catalogue: &Catalogue, relation: &Relation, column: &Column, rule: &MaskRule) -> Option<Stand> {
+        let type_name = catalogue.type_name(relation.oid, column.number).map(|name| &**name);
+        // To MariaDB, JSON is such a text with a constraint over it alone.
+        let may_be_json = self.upstream.is_mariadb()
+            && type_name.is_some_and(|name| name.starts_with("longtext ") && name.ends_with(" utf8mb4_bin"))
+            && (relation.kind == RelationKind::View
+                || catalogue.checks(relation.oid).iter().any(|check| check.iter().eq([&column.number])));
+        stand(&written(catalogue, relation, column), type_name, rule, may_be_json)
+    }
+
+    /// What stands in the place of a table; none where it can stand for itself.
     fn instead<'m>(
         &mut self,
         read: &Read,
@@ -289,7 +348,7 @@ impl Session {
         }
         let Some(relation) = catalogue.named(&read.schema, &read.table) else { return Ok(None) };
         if !made.derived.contains_key(&relation.oid) {
-            let derived = self.derived(&catalogue, relation, &mut made.hidden, now)?;
+            let derived = self.derived(&catalogue, relation, made, now)?;
             made.derived.insert(relation.oid, derived);
         }
         Ok(made.derived.get(&relation.oid).and_then(Option::as_ref))
@@ -299,10 +358,10 @@ impl Session {
         &mut self,
         catalogue: &Catalogue,
         relation: &Relation,
-        hidden: &mut Vec<SourceColumn>,
+        made: &mut Made,
         now: Timestamp,
     ) -> Result<Option<Derived>, &'static str> {
-        let mut columns = Vec::with_capacity(relation.columns.len());
+        let mut list = Outputs::default();
         let mut gone: Vec<&Column> = Vec::new();
         let mut has_invisible = false;
         for column in &relation.columns {
@@ -310,28 +369,35 @@ impl Session {
                 self.reveals.column(relation.oid, column.number, &mut Asking { enforcer: &mut self.enforcer, now });
             let name = written(catalogue, relation, column);
             has_invisible |= catalogue.is_invisible(relation.oid, column.number);
-            match rule.as_deref().filter(|rule| shows_nothing(rule)) {
-                Some(rule) => {
-                    gone.push(column);
-                    let type_name = catalogue.type_name(relation.oid, column.number);
-                    let type_name = type_name.ok_or("a table with a column of a type that is not known")?;
-                    columns.push(format!("{} AS {name}", constant(type_name, rule)));
-                    hidden.push(source_of(relation, column));
+            let Some(rule) = rule else {
+                list.clear(name);
+                continue;
+            };
+            gone.push(column);
+            let stand = self.stand(catalogue, relation, column, &rule);
+            match stand.ok_or("a table with a column of a type that is not known")? {
+                Stand::Constant(constant) => {
+                    list.constant(&constant, &name);
+                    made.hidden.push(source_of(relation, column));
                 }
-                None => columns.push(name),
+                Stand::Masked(masked) => list.masked(masked, &name),
+                Stand::Raw => {
+                    list.raw(name);
+                    made.raw.push(source_of(relation, column));
+                }
             }
         }
         let order = self.order_tells(relation, now) || place_tells(catalogue, relation, &gone);
-        if gone.is_empty() && !order {
+        let ignored = ignored(catalogue, relation, &gone);
+        if !list.is_changed && !order && ignored.is_empty() {
             return Ok(None);
         }
         if has_invisible {
             // It can be named, and `*` does not show it: a derived table has no such columns.
             return Err("a table with an invisible column");
         }
-        let ignored = ignored(catalogue, relation, &gone);
-        let derived = Derived::of(relation, &columns, &ignored, self.upstream.is_mariadb());
-        Ok(Some(if order { derived.in_order(columns.len()) } else { derived }))
+        let derived = Derived::of(relation, &list.columns, &ignored, self.upstream.is_mariadb());
+        Ok(Some(if order { derived.in_order(&list, has_visible_key(catalogue, relation, &gone)) } else { derived }))
     }
 
     /// Whether the rows of a view may come in the order of an index over columns that the caller may not see: within a view
@@ -424,6 +490,11 @@ fn place_tells(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> 
         || catalogue.indexes(relation.oid).iter().any(|index| &*index.name == "PRIMARY" && is_over(index, gone))
 }
 
+/// Whether no two rows of a table are alike in its columns but these.
+fn has_visible_key(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> bool {
+    catalogue.indexes(relation.oid).iter().any(|index| &*index.name == "PRIMARY" && !is_over(index, gone))
+}
+
 /// Whether an index has one of these columns in it. Of what an expression is made is not known.
 fn is_over(index: &Index, gone: &[&Column]) -> bool {
     index.columns.iter().any(|of| of.as_ref().is_none_or(|of| gone.iter().any(|column| column.name == *of)))
@@ -465,29 +536,67 @@ fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
     read.facts.accesses.iter().all(known) && (meaning.by_name || meaning.facts.accesses.iter().all(is_there))
 }
 
-/// Whether none of the hidden columns is in what a statement that was written anew shows, carries or weighs.
+/// Whether none of the columns in whose places constants stand is in what a statement that was written anew shows, carries or
+/// weighs, and nothing is decided by those that are masked in results alone.
 fn shows_none(read: &Analysis, woven: &Woven) -> bool {
     read.statements.iter().zip(&woven.parts).filter(|(_, (_, stand))| stand.is_some()).all(|(statement, _)| {
         let lineage = statement.lineage.iter().flat_map(|lineage| &lineage.anywhere);
         let mut all = statement.moves.iter().chain(&statement.reads.weighs).chain(lineage);
-        !all.any(|source| woven.hidden.contains(source))
+        let is_decided_by = |source: &SourceColumn| woven.raw.contains(source);
+        !all.any(|source| woven.hidden.contains(source)) && !statement.reads.weighs.iter().any(is_decided_by)
     })
 }
 
-/// Whether nothing of a value is left in what replaces it.
-const fn shows_nothing(rule: &MaskRule) -> bool {
-    match rule.operator {
-        Operator::Redact | Operator::Null | Operator::Fixed(_) => true,
-        Operator::Partial(_) | Operator::Hash | Operator::Date(_) => false,
+/// What a query that stands for a table shows.
+#[derive(Default)]
+struct Outputs {
+    columns: Vec<String>,
+    /// What the caller sees of a row, but for constants and what is masked in results alone.
+    sorted_by: Vec<String>,
+    /// Something stands there that is not the column.
+    is_changed: bool,
+    has_raw: bool,
+}
+
+impl Outputs {
+    fn clear(&mut self, name: String) {
+        self.sorted_by.push(name.clone());
+        self.columns.push(name);
+    }
+
+    fn raw(&mut self, name: String) {
+        self.columns.push(name);
+        self.has_raw = true;
+    }
+
+    fn constant(&mut self, value: &str, name: &str) {
+        self.columns.push(format!("{value} AS {name}"));
+        self.is_changed = true;
+    }
+
+    fn masked(&mut self, value: String, name: &str) {
+        self.columns.push(format!("{value} AS {name}"));
+        self.sorted_by.push(value);
+        self.is_changed = true;
     }
 }
 
 impl Derived {
     /// The same, in the order of all that is shown, in which nothing else can tell; the limit keeps the server from leaving
-    /// the order out.
-    fn in_order(mut self, columns: usize) -> Self {
-        let all: Vec<String> = (1..=columns).map(|n| n.to_string()).collect();
-        self.order = format!(" ORDER BY {} LIMIT {}", all.join(", "), u64::MAX);
+    /// the order out. `is_told_apart`: no two rows are alike in what sorts them.
+    ///
+    /// INVARIANT: what is masked in results alone sorts nothing. Rows that are alike in all else come by chance, since who sees
+    /// masks of it could tell them from each other; `RAND` could be known beforehand (`rand_seed1`).
+    fn in_order(mut self, outputs: &Outputs, is_told_apart: bool) -> Self {
+        let mut by = if outputs.has_raw {
+            outputs.sorted_by.clone()
+        } else {
+            (1..=outputs.columns.len()).map(|n| n.to_string()).collect()
+        };
+        if outputs.has_raw && !is_told_apart {
+            by.push("RANDOM_BYTES(16)".to_owned());
+        }
+        self.order = format!(" ORDER BY {} LIMIT {}", by.join(", "), u64::MAX);
         self
     }
 

@@ -18,8 +18,7 @@ impl<'a> Reading<'a, '_> {
     /// What rows are sorted or grouped by: `ORDER BY 2`, `ORDER BY output`, or an expression.
     pub(super) fn weigh_outputs(&mut self, rest: &'a [Expr], cols: &[Col]) {
         for expr in rest {
-            let mut set = Set::new();
-            self.expr(expr, &mut set);
+            self.expr(expr, &mut Set::new());
             if !names_any(expr) {
                 // A number may be the place of an output.
                 self.weighs.extend(union(cols));

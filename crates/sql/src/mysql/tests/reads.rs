@@ -106,8 +106,14 @@ fn what_statements_decide_by() {
         ("select id from customers where ssn = ?", "customers.ssn"),
         ("select id from (select id, ssn as s from customers) x where s > ''", "customers.ssn"),
         ("select ssn from customers order by 1", "customers.ssn"),
-        // What is not known to be a column counts as any.
-        ("select id, ssn as s from customers order by s", "customers.id customers.name customers.s customers.ssn"),
+        // What is the name of an output is that, or a column that is newer than what is known.
+        ("select id, ssn as s from customers order by s", "customers.s customers.ssn"),
+        ("select count(*) as n from customers group by name having n > 1", "customers.n customers.name"),
+        // Else what is not known to be a column counts as any; in WHERE no output is named.
+        ("select id as s from customers where s > 1", "customers.id customers.name customers.s customers.ssn"),
+        ("select id from customers order by s", "customers.id customers.name customers.s customers.ssn"),
+        // Rows of a recursion are cut to the types of its first query.
+        ("with recursive r(s) as (select 'x' union all select ssn from customers) select s from r", "customers.ssn"),
         ("select ssn from customers group by ssn", "customers.ssn"),
         ("select distinct ssn from customers", "customers.ssn"),
         ("select ssn from customers union select ''", "customers.ssn"),
