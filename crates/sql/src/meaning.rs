@@ -248,6 +248,8 @@ pub struct Reads {
     /// Parts of those places behind the names that belong to the relations themselves (index hints). Empty where the
     /// server is PostgreSQL.
     pub kept: Vec<Range<usize>>,
+    /// Where words may stand that say how a SELECT is run, in order: behind each SELECT. Empty where the server is PostgreSQL.
+    pub selects: Vec<usize>,
     /// Why nothing else may stand there. `Some` also where the statement is not one that only reads.
     pub obstacle: Option<&'static str>,
     /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those

@@ -25,6 +25,9 @@ pub(super) fn located(parser: &Parser<'_>, tree: &Tree, found: &Found) -> (Vec<u
             *stand = Some(at);
         }
     });
+    let begun = parser.selects.iter().filter_map(|token| stands.get(token.checked_sub(first)?)?.as_ref());
+    reads.selects = begun.map(|at| at.end).collect();
+    reads.selects.sort_unstable();
     // INVARIANT: each name that the grammar takes for a table is one that was asked for, or a common table expression.
     let mut times = vec![0_u8; named.len()];
     for (at, _) in &found.names {

@@ -51,6 +51,8 @@ struct Derived {
     name: String,
     behind: String,
     order: String,
+    /// The server's estimate of its rows depends on what is hidden.
+    is_spread: bool,
 }
 
 /// What was made of tables so far, by their numbers; none where one stands for itself.
@@ -72,6 +74,8 @@ struct Weave<'a> {
     text: Vec<u8>,
     /// How much of the statement is in it.
     done: usize,
+    /// Where it has to be said that tables are joined in the order in which they are written.
+    straight: &'a [usize],
     /// Where each table that is read is named in it.
     stand: Places,
     changed: bool,
@@ -225,7 +229,7 @@ impl Session {
     /// A statement with all its tables written otherwise that have hidden columns; or why it cannot be.
     fn weave<'a>(
         &mut self,
-        part: &Part,
+        part: &'a Part,
         text: &'a [u8],
         made: &mut Made,
         now: Timestamp,
@@ -236,7 +240,12 @@ impl Session {
         if reads.len() > MOST_READ {
             return Err("a statement that reads so many tables");
         }
-        let mut weave = Weave { from: text, text: Vec::new(), done: 0, stand: Vec::new(), changed: false };
+        let mut is_spread = false;
+        for read in &reads {
+            is_spread |= self.instead(read, text, made, now)?.is_some_and(|derived| derived.is_spread);
+        }
+        let straight = if is_spread { part.reads.selects.as_slice() } else { &[] };
+        let mut weave = Weave { from: text, text: Vec::new(), done: 0, straight, stand: Vec::new(), changed: false };
         for read in reads {
             let mut kept = part.reads.kept.iter().filter(|k| k.start >= read.at.start && k.end <= read.at.end);
             let kept = kept.next().map(|kept| text.get(kept.clone()).unwrap_or_default());
@@ -248,7 +257,7 @@ impl Session {
                 return Err("a text so large");
             }
         }
-        weave.text.extend_from_slice(text.get(weave.done..).unwrap_or_default());
+        weave.copies(text.len());
         Ok(weave)
     }
 
@@ -396,7 +405,8 @@ impl Session {
             // It can be named, and `*` does not show it: a derived table has no such columns.
             return Err("a table with an invisible column");
         }
-        let derived = Derived::of(relation, &list.columns, &ignored, self.upstream.is_mariadb());
+        let mut derived = Derived::of(relation, &list.columns, &ignored, self.upstream.is_mariadb());
+        derived.is_spread = order && self.is_spread(catalogue, relation, now);
         Ok(Some(if order { derived.in_order(&list, has_visible_key(catalogue, relation, &gone)) } else { derived }))
     }
 
@@ -426,6 +436,23 @@ impl Session {
             self.reveals.plans(&asking).orders.insert(relation.oid, tells);
         }
         tells
+    }
+
+    /// Whether a table, or one that a view reads, is partitioned by a hidden column. How many rows the server thinks are in it
+    /// goes by how they are spread.
+    fn is_spread(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        let mut by_hidden = |oid: u32| {
+            let key = catalogue.partition_key(oid);
+            key.into_iter().any(|column| self.reveals.column(oid, column, asking).is_some())
+        };
+        if relation.kind != RelationKind::View {
+            return by_hidden(relation.oid);
+        }
+        match catalogue.view_reads(relation.oid) {
+            Reach::Anything => true,
+            Reach::Relations(reads) => reads.into_iter().any(by_hidden),
+        }
     }
 
     /// Whether some column of a table is hidden.
@@ -612,13 +639,27 @@ impl Derived {
             name: format!("{}.{}", identifier(&relation.schema), identifier(&relation.name)),
             behind,
             order: String::new(),
+            is_spread: false,
         }
     }
 }
 
 impl Weave<'_> {
+    /// What stands between, as it is, but for the order of joins.
+    fn copies(&mut self, end: usize) {
+        while let Some((at, rest)) = self.straight.split_first().filter(|(at, _)| **at <= end) {
+            self.text.extend_from_slice(self.from.get(self.done..*at).unwrap_or_default());
+            self.text.extend_from_slice(b" STRAIGHT_JOIN");
+            self.done = *at;
+            self.straight = rest;
+            self.changed = true;
+        }
+        self.text.extend_from_slice(self.from.get(self.done..end).unwrap_or_default());
+        self.done = end;
+    }
+
     fn replaces(&mut self, read: &Read, derived: &Derived, kept: &[u8]) {
-        self.text.extend_from_slice(self.from.get(self.done..read.at.start).unwrap_or_default());
+        self.copies(read.at.start);
         // As it is printed.
         if self.text.last() == Some(&b',') {
             self.text.push(b' ');
@@ -651,7 +692,7 @@ impl Weave<'_> {
     }
 
     fn keeps(&mut self, read: &Read) {
-        self.text.extend_from_slice(self.from.get(self.done..read.at.start).unwrap_or_default());
+        self.copies(read.at.start);
         let begin = self.text.len();
         self.text.extend_from_slice(self.from.get(read.at.clone()).unwrap_or_default());
         self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));

@@ -81,6 +81,8 @@ pub(super) struct Parser<'t> {
     pub(super) edits: Vec<(usize, Edit)>,
     /// Where tables are named to be read.
     pub(super) named: Vec<Named>,
+    /// The words that begin queries, or the hints behind them.
+    pub(super) selects: Vec<usize>,
     pub(super) env: &'t Environment,
     at: usize,
     depth: usize,
@@ -106,6 +108,7 @@ impl<'t> Parser<'t> {
             roles,
             edits: Vec::new(),
             named: Vec::new(),
+            selects: Vec::new(),
             env,
             at: 0,
             depth: 0,

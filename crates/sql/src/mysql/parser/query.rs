@@ -155,7 +155,12 @@ impl Parser<'_> {
     }
 
     fn select(&mut self, into: &mut Option<Into>) -> Parsed<Select> {
+        let mut begins = self.at.saturating_sub(1);
         self.hint();
+        if self.roles.get(self.at.saturating_sub(1)).is_some_and(|role| *role != Role::Dropped) {
+            begins = self.at.saturating_sub(1);
+        }
+        self.selects.push(begins);
         let mut distinct = false;
         while self.is_any(&["DISTINCT", "DISTINCTROW"])
             || self.eat_any(&[

@@ -145,3 +145,30 @@ fn what_statements_decide_by() {
     assert!(weighs("select id from customers partition (p0)").contains("customers.*"));
     assert!(weighs("select 1 from customers natural join customers d").contains("customers.ssn"));
 }
+
+#[test]
+fn where_queries_begin() {
+    for (text, env, expected) in [
+        (
+            "select/*+ BKA(t) */distinct id, (select 1) from customers where id in (select/*+ odd */ max(id) as m from orders) union select(2)",
+            maria(),
+            "select STRAIGHT_JOIN distinct `id`, (select STRAIGHT_JOIN 1) from `customers` where `id` in (select STRAIGHT_JOIN max(`id`) as `m` from `orders`) union select STRAIGHT_JOIN(2)",
+        ),
+        (
+            "select/*+ BKA(t) */ id from customers union all select/*+ odd */*from customers",
+            Environment::default(),
+            "select /*+ BKA(t) */ STRAIGHT_JOIN `id` from `customers` union all select STRAIGHT_JOIN * from `customers`",
+        ),
+    ] {
+        let analysis = analyse(text.as_bytes(), &env);
+        let statement = analysis.statements.first().unwrap();
+        let mut text = String::from_utf8(statement.text.clone().unwrap().to_vec()).unwrap();
+        statement.reads.selects.iter().rev().for_each(|at| text.insert_str(*at, " STRAIGHT_JOIN"));
+        assert_eq!(text, expected);
+        // It is read as it is printed, and decides by the same.
+        let again = analyse(text.as_bytes(), &env);
+        let again = again.statements.first().unwrap();
+        assert_eq!(again.text.as_deref(), Some(text.as_bytes()));
+        assert_eq!(again.reads.weighs, statement.reads.weighs);
+    }
+}
