@@ -12,7 +12,7 @@ mod wire;
 
 use common::mysql::MySqlWorld;
 use doorward_testkit::MySqlRelease;
-use mysql_veiled::world;
+use mysql_veiled::{TAGS, over};
 use veiled::{
     maker::{Dialect, Numbers},
     trial::{Asking, Server, Twins},
@@ -31,9 +31,10 @@ impl Server for MySqlWorld {
             let mut text = |length| format!("left({}, {length})", text(random, id));
             let (email, card, ssn, people, odd) = (text(80), text(19), text(12), text(60), text(20));
             let (born, score, balance) = (number(random), number(random), number(random));
+            let iban = iban(random, id);
             let kind = ["'a'", "'b'", "null"][random.below(3) as usize];
             sql.push_str(&format!(
-                "insert into customers values ({id}, 'Name {id}', {email}, {card}, {ssn}, date '1970-02-05' + interval {born} day, {score}, 'n{id}', {balance}, {kind});
+                "insert into customers values ({id}, 'Name {id}', {email}, {card}, {ssn}, date '1970-02-05' + interval {born} day, {score}, 'n{id}', {balance}, {kind}, {iban});
                  insert into people values ({id}, {people}); insert into other.`Odd t` values ({id}, {odd});
                  insert into ranks values ({id}, {score});",
             ));
@@ -61,6 +62,15 @@ fn text(random: &mut Numbers, id: u64) -> String {
     }
 }
 
+/// A text of which length and end are the same with all values, as `partial:4` shows them.
+fn iban(random: &mut Numbers, id: u64) -> String {
+    match id {
+        8 => "null".to_owned(),
+        7 => "''".to_owned(),
+        _ => format!("'DE{:010}{:02}{:04}'", random.below(10_000_000_000), random.below(100), id % 3),
+    }
+}
+
 fn number(random: &mut Numbers) -> String {
     match random.below(5) {
         0 => "null".to_owned(),
@@ -69,9 +79,12 @@ fn number(random: &mut Numbers) -> String {
 }
 
 fn twins(release: MySqlRelease) -> Twins<MySqlWorld> {
-    let twins = Twins([world(release), world(release)]);
+    let tags = TAGS.replace("tags = {", "tags = { \"public.customers.iban\" = [\"pii\", \"mask:partial:4\"],");
+    let twins = Twins([over(release, &tags), over(release, &tags)]);
     for twin in &twins.0 {
-        twin.server.exec("set global innodb_stats_auto_recalc = off").unwrap();
+        let more = "set global innodb_stats_auto_recalc = off; use public; alter table customers add iban varchar(34), \
+                    add key by_iban(iban); create or replace view everyone as select * from customers";
+        twin.server.exec(more).unwrap();
     }
     twins
 }
