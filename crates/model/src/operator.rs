@@ -21,7 +21,7 @@ pub enum Operator {
     Redact,
     /// `partial:N`: all but the last N characters become `*`.
     Partial(u8),
-    /// `hash`: a keyed hash, the same for the same value, so that joins and groups still work.
+    /// `hash`: a keyed hash, the same for the same value, so that what several queries show can be joined.
     Hash,
     /// `null`: no value.
     Null,
