@@ -1,6 +1,8 @@
 //! What a caller may not see does not show in what a query finds, counts, sorts, joins or fails by: the same statements over
 //! tables that differ in hidden values alone have the same answers, and their innocent neighbours pass unchanged.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#[path = "veil/astray.rs"]
+mod astray;
 mod common;
 #[path = "veil/compared.rs"]
 mod compared;

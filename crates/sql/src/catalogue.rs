@@ -1,6 +1,6 @@
 //! What is known of a database's schema: the names behind the numbers on the wire, and the columns
 //! behind `*`.
-use crate::meaning::SourceColumn;
+use crate::{meaning::SourceColumn, mentions::Mentions};
 use ahash::{AHashMap, AHashSet};
 use doorward_model::{Name, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +146,7 @@ pub struct Catalogue {
     orders: AHashMap<u32, Orders>,
     view_weighs: AHashMap<u32, BTreeSet<SourceColumn>>,
     partition_keys: AHashMap<u32, BTreeSet<i16>>,
+    mentions: Mentions,
     /// Tags that the database carries itself, by local identifier.
     tags: BTreeMap<String, BTreeSet<String>>,
     /// The relations that have some, or whose columns do.
@@ -458,6 +459,18 @@ impl Catalogue {
         self.orders.iter().map(|(oid, orders)| (*oid, orders))
     }
 
+    /// The same snapshot, knowing what the bodies of functions name.
+    #[must_use]
+    pub fn with_mentions(mut self, mentions: Mentions) -> Self {
+        self.mentions = mentions;
+        self
+    }
+
+    /// What the bodies of functions name.
+    pub const fn mentions(&self) -> &Mentions {
+        &self.mentions
+    }
+
     /// The same snapshot, knowing tags that the database carries itself: of a relation (number 0) and its columns.
     #[must_use]
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = ((u32, i16), BTreeSet<String>)>) -> Self {
@@ -522,6 +535,11 @@ impl Catalogue {
     /// A function by its number.
     pub fn function(&self, oid: u32) -> Option<&Function> {
         self.functions.get(&oid)
+    }
+
+    /// All functions.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values()
     }
 
     /// All functions of a name, in any schema.

@@ -24,6 +24,7 @@
 mod cache;
 mod catalogue;
 mod meaning;
+mod mentions;
 pub mod mysql;
 pub mod postgres;
 pub mod tags;
@@ -34,3 +35,4 @@ pub use meaning::{
     Analysis, CopyFormat, CopySpec, Dropped, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference,
     SourceColumn, SqlError, Statement, Tell, Writes, Written,
 };
+pub use mentions::Mentions;

@@ -233,6 +233,8 @@ pub enum Tell {
     Names,
     /// What is changed of such an object is changed of tables, too, or of which they are: its kind and its name.
     Object(&'static str, Name),
+    /// What is called so is moved or called otherwise, or something else comes to be called so.
+    Called(Resource),
 }
 
 /// All relations that a statement reads, if something else may stand in the text in their places.

@@ -1,5 +1,6 @@
 //! Snapshots of a database's schema, read through the gateway's own log-in.
 mod building;
+mod mentions;
 mod reach;
 mod reading;
 

@@ -12,6 +12,7 @@
 //! - A row reaches the client only under a description that was planned for this caller.
 //! - Memory is bounded: reading stops while what is written out waits, and frames have a limit.
 mod answers;
+mod astray;
 mod changes;
 mod compares;
 mod copied;

@@ -216,9 +216,11 @@ fn alterations<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
                 cascades(walk, s.behavior, r);
             }
             altered(walk, Action::Alter, s.rename_type, s.relation(), s.object(), s.subname());
+            super::renames::renamed(walk, s);
         }
         Node::AlterObjectSchemaStmt(s) => {
             altered(walk, Action::Alter, s.object_type, s.relation(), s.object(), None);
+            super::renames::moved(walk, s);
             walk.add(Action::Alter, Resource::Schema { name: s.newschema().unwrap_or("?").into() });
         }
         Node::AlterOwnerStmt(s) => altered(walk, Action::Grant, s.object_type, s.relation(), s.object(), None),

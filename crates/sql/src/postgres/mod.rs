@@ -19,6 +19,7 @@ mod objects;
 mod older;
 mod query;
 mod reads;
+mod renames;
 mod scan;
 mod settings;
 mod tells;

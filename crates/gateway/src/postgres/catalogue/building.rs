@@ -1,5 +1,5 @@
 //! From rows to a catalogue.
-use super::{Row, number, reach, text};
+use super::{Row, mentions, number, reach, text};
 use doorward_model::Name;
 use doorward_sql::{
     Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility,
@@ -78,7 +78,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let weighs = view_weighs(&views);
     drop((environment, views));
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
-    let catalogue = catalogue.with_view_weighs(weighs).with_checks(checks);
+    let catalogue = catalogue.with_view_weighs(weighs).with_checks(checks).with_mentions(mentions::mentions(bodies));
     let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
     let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();

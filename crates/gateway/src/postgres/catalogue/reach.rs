@@ -36,7 +36,7 @@ const PLAIN_EXTENSIONS: &[&str] = &[
 ];
 
 /// How often what functions call is followed. What is called deeper may read anything.
-const DEEPEST: usize = 32;
+pub(super) const DEEPEST: usize = 32;
 
 type Row = super::Row;
 type Key = (Name, Name);

@@ -73,12 +73,29 @@ const QUERIES: [&str; 13] = [
          WHEN l.lanname = 'sql' AND p.oid IN (SELECT h.objid FROM held h) THEN NULL \
          WHEN l.lanname = 'sql' THEN pg_catalog.pg_get_functiondef(p.oid) \
          WHEN l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$' THEN '' \
-         WHEN l.lanname = 'plpgsql' THEN p.prosrc END \
+         WHEN l.lanname NOT IN ('internal', 'c', 'sql') THEN p.prosrc END, \
+       u.relations \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
      LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid \
        AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
-     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid ORDER BY 1",
+     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
+     LEFT JOIN ( \
+       SELECT s.refobjid, pg_catalog.string_agg(DISTINCT COALESCE(t.tgrelid::pg_catalog.text, \
+         NULLIF(k.conrelid, 0)::pg_catalog.text, (SELECT pg_catalog.string_agg(c.attrelid::pg_catalog.text, ' ') \
+           FROM pg_catalog.pg_attribute c WHERE c.atttypid = NULLIF(k.contypid, 0)), \
+         a.adrelid::pg_catalog.text, i.indrelid::pg_catalog.text, o.polrelid::pg_catalog.text, \
+         r.ev_class::pg_catalog.text, '0'), ' ') AS relations \
+       FROM pg_catalog.pg_depend s \
+       LEFT JOIN pg_catalog.pg_trigger t ON s.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = s.objid \
+       LEFT JOIN pg_catalog.pg_constraint k ON s.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = s.objid \
+       LEFT JOIN pg_catalog.pg_attrdef a ON s.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND a.oid = s.objid \
+       LEFT JOIN pg_catalog.pg_index i ON s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = s.objid \
+       LEFT JOIN pg_catalog.pg_policy o ON s.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND o.oid = s.objid \
+       LEFT JOIN pg_catalog.pg_rewrite r ON s.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = s.objid \
+       WHERE s.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
+         AND s.classid NOT IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 0) GROUP BY 1 \
+     ) u ON u.refobjid = p.oid ORDER BY 1",
     "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i ORDER BY 1, 2",
     "SELECT i.indrelid, i.indisprimary, i.indnkeyatts, i.indkey, \
        (SELECT string_agg(d.refobjsubid::text, ' ') FROM pg_catalog.pg_depend d \

@@ -102,6 +102,9 @@ impl Session {
         if let Some(why) = self.is_apart(access, now) {
             return Some(why);
         }
+        if let Some(why) = self.leads_astray(access, now) {
+            return Some(why);
+        }
         match (access.action, &access.resource) {
             (Action::Call, Resource::Function { schema, name }) => self.reaches_out(schema, name, now),
             (Action::Select, Resource::Table { schema, name }) => {
@@ -233,6 +236,10 @@ impl Session {
                         resource,
                         "what it makes changes what names mean, to whoever calls it or begins a session".into(),
                     )
+                }
+                Tell::Called(resource) => {
+                    let why = self.is_called_by_code(resource);
+                    (why.is_some(), resource.clone(), why.unwrap_or_default())
                 }
             };
             if is_hidden && !self.may_bypass(&resource, now) {

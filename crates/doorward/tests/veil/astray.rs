@@ -1,0 +1,110 @@
+//! Code of others runs over hidden values: triggers, constraints, views. What it calls stays what its makers meant, and so does what
+//! its names mean, whatever somebody makes, drops or sets who may not see the values.
+use crate::veiled::{Asked, world, world_of};
+use doorward_testkit::PostgresRelease;
+
+/// What others have made.
+const MADE: &str = "
+create table plain(id int, t text);
+create table audit_log(id int, ssn text); comment on column audit_log.ssn is 'doorward: pii';
+create table audited(id int primary key, name text, ssn text); comment on column audited.ssn is 'doorward: pii';
+insert into audited values (1, 'one', '078-05-1121'), (2, 'two', '078-05-1122');
+create function audits() returns trigger language plpgsql as
+  'begin insert into audit_log values (old.id, upper(old.ssn)); return new; end';
+create trigger audits before update on audited for each row execute function audits();
+create function log_it(t text) returns void language plpgsql as 'begin perform t; end';
+create function helps() returns trigger language plpgsql as 'begin perform log_it(old.ssn); return new; end';
+create table helped(id int primary key, name text, ssn text); comment on column helped.ssn is 'doorward: pii';
+insert into helped values (1, 'one', '078-05-1123');
+create trigger helps before update on helped for each row execute function helps();
+create table unaudited(id int primary key, name text); insert into unaudited values (1, 'one');
+create function tax(n int) returns int language sql as 'select n * 2';
+create schema mine; create table mine.later(id int, x text);
+";
+
+/// Each in a session of its own, rolled back at its end: with a value for who may see it.
+const HOSTILE: &[&str] = &[
+    "create temp table audit_log(id int, ssn text); update audited set name = 'x' where id = 1; select * from pg_temp.audit_log",
+    "create temp table \"audit_log\" as select 1 as id, ''::text as ssn; update audited set name = 'x' where id = 1; select * from pg_temp.audit_log",
+    "select 1 as id, ''::text as ssn into temp audit_log; update audited set name = 'x' where id = 1; select * from pg_temp.audit_log",
+    "create temp table t(id int, ssn text); alter table t rename to audit_log; update audited set name = 'x' where id = 1; select * from pg_temp.audit_log",
+    "create temp view audit_log as select id, t as ssn from plain; update audited set name = 'x' where id = 1; select * from plain",
+    "drop table audit_log; create table audit_log(id int, x text); update audited set name = 'x' where id = 1; select x from public.audit_log",
+    "alter table audit_log rename to old; create table audit_log(id int, x text); update audited set name = 'x' where id = 1; select x from public.audit_log",
+    "create table mine.audit_log(id int, x text); set search_path = mine, public; update audited set name = 'x' where id = 1; select x from mine.audit_log",
+    "alter table mine.later rename to audit_log; set search_path = mine, public; update audited set name = 'x' where id = 1; select x from mine.audit_log",
+];
+
+/// What is answered as without a gateway.
+const NEIGHBOURS: &[&str] = &[
+    "create temp table mine_alone(id int); insert into mine_alone values (42); select * from mine_alone",
+    "create table nobodys(id int, name text); alter table nobodys rename to others; insert into others values (1, 'x'); select * from others; drop table others",
+    "update audited set name = 'y' where id = 1 returning id, name",
+    "update helped set name = 'y' where id = 1 returning id",
+    "alter table plain add column more int; alter table mine.later set schema public; select * from later",
+    "create schema empty; drop schema empty",
+    "create type mood as enum ('a'); alter type mood rename to temper; drop type temper",
+];
+
+fn try_all(w: &crate::common::World) {
+    w.postgres.exec(&format!("set role {};\n{MADE}", w.postgres.user())).unwrap();
+    let (agent, reader) = (w.token("ci-bot", &["agents"], &[]), w.token("eve", &["pii-readers"], &[]));
+    let ask = |who: &str, session: &str| Asked::new(w.psql_command(who)).says(&format!("begin; {session}; rollback"));
+    let (mut open, mut no_test) = (Vec::new(), Vec::new());
+    for session in HOSTILE {
+        let answer = ask(&agent, session);
+        // What comes after a refusal fails.
+        let is_refused = answer.contains(" refused: ") || answer.contains("transaction is aborted");
+        if answer.contains("078-") || !is_refused {
+            open.push(format!("{session}\n{answer}"));
+        }
+        let seen = ask(&reader, session);
+        if !seen.contains("078-") {
+            no_test.push(format!("{session}\n{seen}"));
+        }
+    }
+    assert!(open.is_empty() && no_test.is_empty(), "open:\n{}\nno test:\n{}", open.join("\n"), no_test.join("\n"));
+    for session in NEIGHBOURS {
+        let mut direct = std::process::Command::new("psql");
+        direct.args(["-X", "-A", "-t"]).envs(w.postgres.client_env());
+        let direct = Asked::new(direct).says(&format!("begin; {session}; rollback"));
+        assert_eq!(ask(&agent, session), direct, "{session}");
+    }
+}
+
+#[test]
+fn code_of_others_is_not_led_astray() {
+    try_all(&world());
+}
+
+#[test]
+fn nor_at_the_newest_server() {
+    try_all(&world_of(PostgresRelease::Npm18));
+}
+
+#[test]
+fn what_would_lead_it_astray_is_refused() {
+    let w = world();
+    w.postgres.exec(&format!("set role {};\n{MADE}", w.postgres.user())).unwrap();
+    let (agent, reader) = (w.token("ci-bot", &["agents"], &[]), w.token("eve", &["pii-readers"], &[]));
+    for way in [
+        "create temp table audit_log(id int, ssn text)",
+        "create table mine.audit_log(id int, ssn text)",
+        "create view mine.audit_log as select id, t as ssn from plain",
+        "drop table audit_log",
+        "alter table plain rename to audit_log",
+        "alter table audit_log rename to old",
+        "alter table audit_log set schema mine",
+        "alter function tax(int) rename to log_it",
+        "create domain mine.audit_log as text",
+        "create type mine.audit_log as (a text)",
+        "drop schema public cascade",
+        "drop owned by current_user",
+    ] {
+        let ask = |who: &str| Asked::new(w.psql_command(who)).says(&format!("begin; {way}; rollback"));
+        let answer = ask(&agent);
+        assert!(answer.contains(" refused: "), "{way}: {answer}");
+        let answer = ask(&reader);
+        assert!(!answer.contains(" refused: "), "{way}: {answer}");
+    }
+}
