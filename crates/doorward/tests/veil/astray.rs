@@ -19,6 +19,17 @@ insert into helped values (1, 'one', '078-05-1123');
 create trigger helps before update on helped for each row execute function helps();
 create table unaudited(id int primary key, name text); insert into unaudited values (1, 'one');
 create function tax(n int) returns int language sql as 'select n * 2';
+create function valid(t text) returns boolean language sql as $$select t <> 'x'$$;
+create table guarded(id int primary key, name text, ssn text check (valid(ssn))); comment on column guarded.ssn is 'doorward: pii';
+insert into guarded values (1, 'one', '078-05-1124');
+create function visible(t text) returns boolean language plpgsql as 'begin return true; end';
+create view vis as select id from audited where visible(ssn);
+create function of_index(t text) returns text language plpgsql immutable as 'begin return md5(t); end';
+create table indexed(id int primary key, name text, ssn text); comment on column indexed.ssn is 'doorward: pii';
+create index on indexed (of_index(ssn)); insert into indexed values (1, 'one', '078-05-1125');
+create domain valued as text check (valid(value));
+create procedure proceeds() language plpgsql as 'begin null; end';
+create aggregate longest(text) (sfunc = textcat, stype = text);
 create schema mine; create table mine.later(id int, x text);
 ";
 
@@ -33,6 +44,18 @@ const HOSTILE: &[&str] = &[
     "alter table audit_log rename to old; create table audit_log(id int, x text); update audited set name = 'x' where id = 1; select x from public.audit_log",
     "create table mine.audit_log(id int, x text); set search_path = mine, public; update audited set name = 'x' where id = 1; select x from mine.audit_log",
     "alter table mine.later rename to audit_log; set search_path = mine, public; update audited set name = 'x' where id = 1; select x from mine.audit_log",
+    // Other code in the place of a function.
+    "create or replace function valid(t text) returns boolean language sql as $$ insert into plain values (9, t); select true $$; update guarded set name = 'x' where id = 1; select * from plain",
+    "create or replace function visible(t text) returns boolean language plpgsql as $$ begin insert into plain values (9, t); return true; end $$; select * from vis; select * from plain",
+    "create or replace function visible(t text) returns boolean language sql as $$ insert into plain values (9, t); select true $$; select * from vis; select * from plain",
+    "alter function log_it(text) rename to old_one; create function log_it(t text) returns void language sql as $$ insert into plain values (9, t) $$; update helped set name = 'x' where id = 1; select * from plain",
+    "alter function log_it(text) set schema mine; create function log_it(t text) returns void language sql as $$ insert into plain values (9, t) $$; update helped set name = 'x' where id = 1; select * from plain",
+    "drop function log_it(text); create function log_it(t text) returns void language sql as $$ insert into plain values (9, t) $$; update helped set name = 'x' where id = 1; select * from plain",
+    "create function log_it(t varchar) returns void language sql as $$ insert into plain values (9, t) $$; drop function log_it(text); update helped set name = 'x' where id = 1; select * from plain",
+    "create function mine.log_it(t text) returns void language sql as $$ insert into public.plain values (9, t) $$; set search_path = mine, public; update helped set name = 'x' where id = 1; select * from plain",
+    "create function mine.upper(t text) returns text language sql as $$ insert into public.plain values (9, t); select t $$; set search_path = mine, pg_catalog, public; update audited set name = 'x' where id = 1; select * from public.plain",
+    "create table mine.audit_log (id int, x text); alter function audits() set search_path = mine; update audited set name = 'x' where id = 1; select x from mine.audit_log",
+    "create function made(t text) returns void language sql as $$ insert into public.plain values (9, t) $$; alter function made(text) set schema mine; alter function mine.made(text) rename to log_it; set search_path = mine, public; update helped set name = 'x' where id = 1; select * from plain",
 ];
 
 /// What is answered as without a gateway.
@@ -43,6 +66,9 @@ const NEIGHBOURS: &[&str] = &[
     "update helped set name = 'y' where id = 1 returning id",
     "alter table plain add column more int; alter table mine.later set schema public; select * from later",
     "create schema empty; drop schema empty",
+    "create function thrice(n int) returns int language sql as 'select n * 3'; create or replace function thrice(n int) returns int language sql as 'select n + n + n'; alter function thrice(int) immutable; drop function thrice(int)",
+    "comment on function tax(int) is 'of a number'; create aggregate sums(int) (sfunc = int4pl, stype = int)",
+    "drop function if exists none_of_that_name(int)",
     "create type mood as enum ('a'); alter type mood rename to temper; drop type temper",
 ];
 
@@ -100,6 +126,19 @@ fn what_would_lead_it_astray_is_refused() {
         "create type mine.audit_log as (a text)",
         "drop schema public cascade",
         "drop owned by current_user",
+        "alter domain valued drop constraint valued_check",
+        "create or replace function tax(n int) returns int language sql as 'select n'",
+        "create function tax(n bigint) returns bigint language sql as 'select n'",
+        "create function mine.helps() returns int language sql as 'select 1'",
+        "create procedure mine.perform() language sql as 'select 1'",
+        "create or replace procedure proceeds() language sql as 'select 1'",
+        "create or replace aggregate longest(text) (sfunc = textcat, stype = text, initcond = 'x')",
+        "alter function tax(int) immutable",
+        "alter function audits() set search_path = mine",
+        "alter routine tax(int) reset all",
+        "create or replace function of_index(t text) returns text language sql immutable as 'select t'",
+        "drop function tax",
+        "drop aggregate longest(text)",
     ] {
         let ask = |who: &str| Asked::new(w.psql_command(who)).says(&format!("begin; {way}; rollback"));
         let answer = ask(&agent);

@@ -102,7 +102,7 @@ impl Session {
         if let Some(why) = self.is_apart(access, now) {
             return Some(why);
         }
-        if let Some(why) = self.leads_astray(access, now) {
+        if let Some(why) = self.leads_astray(access, meaning) {
             return Some(why);
         }
         match (access.action, &access.resource) {
