@@ -147,6 +147,12 @@ pub struct Catalogue {
     view_weighs: AHashMap<u32, BTreeSet<SourceColumn>>,
     partition_keys: AHashMap<u32, BTreeSet<i16>>,
     mentions: Mentions,
+    /// Schemas that hold something of which code that runs over rows names the name.
+    named_schemas: AHashSet<Name>,
+    /// The functions that run over the rows of a relation, under the search path of the moment.
+    codes: AHashMap<u32, Vec<(Name, Name)>>,
+    /// The search path that a log-in has by itself.
+    own_path: Name,
     /// Tags that the database carries itself, by local identifier.
     tags: BTreeMap<String, BTreeSet<String>>,
     /// The relations that have some, or whose columns do.
@@ -462,8 +468,43 @@ impl Catalogue {
     /// The same snapshot, knowing what the bodies of functions name.
     #[must_use]
     pub fn with_mentions(mut self, mentions: Mentions) -> Self {
+        let named = self.relations.values().map(|r| (&r.schema, &r.name));
+        let named = named.chain(self.functions.values().map(|f| (&f.schema, &f.name)));
+        self.named_schemas = named.filter(|(_, name)| mentions.runs(name)).map(|(schema, _)| schema.clone()).collect();
         self.mentions = mentions;
         self
+    }
+
+    /// Whether a schema holds something that code which runs over rows may name.
+    pub fn holds_what_code_names(&self, schema: &Name) -> bool {
+        self.named_schemas.contains(schema)
+    }
+
+    /// The same snapshot, knowing which functions run over the rows of relations (triggers, constraints, defaults, indexes,
+    /// policies, rules, views) and find names by the search path of the moment: the relation's number, and schema and name.
+    #[must_use]
+    pub fn with_codes(mut self, codes: impl IntoIterator<Item = (u32, (Name, Name))>) -> Self {
+        for (relation, function) in codes {
+            self.codes.entry(relation).or_default().push(function);
+        }
+        self
+    }
+
+    /// The functions that run over the rows of a relation.
+    pub fn codes(&self, relation: u32) -> &[(Name, Name)] {
+        self.codes.get(&relation).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same snapshot, knowing the search path that a log-in has by itself.
+    #[must_use]
+    pub fn with_own_path(mut self, path: &str) -> Self {
+        self.own_path = path.into();
+        self
+    }
+
+    /// The search path that a log-in has by itself, as it is set.
+    pub const fn own_path(&self) -> &Name {
+        &self.own_path
     }
 
     /// What the bodies of functions name.

@@ -30,6 +30,20 @@ create index on indexed (of_index(ssn)); insert into indexed values (1, 'one', '
 create domain valued as text check (valid(value));
 create procedure proceeds() language plpgsql as 'begin null; end';
 create aggregate longest(text) (sfunc = textcat, stype = text);
+create schema theirs; create table theirs.audit_log(id int, x text); create table theirs.plain(id int, t text);
+create function theirs.log_it(t text) returns void language sql as 'insert into public.plain values (9, t)';
+create function theirs.upper(t text) returns text language sql as 'insert into public.plain values (9, t); select t';
+create function of_view(t text) returns text language plpgsql as 'begin perform log_it(t); return t; end';
+create view by_code as select id, of_view(ssn) as ssn from audited;
+create view over_audited as select id, name, ssn from audited;
+create table parted(id int, name text, ssn text) partition by range (id); comment on column parted.ssn is 'doorward: pii';
+create table part partition of parted for values from (0) to (9); insert into parted values (1, 'one', '078-05-1126');
+create trigger helps before update on part for each row execute function helps();
+create function has_path() returns trigger language plpgsql set search_path = public as
+  'begin perform log_it(old.ssn); return new; end';
+create table pathed(id int primary key, name text, ssn text); comment on column pathed.ssn is 'doorward: pii';
+insert into pathed values (1, 'one', '078-05-1127');
+create trigger has_path before update on pathed for each row execute function has_path();
 create schema mine; create table mine.later(id int, x text);
 ";
 
@@ -56,6 +70,15 @@ const HOSTILE: &[&str] = &[
     "create function mine.upper(t text) returns text language sql as $$ insert into public.plain values (9, t); select t $$; set search_path = mine, pg_catalog, public; update audited set name = 'x' where id = 1; select * from public.plain",
     "create table mine.audit_log (id int, x text); alter function audits() set search_path = mine; update audited set name = 'x' where id = 1; select x from mine.audit_log",
     "create function made(t text) returns void language sql as $$ insert into public.plain values (9, t) $$; alter function made(text) set schema mine; alter function mine.made(text) rename to log_it; set search_path = mine, public; update helped set name = 'x' where id = 1; select * from plain",
+    // What there is of the same names elsewhere.
+    "set search_path = theirs, public; update audited set name = 'x' where id = 1; select x from theirs.audit_log",
+    "set search_path = theirs, public; update over_audited set name = 'x' where id = 1; select x from theirs.audit_log",
+    "set search_path = theirs, public; update parted set name = 'x' where id = 1; select * from public.plain",
+    "set local search_path = theirs; update public.helped set name = 'x' where id = 1; select * from public.plain",
+    "set search_path = theirs, pg_catalog, public; update public.audited set name = 'x' where id = 1; select * from public.plain",
+    "set search_path = theirs, public; select id from (select * from by_code offset 0) x where ssn <> ''; select * from public.plain",
+    "select set_config('search_path', 'theirs, public', false); update helped set name = 'x' where id = 1; select * from public.plain",
+    "prepare u as update helped set name = 'x' where id = 1; set search_path = theirs, public; execute u; select * from public.plain",
 ];
 
 /// What is answered as without a gateway.
@@ -66,6 +89,10 @@ const NEIGHBOURS: &[&str] = &[
     "update helped set name = 'y' where id = 1 returning id",
     "alter table plain add column more int; alter table mine.later set schema public; select * from later",
     "create schema empty; drop schema empty",
+    "set search_path = mine, public; update audited set name = 'z' where id = 1; select id, name from audited",
+    "set search_path = theirs, public; update unaudited set name = 'z' where id = 1; select * from unaudited",
+    "set search_path = theirs, public; update pathed set name = 'z' where id = 1; select id, name from pathed",
+    "set search_path = theirs, public; select id, name from audited; select id, name from over_audited",
     "create function thrice(n int) returns int language sql as 'select n * 3'; create or replace function thrice(n int) returns int language sql as 'select n + n + n'; alter function thrice(int) immutable; drop function thrice(int)",
     "comment on function tax(int) is 'of a number'; create aggregate sums(int) (sfunc = int4pl, stype = int)",
     "drop function if exists none_of_that_name(int)",

@@ -100,6 +100,18 @@ impl Settings {
         }
     }
 
+    /// Whether code of others finds what it names where its makers' path has it: whether of the schemas that hold something
+    /// of such a name, the path of the moment has the same in the same order as that of a log-in.
+    pub(crate) fn leaves_code_alone(&self, catalogue: &Catalogue) -> bool {
+        let own = Values { search_path: (&**catalogue.own_path()).into(), role: None, ..self.at_start.clone() }.path();
+        let holding = |path: &Arc<[Name]>| -> Vec<Name> {
+            let is_first = !path.iter().any(|schema| &**schema == "pg_catalog");
+            let all = is_first.then(|| Name::from("pg_catalog")).into_iter().chain(path.iter().cloned());
+            all.filter(|schema| &**schema == "pg_catalog" || catalogue.holds_what_code_names(schema)).collect()
+        };
+        Arc::ptr_eq(&own, &self.path) || own == self.path || holding(&own) == holding(&self.path)
+    }
+
     /// What texts mean now, or why that is not known.
     pub(crate) fn environment(&mut self, catalogue: &Arc<Catalogue>) -> Result<Arc<Environment>, &'static str> {
         if self.uncertain {

@@ -5,12 +5,27 @@ use super::{
     reach::{DEEPEST, is_own},
     text,
 };
+use doorward_model::Name;
 use doorward_sql::Mentions;
 
-/// `rows` as in [`super::reach::reaches`]; what a function is used by at 8, NULL where nothing does.
+/// Those of extensions are not looked at.
+fn is_users(row: &&Row) -> bool {
+    !is_own(text(row, 1)) && row.get(6).is_none_or(Option::is_none)
+}
+
+/// The functions that run over the rows of relations. `rows` as below; whether a function has a search path of its own at 9.
+pub(super) fn codes(rows: &[Row]) -> Vec<(u32, (Name, Name))> {
+    let mut out = Vec::new();
+    for row in rows.iter().filter(is_users).filter(|row| text(row, 9) != "t") {
+        let relations = text(row, 8).split_ascii_whitespace().filter_map(|oid| oid.parse().ok());
+        out.extend(relations.map(|oid| (oid, (text(row, 1).into(), text(row, 2).into()))));
+    }
+    out
+}
+
+/// `rows` as in [`super::reach::reaches`]; the relations that a function is used by at 8, NULL where nothing uses it.
 pub(super) fn mentions(rows: &[Row]) -> Mentions {
-    // Those of extensions are not looked at. Of bodies that are not told, nothing is known.
-    let is_users = |row: &&Row| !is_own(text(row, 1)) && row.get(6).is_none_or(Option::is_none);
+    // Of bodies that are not told, nothing is known.
     let mut left: Vec<(&Row, &str)> =
         rows.iter().filter(is_users).filter_map(|row| Some((row, row.get(7)?.as_deref()?))).collect();
     let mut out = Mentions::default();
@@ -54,5 +69,6 @@ mod tests {
         assert!(found.runs("log_it") && found.runs("audit_log"));
         assert!(found.names("elsewhere") && !found.runs("elsewhere"));
         assert!(!found.names("of_ext"));
+        assert_eq!(codes(&rows), [(7, ("public".into(), "audits".into()))]);
     }
 }

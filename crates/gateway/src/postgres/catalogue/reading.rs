@@ -74,7 +74,7 @@ const QUERIES: [&str; 13] = [
          WHEN l.lanname = 'sql' THEN pg_catalog.pg_get_functiondef(p.oid) \
          WHEN l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$' THEN '' \
          WHEN l.lanname NOT IN ('internal', 'c', 'sql') THEN p.prosrc END, \
-       u.relations \
+       u.relations, EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) o(own) WHERE o.own LIKE 'search_path=%') \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
      LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid \

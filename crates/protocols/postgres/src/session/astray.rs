@@ -2,9 +2,18 @@
 //! Whoever makes something of such a name, in a schema that is looked at before, or takes away what was meant, has that code give
 //! hidden values to what he chooses; so does whoever puts other code in the place of a function. So that is refused to who may not
 //! see everything.
-use super::{Session, tells::is_own};
-use doorward_model::{Access, Action, Name, Resource};
+use super::{
+    Session,
+    tells::{is_own, refused},
+};
+use doorward_enforce::Refusal;
+use doorward_model::{Access, Action, Name, Resource, Timestamp};
+use doorward_sql::{Catalogue, Reach, Relation, RelationKind};
 use doorward_sql_session::Meaning;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Session {
     /// Why what is made, dropped or called otherwise could lead the code of others astray, if it could.
@@ -19,6 +28,42 @@ impl Session {
             (Action::Drop, Resource::Schema { name }) => self.holds_what_code_names(name),
             _ => None,
         }
+    }
+
+    /// Refuses what has code run over hidden values under a search path by which it finds others than its makers meant.
+    pub(super) fn runs_code_as_meant(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        if self.settings.leaves_code_alone(&catalogue) {
+            return Ok(());
+        }
+        for Access { action, resource, .. } in &meaning.facts.accesses {
+            let Resource::Table { schema, name } = resource else { continue };
+            let changes = matches!(action, Action::Insert | Action::Update | Action::Delete | Action::Truncate);
+            let Some(relation) = catalogue.named(schema, name).filter(|_| changes || *action == Action::Select) else {
+                continue;
+            };
+            let concerned = concerned(&catalogue, relation);
+            let runs = |r: &&Relation| changes || r.kind == RelationKind::View;
+            let codes: Vec<_> = concerned.values().copied().filter(runs).flat_map(|r| catalogue.codes(r.oid)).collect();
+            if codes.is_empty() {
+                continue;
+            }
+            let reaches = codes.iter().filter_map(|(schema, name)| catalogue.reach(schema, name));
+            let is_hidden = concerned.values().any(|r| self.has_hidden(r, now))
+                || reaches.cloned().collect::<Vec<Reach>>().iter().any(|reach| self.reach_is_hidden(reach, now));
+            if is_hidden && !self.may_bypass(resource, now) {
+                let why = format!(
+                    "code that runs over rows of `{schema}.{name}` would find others of the names in it, by the search path"
+                );
+                return Err(refused(&meaning.facts.command, &why));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_hidden(&mut self, relation: &Relation, now: Timestamp) -> bool {
+        let (schema, name) = (relation.schema.clone(), relation.name.clone());
+        self.source_is_hidden(&Resource::Table { schema, name }, now)
     }
 
     /// Why a function is left as it is, or not made.
@@ -68,6 +113,19 @@ impl Session {
         let named = tables.find(is_named).or_else(|| functions.find(is_named));
         named.map(|name| names(name))
     }
+}
+
+/// A relation, those of which rows are its rows, and what it reads as a view.
+fn concerned<'c>(catalogue: &'c Catalogue, relation: &'c Relation) -> BTreeMap<u32, &'c Relation> {
+    let reads = match catalogue.view_reads(relation.oid) {
+        Reach::Relations(reads) if relation.kind == RelationKind::View => reads,
+        Reach::Relations(_) | Reach::Anything => BTreeSet::new(),
+    };
+    let read = reads.iter().filter_map(|oid| catalogue.relation(*oid));
+    let all = read
+        .chain([relation])
+        .flat_map(|r| catalogue.shows(r.oid).into_iter().chain(catalogue.ancestors(r.oid)).chain([r]));
+    all.map(|r| (r.oid, r)).collect()
 }
 
 fn names(name: &str) -> String {

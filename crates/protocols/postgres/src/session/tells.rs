@@ -43,7 +43,7 @@ impl Session {
         self.reveals.hides_anything(&mut Asking { enforcer: &mut self.enforcer, now })
     }
 
-    fn may_bypass(&mut self, what: &Resource, now: Timestamp) -> bool {
+    pub(super) fn may_bypass(&mut self, what: &Resource, now: Timestamp) -> bool {
         self.enforcer.may_bypass(what, now)
     }
 
@@ -52,6 +52,7 @@ impl Session {
         if !self.hides_anything(now) {
             return Ok(());
         }
+        self.runs_code_as_meant(meaning, now)?;
         if self.settings.has_changed_schema() {
             return self.is_no_way_out(meaning, now);
         }
@@ -145,7 +146,7 @@ impl Session {
         is_apart.then(|| format!("rows are in the partition `{schema}.{name}` by columns that you may not see"))
     }
 
-    fn source_is_hidden(&mut self, resource: &Resource, now: Timestamp) -> bool {
+    pub(super) fn source_is_hidden(&mut self, resource: &Resource, now: Timestamp) -> bool {
         let Resource::Table { schema, name } = resource else { return false };
         let source = SourceColumn { schema: schema.clone(), table: name.clone(), column: None };
         self.reveals.source(&source, &mut Asking { enforcer: &mut self.enforcer, now }).is_some()
@@ -176,7 +177,7 @@ impl Session {
         }
     }
 
-    fn reach_is_hidden(&mut self, reach: &Reach, now: Timestamp) -> bool {
+    pub(super) fn reach_is_hidden(&mut self, reach: &Reach, now: Timestamp) -> bool {
         let catalogue = Arc::clone(self.reveals.catalogue());
         match reach {
             Reach::Anything => true,
@@ -363,7 +364,7 @@ fn locked(command: &str, relation: Option<&Relation>) -> Refusal {
     }
 }
 
-fn refused(command: &str, why: &str) -> Refusal {
+pub(super) fn refused(command: &str, why: &str) -> Refusal {
     Refusal {
         kind: RefusalKind::Policy,
         message: format!("{command} refused: {why}"),
