@@ -88,6 +88,7 @@ const NEIGHBOURS: &[&str] = &[
     "update audited set name = 'y' where id = 1 returning id, name",
     "update helped set name = 'y' where id = 1 returning id",
     "alter table plain add column more int; alter table mine.later set schema public; select * from later",
+    "create temp table orders(id int); insert into orders values (42); select count(*) > 0 from orders; drop table orders",
     "create schema empty; drop schema empty",
     "set search_path = mine, public; update audited set name = 'z' where id = 1; select id, name from audited",
     "set search_path = theirs, public; update unaudited set name = 'z' where id = 1; select * from unaudited",
@@ -166,6 +167,14 @@ fn what_would_lead_it_astray_is_refused() {
         "create or replace function of_index(t text) returns text language sql immutable as 'select t'",
         "drop function tax",
         "drop aggregate longest(text)",
+        // A temporary relation of a hidden one's name.
+        "create temp table customers(id int)",
+        "create table pg_temp.customers(id int)",
+        "create temp view customers as select 1 as id",
+        "create temp table customers as select 1 as id",
+        "select 1 as id into temp customers",
+        "create temp sequence customers",
+        "create temp table t(id int); alter table t rename to customers",
     ] {
         let ask = |who: &str| Asked::new(w.psql_command(who)).says(&format!("begin; {way}; rollback"));
         let answer = ask(&agent);

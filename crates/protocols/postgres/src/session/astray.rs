@@ -17,7 +17,12 @@ use std::{
 
 impl Session {
     /// Why what is made, dropped or called otherwise could lead the code of others astray, if it could.
-    pub(super) fn leads_astray(&self, access: &Access, meaning: &Meaning) -> Option<String> {
+    pub(super) fn leads_astray(&mut self, access: &Access, meaning: &Meaning, now: Timestamp) -> Option<String> {
+        if access.action == Action::Create
+            && let Some(why) = self.stands_before_hidden(&access.resource, now)
+        {
+            return Some(why);
+        }
         match (access.action, &access.resource) {
             (action @ (Action::Create | Action::Alter | Action::Drop), Resource::Function { name, .. }) => {
                 self.stands_for_code(action, name, meaning)
@@ -64,6 +69,15 @@ impl Session {
     fn has_hidden(&mut self, relation: &Relation, now: Timestamp) -> bool {
         let (schema, name) = (relation.schema.clone(), relation.name.clone());
         self.source_is_hidden(&Resource::Table { schema, name }, now)
+    }
+
+    /// A temporary relation is found before others of its name: what is hidden would be read where it was meant, as the gateway
+    /// cannot always tell when it is gone.
+    pub(super) fn stands_before_hidden(&mut self, resource: &Resource, now: Timestamp) -> Option<String> {
+        let Resource::Table { schema, name } = resource else { return None };
+        let hidden = if &**schema == "pg_temp" { self.hidden_under(name, now) } else { return None };
+        let of = hidden.first()?;
+        Some(format!("a temporary `{name}` would stand before `{of}.{name}`, which has columns that you may not see"))
     }
 
     /// Why a function is left as it is, or not made.

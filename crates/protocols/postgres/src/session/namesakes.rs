@@ -25,7 +25,7 @@ const REMEMBERED: usize = 1024;
 
 impl Session {
     /// The schemas in which a relation of this name has hidden columns, or tells of values.
-    fn hidden_under(&mut self, name: &Name, now: Timestamp) -> Arc<[Name]> {
+    pub(super) fn hidden_under(&mut self, name: &Name, now: Timestamp) -> Arc<[Name]> {
         let asking = Asking { enforcer: &mut self.enforcer, now };
         let moment = asking.moment();
         if let Some(known) = self.reveals.plans(&asking).namesakes.get(name) {

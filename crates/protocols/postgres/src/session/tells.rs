@@ -103,7 +103,7 @@ impl Session {
         if let Some(why) = self.is_apart(access, now) {
             return Some(why);
         }
-        if let Some(why) = self.leads_astray(access, meaning) {
+        if let Some(why) = self.leads_astray(access, meaning, now) {
             return Some(why);
         }
         match (access.action, &access.resource) {
@@ -240,6 +240,7 @@ impl Session {
                 }
                 Tell::Called(resource) => {
                     let why = self.is_called_by_code(resource);
+                    let why = why.or_else(|| self.stands_before_hidden(resource, now));
                     (why.is_some(), resource.clone(), why.unwrap_or_default())
                 }
             };
