@@ -100,6 +100,10 @@ impl Driver for MySql {
             Question::Read(text, environment) => {
                 let reader = Arc::clone(&self.reader.lock());
                 let read = Box::new(move || {
+                    // Of a session that is gone nothing is read any more.
+                    if tell.is_closed() {
+                        return;
+                    }
                     let _gone = tell.send(Answer::Reading(reader.read(&text, &environment, true)));
                 });
                 if !self.services().analysis.run(read) {

@@ -55,6 +55,10 @@ impl Driver for Postgres {
             Question::Catalogue { changed, locked } => self.refresh_catalogue(changed, locked, tell),
             Question::Analyse(text, environment) => {
                 let read = Box::new(move || {
+                    // Of a session that is gone nothing is read any more.
+                    if tell.is_closed() {
+                        return;
+                    }
                     let _gone = tell.send(Answer::Analysis(analyse(&text, &environment).map(Arc::new)));
                 });
                 if !self.services().analysis.run(read) {

@@ -28,6 +28,8 @@ pub(super) const OFFLOAD_DEPTH: usize = 1000;
 const MAX_COLUMNS: usize = 1664;
 /// Work allowed for one statement, in columns touched.
 const BUDGET: usize = 200_000;
+/// How often a name is compared with that of a column, a relation or a common table expression, in one statement.
+const LOOKS: usize = 5_000_000;
 
 type Set = BTreeSet<SourceColumn>;
 
@@ -67,6 +69,7 @@ pub(super) struct Reading<'a, 'e> {
     depth: usize,
     limit: usize,
     budget: usize,
+    looks: usize,
     gave_up: bool,
     /// What of the statement was read.
     seen: Seen,
@@ -83,6 +86,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             depth: 0,
             limit,
             budget: BUDGET,
+            looks: LOOKS,
             gave_up: false,
             seen: Seen::default(),
         }
@@ -196,6 +200,21 @@ impl<'a, 'e> Reading<'a, 'e> {
             Some(left) => self.budget = left,
             None => self.gave_up = true,
         }
+    }
+
+    /// A name is looked for among this many.
+    fn look(&mut self, among: usize) {
+        match self.looks.checked_sub(among) {
+            Some(left) => self.looks = left,
+            None => self.gave_up = true,
+        }
+    }
+
+    /// A name is looked for among all that an expression sees. False where that is too much.
+    fn look_around(&mut self) -> bool {
+        let among = self.scopes.iter().flat_map(|s| &s.entries).map(|entry| entry.cols.len() + 1).sum();
+        self.look(among);
+        !self.gave_up
     }
 
     fn query(&mut self, node: Node<'a>) -> Vec<Col> {
@@ -417,6 +436,9 @@ impl<'a, 'e> Reading<'a, 'e> {
             && c.fields().iter().next_back().is_some_and(|n| matches!(n, Node::A_Star(_)))
         {
             self.seen.saw(node_at(c));
+            if !self.look_around() {
+                return;
+            }
             let qualifier = names::strings(c.fields());
             let cols = self.star(&qualifier, star);
             self.spend(cols.len());

@@ -1,6 +1,7 @@
 //! Where a text names the relations that it reads, so that something else may be written there.
 use super::{children::children, names, walk::Walk};
 use crate::meaning::{Prefix, Read, Reads, Written};
+use ahash::{AHashMap, AHashSet};
 use doorward_model::Name;
 use pg_raw_parse::{Node, nodes};
 use std::collections::BTreeSet;
@@ -9,9 +10,9 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub(super) struct Found {
     /// Where those are named that `TABLE` reads.
-    tables: Vec<usize>,
+    tables: AHashSet<usize>,
     /// What the items of FROM clauses go by, other than the names of relations.
-    aliases: Vec<Name>,
+    aliases: AHashSet<Name>,
     /// Some of them go by a name that the server makes up.
     has_nameless: bool,
 }
@@ -83,7 +84,7 @@ pub(super) fn table(walk: &mut Walk<'_, '_>, s: &nodes::SelectStmt) {
         && let Some(Node::RangeVar(r)) = s.from_clause().iter().next()
         && let Ok(begin) = usize::try_from(r.location)
     {
-        walk.found.tables.push(begin);
+        walk.found.tables.insert(begin);
     }
 }
 
@@ -113,9 +114,10 @@ pub(super) fn located(walk: &Walk<'_, '_>, (node, is_last): (Node<'_>, bool), te
             Err(what) => drop(out.obstacle.get_or_insert(what)),
         }
     }
+    let called = if found.prefixes.is_empty() { AHashMap::new() } else { called(&found.places) };
     for prefix in &found.prefixes {
         match before_table(prefix, text) {
-            Some(at) if goes_by_its_name(walk, prefix) => out.prefixes.push(Prefix { at, ..prefix.clone() }),
+            Some(at) if goes_by_its_name(walk, &called, prefix) => out.prefixes.push(Prefix { at, ..prefix.clone() }),
             Some(_) => drop(
                 out.obstacle.get_or_insert("a column that is named with its schema, where another goes by its name"),
             ),
@@ -203,9 +205,20 @@ fn place(read: &Read, text: &str) -> Result<std::ops::Range<usize>, &'static str
 
 /// INVARIANT: without its schema, a column's name still means its table. So nothing else in the statement may go by the
 /// table's name.
-fn goes_by_its_name(walk: &Walk<'_, '_>, prefix: &Prefix) -> bool {
-    let is_other = |read: &Read| read.called.as_ref() == Some(&prefix.table) && read.schema != prefix.schema;
-    !walk.found.has_nameless && !walk.found.aliases.contains(&prefix.table) && !walk.reads.places.iter().any(is_other)
+fn goes_by_its_name(walk: &Walk<'_, '_>, called: &AHashMap<&Name, Option<&Name>>, prefix: &Prefix) -> bool {
+    let is_other = called.get(&prefix.table).is_some_and(|schema| *schema != Some(&prefix.schema));
+    !walk.found.has_nameless && !walk.found.aliases.contains(&prefix.table) && !is_other
+}
+
+/// What relations are called, with their schema; none where it is not one for all of a name.
+fn called(places: &[Read]) -> AHashMap<&Name, Option<&Name>> {
+    let mut out: AHashMap<&Name, Option<&Name>> = AHashMap::new();
+    for read in places {
+        let Some(name) = &read.called else { continue };
+        let schema = out.entry(name).or_insert(Some(&read.schema));
+        *schema = schema.filter(|schema| **schema == read.schema);
+    }
+    out
 }
 
 /// From the name of a schema to that of the table after it.

@@ -1,6 +1,7 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
 use super::{Environment, Tell, children::children, names, older, query, reads};
 use crate::meaning::{Reads, Writes};
+use ahash::AHashSet;
 use doorward_model::{Access, Action, Name, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
@@ -21,7 +22,7 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) env: &'e Environment,
     pub(super) accesses: Vec<Access>,
     pub(super) todo: Vec<Todo<'a>>,
-    scopes: Vec<Vec<&'a str>>,
+    scopes: Vec<AHashSet<&'a str>>,
     /// How many texts within texts (bodies of functions) lead here.
     pub(super) nested: u8,
     pub(super) made_temporary: Vec<Name>,
@@ -79,10 +80,10 @@ impl<'a, 'e> Walk<'a, 'e> {
                 }
                 Todo::Name(name) => {
                     if let Some(scope) = self.scopes.last_mut() {
-                        scope.push(name);
+                        scope.insert(name);
                     }
                 }
-                Todo::OpenScope => self.scopes.push(Vec::new()),
+                Todo::OpenScope => self.scopes.push(AHashSet::new()),
                 Todo::CloseScope => {
                     self.scopes.pop();
                 }

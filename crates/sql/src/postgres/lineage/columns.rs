@@ -110,6 +110,9 @@ impl<'a> Reading<'a, '_> {
             self.seen.saw(node_at(call));
         }
         let mut set = Set::new();
+        if !self.look_around() {
+            return;
+        }
         self.named(older::SYSTEM_USER, &mut set);
         self.weighs.extend(set.iter().cloned());
         out.extend(set);
@@ -117,6 +120,9 @@ impl<'a> Reading<'a, '_> {
 
     pub(super) fn column(&mut self, c: &nodes::ColumnRef, out: &mut Set) {
         self.seen.saw(node_at(c));
+        if !self.look_around() {
+            return;
+        }
         let fields = names::strings(c.fields());
         let star = c.fields().iter().any(|n| matches!(n, Node::A_Star(_)));
         match fields.as_slice() {

@@ -21,6 +21,7 @@ impl<'a> Reading<'a, '_> {
             return Vec::new();
         }
         let cols = if let Node::RangeVar(r) = node {
+            self.look(self.ctes.len());
             let entry = self.relation(r);
             self.add(entry)
         } else if let Node::JoinExpr(j) = node {

@@ -311,3 +311,21 @@ fn what_a_large_text_may_decide_by_is_bounded() {
     let (_, named) = decided_by("delete from orders using customers where customers.ssn = '1'");
     assert_eq!(named, 1);
 }
+
+#[test]
+fn thousands_of_names_are_not_looked_for_among_thousands() {
+    let text = |count: usize, column: &dyn Fn(usize) -> String| {
+        let from: Vec<String> = (0..count).map(|n| format!("customers a{n}")).collect();
+        let named: Vec<String> = (0..count).map(column).collect();
+        format!("select 1 from {} where 1 in ({})", from.join(","), named.join(","))
+    };
+    for column in [&(|n| format!("a{n}.id")) as &dyn Fn(usize) -> String, &|n| format!("none{n}")] {
+        let read = analyse(&text(3000, column), &env()).unwrap();
+        let statement = &read.statements[0];
+        // Not understood: it shows and decides by all that it names.
+        assert_eq!(statement.lineage.as_ref().unwrap().outputs, [Output::Star]);
+        assert!(statement.reads.weighs.iter().any(|source| source.column.is_none()));
+    }
+    let read = analyse(&text(100, &|n| format!("a{n}.id")), &env()).unwrap();
+    assert_ne!(read.statements[0].lineage.as_ref().unwrap().outputs, [Output::Star]);
+}
