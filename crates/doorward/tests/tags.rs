@@ -5,6 +5,8 @@ mod common;
 mod large;
 #[path = "tags/locks.rs"]
 mod locks;
+#[path = "tags/long.rs"]
+mod long;
 use common::{World, mysql::MySqlWorld};
 use doorward_testkit::{MySql, MySqlRelease};
 use std::{

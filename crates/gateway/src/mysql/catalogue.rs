@@ -26,8 +26,9 @@ use std::{
     time::Duration,
 };
 
-/// The longest packet of an answer to a question of the gateway's own, in bytes.
-const LONGEST: usize = 1 << 20;
+/// The longest packet of an answer to a question of the gateway's own, in bytes. What is longer than 64 KiB of definitions is not
+/// asked for: a row has some of them.
+const LONGEST: usize = 4 << 20;
 /// How much it may be in all, in bytes.
 const MOST: usize = 256 << 20;
 
@@ -128,24 +129,35 @@ const ATTEMPTS: usize = 5;
 /// Between the first two; the next are twice as long each.
 const PAUSE: Duration = Duration::from_millis(200);
 const SETTINGS: &str = "SELECT @@lower_case_table_names";
-const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS";
+/// Definitions and bodies that are longer than 64 KiB are not read: anybody may make one, and everybody would have to wait for it.
+///
+/// INVARIANT: what is not read counts as what is not shown: as opaque, and of columns as made of all.
+const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, IF(LENGTH(VIEW_DEFINITION) > 65536, NULL, VIEW_DEFINITION) \
+    FROM information_schema.VIEWS";
 /// The server's own.
 const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, \
     IF(LOWER(TABLE_COMMENT) LIKE '%doorward:%', TABLE_COMMENT, '') FROM information_schema.TABLES ORDER BY 1, 2";
-/// The fifth is what a generated column, or a default, is made of; the sixth is where tags are.
+/// The fifth is what a generated column, or a default, is made of ([`UNREAD`] where that is too long); the sixth is where tags are.
+/// A type is as long as what it lists.
 const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, EXTRA LIKE '%INVISIBLE%', \
-    CONCAT_WS(' ', GENERATION_EXPRESSION, COLUMN_DEFAULT), \
-    IF(LOWER(COLUMN_COMMENT) LIKE '%doorward:%', COLUMN_COMMENT, ''), COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME \
+    CONCAT_WS(' ', IF(LENGTH(GENERATION_EXPRESSION) > 65536, '`', GENERATION_EXPRESSION), \
+      IF(LENGTH(COLUMN_DEFAULT) > 65536, '`', COLUMN_DEFAULT)), \
+    IF(LOWER(COLUMN_COMMENT) LIKE '%doorward:%', COLUMN_COMMENT, ''), \
+    LEFT(COLUMN_TYPE, 65536), CHARACTER_SET_NAME, COLLATION_NAME \
     FROM information_schema.COLUMNS ORDER BY 1, 2, ORDINAL_POSITION";
-const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES";
+const UNREAD: &str = "`";
+const ROUTINES: &str = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, \
+    IF(LENGTH(ROUTINE_DEFINITION) > 65536, NULL, ROUTINE_DEFINITION) FROM information_schema.ROUTINES";
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
     ORDER BY 1, 2, 3, SEQ_IN_INDEX";
 
-const CHECKS_MARIADB: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS \
+const CHECKS_MARIADB: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, \
+    IF(LENGTH(CHECK_CLAUSE) > 65536, NULL, CHECK_CLAUSE) FROM information_schema.CHECK_CONSTRAINTS \
     ORDER BY 1, 2, CONSTRAINT_NAME";
 /// From 8.0.16 on; those before have no such constraints.
-const CHECKS_MYSQL: &str = "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, c.CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS c \
+const CHECKS_MYSQL: &str = "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, IF(LENGTH(c.CHECK_CLAUSE) > 65536, NULL, c.CHECK_CLAUSE) \
+    FROM information_schema.CHECK_CONSTRAINTS c \
     JOIN information_schema.TABLE_CONSTRAINTS t USING (CONSTRAINT_SCHEMA, CONSTRAINT_NAME) \
     WHERE t.CONSTRAINT_TYPE = 'CHECK' ORDER BY 1, 2, c.CONSTRAINT_NAME";
 
@@ -156,7 +168,9 @@ const CASCADES: &str = "SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TAB
     FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') \
     OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') ORDER BY 1, 2";
 
-const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONCAT_WS(' ', PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION) \
+const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, \
+    IF(LENGTH(CONCAT(IFNULL(PARTITION_EXPRESSION, ''), IFNULL(SUBPARTITION_EXPRESSION, ''))) > 65536, NULL, \
+      CONCAT_WS(' ', PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION)) \
     FROM information_schema.PARTITIONS WHERE PARTITION_NAME IS NOT NULL ORDER BY 1, 2";
 
 async fn read_all(endpoint: &Endpoint) -> Result<Raw, UpstreamError> {
@@ -367,7 +381,9 @@ fn generated_columns(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16),
             continue;
         }
         let of = of.to_lowercase();
-        let named = |c: &&Column| c.number != number && of.contains(&format!("`{}`", c.name.replace('`', "``")));
+        let unread = of.split(' ').any(|word| word == UNREAD);
+        let is_named = |c: &Column| unread || of.contains(&format!("`{}`", c.name.replace('`', "``")));
+        let named = |c: &&Column| c.number != number && is_named(c);
         let source = |c: &Column| SourceColumn {
             schema: relation.schema.clone(),
             table: relation.name.clone(),

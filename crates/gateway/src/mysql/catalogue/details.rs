@@ -111,13 +111,14 @@ pub(super) fn unread(catalogue: &Catalogue, locked: &[Row]) -> BTreeSet<u32> {
     readers.map(|r| r.oid).chain(tables.iter().copied()).collect()
 }
 
-/// The columns that each constraint compares: those that its clause names, in backticks as both makes keep them.
+/// The columns that each constraint compares: those that its clause names, in backticks as both makes keep them. Of a
+/// clause that is not told, all.
 pub(super) fn checks(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, BTreeSet<i16>)> {
     let of = |row: &Row| {
         let [schema, table, clause] = row.as_slice() else { return None };
         let relation = catalogue.named(schema, table)?;
         let clause = clause.to_lowercase();
-        let named = |name: &str| clause.contains(&format!("`{}`", name.replace('`', "``")));
+        let named = |name: &str| clause.is_empty() || clause.contains(&format!("`{}`", name.replace('`', "``")));
         Some((relation.oid, relation.columns.iter().filter(|c| named(&c.name)).map(|c| c.number).collect()))
     };
     rows.iter().filter_map(of).collect()

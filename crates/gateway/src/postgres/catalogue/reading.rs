@@ -39,6 +39,10 @@ const MAY_SEE: &str = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_lock
     AND pg_catalog.has_function_privilege('pg_catalog.pg_lock_status()', 'EXECUTE')";
 
 /// What is asked, in this order. Everything comes back as text. [`LOCKED`] stands for the relations that are locked.
+///
+/// Definitions and bodies that are longer than 1 MiB are not asked for: anybody may make one, and everybody would have to wait for it.
+///
+/// INVARIANT: what is not told is unknown, of functions as of views and generated columns.
 const QUERIES: [&str; 13] = [
     "SET lock_timeout = '1s'",
     "SET statement_timeout = '60s'",
@@ -51,7 +55,8 @@ const QUERIES: [&str; 13] = [
     "WITH locked AS MATERIALIZED ({locked}) \
      SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), \
        CASE WHEN a.attgenerated <> '' AND a.attrelid NOT IN (SELECT l.relation FROM locked l) \
-         THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END, \
+         THEN (SELECT CASE WHEN octet_length(e.text) <= 1048576 THEN e.text END \
+           FROM (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) OFFSET 0) e(text)) END, \
        a.attgenerated <> '' \
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -71,7 +76,9 @@ const QUERIES: [&str; 13] = [
            a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) \
            FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) \
          WHEN l.lanname = 'sql' AND p.oid IN (SELECT h.objid FROM held h) THEN NULL \
-         WHEN l.lanname = 'sql' THEN pg_catalog.pg_get_functiondef(p.oid) \
+         WHEN octet_length(p.prosrc) > 1048576 THEN NULL \
+         WHEN l.lanname = 'sql' THEN (SELECT CASE WHEN octet_length(f.text) <= 1048576 THEN f.text END \
+           FROM (SELECT pg_catalog.pg_get_functiondef(p.oid) OFFSET 0) f(text)) \
          WHEN l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$' THEN '' \
          WHEN l.lanname NOT IN ('internal', 'c', 'sql') THEN p.prosrc END, \
        u.relations, EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) o(own) WHERE o.own LIKE 'search_path=%') \
@@ -106,9 +113,9 @@ const QUERIES: [&str; 13] = [
      JOIN pg_catalog.pg_am a ON a.oid = c.relam JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname !~ '^pg_(catalog|toast|temp)' ORDER BY i.indexrelid",
     "SELECT p.partrelid, p.partattrs FROM pg_catalog.pg_partitioned_table p ORDER BY 1",
-    "SELECT d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description d \
+    "SELECT d.objoid, d.objsubid, left(d.description, 1048576) FROM pg_catalog.pg_description d \
      WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.description ~* 'doorward:' \
-     UNION ALL SELECT l.objoid, l.objsubid, CASE l.provider WHEN 'doorward' THEN 'doorward:' ELSE '' END || l.label \
+     UNION ALL SELECT l.objoid, l.objsubid, CASE l.provider WHEN 'doorward' THEN 'doorward:' ELSE '' END || left(l.label, 1048576) \
      FROM pg_catalog.pg_seclabel l WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass \
        AND (l.provider = 'doorward' OR l.label ~* 'doorward:') ORDER BY 1, 2, 3",
     "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
@@ -128,8 +135,9 @@ const DEFINITIONS: &str = "WITH locked AS MATERIALIZED ({locked}), held AS MATER
        SELECT l.relation FROM locked l UNION SELECT r.ev_class FROM pg_catalog.pg_rewrite r \
        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        JOIN locked l ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = l.relation) \
-     SELECT v.oid, pg_catalog.pg_get_viewdef(v.oid) FROM pg_catalog.unnest('{views}'::pg_catalog.oid[]) v(oid) \
-     WHERE v.oid NOT IN (SELECT h.relation FROM held h)";
+     SELECT v.oid, (SELECT CASE WHEN octet_length(d.text) <= 1048576 THEN d.text END \
+         FROM (SELECT pg_catalog.pg_get_viewdef(v.oid) OFFSET 0) d(text)) \
+     FROM pg_catalog.unnest('{views}'::pg_catalog.oid[]) v(oid) WHERE v.oid NOT IN (SELECT h.relation FROM held h)";
 const AT_ONCE: usize = 200;
 
 /// A log-in that reads a schema.
