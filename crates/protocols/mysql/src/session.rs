@@ -45,7 +45,7 @@ use doorward_enforce::{
     StreamPermit, Ticket, UpstreamQueue, Waiting as ParkedWaiting,
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Secret, Timestamp};
-use doorward_sql::Analysis;
+use doorward_sql::{Analysis, mysql::Upstream};
 use doorward_sql_session::{Cursor, Freshness, Heard, Known, Meaning, Meanings, Reveals, Running};
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -309,10 +309,12 @@ impl Session {
         let catalogue = Arc::clone(parts.reader.catalogue());
         let mut enforcer = parts.enforcer;
         enforcer.know_tags(catalogue.tags());
+        let is_mariadb = Upstream::from_greeting(&parts.version).is_some_and(Upstream::is_mariadb);
+        let dialect = if is_mariadb { reveal::MARIADB } else { reveal::DIALECT };
         let mut session = Self {
             enforcer,
             reader: parts.reader,
-            reveals: Reveals::new(reveal::DIALECT, catalogue, parts.detector, parts.masker),
+            reveals: Reveals::new(dialect, catalogue, parts.detector, parts.masker),
             freshness: Freshness::default(),
             heard: parts.heard,
             looked_again: false,

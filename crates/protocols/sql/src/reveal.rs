@@ -27,6 +27,8 @@ pub struct Dialect {
     pub folds_columns: bool,
     /// A relation that the snapshot does not have may be a view that others have made since: any column of any table.
     pub unknown_is_a_view: bool,
+    /// Whether a relation that the snapshot does not have is one that the server makes up by its name.
+    pub is_made_up: fn(&str) -> bool,
     /// Schemas of the server's own, and of the session's: nothing in them is a view of a user's tables.
     pub own_schemas: &'static [&'static str],
     /// Columns that every table has and none names as its own, by their names and numbers.
@@ -372,7 +374,8 @@ impl<P: Default> Reveals<P> {
         let catalogue = Arc::clone(&self.catalogue);
         let Some(relation) = catalogue.named(&source.schema, &source.table) else {
             let name = source.column.clone().unwrap_or_else(|| "*".into());
-            if self.dialect.unknown_is_a_view && !self.is_own(&source.schema) {
+            let is_made_up = self.is_own(&source.schema) || (self.dialect.is_made_up)(&source.table);
+            if self.dialect.unknown_is_a_view && !is_made_up {
                 behind.push(Behind::Everything);
             }
             return self.plain(&source.schema, &source.table, &name, a);

@@ -132,8 +132,13 @@ fn catalogue() -> Arc<Catalogue> {
     Arc::new(Catalogue::new(1, relations, []).with_inheritance([(2, 1)]).with_view_columns(views))
 }
 
-const PLAIN: Dialect =
-    Dialect { folds_columns: false, unknown_is_a_view: false, own_schemas: &["sys"], system_columns: &[] };
+const PLAIN: Dialect = Dialect {
+    folds_columns: false,
+    unknown_is_a_view: false,
+    is_made_up: |_| false,
+    own_schemas: &["sys"],
+    system_columns: &[],
+};
 const LOOSE: Dialect = Dialect { folds_columns: true, unknown_is_a_view: true, ..PLAIN };
 const NOW: Timestamp = Timestamp::from_micros(1);
 

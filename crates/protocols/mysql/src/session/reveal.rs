@@ -21,9 +21,25 @@ const PLANS: usize = 256;
 pub(super) const DIALECT: Dialect = Dialect {
     folds_columns: true,
     unknown_is_a_view: true,
+    is_made_up: |_| false,
     own_schemas: &["information_schema", "mysql", "performance_schema", "sys", "pg_temp"],
     system_columns: &[],
 };
+
+/// And MariaDB, besides: its tables of numbers.
+pub(super) const MARIADB: Dialect = Dialect { is_made_up: is_of_numbers, ..DIALECT };
+
+/// `seq_1_to_9`, `seq_9_to_1_step_2`: tables of the engine SEQUENCE, which are in no catalogue.
+fn is_of_numbers(table: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let table = table.to_ascii_lowercase();
+    let parts: Vec<&str> = table.split('_').collect();
+    match parts.as_slice() {
+        ["seq", from, "to", to] => is_number(from) && is_number(to),
+        ["seq", from, "to", to, "step", step] => is_number(from) && is_number(to) && is_number(step),
+        _ => false,
+    }
+}
 
 /// What rests on policies and schema.
 #[derive(Debug, Default)]
@@ -239,5 +255,22 @@ impl Session {
     pub(super) fn hidden_moves(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         self.touched_hidden |= self.may_quote(meaning, now);
         self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_numbers;
+
+    #[test]
+    fn tables_of_numbers_by_their_names() {
+        for name in ["seq_1_to_3", "SEQ_10_TO_1_STEP_2", "seq_0_to_0"] {
+            assert!(is_of_numbers(name), "{name}");
+        }
+        for name in
+            ["seq_1_to_", "seq_1_to_x", "seq_1_to_3_step_", "xseq_1_to_3", "seq_1_to_3_", "seq_1_to_3_step_1_x", "seq"]
+        {
+            assert!(!is_of_numbers(name), "{name}");
+        }
     }
 }

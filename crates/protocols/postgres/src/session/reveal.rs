@@ -33,6 +33,7 @@ const PLANS: usize = 256;
 pub(super) const DIALECT: Dialect = Dialect {
     folds_columns: false,
     unknown_is_a_view: false,
+    is_made_up: |_| false,
     own_schemas: &["pg_catalog", "information_schema", "pg_toast", "pg_temp"],
     system_columns: &[("ctid", -1), ("tableoid", -6)],
 };
