@@ -135,12 +135,14 @@ pub struct Catalogue {
     view_reads: AHashMap<u32, Reach>,
     /// Relations that could not be read, and the views that read them.
     unread: BTreeSet<u32>,
-    /// The columns in each `CHECK` of a table.
+    /// The columns in each `CHECK` of a table, and in what else may refuse a row.
     checks: AHashMap<u32, Vec<BTreeSet<i16>>>,
     /// Tables with triggers, or with foreign keys that cascade from them.
     acting: AHashSet<u32>,
     /// Views that sort, group or join.
     sorting: AHashSet<u32>,
+    /// Views `WITH CHECK OPTION`.
+    checking: AHashSet<u32>,
     reaches: AHashMap<(Name, Name), Reach>,
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
@@ -352,6 +354,18 @@ impl Catalogue {
         self.sorting.contains(&view)
     }
 
+    /// The same snapshot, knowing the views `WITH CHECK OPTION`, by their numbers.
+    #[must_use]
+    pub fn with_checking(mut self, views: impl IntoIterator<Item = u32>) -> Self {
+        self.checking.extend(views);
+        self
+    }
+
+    /// Whether a view refuses rows that it would not show (`WITH CHECK OPTION`).
+    pub fn is_checking(&self, view: u32) -> bool {
+        self.checking.contains(&view)
+    }
+
     /// The same snapshot, knowing the tables of which a change has others changed, by their numbers.
     #[must_use]
     pub fn with_acting(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
@@ -364,7 +378,8 @@ impl Catalogue {
         self.acting.contains(&table)
     }
 
-    /// The same snapshot, knowing the columns that each constraint of a table compares, by their numbers.
+    /// The same snapshot, knowing the columns that each constraint of a table compares, by their numbers; of computed columns and
+    /// partitions as well, which may have no room for what is made of them.
     #[must_use]
     pub fn with_checks(mut self, checks: impl IntoIterator<Item = (u32, BTreeSet<i16>)>) -> Self {
         for (table, columns) in checks {

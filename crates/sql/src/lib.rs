@@ -32,7 +32,7 @@ pub mod tags;
 pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility};
 pub use meaning::{
-    Analysis, CopyFormat, CopySpec, Dropped, Effect, Kill, Lineage, Output, Prefix, Read, Reads, Reference,
+    Analysis, CopyFormat, CopySpec, Dropped, Effect, Kill, Limited, Lineage, Output, Prefix, Read, Reads, Reference,
     SourceColumn, SqlError, Statement, Tell, Writes, Written,
 };
 pub use mentions::Mentions;

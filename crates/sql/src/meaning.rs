@@ -267,6 +267,19 @@ pub struct Reads {
     pub bare: BTreeSet<(Name, Name)>,
     /// Functions that are named without their schema. Empty where the server is not PostgreSQL.
     pub calls: BTreeSet<Name>,
+    /// Tables of which a LIMIT decides how many rows are changed. Empty where the server is PostgreSQL.
+    pub limited: Vec<Limited>,
+}
+
+/// A table of which only some rows are changed: those that come first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// Schema of the table.
+    pub schema: Name,
+    /// The table, or a view.
+    pub table: Name,
+    /// The columns by which its rows are sorted; none where they come as the server finds them.
+    pub by: BTreeSet<Name>,
 }
 
 /// What a statement writes into columns.

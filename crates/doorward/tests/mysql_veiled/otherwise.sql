@@ -3,6 +3,10 @@ update customers set email = concat('x', 9 - id, '@example.org'), card = case wh
     balance = case when id > 4 then 0 end, kind = 'b';
 update staff set salary = 9000 - id;
 update graded set salary = 9000 - id;
+update pay set salary = 9000 - id;
+update labels set salary = 10 - id;
+update spread set salary = 9000 - id;
+update capped set salary = 9000 - id;
 update codes set code = concat('z', id);
 update people set ssn = null;
 update ranks set score = 9;

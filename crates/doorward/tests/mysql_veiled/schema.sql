@@ -1,5 +1,5 @@
-drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff, graded;
-drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks;
+drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
+drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids;
 drop function if exists peek;
 drop function if exists calm;
 drop procedure if exists show_people;
@@ -21,6 +21,17 @@ create view sizes as select table_name, data_length / 1024 as kb from informatio
 create table ranks(id int, score int) partition by range (score) (partition p0 values less than (5), partition p1 values less than (100));
 create table staff(id int primary key, bonus int, salary int, check (bonus <= salary));
 create table graded(id int primary key, bonus int, twice int as (bonus * 2) stored, salary int, check (twice <= salary));
+create table pay(id int primary key, factor int, bonus int, salary int, total int as (factor * salary) stored,
+    extra int as (bonus * 2) stored);
+create table labels(id int primary key, name varchar(40), salary int, label varchar(12) as (concat(name, salary)), key by_label(label));
+create table spread(id int, factor int, salary int)
+    partition by range (factor * salary) (partition p0 values less than (10000), partition p1 values less than (1000000));
+create table mails(email varchar(80) primary key);
+create table mailed(id int primary key, email varchar(80), foreign key (email) references mails(email));
+create table capped(id int primary key, cap int, salary int);
+create view checked as select id, cap from capped where cap <= salary with check option;
+create view checked_above as select id, cap from checked;
+create view checked_ids as select id, cap from capped where id < 1000 with check option;
 create table codes(id int primary key, code varchar(12), unique key by_code(code));
 create table notes(id int primary key, n int);
 create database other;
@@ -36,6 +47,12 @@ insert into customers values
     (8, 'Name 8', 'user8@example.com', '4111111111111111', '078-05-1128', '1970-01-09', 8, 'n8', 8.5, 'b');
 insert into staff select id, id, id * 1000 from customers;
 insert into graded (id, bonus, salary) select id, id, id * 1000 from customers;
+insert into pay (id, factor, bonus, salary) select id, 1, 1, id * 1000 from customers;
+insert into labels (id, name, salary) select id, name, id * 1000 from customers;
+insert into spread select id, 1, id * 1000 from customers;
+insert into mails select email from customers;
+insert into mailed select id, email from customers where id < 3;
+insert into capped select id, 1, id * 1000 from customers;
 insert into codes select id, concat('c', id) from customers;
 insert into orders select id, id, concat('user', id, '@example.com') from customers;
 insert into people select id, concat('x', id) from customers;

@@ -98,8 +98,9 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let Raw { greeting, lower_case_names, kept } = raw;
     let Kept { tables, columns, routines, views, indexes, partitions, locked, acting, checks } = kept;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
-    let mut made_of = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
-    made_of.extend(generated_columns(&catalogue, &columns));
+    let (mut made_of, weighs) = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
+    let generated = generated_columns(&catalogue, &columns);
+    made_of.extend(generated.iter().cloned());
     let invisible = invisible_columns(&catalogue, &columns);
     let tags = details::tags(&catalogue, &tables, &columns);
     let catalogue = Arc::unwrap_or_clone(catalogue);
@@ -107,7 +108,11 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let keys = details::partition_keys(&catalogue, &partitions);
     let unread = details::unread(&catalogue, &locked);
     let acting: Vec<u32> = acting.iter().filter_map(|row| table_of(&catalogue, row)).map(|table| table.oid).collect();
-    let checks = details::checks(&catalogue, &checks);
+    let checks = details::checks(&catalogue, &checks).into_iter();
+    let checks = checks.chain(details::computed(&catalogue, &generated, &partitions));
+    let checks: Vec<_> = checks.collect();
+    let checking = details::checking(&catalogue, &views);
+    let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs);
     let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
@@ -132,7 +137,7 @@ const SETTINGS: &str = "SELECT @@lower_case_table_names";
 /// Definitions and bodies that are longer than 64 KiB are not read: anybody may make one, and everybody would have to wait for it.
 ///
 /// INVARIANT: what is not read counts as what is not shown: as opaque, and of columns as made of all.
-const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, IF(LENGTH(VIEW_DEFINITION) > 65536, NULL, VIEW_DEFINITION) \
+const VIEWS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, IF(LENGTH(VIEW_DEFINITION) > 65536, NULL, VIEW_DEFINITION), CHECK_OPTION \
     FROM information_schema.VIEWS";
 /// The server's own.
 const OWN: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -315,30 +320,33 @@ fn build(generation: u64, tables: &[Row], columns: &[Row], routines: &[Row]) -> 
     Catalogue::new(generation, relations, functions)
 }
 
-/// What each column of a view is made of, read out of the view's definition. Of a definition that is not understood, or
-/// not shown to the gateway's account, there is nothing: whoever asks takes its columns for made of everything.
+/// What each column of a view is made of, and by what each view decides, read out of the view's definition. Of a definition that is
+/// not understood, or not shown to the gateway's account, there is nothing: whoever asks takes its columns for made of everything.
+#[allow(clippy::type_complexity, reason = "two answers for each view")]
 fn view_columns(
     catalogue: &Arc<Catalogue>,
     views: &[Row],
     version: &str,
     lower_case_names: bool,
-) -> HashMap<(u32, i16), BTreeSet<SourceColumn>> {
+) -> (HashMap<(u32, i16), BTreeSet<SourceColumn>>, HashMap<u32, BTreeSet<SourceColumn>>) {
     let environment = Environment {
         catalogue: Arc::clone(catalogue),
         upstream: Upstream::from_greeting(version).unwrap_or_default(),
         lower_case_names,
         ..Environment::default()
     };
-    let mut out = HashMap::new();
+    let (mut out, mut weighs) = (HashMap::new(), HashMap::new());
     for row in views {
-        let [schema, name, definition] = row.as_slice() else { continue };
+        let [schema, name, definition, ..] = row.as_slice() else { continue };
         let Some(view) = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str())) else { continue };
         let analysis = mysql::analyse(definition.as_bytes(), &environment);
         // What a function shows is not known.
         if analysis.facts.accesses.iter().any(|a| a.action == Action::Call) {
             continue;
         }
-        let lineage = analysis.statements.first().and_then(|s| s.lineage.as_ref().filter(|_| s.text.is_some()));
+        let statement = analysis.statements.first().filter(|s| s.text.is_some());
+        let lineage = statement.and_then(|s| s.lineage.as_ref());
+        weighs.extend(statement.filter(|_| lineage.is_some()).map(|s| (view.oid, s.reads.weighs.clone())));
         for (index, column) in view.columns.iter().enumerate() {
             let Some(lineage) = lineage else { continue };
             let sources = match lineage.outputs.get(index) {
@@ -348,7 +356,7 @@ fn view_columns(
             out.insert((view.oid, column.number), sources);
         }
     }
-    out
+    (out, weighs)
 }
 
 fn table_of<'c>(catalogue: &'c Catalogue, row: &Row) -> Option<&'c Relation> {

@@ -116,7 +116,7 @@ impl Whole {
             lineage,
             moves,
             writes: writes::of(parser, tree, &self.env),
-            reads: Reads { weighs, ..reads },
+            reads: Reads { weighs, limited: reads::limited(tree, &self.env), ..reads },
             text: Some(text.into()),
             within: commands_within(tree),
             ..Statement::default()

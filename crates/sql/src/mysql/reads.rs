@@ -1,11 +1,13 @@
 //! Where the text of a statement names the tables that it reads, so that something else may be written there.
 use super::{
+    Environment,
     facts::Found,
     parser::Parser,
     render,
-    tree::{Body, Named, Tree},
+    tree::{Body, Named, TableRef, Tree},
 };
-use crate::meaning::{Read, Reads, Written};
+use crate::meaning::{Limited, Read, Reads, Written};
+use doorward_model::Name;
 use std::ops::Range;
 
 /// The text of a statement as it is forwarded, and the tables that it reads, by their places in that text.
@@ -98,4 +100,41 @@ fn only_reads(tree: &Tree) -> bool {
             | Body::CreateAs(_)
             | Body::Unknown => false,
         }
+}
+
+/// The tables of which a statement, or one within it, changes as many rows as a LIMIT says.
+pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
+    let mut out = match &tree.body {
+        Body::Update(u) => u.limit.as_ref().map(|by| named(&u.tables, by, env)).unwrap_or_default(),
+        Body::Delete(d) => d.limit.as_ref().map(|by| named(&d.tables, by, env)).unwrap_or_default(),
+        Body::Within(inner) => limited(inner, env),
+        Body::Plain
+        | Body::Rows
+        | Body::Query(_)
+        | Body::Insert(_)
+        | Body::Explain { .. }
+        | Body::CreateAs(_)
+        | Body::Unknown => Vec::new(),
+    };
+    out.extend(tree.inner.iter().flat_map(|inner| limited(inner, env)));
+    out
+}
+
+fn named(tables: &[TableRef], by: &[Name], env: &Environment) -> Vec<Limited> {
+    let mut out = Vec::new();
+    for table in tables {
+        match table {
+            TableRef::Table { name, .. } => {
+                let (schema, table) = env.relation(name.db.as_deref(), &name.name);
+                out.push(Limited { schema, table, by: by.iter().cloned().collect() });
+            }
+            TableRef::Joins { first, rest } => {
+                out.extend(named(std::slice::from_ref(first), by, env));
+                rest.iter().for_each(|join| out.extend(named(std::slice::from_ref(&join.table), by, env)));
+            }
+            TableRef::Group(all) => out.extend(named(all, by, env)),
+            TableRef::Derived { .. } | TableRef::Json { .. } => {}
+        }
+    }
+    out
 }

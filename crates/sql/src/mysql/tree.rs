@@ -260,6 +260,8 @@ pub(super) struct Update {
     pub(super) filter: Option<Expr>,
     /// ORDER BY, LIMIT.
     pub(super) rest: Vec<Expr>,
+    /// Where there is a LIMIT: the columns that it is sorted by.
+    pub(super) limit: Option<Vec<Name>>,
     pub(super) returning: Option<Vec<Item>>,
 }
 
@@ -273,6 +275,8 @@ pub(super) struct Delete {
     pub(super) filter: Option<Expr>,
     /// ORDER BY, LIMIT.
     pub(super) rest: Vec<Expr>,
+    /// Where there is a LIMIT: the columns that it is sorted by.
+    pub(super) limit: Option<Vec<Name>>,
     pub(super) returning: Option<Vec<Item>>,
 }
 

@@ -1,7 +1,7 @@
 //! What is known of tables besides their columns: types, indexes; and what stored routines may read.
 use super::{OWN, Row, column_of};
 use doorward_model::Name;
-use doorward_sql::{Catalogue, Index, Reach, Relation, RelationKind, tags};
+use doorward_sql::{Catalogue, Index, Reach, Relation, RelationKind, SourceColumn, tags};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The snapshot with all of it.
@@ -124,6 +124,34 @@ pub(super) fn checks(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, BTreeSet<
     rows.iter().filter_map(of).collect()
 }
 
+/// Columns of which one is refused by what the others hold: a computed column with those that it is made of, which its type may have
+/// no room for, and those by which a table is partitioned, which no partition may be for.
+pub(super) fn computed(
+    catalogue: &Catalogue,
+    made_of: &[((u32, i16), BTreeSet<SourceColumn>)],
+    partitions: &[Row],
+) -> Vec<(u32, BTreeSet<i16>)> {
+    let of = |((oid, number), sources): &((u32, i16), BTreeSet<SourceColumn>)| {
+        let relation = catalogue.relation(*oid)?;
+        let is_source = |name: &Name| sources.iter().any(|source| source.column.as_ref() == Some(name));
+        let columns = relation.columns.iter().filter(|c| c.number == *number || is_source(&c.name));
+        Some((*oid, columns.map(|c| c.number).collect()))
+    };
+    // What is not told is `KEY ()`, which has a partition for all.
+    let told = partitions.iter().filter(|row| row.get(2).is_some_and(|expression| !expression.trim().is_empty()));
+    let told: Vec<Row> = told.cloned().collect();
+    made_of.iter().filter_map(of).chain(partition_keys(catalogue, &told)).collect()
+}
+
+/// The views `WITH CHECK OPTION`.
+pub(super) fn checking(catalogue: &Catalogue, views: &[Row]) -> Vec<u32> {
+    let of = |row: &Row| {
+        let [schema, name, _, option] = row.as_slice() else { return None };
+        catalogue.named(schema, name).filter(|_| option != "NONE").map(|view| view.oid)
+    };
+    views.iter().filter_map(of).collect()
+}
+
 /// What one routine names.
 struct Body {
     /// It runs texts, or is not shown to the gateway's account.
@@ -167,7 +195,7 @@ fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<((u
     let names = Names::of(catalogue, routines);
     let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
     let of = |row: &Row| {
-        let [schema, name, definition] = row.as_slice() else { return None };
+        let [schema, name, definition, ..] = row.as_slice() else { return None };
         let view = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str()))?;
         let body = names.body(schema, definition);
         let (mut called, mut is_known) = (BTreeSet::new(), true);
@@ -200,7 +228,7 @@ fn sorting(catalogue: &Catalogue, views: &[Row]) -> Vec<u32> {
         words().filter(|word| *word == "select").count() != 1 || words().any(|word| SORTING.contains(&word))
     };
     let of = |row: &Row| {
-        let [schema, name, definition] = row.as_slice() else { return None };
+        let [schema, name, definition, ..] = row.as_slice() else { return None };
         catalogue.named(schema, name).filter(|_| makes_order(definition)).map(|view| view.oid)
     };
     views.iter().filter_map(of).collect()

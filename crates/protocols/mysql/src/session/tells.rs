@@ -1,4 +1,5 @@
 //! Other ways out: what is not a query over a table with hidden columns, and tells of them all the same.
+mod order;
 mod own;
 
 use super::{Session, veil::source_of};
@@ -126,17 +127,68 @@ impl Session {
             }
         }
         self.shows_no_statistics(part, now)?;
-        self.compares_nothing_hidden(part, meaning, now)
+        self.compares_nothing_hidden(part, meaning, now)?;
+        self.checks_nothing_hidden(part, meaning, now)?;
+        self.changes_no_first_rows(part, now)?;
+        self.reads_no_hidden_index(part, now)
     }
 
-    /// A constraint that compares a column with a hidden one would answer whatever the first is set to.
+    /// A view that refuses rows which it would not show would answer whatever is written through it.
+    fn checks_nothing_hidden(&mut self, part: &Part, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
+        for access in meaning.facts.accesses.iter().filter(|a| matches!(a.action, Action::Insert | Action::Update)) {
+            let Resource::Table { schema, name } = &access.resource else { continue };
+            let Some(checked) = self.checked(schema, name) else {
+                if self.hides_anything(now) {
+                    let why = format!("what the view `{schema}.{name}` checks is not known");
+                    return Err(refused(&part.command, &why));
+                }
+                continue;
+            };
+            let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+            for source in &checked {
+                if self.reveals.source(source, asking).is_some() && !self.reveals.may_filter(source, asking) {
+                    return Err(weighs(&part.command, source, Some("a view WITH CHECK OPTION that decides by it")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// By what a view, or one that it reads, decides whether a row may be written; none where that is not known.
+    fn checked(&self, schema: &Name, name: &Name) -> Option<Vec<SourceColumn>> {
+        let catalogue = self.reveals.catalogue();
+        let Some(view) = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View) else {
+            return Some(Vec::new());
+        };
+        let mut views = vec![view.oid];
+        match catalogue.view_reads(view.oid) {
+            Reach::Relations(reads) => views.extend(reads),
+            // Which views it reads is not known, nor whether they check.
+            Reach::Anything => return None,
+        }
+        let mut out = Vec::new();
+        if views.iter().any(|oid| catalogue.is_checking(*oid)) {
+            let is_view = |oid: &&u32| catalogue.relation(**oid).is_some_and(|r| r.kind == RelationKind::View);
+            for view in views.iter().filter(is_view) {
+                out.extend(catalogue.view_weighs(*view)?.iter().cloned());
+            }
+        }
+        Some(out)
+    }
+
+    /// A constraint that compares a column with a hidden one would answer whatever the first is set to; so would a column that is
+    /// made of both, or a partition.
     fn compares_nothing_hidden(&mut self, part: &Part, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
         for access in meaning.facts.accesses.iter().filter(|access| access.action == Action::Update) {
             let Resource::Table { schema, name } = &access.resource else { continue };
             for source in self.compared(part, schema, name) {
                 let asking = &mut Asking { enforcer: &mut self.enforcer, now };
                 if self.reveals.source(&source, asking).is_some() && !self.reveals.may_filter(&source, asking) {
-                    return Err(weighs(&part.command, &source, Some("a constraint that compares it")));
+                    return Err(weighs(
+                        &part.command,
+                        &source,
+                        Some("a constraint, computed column or partition with it"),
+                    ));
                 }
             }
         }

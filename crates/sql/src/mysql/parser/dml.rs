@@ -4,7 +4,7 @@ use crate::mysql::{
     analysis,
     tree::{Assignment, Body, Delete, Expr, Insert, Note, ObjectName, Query, TableRef, Target, Tree, Update, With},
 };
-use doorward_model::Action;
+use doorward_model::{Action, Name};
 
 impl Parser<'_> {
     pub(super) fn insert(&mut self) -> Parsed<(String, Body)> {
@@ -112,9 +112,9 @@ impl Parser<'_> {
         self.expect("SET")?;
         let set = self.assignments()?;
         let filter = if self.eat("WHERE") { Some(self.expr()?) } else { None };
-        self.order_and_limit(&mut rest)?;
+        let limit = self.order_and_limit(&mut rest)?;
         let returning = self.returning()?;
-        Ok(("UPDATE".to_owned(), Body::Update(Box::new(Update { with, tables, set, filter, rest, returning }))))
+        Ok(("UPDATE".to_owned(), Body::Update(Box::new(Update { with, tables, set, filter, rest, limit, returning }))))
     }
 
     /// `FOR PORTION OF period FROM a TO b` (MariaDB).
@@ -129,11 +129,15 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn order_and_limit(&mut self, rest: &mut Vec<Expr>) -> Parsed<()> {
-        if self.is("ORDER") {
-            rest.append(&mut self.order_by()?);
-        }
-        self.limit(rest)
+    /// Where there is a limit, the columns that rows are sorted by.
+    fn order_and_limit(&mut self, rest: &mut Vec<Expr>) -> Parsed<Option<Vec<Name>>> {
+        let mut sorted = if self.is("ORDER") { self.order_by()? } else { Vec::new() };
+        let column = |e: &Expr| if let Expr::Column(path) = e { path.last().cloned() } else { None };
+        let by = sorted.iter().filter_map(column).collect();
+        rest.append(&mut sorted);
+        let at = self.at;
+        self.limit(rest)?;
+        Ok((self.at > at).then_some(by))
     }
 
     pub(super) fn delete(&mut self) -> Parsed<(String, Body)> {
@@ -145,8 +149,15 @@ impl Parser<'_> {
         self.hint();
         while self.eat_any(&["LOW_PRIORITY", "QUICK", "IGNORE"]) {}
         let _history = self.is("HISTORY") && self.is_nth(1, "FROM") && self.eat("HISTORY");
-        let mut out =
-            Delete { with, targets: Vec::new(), tables: Vec::new(), filter: None, rest: Vec::new(), returning: None };
+        let mut out = Delete {
+            with,
+            targets: Vec::new(),
+            tables: Vec::new(),
+            filter: None,
+            rest: Vec::new(),
+            limit: None,
+            returning: None,
+        };
         if self.eat("FROM") {
             let first = self.delete_target()?;
             if self.is_mark(",") || self.is("USING") {
@@ -169,7 +180,7 @@ impl Parser<'_> {
             out.filter = Some(self.expr()?);
         }
         if out.targets.is_empty() {
-            self.order_and_limit(&mut out.rest)?;
+            out.limit = self.order_and_limit(&mut out.rest)?;
             out.returning = self.returning()?;
         }
         Ok(("DELETE".to_owned(), Body::Delete(Box::new(out))))
