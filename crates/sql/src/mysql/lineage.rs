@@ -5,6 +5,7 @@
 //! statement weighs. Depth is bounded by the parser, work by a budget, beyond which the answer is every relation there is.
 mod changes;
 mod columns;
+mod names;
 mod weighed;
 
 use super::{
@@ -31,6 +32,9 @@ struct Scope<'a> {
     outputs: Vec<(Name, Set)>,
     /// Names of outputs, where those may be named (GROUP BY, HAVING, ORDER BY).
     named: Vec<Name>,
+    /// Whether the server may see less of it where the reading is: then a name that is found here may be an outer query's
+    /// all the same.
+    is_loose: bool,
 }
 
 pub(super) struct Reading<'a, 'e> {
@@ -296,7 +300,7 @@ impl<'a, 'e> Reading<'a, 'e> {
     fn ordered(&mut self, cols: &[Col], rest: &'a [Expr]) {
         if !rest.is_empty() {
             let entry = Entry { alias: "".into(), schema: None, cols: cols.to_vec(), base: None };
-            self.scopes.push(Scope { entries: vec![entry], ..Scope::default() });
+            self.scopes.push(Scope { entries: vec![entry], is_loose: true, ..Scope::default() });
             self.weigh_outputs(rest, cols);
             self.scopes.pop();
         }
@@ -340,6 +344,8 @@ impl<'a, 'e> Reading<'a, 'e> {
             let names = cols.iter().filter(|col| !col.star).filter_map(|col| col.name.clone());
             scope.named = names.filter(|name| columns::is_plain(name)).collect();
         }
+        // HAVING sees outputs and what rows are grouped by, then outer queries, and not what FROM names.
+        self.loosen(true);
         self.weigh_outputs(&s.rest, &cols);
         self.weigh_outputs(rest, &cols);
         if s.distinct {
@@ -355,11 +361,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         let mut cols = Vec::new();
         for item in items {
             if let Expr::Star(path) = &item.expr {
-                let found = if path.is_empty() {
-                    star.to_vec()
-                } else {
-                    self.entry(path).map_or_else(|| vec![star_of(self.everything())], |e| e.cols.clone())
-                };
+                let found = if path.is_empty() { star.to_vec() } else { self.star(path) };
                 self.spend(found.len());
                 self.name(&union(&found));
                 cols.extend(found);
@@ -374,6 +376,11 @@ impl<'a, 'e> Reading<'a, 'e> {
             cols.push(Col { name: item.name.clone(), set, star: false });
         }
         cols
+    }
+
+    /// Has the innermost scope count as one of which the server may see less; whether it did before.
+    fn loosen(&mut self, is_loose: bool) -> bool {
+        self.scopes.last_mut().is_some_and(|scope| std::mem::replace(&mut scope.is_loose, is_loose))
     }
 
     /// Reads what shows in no output, for what it sends away.
@@ -411,7 +418,9 @@ impl<'a, 'e> Reading<'a, 'e> {
                 // INVARIANT: without LATERAL a subquery does not see its neighbours: a neighbour's column must not stand
                 // in for one of an outer query.
                 let hidden = if *lateral { None } else { self.scopes.last_mut().map(std::mem::take) };
+                let was_loose = self.loosen(true);
                 let mut cols = self.query(query);
+                self.loosen(was_loose);
                 if let (Some(hidden), Some(scope)) = (hidden, self.scopes.last_mut()) {
                     *scope = hidden;
                 }
@@ -421,7 +430,9 @@ impl<'a, 'e> Reading<'a, 'e> {
             }
             TableRef::Json { source, columns, alias } => {
                 let mut set = Set::new();
+                let was_loose = self.loosen(true);
                 self.expr(source, &mut set);
+                self.loosen(was_loose);
                 let col = |name: &Name| Col { name: Some(name.clone()), set: set.clone(), star: false };
                 let cols = columns.iter().map(col).collect();
                 let alias = alias.clone().unwrap_or_else(|| "".into());
@@ -431,7 +442,10 @@ impl<'a, 'e> Reading<'a, 'e> {
                 let mut cols = self.item(first);
                 for join in rest {
                     let right = self.item(&join.table);
+                    // It sees what is joined, and then outer queries: no neighbours of the join.
+                    let was_loose = self.loosen(true);
                     self.discard_all(&join.on);
+                    self.loosen(was_loose);
                     if join.natural || !join.using.is_empty() {
                         self.name(&union(&cols));
                         self.name(&union(&right));
@@ -497,27 +511,6 @@ impl<'a, 'e> Reading<'a, 'e> {
         (None, alike)
     }
 
-    /// The entry that `alias` or `db.alias` names.
-    fn entry(&self, path: &[Name]) -> Option<&Entry> {
-        let (alias, schema) = match path {
-            [alias] => (alias, None),
-            [.., schema, alias] => (alias, Some(schema)),
-            [] => return None,
-        };
-        let of_schema =
-            |e: &&Entry| schema.is_none_or(|s| e.schema.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(s)));
-        let all = || self.scopes.iter().rev().flat_map(|s| s.entries.iter()).filter(of_schema);
-        let alike = || all().find(|e| e.alias.to_lowercase() == alias.to_lowercase());
-        if self.env.lower_case_names {
-            return alike();
-        }
-        all().find(|e| e.alias == *alias).or_else(alike)
-    }
-
-    fn everything(&self) -> Set {
-        self.scopes.iter().flat_map(|s| s.entries.iter()).flat_map(|e| union(&e.cols)).collect()
-    }
-
     // --- expressions -----------------------------------------------------------------------------------
 
     /// Adds what an expression shows.
@@ -536,7 +529,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 out.extend(set);
             }
             Expr::Star(path) => {
-                let set = self.entry(path).map_or_else(|| self.everything(), |entry| union(&entry.cols));
+                let set = self.rows_of(path);
                 self.name(&set);
                 self.weighs.extend(set.iter().cloned());
                 out.extend(set);
@@ -590,61 +583,6 @@ impl<'a, 'e> Reading<'a, 'e> {
             self.moves.extend(set.iter().cloned());
         }
         out.extend(set);
-    }
-
-    fn column(&self, path: &[Name], out: &mut Set) {
-        match path {
-            [name] => {
-                if !self.resolved(name, out) {
-                    out.extend(self.everything());
-                }
-            }
-            [qualifier @ .., name] => match self.entry(qualifier) {
-                Some(entry) => match column_of(entry, name) {
-                    Found::Exact(set) => out.extend(set),
-                    Found::Maybe(set) if entry.is_unknown() => out.extend(set),
-                    Found::Maybe(set) => {
-                        out.extend(set);
-                        out.extend(union(&entry.cols));
-                    }
-                    Found::Nothing => out.extend(union(&entry.cols)),
-                },
-                None => out.extend(self.everything()),
-            },
-            [] => out.extend(self.everything()),
-        }
-    }
-
-    /// Adds the columns that a name is known to be, or may be; false where it may be any.
-    fn resolved(&self, name: &str, out: &mut Set) -> bool {
-        // What is the name of an output is that, or a column of just this name.
-        let mut found = self.scopes.iter().any(|scope| scope.named.iter().any(|output| **output == *name));
-        for scope in self.scopes.iter().rev() {
-            let (mut certain, mut maybe) = (false, Set::new());
-            for (_, set) in scope.outputs.iter().filter(|(n, _)| &**n == name) {
-                out.extend(set.iter().cloned());
-            }
-            for entry in &scope.entries {
-                match column_of(entry, name) {
-                    Found::Exact(set) => {
-                        out.extend(set);
-                        certain = true;
-                    }
-                    Found::Maybe(set) if entry.is_unknown() => {
-                        out.extend(set);
-                        found = true;
-                    }
-                    Found::Maybe(set) => maybe.extend(set),
-                    Found::Nothing => {}
-                }
-            }
-            if certain {
-                return true;
-            }
-            // INVARIANT: a name that is not known here may be one all the same: then that of an outer query is not meant.
-            out.extend(maybe);
-        }
-        found
     }
 }
 

@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use std::fmt::Write as _;
 
 mod made_up;
+mod names;
 mod reads;
 
 fn relation(oid: u32, name: &str, columns: &[&str]) -> Relation {
