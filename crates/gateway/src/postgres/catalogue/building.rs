@@ -78,8 +78,11 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let weighs = view_weighs(&views);
     drop((environment, views));
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
-    let catalogue =
-        catalogue.with_view_weighs(weighs).with_checks(checks).with_mentions(mentions::mentions(bodies)).with_own_path(&search_path);
+    let catalogue = catalogue
+        .with_view_weighs(weighs)
+        .with_checks(checks)
+        .with_mentions(mentions::mentions(bodies))
+        .with_own_path(&search_path);
     let catalogue = catalogue.with_codes(mentions::codes(bodies));
     let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
