@@ -1,5 +1,5 @@
-drop table if exists customers, orders, people, ranks, renamed, laundered, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
-drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids;
+drop table if exists customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
+drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
 drop function if exists peek;
 drop function if exists calm;
 drop procedure if exists show_people;
