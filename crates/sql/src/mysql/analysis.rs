@@ -4,6 +4,7 @@ use super::{
     facts::Walk,
     lexer,
     lineage::Reading,
+    named,
     parser::{Fail, Parser},
     reads, render, settings,
     tree::{Body, Note, Tree},
@@ -110,13 +111,14 @@ impl Whole {
         let lineage = reading.tree(tree);
         let (moves, weighs) = reading.into_moves_and_weighs();
         let (text, reads) = reads::located(parser, tree, &found);
+        let named = named::columns(tree, lineage.as_ref(), &self.env);
         self.changes_tags(before, &text);
         let mut statement = Statement {
             command: tree.command.as_str().into(),
             lineage,
             moves,
             writes: writes::of(parser, tree, &self.env),
-            reads: Reads { weighs, limited: reads::limited(tree, &self.env), ..reads },
+            reads: Reads { weighs, named, limited: reads::limited(tree, &self.env), ..reads },
             text: Some(text.into()),
             within: commands_within(tree),
             ..Statement::default()
@@ -186,7 +188,8 @@ impl Whole {
                     let facts = Arc::new(Facts::new(&command, 1, accesses));
                     let (moves, weighs) = reading.into_moves_and_weighs();
                     // What stands in a string is not rewritten.
-                    let reads = Reads { weighs, obstacle: Some("PREPARE of a text"), ..Reads::default() };
+                    let named = inner.map(|t| named::columns(t, lineage.as_ref(), &self.env)).unwrap_or_default();
+                    let reads = Reads { weighs, named, obstacle: Some("PREPARE of a text"), ..Reads::default() };
                     let changes = inner.is_some_and(changes_schema);
                     let effects = if changes { vec![Effect::SchemaChanged] } else { Vec::new() };
                     let within = inner.map(commands_within).unwrap_or_default();

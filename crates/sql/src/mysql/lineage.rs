@@ -524,6 +524,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             Expr::Column(path) => {
                 let mut set = Set::new();
                 self.column(path, &mut set);
+                self.spend(set.len());
                 self.name(&set);
                 self.weighs.extend(set.iter().cloned());
                 out.extend(set);

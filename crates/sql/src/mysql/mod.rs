@@ -24,6 +24,7 @@ mod facts;
 mod functions;
 mod lexer;
 mod lineage;
+mod named;
 mod parser;
 mod reads;
 mod render;

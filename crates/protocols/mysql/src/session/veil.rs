@@ -30,8 +30,8 @@ use doorward_sql_session::{
 };
 use std::{ops::Range, sync::Arc};
 
-/// The longest text that is made, in bytes.
-const LONGEST: usize = 64 * 1024;
+/// How much longer than what was read a text may become, in bytes.
+const MOST_ADDED: usize = 64 * 1024;
 
 /// How many places with tables are looked at in one statement.
 const MOST_READ: usize = 1000;
@@ -79,6 +79,7 @@ struct Weave<'a> {
     /// Where each table that is read is named in it.
     stand: Places,
     changed: bool,
+    is_too_long: bool,
 }
 
 /// A whole text in the making.
@@ -142,7 +143,9 @@ impl Session {
     }
 
     fn may_need_a_veil(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> bool {
-        let reads = |part: &Part| !part.reads.places.is_empty() || !part.reads.weighs.is_empty();
+        let reads = |part: &Part| {
+            !(part.reads.places.is_empty() && part.reads.weighs.is_empty() && part.reads.named.is_empty())
+        };
         if !meaning.parts.iter().any(reads) {
             return false;
         }
@@ -193,8 +196,10 @@ impl Session {
     fn woven(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<Woven, Refusal> {
         let mut made = Made::default();
         let mut out = Woven::default();
+        let mut read = 0;
         for part in &meaning.parts {
             let text = part.text.as_deref().unwrap_or_default();
+            read += text.len();
             let weave = match part.reads.obstacle {
                 Some(obstacle) => Err(obstacle),
                 None => self.weave(part, text, &mut made, now),
@@ -203,6 +208,8 @@ impl Session {
                 out.text.extend_from_slice(b"; ");
             }
             let (text, stand) = match weave {
+                // What has to be rewritten is not sent as it is.
+                Ok(weave) if weave.is_too_long => return Err(odd(meaning)),
                 Ok(weave) => {
                     self.weighs_nothing_raw(part, now)?;
                     out.changed |= weave.changed;
@@ -215,7 +222,7 @@ impl Session {
             };
             out.text.extend_from_slice(&text);
             out.parts.push((text, stand));
-            if out.changed && out.text.len() > LONGEST {
+            if out.changed && out.text.len() > read + MOST_ADDED {
                 return Err(odd(meaning));
             }
         }
@@ -245,7 +252,9 @@ impl Session {
             is_spread |= self.instead(read, text, made, now)?.is_some_and(|derived| derived.is_spread);
         }
         let straight = if is_spread { part.reads.selects.as_slice() } else { &[] };
-        let mut weave = Weave { from: text, text: Vec::new(), done: 0, straight, stand: Vec::new(), changed: false };
+        let (stand, text_so_far) = (Vec::new(), Vec::new());
+        let mut weave =
+            Weave { from: text, text: text_so_far, done: 0, straight, stand, changed: false, is_too_long: false };
         for read in reads {
             let mut kept = part.reads.kept.iter().filter(|k| k.start >= read.at.start && k.end <= read.at.end);
             let kept = kept.next().map(|kept| text.get(kept.clone()).unwrap_or_default());
@@ -253,8 +262,9 @@ impl Session {
                 Some(derived) => weave.replaces(read, derived, kept.unwrap_or_default()),
                 None => weave.keeps(read),
             }
-            if weave.text.len() > LONGEST && weave.changed {
-                return Err("a text so large");
+            if weave.text.len() > weave.done + MOST_ADDED {
+                weave.is_too_long = true;
+                return Ok(weave);
             }
         }
         weave.copies(text.len());
@@ -276,7 +286,7 @@ impl Session {
         }
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let mut hidden =
-            part.reads.weighs.iter().filter(|source| {
+            part.reads.weighs.iter().chain(&part.reads.named).filter(|source| {
                 self.reveals.source(source, asking).is_some() && !self.reveals.may_filter(source, asking)
             });
         match hidden.next() {

@@ -4,6 +4,9 @@ use super::*;
 impl<'a> Reading<'a, '_> {
     /// An output: a column that is shown as it is decides nothing.
     pub(super) fn shown(&mut self, expr: &'a Expr, out: &mut Set) {
+        if self.gave_up {
+            return;
+        }
         if let Expr::Column(path) = expr {
             self.spend(1);
             let mut set = Set::new();
