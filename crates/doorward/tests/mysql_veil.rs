@@ -185,6 +185,110 @@ fn masks_are_not_written_back() {
     }
 }
 
+/// KILL goes by the numbers of the gateway: within a text it would go by those of the server.
+fn no_kill_goes_upstream_within_a_text(release: MySqlRelease) {
+    let w = world(release);
+    let mut victim = Asked::new(w.client(&w.token("sam", &["support"], &[])));
+    let at_server = victim.says("select connection_id()");
+    let number = at_server.lines().rev().find_map(|line| line.trim().parse::<u64>().ok());
+    let number = number.unwrap_or_else(|| panic!("{at_server}"));
+    let mut reader = Asked::new(w.client(&w.token("eve", &["pii-readers"], &[])));
+    let mut ways = vec![
+        format!("prepare k from 'kill {number}'"),
+        format!("prepare k from 'kill query {number}'"),
+        format!("create procedure k9() kill {number}"),
+        format!("create procedure k9() begin if 1 then kill connection {number}; end if; end"),
+        format!("create event k9 on schedule every 1 day do kill {number}"),
+    ];
+    if release.is_mariadb() {
+        ways.push(format!("execute immediate 'kill {number}'"));
+        ways.push(format!("begin not atomic kill {number}; end"));
+        ways.push(format!("set statement max_statement_time = 10 for kill hard {number}"));
+    }
+    for way in ways {
+        let said = reader.says(&way);
+        assert!(said.contains("refused: KILL goes in a text of its own, and not within"), "{release:?}: {way}: {said}");
+    }
+    assert!(victim.says("select 'still here'").contains("still here"), "{release:?}");
+}
+
+/// What refers to a row, or is referred to, is not named to whoever may not see all.
+fn errors_of_foreign_keys_name_nothing(release: MySqlRelease) {
+    let w = world(release);
+    let (mut agent, mut reader) = (
+        Asked::new(w.client(&w.token("ci-bot", &["agents"], &[]))),
+        Asked::new(w.client(&w.token("eve", &["pii-readers"], &[]))),
+    );
+    for (statement, number) in [
+        ("delete from mails where email = 'user1@example.com'", "1451"),
+        ("insert into mailed values (100, 'nope')", "1452"),
+    ] {
+        let (hidden, shown) = (agent.says(statement), reader.says(statement));
+        assert!(hidden.contains(number) && !hidden.contains("CONSTRAINT"), "{release:?}: {hidden}");
+        assert!(shown.contains(number) && shown.contains("CONSTRAINT"), "{release:?}: {shown}");
+        let warned = agent.says("show warnings");
+        assert!(!warned.contains("CONSTRAINT"), "{release:?}: {warned}");
+    }
+}
+
+/// Dumps set back what was: the server tells what that is, and what follows is read so.
+fn settings_are_set_back_by_variables(release: MySqlRelease) {
+    let w = world(release);
+    let mut agent = Asked::new(w.client(&w.token("ci-bot", &["agents"], &[])));
+    for restored in [
+        "set @old_sql_mode = @@sql_mode, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+        "set sql_mode = @old_sql_mode",
+        "set sql_mode = default",
+        "set @saved_cs_client = @@character_set_client",
+        "set @saved_cs_results = @@character_set_results",
+        "set character_set_client = utf8mb4",
+        "set character_set_client = @saved_cs_client",
+        "set character_set_results = @saved_cs_results",
+        "set @saved_mode = 'ANSI_QUOTES'",
+        "set sql_mode = @saved_mode",
+    ] {
+        let said = agent.says(restored);
+        assert!(said.contains("Query OK") && !said.contains("ERROR"), "{release:?}: {restored}: {said}");
+    }
+    // In this mode it is a column, as the gateway has to know.
+    let said = agent.says("select max(\"ssn\") from customers");
+    assert!(said.contains("[masked]") && !said.contains("\nssn\n"), "{release:?}: {said}");
+    for unread in [
+        "set sql_mode = @old_sql_mode; select 1",
+        "set sql_mode = default; select \"ssn\" from customers",
+        "set names latin1",
+        "set character_set_client = latin1",
+        "set names gbk",
+        "create procedure m9() set sql_mode = @old_sql_mode",
+    ] {
+        let said = agent.says(unread);
+        assert!(said.contains("refused") && !said.contains("078"), "{release:?}: {unread}: {said}");
+    }
+    let said = agent.says("set names latin1");
+    assert!(
+        said.contains("SET refused: character set `latin1` cannot be read safely: use utf8mb4"),
+        "{release:?}: {said}"
+    );
+    assert!(agent.says("set sql_mode = ''").contains("Query OK"), "{release:?}");
+    assert!(agent.says("select \"ssn\", count(*) from customers").contains("\nssn\t8\n"), "{release:?}");
+    // A mode that is not read shuts the session by itself, and shows nothing.
+    if release.is_mariadb() {
+        let mut client = w.client(&w.token("ci-bot", &["agents"], &[]));
+        client.args(["--force", "-e", "set @saved_mode = 'ORACLE'; set sql_mode = @saved_mode; select 1"]);
+        let said = String::from_utf8(client.output().unwrap().stderr).unwrap();
+        assert!(said.contains("sql_mode") && said.contains("changes how statements are read"), "{said}");
+    }
+}
+
+#[test]
+fn kills_keys_and_settings() {
+    for release in [MySqlRelease::DebianMariaDb, MySqlRelease::MySql9] {
+        no_kill_goes_upstream_within_a_text(release);
+        errors_of_foreign_keys_name_nothing(release);
+        settings_are_set_back_by_variables(release);
+    }
+}
+
 #[test]
 fn nothing_tells_in_mariadb() {
     answers_do_not_depend_on_what_is_hidden(MySqlRelease::DebianMariaDb);

@@ -4,7 +4,10 @@
 //! place, so that one policy serves both.
 use crate::codec::client::Command;
 use doorward_model::Name;
-use doorward_sql::Effect;
+use doorward_sql::{
+    Effect,
+    mysql::{SqlMode, readable_charset},
+};
 use doorward_sql_session::{Meaning, Part};
 use std::sync::Arc;
 
@@ -48,6 +51,25 @@ pub(crate) fn shows_messages(part: &Part) -> bool {
 /// Whether results can be told apart by their number: among others, a procedure returns as many as it likes.
 pub(crate) fn has_one_result_each(meaning: &Meaning) -> bool {
     meaning.parts.len() == 1 || !meaning.parts.iter().any(runs_others)
+}
+
+/// Why no text could be read any more, were a setting set to this.
+pub(crate) fn shuts(effect: &Effect) -> Option<String> {
+    let Effect::Set { name, value: Some(value), .. } = effect else { return None };
+    match &**name {
+        "names" | "character_set" | "character_set_client" if !value.eq_ignore_ascii_case("default") => {
+            (!is_read(value)).then(|| format!("character set `{value}` cannot be read safely: use utf8mb4"))
+        }
+        "sql_mode" => {
+            SqlMode::parse(value).err().map(|mode| format!("sql_mode `{mode}` changes how statements are read"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether texts of a client in this character set are read. `latin1` would have to be decoded: its other half is no UTF-8.
+pub(crate) fn is_read(charset: &str) -> bool {
+    readable_charset(charset) && !charset.eq_ignore_ascii_case("latin1")
 }
 
 /// Whether what follows in the same text would have to be read under something else.

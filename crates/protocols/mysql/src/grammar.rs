@@ -5,7 +5,7 @@ use crate::facts::{Environment, Unreadable};
 use doorward_model::{Access, Action, Facts, Resource};
 use doorward_sql::{
     Analysis, Catalogue,
-    mysql::{self, AnalysisCache, SqlMode, Upstream, readable_charset},
+    mysql::{self, AnalysisCache, SqlMode, Upstream},
 };
 use sha2::{Digest as _, Sha256};
 use std::{borrow::Cow, sync::Arc};
@@ -56,8 +56,7 @@ impl Grammar {
             .ok_or_else(|| refuse(format!("the server's version `{}` is not read", environment.version)))?;
         let mode = SqlMode::parse(&environment.sql_mode)
             .map_err(|mode| refuse(format!("sql_mode `{mode}` changes how statements are read")))?;
-        // `latin1` would have to be decoded; its other half is no UTF-8.
-        if !readable_charset(&environment.charset) || &*environment.charset == "latin1" {
+        if !crate::facts::is_read(&environment.charset) {
             return Err(refuse(format!("character set `{}` cannot be read safely: use utf8mb4", environment.charset)));
         }
         Ok(mysql::Environment {

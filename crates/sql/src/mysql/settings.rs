@@ -30,7 +30,7 @@ resultset_metadata parser_max_mem_size ";
 const SORTED: u64 = 1024;
 
 /// Settings that change what is stored, or who hears of it, and not how a statement is run: they show nothing of what stays
-/// hidden from whoever sets them.
+/// hidden from whoever sets them. Nor do those that change how a text is read: it is read so by the gateway, or not at all.
 const SHOWS_NOTHING: &str = " sql_log_bin sql_log_off sql_require_primary_key sql_generate_invisible_primary_key \
 gtid_next gtid_domain_id gtid_seq_no server_id skip_replication skip_parallel_replication pseudo_slave_mode pseudo_thread_id \
 binlog_format binlog_row_image binlog_row_value_options binlog_rows_query_log_events binlog_direct_non_transactional_updates \
@@ -40,7 +40,7 @@ create_tmp_table_encryption innodb_compression_default innodb_compression_level 
 max_user_connections max_allowed_packet max_delayed_threads max_insert_delayed_threads system_versioning_alter_history \
 system_versioning_insert_history explicit_defaults_for_timestamp require_row_format session_track_schema \
 session_track_user_variables sql_if_exists tmp_disk_table_size tmp_memory_table_size xa_detach_on_prepare \
-note_verbosity range_optimizer_max_mem_size original_commit_timestamp original_server_version immediate_server_version \
+sql_mode character_set_client character_set_connection character_set_results note_verbosity range_optimizer_max_mem_size original_commit_timestamp original_server_version immediate_server_version \
 wsrep_on wsrep_sync_wait wsrep_causal_reads wsrep_osu_method wsrep_trx_fragment_size wsrep_trx_fragment_unit ";
 
 /// Whether setting this may show more of a table than a caller may see: whatever is not known to show nothing, as what
@@ -62,6 +62,11 @@ pub(super) fn changes_reading(name: &str) -> bool {
             | "character_set_results"
             | "lower_case_table_names"
     )
+}
+
+/// Settings that decide how a text is read, of which servers tell whatever they are set to.
+pub(super) fn is_told(name: &str) -> bool {
+    matches!(name, "sql_mode" | "character_set_client" | "character_set_connection" | "character_set_results")
 }
 
 /// Why the server may not be told to keep changes to itself.

@@ -277,6 +277,30 @@ fn settings_and_shows() {
     check("set names utf8mb4 collate utf8mb4_bin, autocommit = 1", expect!["[SET] connect()"]);
     check("set names gbk", expect!["[SET] opaque(a character set other than UTF-8 changes how text is read)"]);
     check("set character_set_results = NULL", expect!["[SET] connect()"]);
+    // The server tells what it came to; within others nobody would hear of it in time.
+    check("set sql_mode = @old_sql_mode", expect!["[SET] set(sql_mode)"]);
+    check("set sql_mode = default", expect!["[SET] set(sql_mode)"]);
+    check("set character_set_client = @saved_cs_client", expect!["[SET] set(character_set_client)"]);
+    check("set names default", expect!["[SET] set(character_set_client)"]);
+    check(
+        "set sql_mode = @old_sql_mode; select 1",
+        expect![
+            "[SET; SELECT] connect() set(sql_mode) opaque(statements behind a setting that changes how they are read)"
+        ],
+    );
+    check(
+        "create procedure p() set sql_mode = @old_sql_mode",
+        expect![
+            "[CREATE PROCEDURE] create(shop.p) opaque(a sql_mode that is not understood changes how text is read) opaque(a stored program that changes how text is read)"
+        ],
+    );
+    check(
+        "prepare s from 'set sql_mode = @old_sql_mode'",
+        expect![
+            "[PREPARE] connect() opaque(a sql_mode that is not understood changes how text is read) opaque(a stored program that changes how text is read)"
+        ],
+    );
+    check("set global sql_mode = @old_sql_mode", expect!["[SET] configure(sql_mode)"]);
     check("set global general_log = on, x = 1", expect!["[SET] set(x) configure(general_log) configure(x)"]);
     check(
         "set @@session.sql_log_bin = 0, @@global.x = 1, @a = 1",

@@ -16,10 +16,14 @@ use crate::{
 };
 use doorward_enforce::{GatewayMessage, SessionEnd};
 use doorward_model::{Name, Timestamp};
-use doorward_sql::Effect;
+use doorward_sql::{Effect, mysql::readable_charset};
 use doorward_sql_session::{Meaning, Part, Running};
 use doorward_wire::{Reader, WireError};
 use std::sync::Arc;
+
+/// Errors that name what refers to a row, or what a row refers to: `ER_NO_REFERENCED_ROW`, `ER_ROW_IS_REFERENCED` and their kin with
+/// names of tables and constraints.
+const KEYS: [u16; 4] = [1216, 1217, 1451, 1452];
 
 /// An answer that is none, in words.
 type Answered = Result<(), String>;
@@ -96,7 +100,12 @@ impl Session {
             }
             return Ok(());
         };
-        let hides = meaning.is_some_and(|m| self.may_quote(m, now));
+        let mut hides = meaning.is_some_and(|m| self.may_quote(m, now));
+        if !hides && KEYS.contains(&code) && self.hides_anything(now) {
+            // The same text stands in the warnings.
+            self.touched_hidden = true;
+            hides = true;
+        }
         let shown = mask::error_text(code, &message, hides, &self.text_masking(now));
         self.say(&render::error(code, &sqlstate, &shown));
         Ok(())
@@ -170,6 +179,11 @@ impl Session {
                 }
             }
             "names" | "character_set_client" => self.environment.charset = value.to_ascii_lowercase().into(),
+            // NULL, as the server tells it, or bytes as they are.
+            "character_set_results" if !matches!(value, "" | "NULL" | "binary") && !readable_charset(value) => {
+                self.unreadable =
+                    Some(format!("refused by Doorward: results in the character set `{value}` cannot be masked"));
+            }
             _ => {}
         }
     }
@@ -223,6 +237,11 @@ impl Session {
 
     fn schema_changed(&mut self) {
         self.heard.made();
+        self.look_again();
+    }
+
+    /// This session reads the schema again, and no other has to.
+    fn look_again(&mut self) {
         self.schema_due = true;
         self.freshness.ask();
         self.events.push_back(Event::Ask(Question::Schema { changed: true }));
@@ -234,6 +253,8 @@ impl Session {
         let meaning = Arc::clone(&running.meaning);
         let settled = if has_one_result_each(&meaning) { running.part } else { 0 };
         let mut changed = false;
+        // A definition that fails by itself has changed nothing that shows more: at most, something is gone.
+        let alone = has_one_result_each(&meaning) && meaning.parts.iter().all(|part| part.runs.is_empty());
         for effect in meaning.parts.iter().skip(settled).flat_map(|part| &part.effects) {
             match effect {
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
@@ -251,7 +272,9 @@ impl Session {
                 | Effect::DroppedTemporary(_) => {}
             }
         }
-        if changed {
+        if changed && alone {
+            self.look_again();
+        } else if changed {
             self.schema_changed();
         }
     }

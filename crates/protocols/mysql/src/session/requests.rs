@@ -650,6 +650,15 @@ impl Session {
         if !before.is_empty() && meaning.parts.iter().any(|s| s.kill.is_some()) {
             return Err(not_understood(format!("{command} refused: KILL goes in a text of its own"), None));
         }
+        if let Some(why) = meaning.parts.iter().flat_map(|part| &part.effects).find_map(facts::shuts) {
+            return Err(not_understood(format!("{command} refused: {why}"), None));
+        }
+        // INVARIANT: no KILL goes upstream with a number, where it would be that of anybody's session.
+        if meaning.parts.iter().any(|part| part.runs.iter().any(|run| matches!(&**run, "KILL" | "KILL QUERY"))) {
+            let message =
+                format!("{command} refused: KILL goes in a text of its own, and not within another statement");
+            return Err(not_understood(message, Some("send KILL with the number that this gateway gave the session")));
+        }
         if self.touched_hidden && meaning.parts.iter().any(|s| s.is_or_runs("GET DIAGNOSTICS")) {
             let why = "GET DIAGNOSTICS refused: the messages of this session may quote masked columns";
             return Err(not_understood(why.to_owned(), Some("use a new session")));

@@ -163,6 +163,15 @@ impl Parser<'_> {
         match settings::setting_class(name, value) {
             crate::postgres::SettingClass::Harmless => self.connect(),
             crate::postgres::SettingClass::Meaning => self.demand(Action::Set, Target::Setting(name.clone())),
+            // Alone in a text: what it is set to is told by the server before anything else is read (dumps set back what was).
+            crate::postgres::SettingClass::Refused(_)
+                if value.is_none_or(|value| value == "default")
+                    && settings::is_told(name)
+                    && self.nested == 0
+                    && !self.in_program =>
+            {
+                self.demand(Action::Set, Target::Setting(name.clone()));
+            }
             crate::postgres::SettingClass::Refused(why) => self.opaque(why),
         }
     }
@@ -242,7 +251,8 @@ impl Parser<'_> {
         }
         self.equals();
         if self.eat("DEFAULT") {
-            self.opaque("the default character set");
+            self.session_setting(&"character_set_client".into(), None);
+            self.note(Note::Set { name: if names { "names" } else { "character_set" }.into(), value: None });
             return Ok(());
         }
         let charset = self.word_or_string()?.to_ascii_lowercase();

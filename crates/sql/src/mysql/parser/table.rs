@@ -269,11 +269,12 @@ impl Parser<'_> {
     pub(super) fn create_table(&mut self, replace: bool, temporary: bool) -> Parsed<(String, Body)> {
         self.if_not_exists();
         let name = self.object()?;
-        self.note(Note::SchemaChanged);
+        // What is temporary is nobody else's, nor in any catalogue.
         if temporary {
             self.demand(Action::Create, Target::Temporary(name.clone()));
             self.note(Note::MadeTemporary(name.clone()));
         } else {
+            self.note(Note::SchemaChanged);
             self.demand(Action::Create, Target::Table(name.clone()));
             if replace {
                 self.demand(Action::Drop, Target::Table(name));
