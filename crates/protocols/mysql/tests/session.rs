@@ -4,6 +4,7 @@ mod support;
 
 use doorward_enforce::{ApprovalVerdict, Approver, Parked, ProtocolSession as _, SessionEnd as End, Ticket};
 use doorward_mysql::{Answer, Capabilities, Event, Hold, Question, Session, codec};
+use doorward_sql_session::Changes;
 use proptest::prelude::*;
 use std::sync::Arc;
 use support::{Head, NOW, happened, session};
@@ -31,7 +32,10 @@ fn begun(hold: Hold) -> Session {
 }
 
 fn begun_as(capabilities: Capabilities, hold: Hold) -> Session {
-    let mut s = session(capabilities, capabilities, "9.7.4", None, 2, hold);
+    welcomed(session(capabilities, capabilities, "9.7.4", None, 2, hold))
+}
+
+fn welcomed(mut s: Session) -> Session {
     assert!(upstream_bytes(&mut s).windows(13).any(|w| w == b"session_track"));
     s.handle_upstream(&packet(1, OK), NOW);
     assert!(upstream_bytes(&mut s).windows(10).any(|w| w == b"@@sql_mode"));
@@ -77,6 +81,35 @@ fn a_command_sent_ahead_of_a_file_is_no_part_of_it() {
     s.handle_upstream(&packet(1, b"\xfbmine.csv"), NOW);
     assert!(upstream_bytes(&mut s).is_empty());
     assert!(matches!(end(&mut s), Some(End::Fault { at_fault: "client", .. })));
+}
+
+/// What succeeds for all, what fails for the session alone, and what is temporary for nobody.
+#[test]
+fn others_read_the_schema_again_only_where_it_may_show_more() {
+    let failed = b"\xff\x1a\x04#42S01no";
+    let cases: [(&str, &[u8], bool, bool); 5] = [
+        ("CREATE TABLE u (a int)", OK, true, true),
+        ("CREATE TABLE u (a int)", failed, true, false),
+        ("CREATE TEMPORARY TABLE u (a int)", OK, false, false),
+        ("CREATE TEMPORARY TABLE u (a int)", failed, false, false),
+        // It may have done a part of its work.
+        ("EXECUTE IMMEDIATE 'CREATE TABLE u (a int)'", failed, true, true),
+    ];
+    for (statement, answer, asks, tells) in cases {
+        let changes = Changes::default();
+        let (grammar, version) =
+            (support::grammar(), if statement.starts_with('E') { "10.11.2-MariaDB" } else { "9.7.4" });
+        let heard = changes.heard();
+        let enforcer = support::enforcer();
+        let hears = support::session_that_hears(heard, enforcer, grammar, PLAIN, PLAIN, version, None, 2, Hold::Wait);
+        let mut s = welcomed(hears);
+        let mut other = changes.heard();
+        query(&mut s, statement);
+        assert!(!upstream_bytes(&mut s).is_empty(), "{statement}");
+        s.handle_upstream(&packet(1, answer), NOW);
+        let asked = std::iter::from_fn(|| s.poll_event()).any(|e| matches!(e, Event::Ask(Question::Schema { .. })));
+        assert_eq!((asked, other.hears()), (asks, tells), "{statement}");
+    }
 }
 
 #[test]

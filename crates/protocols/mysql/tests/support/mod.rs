@@ -19,6 +19,7 @@ use doorward_mysql::{
     startup::{self, Greeting, Hello, Login, Response, login_step},
 };
 use doorward_sql::{Catalogue, Column, Reach, Relation, RelationKind, mysql::AnalysisCache};
+use doorward_sql_session::Heard;
 use doorward_testkit::MySql;
 use std::{
     io::{Read, Write},
@@ -181,9 +182,25 @@ pub(crate) fn session_of(
     sequence: u8,
     hold: Hold,
 ) -> Session {
+    session_that_hears(Heard::default(), enforcer, reader, client, upstream, version, database, sequence, hold)
+}
+
+/// One that hears of changes which others make.
+#[allow(clippy::too_many_arguments, reason = "what a session begins with")]
+pub(crate) fn session_that_hears(
+    heard: Heard,
+    enforcer: Enforcer,
+    reader: Arc<Grammar>,
+    client: Capabilities,
+    upstream: Capabilities,
+    version: &str,
+    database: Option<Vec<u8>>,
+    sequence: u8,
+    hold: Hold,
+) -> Session {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     Session::new(SessionParts {
-        heard: Default::default(),
+        heard,
         enforcer,
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
