@@ -76,6 +76,8 @@ struct Found<'a> {
     /// Whether some names are such that the server compares them in ways of its own.
     is_odd: bool,
     carried: BTreeMap<&'a str, Set>,
+    /// What goes by names that are not plain, which the server compares in ways of its own.
+    carried_oddly: Set,
 }
 
 /// The columns that a statement may decide by, and those that it may show as others than `lineage` says.
@@ -400,6 +402,9 @@ impl<'a> Found<'a> {
             let mut is_settled = true;
             for (name, path) in &self.outputs {
                 let set = self.found(path, env, left)?;
+                if !is_plain(name) {
+                    self.carried_oddly.extend(set.iter().cloned());
+                }
                 let carried = self.carried.entry(name).or_default();
                 let before = carried.len();
                 carried.extend(set);
@@ -458,9 +463,7 @@ impl<'a> Found<'a> {
             return out.extend(self.everything());
         }
         out.extend(self.carried.get(name).into_iter().flatten().cloned());
-        // The server compares names that are not plain in ways of its own.
-        let odd = self.carried.iter().filter(|(carried, _)| !is_plain(carried));
-        out.extend(odd.flat_map(|(_, set)| set.iter().cloned()));
+        out.extend(self.carried_oddly.iter().cloned());
         for at in 0..self.tables.len() {
             let Some((schema, table)) = self.tables.get(at) else { continue };
             let relation = env.catalogue.named(schema, table);

@@ -197,3 +197,11 @@ fn names_alone_leave_everyday_statements_alone() {
         assert!(!is_named(text, &maria()), "{text}");
     }
 }
+
+#[test]
+fn what_is_too_much_to_be_looked_for_counts_whole() {
+    let names: String = (0..20_000).map(|n| format!("a{n}, ")).collect();
+    let froms: String = (0..200).map(|n| format!("t{n}, ")).collect();
+    assert!(is_named(&format!("select {names} 1 from {froms} customers for update"), &env()));
+    assert!(!is_named("select a1, 1 from t1, customers for update", &env()));
+}
