@@ -66,6 +66,12 @@ impl Field {
         self
     }
 
+    /// Whether it is masked, and nothing of a value is left in what replaces it.
+    fn shows_nothing(&self) -> bool {
+        let FieldPlan::Mask(rule) = &self.plan else { return false };
+        matches!(rule.operator, Operator::Redact | Operator::Null | Operator::Fixed(_))
+    }
+
     const fn is_masked(&self) -> bool {
         matches!(self.plan, FieldPlan::Mask(_))
     }
@@ -122,6 +128,8 @@ pub(crate) struct RowMasker {
     fields: Vec<Field>,
     text: TextMasking,
     binary: bool,
+    /// What stands for every value stands also for null.
+    nulls: bool,
     clear: bool,
     /// Clean raw bytes mean a clean row, and no cell is replaced.
     by_bytes: bool,
@@ -137,7 +145,17 @@ impl RowMasker {
             FieldPlan::Scan(hint) => all.or(hint),
             FieldPlan::Clear | FieldPlan::Mask(_) => all,
         });
-        Self { fields, text, binary, clear, by_bytes, hint }
+        Self { fields, text, binary, nulls: false, clear, by_bytes, hint }
+    }
+
+    /// The same, with null shown as any other value is where that is the same for all: whether there is a value is not told.
+    pub(crate) fn with_nulls(mut self, nulls: bool) -> Self {
+        self.nulls = nulls;
+        self
+    }
+
+    fn replaces_null(&self, field: &Field) -> bool {
+        self.nulls && field.shows_nothing()
     }
 
     /// A row as the caller may see it: `None` where it passes as it is.
@@ -181,14 +199,14 @@ impl RowMasker {
         let mut from = 0;
         for field in &self.fields {
             let at = payload.len() - r.left();
-            let Some(value) = rows::text_cell(&mut r)? else { continue };
-            if clean && field.told_by_bytes {
+            let value = rows::text_cell(&mut r)?;
+            if clean && field.told_by_bytes || value.is_none() && !self.replaces_null(field) {
                 continue;
             }
             let made;
             let replacement = match &field.constant {
                 Some(constant) => constant,
-                None => match field.apply(&self.text, value) {
+                None => match field.apply(&self.text, value.unwrap_or_default()) {
                     None => continue,
                     Some(masked) => {
                         made = cell(masked);
@@ -239,6 +257,16 @@ impl RowMasker {
         let before = *masked;
         for (i, field) in self.fields.iter().enumerate() {
             if nulls.is_null(i) {
+                if self.replaces_null(field)
+                    && let Some(Masked::Bytes(constant)) = field.apply(&self.text, b"")
+                    && let Some(bytes) = field.to_binary(&constant)
+                {
+                    *masked += 1;
+                    out.extend_from_slice(&bytes);
+                    if let Some(byte) = bits.get_mut((i + 2) / 8) {
+                        *byte &= !(1 << ((i + 2) % 8));
+                    }
+                }
                 continue;
             }
             let mut ahead = r.clone();
@@ -399,6 +427,23 @@ mod tests {
 
     fn scan() -> FieldPlan {
         FieldPlan::Scan(Hint::default())
+    }
+
+    #[test]
+    fn null_is_shown_as_a_value_where_rows_come_as_they_are() {
+        let masked = |kind| field(kind, hidden(Operator::Redact));
+        let fields =
+            || vec![masked(types::VAR_STRING), field(types::VAR_STRING, FieldPlan::Clear), masked(types::LONG)];
+        let masker = |nulls, binary| RowMasker::new(fields(), text(), binary).with_nulls(nulls);
+        let cells = [&[0xfb, 1, b'a'][..], &[0xfb]].concat();
+        assert_eq!(masker(false, false).shown(&cells), cells);
+        let value = [&[1, b'x', 1, b'a'][..], &[1, b'7']].concat();
+        assert_eq!(masker(true, false).shown(&cells), masker(true, false).shown(&value));
+        // The first and the third are null.
+        let cells = [0, 0b0001_0100, 1, b'a'];
+        let value = [&[0, 0, 1, b'x', 1, b'a'][..], &7_i32.to_le_bytes()].concat();
+        assert_eq!(masker(true, true).shown(&cells), masker(true, true).shown(&value));
+        assert_eq!(masker(false, true).shown(&cells), cells);
     }
 
     #[test]

@@ -136,7 +136,9 @@ impl Session {
             let plan = self.field_plan(meaning, key, &column, index, now);
             fields.push(Field::new(plan, &column));
         }
-        Ok(RowMasker::new(fields, self.text_masking(now), key.binary))
+        // Rows of tables as they are: null would tell.
+        let is_rewritten = meaning.parts.get(key.part).is_none_or(|part| part.reads.obstacle.is_none());
+        Ok(RowMasker::new(fields, self.text_masking(now), key.binary).with_nulls(!is_rewritten))
     }
 
     fn field_plan(

@@ -297,7 +297,9 @@ impl Session {
 
     /// Refuses a statement that decides by columns that stand in it as they are, or computes with them.
     fn weighs_nothing_raw(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
-        for source in &part.reads.weighs {
+        // Names that are given by place would count as all of them.
+        let named = part.reads.named.iter().filter(|source| source.column.is_some());
+        for source in part.reads.weighs.iter().chain(named) {
             if self.is_raw(source, now) {
                 let asking = &mut Asking { enforcer: &mut self.enforcer, now };
                 if !self.reveals.may_filter(source, asking) {
