@@ -12,11 +12,15 @@ create table spread_1 partition of spread for values from (0) to (1000000); inse
 create table known(id int primary key, name text, mail text unique); insert into known select g, 'N'||g, 'm'||g from generate_series(1, 4) g;
 create table referring(mail text references known(mail)); insert into referring values ('m1');
 create view of_pay as select id, cap, name from pay; create view of_known as select id, mail from known;
+create table plainly(id int primary key, cap int check (cap < 100), ssn text); insert into plainly values (1, 1, '078-05-1121');
+create view of_plainly as select id, cap from plainly;
+create table ruled(id int, cap int); insert into ruled values (1, 1);
+create rule beneath as on update to ruled do instead update plainly set cap = new.cap where id = new.id;
 create table above(id int, cap int, salary int); create table below(check (cap <= salary)) inherits (above); insert into below values (1, 1, 100);
 ";
 
 const TAGS: &str = r#"tags = { "public.pay.salary" = ["pii"], "public.pay.mail" = ["pii"], "public.spread.salary" = ["pii"], "public.known.mail" = ["pii"],
-"public.above.salary" = ["pii"] }"#;
+"public.above.salary" = ["pii"], "public.plainly.ssn" = ["pii"] }"#;
 
 const REFUSED: &[&str] = &[
     "update pay set cap = 999 where id = 1",
@@ -63,6 +67,18 @@ fn what_compares_hidden_columns_answers_nothing() {
         assert!(!answer.contains("refused"), "{statement}: {answer}");
         agent.says("rollback");
         reader.says("rollback");
+    }
+    for beneath in [
+        "update of_plainly set cap = 200 where id = 1",
+        "insert into of_plainly values (1, 1)",
+        "update ruled set cap = 200",
+    ] {
+        let answer = agent.says(beneath);
+        assert!(
+            answer.contains("23514 details hidden") || answer.contains("23505 details hidden"),
+            "{beneath}: {answer}"
+        );
+        assert!(reader.says(beneath).contains("violates"), "{beneath}");
     }
     // Without an error of before.
     let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));

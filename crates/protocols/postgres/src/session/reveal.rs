@@ -13,9 +13,9 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Action, Name, Operator, Timestamp};
+use doorward_model::{Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
-    Relation,
+    Reach, Relation,
     postgres::{CopyFormat, SourceColumn},
 };
 use doorward_sql_session::{
@@ -301,10 +301,25 @@ impl Session {
         meaning.parts.iter().try_for_each(|part| self.reveals.writes_no_mask(part, texts.clone(), asking))
     }
 
+    /// Whether rows of other tables change than are named, by a view or a rule: errors quote those, without saying that they come
+    /// from there.
+    fn changes_what_is_beneath(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let is_above = meaning.facts.accesses.iter().filter(|access| changes_rows(access.action)).any(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return false };
+            let relation = catalogue.named(schema, name);
+            relation.is_some_and(|relation| match catalogue.view_reads(relation.oid) {
+                Reach::Relations(reads) => !reads.is_empty(),
+                Reach::Anything => true,
+            })
+        });
+        is_above && self.hides_anything(now)
+    }
+
     /// Refuses what would carry hidden values to where no mask reaches them.
     pub(super) fn hidden_moves(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let hides = self.hides(meaning, now);
-        self.touched_hidden |= hides;
+        self.touched_hidden |= hides || self.changes_what_is_beneath(meaning, now);
         self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })?;
         if !hides {
             return Ok(());
