@@ -287,6 +287,11 @@ pub struct Limited {
 pub struct Writes {
     /// The columns; `column` is `None` where it is all of a table.
     pub columns: BTreeSet<SourceColumn>,
+    /// Of these, the columns that rows which are there are given (`SET`, not what is inserted). Empty where the server is not
+    /// PostgreSQL.
+    pub sets: BTreeSet<SourceColumn>,
+    /// How many times rows of some table are changed or inserted. 0 where the server is not PostgreSQL.
+    pub times: usize,
     /// Constants of the statement that are short enough to be what a mask shows.
     pub texts: BTreeSet<Name>,
 }

@@ -4,7 +4,7 @@ use doorward_testkit::Postgres;
 
 const TABLES: &str = "
 create table pay(id int primary key, name text, factor int, salary int, cap int, total int generated always as (factor * salary) stored,
-    words tsvector generated always as (to_tsvector('simple'::regconfig, name || ' ' || coalesce(mail, ''))) stored, mail text,
+    words text generated always as (name || ' ' || coalesce(mail, '')) stored, mail text,
     check (cap <= salary), check (factor > 0), check (salary > 0));
 insert into pay (id, name, factor, salary, cap, mail) select g, 'N'||g, 1, 1000 * g, 1, 'm'||g from generate_series(1, 4) g;
 create table spread(factor int, salary int) partition by range ((factor * salary));
@@ -16,11 +16,14 @@ create table plainly(id int primary key, cap int check (cap < 100), ssn text); i
 create view of_plainly as select id, cap from plainly;
 create table ruled(id int, cap int); insert into ruled values (1, 1);
 create rule beneath as on update to ruled do instead update plainly set cap = new.cap where id = new.id;
+create table searched(id int primary key, name text, ssn text, words tsvector generated always as (to_tsvector('simple'::regconfig, name || ' ' || ssn)) stored,
+    short varchar(20) generated always as (name || ssn) stored); insert into searched (id, name, ssn) values (1, 'N1', '078-05-1121');
+create table paired(id int primary key, name text, ssn text, unique (name, ssn)); insert into paired values (1, 'N1', '078-05-1121');
 create table above(id int, cap int, salary int); create table below(check (cap <= salary)) inherits (above); insert into below values (1, 1, 100);
 ";
 
 const TAGS: &str = r#"tags = { "public.pay.salary" = ["pii"], "public.pay.mail" = ["pii"], "public.spread.salary" = ["pii"], "public.known.mail" = ["pii"],
-"public.above.salary" = ["pii"], "public.plainly.ssn" = ["pii"] }"#;
+"public.above.salary" = ["pii"], "public.plainly.ssn" = ["pii"], "public.searched.ssn" = ["pii"], "public.paired.ssn" = ["pii"] }"#;
 
 const REFUSED: &[&str] = &[
     "update pay set cap = 999 where id = 1",
@@ -32,6 +35,10 @@ const REFUSED: &[&str] = &[
     "with x as (update pay set cap = 999 where id = 1 returning id) select id from x",
     "update of_pay set cap = 999 where id = 1",
     "update above set cap = 99",
+    "update searched set name = 'x' where id = 1",
+    "update paired set name = 'probe' where id = 1",
+    "with a as (update pay set salary = 5000 where id = -1) update pay set cap = 51 where id = 1",
+    "with a as (insert into pay (id, salary) values (99, 5)) update pay set cap = 51 where id = 1",
     "update spread set factor = 199",
     "update known set mail = 'm1' where id = 1",
     "update of_known set mail = 'm1' where id = 1",
@@ -48,6 +55,8 @@ const NEIGHBOURS: &[&str] = &[
     "begin; insert into pay (id, factor, salary, cap) values (9, 2, 5, 1) returning id; rollback",
     "begin; update pay set factor = 2, salary = 7 where id = 1 returning id; rollback",
     "begin; delete from pay where id = 1 returning id; rollback",
+    "begin; insert into known (id, name, mail) values (1, 'x', 'y') on conflict (id) do update set name = excluded.name returning id; rollback",
+    "begin; insert into pay (id, name, salary, cap, factor) values (1, 'x', 5, 1, 1) on conflict (id) do update set name = 'y' returning id, name; rollback",
 ];
 
 #[test]

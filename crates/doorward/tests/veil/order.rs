@@ -218,6 +218,8 @@ fn what_is_not_rewritten_is_refused_where_its_rows_would_be_in_order() {
         "merge into orders r using (select id from ordered where name = 'N7' limit 1) o on r.id = o.id when matched then delete",
         "update ordered set gone = null, name = nextval('counted')::text where name = 'N7'",
         "delete from of_ordered where name = 'N7' returning nextval('counted')",
+        "update ordered set gone = null where name = 'N7' and pg_notify('c', id::text) is not null",
+        "update ordered set gone = null where name = 'N7' and set_config('a.b', current_setting('a.b') || id, false) is not null",
     ] {
         let answer = agent.says(statement);
         assert!(answer.contains("may come in the order of masked columns"), "{statement}: {answer}");

@@ -19,6 +19,9 @@ const ROUNDS: usize = 40;
 /// table counts.
 const MOST_LOOKUPS: usize = 4_000_000;
 
+/// How many stars of one query are looked for among its tables.
+const MOST_STARS: usize = 64;
+
 type Set = BTreeSet<SourceColumn>;
 
 /// What is done with the outputs of a query.
@@ -245,6 +248,11 @@ impl<'a> Found<'a> {
                 (other, _) => self.expr(other),
             }
         }
+        // Each is looked for among all tables.
+        if stars.len() > MOST_STARS {
+            self.all = true;
+            stars.clear();
+        }
         stars
     }
 
@@ -382,8 +390,9 @@ impl<'a> Found<'a> {
             }
         }
         if let Some(lineage) = lineage {
+            let is_placed = lineage.outputs.iter().all(|o| matches!(o, Output::Made(_)));
             for (at, path) in &self.shown {
-                let known = said_of(lineage, *at);
+                let known = said_of(lineage, *at, is_placed);
                 let is_said =
                     |s: &SourceColumn| known.contains(s) || known.contains(&SourceColumn { column: None, ..s.clone() });
                 out.extend(self.found(path, env, &mut left)?.into_iter().filter(|source| !is_said(source)));
@@ -429,7 +438,7 @@ impl<'a> Found<'a> {
             },
             [] => set = self.everything(),
         }
-        *left = left.checked_sub(set.len() + self.width)?;
+        *left = left.checked_sub(1 + set.len() + self.width + self.carried_oddly.len())?;
         Some(set)
     }
 
@@ -487,8 +496,7 @@ impl<'a> Found<'a> {
 }
 
 /// What the lineage says of one output.
-fn said_of(lineage: &Lineage, at: usize) -> &Set {
-    let is_placed = lineage.outputs.iter().all(|o| matches!(o, Output::Made(_)));
+fn said_of(lineage: &Lineage, at: usize, is_placed: bool) -> &Set {
     match lineage.outputs.get(at).filter(|_| is_placed) {
         Some(Output::Made(set)) => set,
         Some(Output::Star) | None => &lineage.anywhere,

@@ -105,8 +105,8 @@ fn only_reads(tree: &Tree) -> bool {
 /// The tables of which a statement, or one within it, changes as many rows as a LIMIT says.
 pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
     let mut out = match &tree.body {
-        Body::Update(u) => u.limit.as_ref().map(|by| named(&u.tables, by, env)).unwrap_or_default(),
-        Body::Delete(d) => d.limit.as_ref().map(|by| named(&d.tables, by, env)).unwrap_or_default(),
+        Body::Update(u) => u.limit.as_ref().map(|by| named(&u.tables, sorts(&u.tables, by), env)).unwrap_or_default(),
+        Body::Delete(d) => d.limit.as_ref().map(|by| named(&d.tables, sorts(&d.tables, by), env)).unwrap_or_default(),
         Body::Within(inner) => limited(inner, env),
         Body::Plain
         | Body::Rows
@@ -118,6 +118,11 @@ pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
     };
     out.extend(tree.inner.iter().flat_map(|inner| limited(inner, env)));
     out
+}
+
+/// Whose column a name is, is not looked for: of several tables it is nobody's.
+fn sorts<'n>(tables: &[TableRef], by: &'n [Name]) -> &'n [Name] {
+    if let [TableRef::Table { .. }] = tables { by } else { &[] }
 }
 
 fn named(tables: &[TableRef], by: &[Name], env: &Environment) -> Vec<Limited> {

@@ -64,9 +64,12 @@ pub(super) fn changes_reading(name: &str) -> bool {
     )
 }
 
+/// What has to be told.
+const TOLD: [&str; 4] = ["sql_mode", "character_set_client", "character_set_connection", "character_set_results"];
+
 /// Settings that decide how a text is read, of which servers tell whatever they are set to.
 pub(super) fn is_told(name: &str) -> bool {
-    matches!(name, "sql_mode" | "character_set_client" | "character_set_connection" | "character_set_results")
+    TOLD.contains(&name)
 }
 
 /// Why the server may not be told to keep changes to itself.
@@ -76,7 +79,7 @@ const UNTOLD: &str = "what changes how text is read has to be told by the server
 pub(super) fn tells(list: &str) -> bool {
     let names: Vec<String> = list.split(',').map(|n| n.trim().to_ascii_lowercase()).collect();
     let has = |name: &str| names.iter().any(|n| n == name);
-    has("*") || ["sql_mode", "character_set_client"].into_iter().all(has)
+    has("*") || TOLD.into_iter().all(has)
 }
 
 fn listed(name: &str) -> bool {

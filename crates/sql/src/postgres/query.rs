@@ -180,7 +180,7 @@ fn merge<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::MergeStmt) {
             }
             nodes::CmdType::CMD_UPDATE => {
                 walk.accesses.push(Access { action: Action::Update, resource, has_where, as_root: false });
-                writes::columns(walk, target, clause.target_list());
+                writes::given(walk, target, clause.target_list());
             }
             nodes::CmdType::CMD_DELETE => {
                 walk.accesses.push(Access { action: Action::Delete, resource, has_where, as_root: false })

@@ -10,7 +10,13 @@ pub(super) fn columns(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, list: &
         .iter()
         .filter_map(|node| if let Node::ResTarget(target) = node { Some(target.name().map(Name::from)) } else { None })
         .collect();
-    add(walk, target, if names.is_empty() { vec![None] } else { names });
+    add(walk, target, if names.is_empty() { vec![None] } else { names }, false);
+}
+
+/// The columns of `SET` in a branch of MERGE.
+pub(super) fn given(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, list: &NodeList) {
+    let of = |node| if let Node::ResTarget(target) = node { Some(target.name().map(Name::from)) } else { None };
+    add(walk, target, list.iter().filter_map(of).collect(), true);
 }
 
 /// The columns of `SET`.
@@ -20,12 +26,17 @@ pub(super) fn set<'a>(
     list: impl IntoIterator<Item = &'a nodes::ResTarget>,
 ) {
     let names = list.into_iter().map(|target| target.name().map(Name::from)).collect();
-    add(walk, target, names);
+    add(walk, target, names, true);
 }
 
-fn add(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, names: Vec<Option<Name>>) {
+fn add(walk: &mut Walk<'_, '_>, target: &nodes::RangeVar, names: Vec<Option<Name>>, sets: bool) {
     let (schema, table) = walk.env.range_var(target);
     let columns = names.into_iter().map(|column| SourceColumn { schema: schema.clone(), table: table.clone(), column });
+    let columns: Vec<SourceColumn> = columns.collect();
+    if sets {
+        walk.writes.sets.extend(columns.iter().cloned());
+    }
+    walk.writes.times += 1;
     walk.writes.columns.extend(columns);
     // What writes is seen before what is in it.
     walk.keeps_texts = true;

@@ -21,8 +21,13 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let mut by_relation: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
     let mut type_names: Vec<((u32, i16), Name)> = Vec::new();
     let mut generated: Vec<((u32, i16), Option<String>)> = Vec::new();
+    // Texts of any length: what is computed is not too long for them.
+    let mut texts: BTreeSet<(u32, i16)> = BTreeSet::new();
     for row in columns {
         if text(row, 6) == "t" {
+            if matches!(text(row, 4), "text" | "character varying") {
+                texts.insert((number(row, 0), number(row, 1)));
+            }
             generated.push(((number(row, 0), number(row, 1)), row.get(5).cloned().flatten()));
         }
         type_names.push(((number(row, 0), number(row, 1)), Name::from(text(row, 4))));
@@ -73,7 +78,12 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let views = View::read(&views, &environment);
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&environment, &generated));
-    let checks = checks(&catalogue, constraints, keys, &generated, &made_of);
+    let failing: Vec<(u32, i16)> = generated
+        .iter()
+        .filter(|(column, of)| !(texts.contains(column) && of.as_deref().is_some_and(never_fails)))
+        .map(|(column, _)| *column)
+        .collect();
+    let checks = checks(&catalogue, [constraints, keys], indexes, (&failing, &made_of));
     let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views);
     let weighs = view_weighs(&views);
     drop((environment, views));
@@ -127,17 +137,18 @@ fn numbers(row: &Row, index: usize) -> impl Iterator<Item = i16> {
     text(row, index).split_ascii_whitespace().filter_map(|n| n.parse().ok())
 }
 
-/// The columns that constraints, keys of partitions and computed columns compare. What is computed of texts alone does not fail.
+/// The columns that constraints, keys of partitions, unique indexes and computed columns compare.
 fn checks(
     catalogue: &Catalogue,
-    constraints: &[Row],
-    keys: &[Row],
-    generated: &[((u32, i16), Option<String>)],
-    made_of: &HashMap<(u32, i16), BTreeSet<SourceColumn>>,
+    constraints: [&[Row]; 2],
+    indexes: &[Row],
+    (failing, made_of): (&[(u32, i16)], &HashMap<(u32, i16), BTreeSet<SourceColumn>>),
 ) -> Vec<(u32, BTreeSet<i16>)> {
-    let of_rows = constraints.iter().chain(keys).map(|row| (number(row, 0), numbers(row, 1).collect()));
-    let failing = generated.iter().filter(|(_, expression)| !expression.as_deref().is_some_and(never_fails));
-    let of_generated = failing.filter_map(|(column, _)| {
+    let of_rows = constraints.into_iter().flatten().map(|row| (number(row, 0), numbers(row, 1).collect()));
+    // A row that has one of its columns from the caller, and another of its own, is there already or not.
+    let unique = indexes.iter().filter(|row| text(row, 7) == "t");
+    let of_unique = unique.map(|row| (number(row, 0), index_columns(row)));
+    let of_generated = failing.iter().filter_map(|column| {
         let (sources, table) = (made_of.get(column)?, catalogue.relation(column.0)?);
         let number = |source: &SourceColumn| {
             let column = table.columns.iter().find(|c| source.column.as_ref() == Some(&c.name));
@@ -145,16 +156,20 @@ fn checks(
         };
         Some((column.0, sources.iter().map(number).collect()))
     });
-    of_rows.chain(of_generated).collect()
+    of_rows.chain(of_unique).chain(of_generated).collect()
+}
+
+/// Of an expression that is the number 0, and what it is made of is among what the index depends on.
+fn index_columns(row: &Row) -> BTreeSet<i16> {
+    let named = numbers(row, 3).filter(|column| *column != 0);
+    named.chain(numbers(row, 4)).collect()
 }
 
 fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
     let mut out: HashMap<u32, Orders> = HashMap::new();
     for row in indexes {
         let orders = out.entry(number(row, 0)).or_default();
-        // Of an expression that is the number 0, and what it is made of is among what the index depends on.
-        let named = numbers(row, 3).filter(|column| *column != 0);
-        let columns: BTreeSet<i16> = named.chain(numbers(row, 4)).collect();
+        let columns = index_columns(row);
         if text(row, 1) == "t" {
             orders.key = numbers(row, 3).take(number(row, 2)).collect();
         }

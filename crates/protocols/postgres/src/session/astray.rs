@@ -38,7 +38,14 @@ impl Session {
     /// Refuses what has code run over hidden values under a search path by which it finds others than its makers meant.
     pub(super) fn runs_code_as_meant(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
         let catalogue = Arc::clone(self.reveals.catalogue());
-        if self.settings.leaves_code_alone(&catalogue) {
+        let may_run = |access: &Access| match (access.action, &access.resource) {
+            (Action::Insert | Action::Update | Action::Delete | Action::Truncate, Resource::Table { .. }) => true,
+            (Action::Select, Resource::Table { schema, name }) => {
+                catalogue.named(schema, name).is_some_and(|relation| relation.kind == RelationKind::View)
+            }
+            _ => false,
+        };
+        if !meaning.facts.accesses.iter().any(may_run) || self.settings.leaves_code_alone(&catalogue) {
             return Ok(());
         }
         for Access { action, resource, .. } in &meaning.facts.accesses {
@@ -50,6 +57,8 @@ impl Session {
             let concerned = concerned(&catalogue, relation);
             let runs = |r: &&Relation| changes || r.kind == RelationKind::View;
             let codes: Vec<_> = concerned.values().copied().filter(runs).flat_map(|r| catalogue.codes(r.oid)).collect();
+            // Operators, casts and classes of operators are of no relation: any may use them.
+            let codes: Vec<_> = codes.into_iter().chain(catalogue.codes(0)).collect();
             if codes.is_empty() {
                 continue;
             }

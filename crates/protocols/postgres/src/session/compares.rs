@@ -2,7 +2,7 @@
 //! written with what is there, unique indexes with what was.
 use super::Session;
 use doorward_enforce::Refusal;
-use doorward_model::{Action, Name, Resource, Timestamp};
+use doorward_model::{Access, Action, Name, Resource, Timestamp};
 use doorward_sql::{Catalogue, Column, Reach, Relation, RelationKind, SourceColumn};
 use doorward_sql_session::{Asking, Meaning, Part, refusals::weighs};
 use std::{collections::BTreeSet, sync::Arc};
@@ -49,7 +49,7 @@ impl Session {
         for Compared { relation, columns } in compared(catalogue, table) {
             let is_written = |column: &&Column| written.contains(&column.name);
             // All that is compared is given.
-            if &*part.command == "UPDATE" && !is_view && columns.iter().all(is_written) {
+            if &*part.command == "UPDATE" && part.writes.times == 1 && !is_view && columns.iter().all(is_written) {
                 continue;
             }
             for column in &columns {
@@ -117,9 +117,9 @@ impl Session {
     }
 }
 
-/// The columns that a statement writes by their names; what `INSERT` writes beside them is in it.
+/// The columns that a statement sets in rows that are there, by their names.
 fn written<'p>(part: &'p Part, schema: &Name, table: &Name) -> BTreeSet<&'p Name> {
-    let of = part.writes.columns.iter().filter(|source| source.schema == *schema && source.table == *table);
+    let of = part.writes.sets.iter().filter(|source| source.schema == *schema && source.table == *table);
     of.filter_map(|source| source.column.as_ref()).collect()
 }
 
@@ -147,10 +147,6 @@ fn compared<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<Compared<'
 
 /// Whether a text calls what may remember that it was called.
 pub(super) fn counts(meaning: &Meaning) -> bool {
-    meaning.facts.accesses.iter().any(|access| match (access.action, &access.resource) {
-        (Action::Call, Resource::Function { schema, name }) => {
-            &**schema != "pg_catalog" || matches!(&**name, "nextval" | "setval")
-        }
-        _ => false,
-    })
+    let calls = |access: &Access| matches!((access.action, &access.resource), (Action::Call, Resource::Function { .. }));
+    meaning.facts.accesses.iter().any(calls)
 }

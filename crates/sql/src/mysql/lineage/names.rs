@@ -109,7 +109,7 @@ impl Reading<'_, '_> {
     /// Adds the columns that a name is known to be, or may be; false where it may be any.
     fn resolved(&self, name: &str, out: &mut Set) -> bool {
         // What is the name of an output is that, or a column of just this name.
-        let mut found = self.scopes.iter().any(|scope| scope.named.iter().any(|output| **output == *name));
+        let mut found = self.scopes.iter().any(|scope| scope.named.contains(&Name::from(name)));
         for scope in self.scopes.iter().rev() {
             let (mut certain, mut maybe) = (false, Set::new());
             for (_, set) in scope.outputs.iter().filter(|(n, _)| &**n == name) {

@@ -37,6 +37,9 @@ impl Session {
             return Ok(());
         }
         let Some(text) = part.text.as_deref() else { return Ok(()) };
+        if !may_hint(text) || !self.hides_anything(now) {
+            return Ok(());
+        }
         let text = String::from_utf8_lossy(text).to_lowercase();
         let mut before = "";
         let hints =
@@ -80,6 +83,12 @@ impl Session {
         let source = super::source_of(relation, column);
         self.reveals.column(relation.oid, column.number, asking).is_some() && !self.reveals.may_filter(&source, asking)
     }
+}
+
+/// Whether a text may ask for an index.
+fn may_hint(text: &[u8]) -> bool {
+    let is_of = |word: &[u8]| text.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word));
+    (is_of(b"index") || is_of(b"key")) && (is_of(b"force") || is_of(b"use"))
 }
 
 /// The tables that are changed where a view is: any that it reads.
