@@ -31,7 +31,7 @@ struct Scope<'a> {
     /// Outputs so far: a subquery among the outputs may name one before it.
     outputs: Vec<(Name, Set)>,
     /// Names of outputs, where those may be named (GROUP BY, HAVING, ORDER BY).
-    named: BTreeSet<Name>,
+    named: std::collections::BTreeSet<Name>,
     /// Whether the server may see less of it where the reading is: then a name that is found here may be an outer query's
     /// all the same.
     is_loose: bool,

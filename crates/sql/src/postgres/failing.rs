@@ -3,16 +3,7 @@ use super::{children::children, names};
 use pg_raw_parse::{Node, nodes};
 
 /// Functions of texts that have a value for any, of any length that a column can have.
-const TOTAL: &[&str] = &[
-    "lower",
-    "upper",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "md5",
-    "concat",
-    "concat_ws",
-];
+const TOTAL: &[&str] = &["lower", "upper", "btrim", "ltrim", "rtrim", "md5", "concat", "concat_ws"];
 
 /// Types that any text can be cast to.
 const PLAIN: &[&str] = &["text", "varchar"];

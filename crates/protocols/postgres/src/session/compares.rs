@@ -147,6 +147,7 @@ fn compared<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<Compared<'
 
 /// Whether a text calls what may remember that it was called.
 pub(super) fn counts(meaning: &Meaning) -> bool {
-    let calls = |access: &Access| matches!((access.action, &access.resource), (Action::Call, Resource::Function { .. }));
+    let calls =
+        |access: &Access| matches!((access.action, &access.resource), (Action::Call, Resource::Function { .. }));
     meaning.facts.accesses.iter().any(calls)
 }
