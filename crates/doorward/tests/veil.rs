@@ -110,6 +110,9 @@ const HOSTILE: &[&str] = &[
     "select unnest(array[ssn, email]) from customers order by 1",
     "select regexp_matches(ssn, '^0'), string_to_array(ssn, '-'), translate(ssn, '0', 'x') from customers order by id",
     "select grouping(ssn), ssn, count(*) from customers group by rollup (ssn) order by 1, 2",
+    "select case when id > 0 then ssn else 'x' end, case ssn when 'same' then 1 else 2 end, case when ssn like '078%' then name end from customers order by id",
+    "begin; update customers set notes = case when id > 0 then ssn end where id = 1; select notes from customers where id = 1; rollback",
+    "select case when id > 0 then ssn || '' end, case when id > 0 then ssn end || 'x' from U&\"customers\" order by id",
     // What changes data.
     "begin; update customers set name = 'x' where ssn like '078%'; rollback",
     "begin; update customers set name = 'x' where id = 1 and (select score from customers where id = 2) > 0 returning id; rollback",

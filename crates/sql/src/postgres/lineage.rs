@@ -431,6 +431,27 @@ impl<'a, 'e> Reading<'a, 'e> {
         cols
     }
 
+    /// One of several columns is shown as it is, or none: what is decided by are the conditions.
+    fn case(&mut self, case: &'a nodes::CaseExpr, out: &mut Set) {
+        self.discard(case.arg());
+        let mut results = vec![case.defresult()];
+        for branch in case.args() {
+            if let Node::CaseWhen(when) = branch {
+                self.discard(when.expr());
+                results.push(when.result());
+            } else {
+                self.expr(branch, out);
+            }
+        }
+        for result in results {
+            if let Node::ColumnRef(c) = result {
+                self.column(c, out);
+            } else {
+                self.expr(result, out);
+            }
+        }
+    }
+
     fn target(&mut self, target: &'a nodes::ResTarget, star: Option<&[Col]>, out: &mut Vec<Col>) {
         if let Node::ColumnRef(c) = target.val()
             && c.fields().iter().next_back().is_some_and(|n| matches!(n, Node::A_Star(_)))
@@ -449,6 +470,8 @@ impl<'a, 'e> Reading<'a, 'e> {
         if let Node::ColumnRef(c) = target.val() {
             // Shown as it is: nothing is decided by it.
             self.column(c, &mut set);
+        } else if let Node::CaseExpr(case) = target.val() {
+            self.case(case, &mut set);
         } else {
             self.expr(target.val(), &mut set);
         }

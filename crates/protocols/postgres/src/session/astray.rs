@@ -57,8 +57,6 @@ impl Session {
             let concerned = concerned(&catalogue, relation);
             let runs = |r: &&Relation| changes || r.kind == RelationKind::View;
             let codes: Vec<_> = concerned.values().copied().filter(runs).flat_map(|r| catalogue.codes(r.oid)).collect();
-            // Operators, casts and classes of operators are of no relation: any may use them.
-            let codes: Vec<_> = codes.into_iter().chain(catalogue.codes(0)).collect();
             if codes.is_empty() {
                 continue;
             }
