@@ -11,6 +11,9 @@ use std::{
     sync::Arc,
 };
 
+/// What columns of views and generated columns are made of.
+type MadeOf = HashMap<(u32, i16), BTreeSet<SourceColumn>>;
+
 pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads, constraints] =
         rows
@@ -142,7 +145,7 @@ fn checks(
     catalogue: &Catalogue,
     constraints: [&[Row]; 2],
     indexes: &[Row],
-    (failing, made_of): (&[(u32, i16)], &HashMap<(u32, i16), BTreeSet<SourceColumn>>),
+    (failing, made_of): (&[(u32, i16)], &MadeOf),
 ) -> Vec<(u32, BTreeSet<i16>)> {
     let of_rows = constraints.into_iter().flatten().map(|row| (number(row, 0), numbers(row, 1).collect()));
     // A row that has one of its columns from the caller, and another of its own, is there already or not.
