@@ -73,6 +73,27 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// Seconds of `+05`, `-05:30` and `+05:30:15`.
+fn offset(zone: &[u8]) -> Option<i64> {
+    let (sign, rest) = zone.split_first()?;
+    let mut seconds = 0;
+    for (part, unit) in rest.split(|b| *b == b':').zip([3600, 60, 1]) {
+        seconds += number(part).filter(|_| part.len() == 2)? * unit;
+    }
+    (rest.len() <= 8).then_some(if *sign == b'-' { -seconds } else { seconds })
+}
+
+/// A moment with its zone, cut in UTC, as it is in binary: the zone of a moment may depend on the moment, as a session sets it.
+fn truncate_moment(value: &[u8], zone: &[u8], unit: DateUnit) -> Option<Vec<u8>> {
+    let moment = timestamp(value.get(..19)?)? - offset(zone)? * 1_000_000;
+    let (year, month) = year_month(truncate_days(moment.div_euclid(MICROSECONDS_PER_DAY), unit));
+    let day = match unit {
+        DateUnit::Year | DateUnit::Month => 1,
+        DateUnit::Day => moment.div_euclid(MICROSECONDS_PER_DAY) - days(year, month, 1) + 1,
+    };
+    (1..=9999).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02} 00:00:00+00").into_bytes())
+}
+
 /// `2024-05-17…` cut to its unit; a date in any other style, before Christ or after 9999 is `None`.
 pub(crate) fn truncate_text(value: &[u8], unit: DateUnit, time: bool) -> Option<Vec<u8>> {
     date(value)?;
@@ -88,6 +109,9 @@ pub(crate) fn truncate_text(value: &[u8], unit: DateUnit, time: bool) -> Option<
         }
         Some(_) => return None,
     };
+    if !zone.is_empty() {
+        return truncate_moment(value, zone, unit).filter(|_| time);
+    }
     let keep = match unit {
         DateUnit::Year => 4,
         DateUnit::Month => 7,
@@ -97,7 +121,6 @@ pub(crate) fn truncate_text(value: &[u8], unit: DateUnit, time: bool) -> Option<
     out.extend_from_slice(b"-01-01".get(keep.saturating_sub(4)..).unwrap_or_default());
     if time {
         out.extend_from_slice(b" 00:00:00");
-        out.extend_from_slice(zone);
     }
     Some(out)
 }

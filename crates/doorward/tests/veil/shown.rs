@@ -15,6 +15,8 @@ insert into accounts select g, 'DE'||(1000 * g)||'-'||lpad(g::text, 4, '0'), cas
 insert into accounts values (9); insert into accounts values (10, '', '', '0044-03-15 BC', 'infinity', '', '', '-infinity'); insert into accounts values (11, 'ÄÖÜß-0007', 'x', '5874897-12-31', '20000-01-01');
 create index on accounts (n, iban);
 create table spare(iban text, n int); insert into spare select iban, n / 4 from accounts; create index on spare (n, iban);
+create table hashed(id int primary key, name text, mail text); create index on hashed (name, mail);
+insert into hashed select g, 'x', 'user'||g||'@example.com' from generate_series(1, 8) g;
 create view numbers as select id, iban as number, upper(mail) as mail from accounts;
 ";
 
@@ -23,16 +25,23 @@ update accounts set iban = case when id < 9 then reverse(left(iban, 7))||right(i
     phone = translate(left(phone, 6), 'short+49 30', 'trohs+12 65')||right(phone, greatest(length(phone) - 6, 0)), born = case when id < 9 then date '1970-12-31' - id else born end,
     seen = case when id < 9 then timestamp '1970-03-31 10:00:00' - id * interval '1 hour' else seen end,
     n = -n, flag = not flag;
+update hashed set mail = 'user'||(9 - id)||'@example.com'; update accounts set at = at + interval '2 hours' where id < 9;
 update spare set iban = reverse(left(iban, 7))||right(iban, 4) where length(iban) = 11;
 ";
 
 const TAGS: &str = r#"tags = { "public.accounts.iban" = ["pii", "mask:partial:4"], "public.accounts.phone" = ["pii", "mask:partial:4"],
 "public.accounts.born" = ["pii", "mask:date:year"], "public.accounts.seen" = ["pii", "mask:date:month"], "public.accounts.mail" = ["pii", "mask:hash"],
 "public.accounts.code" = ["pii", "mask:partial:2"], "public.accounts.at" = ["pii", "mask:date:day"], "public.accounts.n" = ["pii", "mask:partial:4"],
-"public.accounts.long" = ["pii", "mask:partial:9"], "public.accounts.flag" = ["pii", "mask:hash"], "public.spare.iban" = ["pii", "mask:partial:4"] }"#;
+"public.accounts.long" = ["pii", "mask:partial:9"], "public.accounts.flag" = ["pii", "mask:hash"], "public.spare.iban" = ["pii", "mask:partial:4"],
+"public.hashed.mail" = ["pii", "mask:hash"] }"#;
 
 /// They would tell more than the masks.
 const HOSTILE: &[&str] = &[
+    "set enable_seqscan = off; set enable_bitmapscan = off; select id from hashed where name = 'x'; reset all",
+    "set timezone = 'AAA0BBB,J100/10:30:15,J1/11:00:00'; select at from accounts where id < 9 order by id; reset timezone",
+    "set timezone = '<x>-05:30'; select at from accounts where id < 9 order by id; reset timezone",
+    "select born from accounts where id < 9 union all select timestamptz '1970-01-01'",
+    "select case when true then seen else timestamptz '1970-01-01' end from accounts where id < 9 order by id",
     "select id from accounts where iban like 'DE1%' order by 1",
     "select id, iban from accounts order by iban, id",
     "select iban, count(*) from accounts group by 1 order by 1",
@@ -136,6 +145,9 @@ fn what_a_mask_shows_is_found() {
     assert_eq!(hashes.len(), 8, "{hashes:?}");
     assert!(agent.says("select * from accounts where id = 3").contains(hashes[2]));
     assert!(agent.says("select code, at, long from accounts where id = 3").contains("|1970-01-01 00:00:00+00|*"));
+    // Of several masks none is right.
+    let several = agent.says("select mail from accounts where id < 9 union all select long from accounts where id < 9");
+    assert!(several.contains("[masked]") && !several.contains("h:") && !several.contains("long"), "{several}");
     // The other format has the same.
     let mut wire = Wire::new(&w, &token);
     let answer = wire.bound("select iban from accounts where iban = $1", &["*******0003"]);

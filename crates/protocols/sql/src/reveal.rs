@@ -193,13 +193,25 @@ impl<P: Default> Reveals<P> {
         self.follow(Behind::Source(source.clone()), a)
     }
 
-    /// How a value made of these columns is masked: by the rule of the first that is hidden.
+    /// How a value made of these columns is masked: by the rule of those that are hidden; where they have several, as a whole.
     pub fn sources<'s>(
         &mut self,
         sources: impl IntoIterator<Item = &'s SourceColumn>,
         a: &mut Asking<'_>,
     ) -> Option<Arc<MaskRule>> {
-        sources.into_iter().find_map(|source| self.source(source, a))
+        let mut first: Option<Arc<MaskRule>> = None;
+        for source in sources {
+            let Some(rule) = self.source(source, a) else { continue };
+            match &first {
+                Some(known) if known.operator != rule.operator => {
+                    let label = known.label.clone();
+                    return Some(Arc::new(MaskRule { operator: Operator::Redact, label, by_default: false }));
+                }
+                Some(_) => {}
+                None => first = Some(rule),
+            }
+        }
+        first
     }
 
     /// What policies say of a column of this very name, whatever the schema has.

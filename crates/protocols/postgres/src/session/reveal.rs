@@ -15,7 +15,7 @@ use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
-    Reach, Relation,
+    Column, Reach, Relation,
     postgres::{CopyFormat, SourceColumn},
 };
 use doorward_sql_session::{
@@ -135,7 +135,7 @@ impl Session {
             (Some((oid, number)), _) => {
                 self.reveals.column(oid, number, &mut Asking { enforcer: &mut self.enforcer, now })
             }
-            (None, Some(sources)) => self.made_rule(sources, meaning, now),
+            (None, Some(sources)) => self.made_rule(sources, field.type_oid, meaning, now),
             (None, None) => None,
         };
         let rule = rule.or_else(|| if origin.is_none() { self.new_column_rule(field, now) } else { None });
@@ -156,23 +156,26 @@ impl Session {
     fn made_rule(
         &mut self,
         sources: &BTreeSet<SourceColumn>,
+        type_oid: u32,
         meaning: &Arc<Meaning>,
         now: Timestamp,
     ) -> Option<Arc<MaskRule>> {
         let first = self.reveals.sources(sources, &mut Asking { enforcer: &mut self.enforcer, now })?;
         let is_so = matches!(first.operator, Operator::Partial(_) | Operator::Date(_))
             && matches!(self.veil(meaning, now), Ok(Some(_)))
-            && sources.iter().all(|source| self.is_made_so(source, &first, now));
+            && sources.iter().all(|source| self.is_made_so(source, (&first, type_oid), now));
         Some(if is_so { first } else { whole(first) })
     }
 
-    /// Whether a column is not hidden, or masked in this way and by the server where more than shown.
-    fn is_made_so(&mut self, source: &SourceColumn, rule: &MaskRule, now: Timestamp) -> bool {
+    /// Whether a column is not hidden, or masked in this way and by the server where more than shown. Of another type, its values
+    /// have become others (UNION ALL).
+    fn is_made_so(&mut self, source: &SourceColumn, (rule, type_oid): (&MaskRule, u32), now: Timestamp) -> bool {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let Some(own) = self.reveals.source(source, asking) else { return true };
         let relation = self.reveals.catalogue().named(&source.schema, &source.table);
         let column = relation.and_then(|r| r.columns.iter().find(|c| source.column.as_ref() == Some(&c.name)));
-        own.operator == rule.operator && column.is_some_and(|column| matches!(stand(column, &own), Stand::Shown(_)))
+        let is_shown = |column: &Column| column.type_oid == type_oid && matches!(stand(column, &own), Stand::Shown(_));
+        own.operator == rule.operator && column.is_some_and(is_shown)
     }
 
     fn telling_column(&mut self, oid: u32, number: i16, now: Timestamp) -> Option<Arc<MaskRule>> {
@@ -216,7 +219,8 @@ impl Session {
                 }
             };
             let rule = if of_query {
-                self.made_rule(&sources, meaning, now)
+                // Of which type it is then, is not known.
+                self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now }).map(whole)
             } else {
                 self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now })
             };

@@ -401,7 +401,7 @@ impl Session {
         }
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
         let view_tells = is_view && self.view_tells(relation, now);
-        if !any && !view_tells {
+        if !any && !view_tells && order.is_empty() {
             return Ok(None);
         }
         Ok(Some(Derived::of(relation, &columns, matches!(written, Written::Only | Written::Copy(_)), &order)))
