@@ -431,24 +431,26 @@ impl<'a, 'e> Reading<'a, 'e> {
         cols
     }
 
-    /// One of several columns is shown as it is, or none: what is decided by are the conditions.
+    /// A column is shown as it is, or nothing: it is made of what its conditions decide by, and of the column, by which nothing is
+    /// decided. Of several results the values may become those of another type.
     fn case(&mut self, case: &'a nodes::CaseExpr, out: &mut Set) {
-        self.discard(case.arg());
+        self.expr(case.arg(), out);
         let mut results = vec![case.defresult()];
         for branch in case.args() {
             if let Node::CaseWhen(when) = branch {
-                self.discard(when.expr());
+                self.expr(when.expr(), out);
                 results.push(when.result());
             } else {
                 self.expr(branch, out);
             }
         }
-        for result in results {
-            if let Node::ColumnRef(c) = result {
-                self.column(c, out);
-            } else {
-                self.expr(result, out);
-            }
+        let is_null =
+            |node: Node<'_>| if let Node::A_Const(of) = node { of.isnull } else { matches!(node, Node::None) };
+        results.retain(|result| !is_null(*result));
+        if let [Node::ColumnRef(c)] = results[..] {
+            self.column(c, out);
+        } else {
+            results.into_iter().for_each(|result| self.expr(result, out));
         }
     }
 
