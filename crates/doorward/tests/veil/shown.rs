@@ -26,7 +26,7 @@ update accounts set iban = case when id < 9 then reverse(left(iban, 7))||right(i
     seen = case when id < 9 then timestamp '1970-03-31 10:00:00' - id * interval '1 hour' else seen end,
     n = -n, flag = not flag;
 update hashed set mail = 'user'||(9 - id)||'@example.com'; update accounts set at = at + interval '2 hours' where id < 9;
-update spare set iban = reverse(left(iban, 7))||right(iban, 4) where length(iban) = 11;
+update spare set iban = translate(left(iban, 7), '12345678', '87654321')||right(iban, 4) where length(iban) = 11;
 ";
 
 const TAGS: &str = r#"tags = { "public.accounts.iban" = ["pii", "mask:partial:4"], "public.accounts.phone" = ["pii", "mask:partial:4"],
@@ -55,6 +55,7 @@ const HOSTILE: &[&str] = &[
     "select number from numbers where number < 'M' order by id",
     "copy (select id, iban, phone, born, seen, n from accounts order by id) to stdout",
     "copy accounts (id, iban, phone, born, seen, n) to stdout",
+    "copy spare (n) to stdout",
     "copy accounts (id, iban, born) to stdout with (format csv)",
     "declare c cursor with hold for select id from accounts where phone like '%9 %' order by 1",
     "select rank() over (order by iban), rank() over (order by born), lag(phone) over (order by id) from accounts order by id",

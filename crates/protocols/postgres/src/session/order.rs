@@ -36,16 +36,17 @@ impl Session {
         if !key.is_empty() && is_unique && key.iter().all(|c| !self.is_hidden(relation.oid, c.number, now)) {
             return key.into_iter().map(|column| identifier(&column.name)).collect();
         }
-        // Rows that are alike in all that is seen may come in any order. A name is that of what is shown.
-        let seen = relation
-            .columns
-            .iter()
-            .filter(|column| matches!(self.stands(relation.oid, column, now), None | Some(Stand::Shown(_))));
-        seen.map(|column| {
-            let name = identifier(&column.name);
-            if SORTABLE.contains(&column.type_oid) { name } else { format!("{name}::pg_catalog.text") }
-        })
-        .collect()
+        // Rows that are alike in all that is seen may come in any order. INVARIANT: what a mask shows is written out: its column's
+        // name would be the value itself, where COPY leaves the column out.
+        let key = |session: &mut Self, column: &Column| match session.stands(relation.oid, column, now) {
+            Some(Stand::Shown(mask)) => Some(format!("({mask})")),
+            Some(Stand::Constant(_) | Stand::Itself) => None,
+            None => {
+                let name = identifier(&column.name);
+                Some(if SORTABLE.contains(&column.type_oid) { name } else { format!("{name}::pg_catalog.text") })
+            }
+        };
+        relation.columns.iter().filter_map(|column| key(self, column)).collect()
     }
 
     /// Whether rows of a relation may come in the order of a hidden column.
