@@ -15,7 +15,7 @@ use doorward_testkit::MySqlRelease;
 use mysql_veiled::{TAGS, over};
 use veiled::{
     maker::{Dialect, Numbers},
-    trial::{Asking, Server, Twins},
+    trial::{Asking, LIMIT, Server, Twins},
     wire::Answer,
 };
 use wire::Wire;
@@ -85,6 +85,11 @@ fn twins(release: MySqlRelease) -> Twins<MySqlWorld> {
         let more = "set global innodb_stats_auto_recalc = off; use public; alter table customers add iban varchar(34), \
                     add key by_iban(iban); create or replace view everyone as select * from customers";
         twin.server.exec(more).unwrap();
+        let limit = match twin.dialect() {
+            Dialect::MariaDb => format!("set global max_statement_time = {LIMIT}"),
+            _ => format!("set global max_execution_time = {LIMIT}000"),
+        };
+        twin.server.exec(&limit).unwrap();
     }
     twins
 }

@@ -13,7 +13,7 @@ use common::World;
 use regress::hidden::{self, Regress};
 use veiled::{
     maker::{Dialect, Numbers},
-    trial::{Asking, Counts, ROUND, Server, Twins, set},
+    trial::{Asking, Counts, LIMIT, ROUND, Server, Twins, set},
     wire::{Answer, How, Wire},
     world,
 };
@@ -91,6 +91,8 @@ fn twins() -> Twins<World> {
             .exec("alter table customers add iban text; create or replace view everyone as select * from customers")
             .unwrap();
         world.postgres.exec("create index on staff (id, ssn); create index on people (ssn, id)").unwrap();
+        let limit = format!("alter role {} set statement_timeout = '{LIMIT}s'", world.postgres.user());
+        world.postgres.exec(&limit).unwrap();
     }
     twins
 }

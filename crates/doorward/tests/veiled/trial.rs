@@ -11,6 +11,11 @@ const USUAL: u64 = 2000;
 pub(crate) const ROUND: u64 = 2000;
 /// Of every so many, one is asked as well by somebody who may see the values.
 const SEEN: usize = 20;
+/// Seconds that a server works at one statement: some join everything with everything.
+pub(crate) const LIMIT: u64 = 30;
+/// How a server names that limit.
+const TOO_LONG: &[&str] =
+    &["due to statement timeout", "max_statement_time exceeded", "maximum statement execution time exceeded"];
 
 /// A statement, and how it is asked.
 pub(crate) type Asking = (String, How);
@@ -104,6 +109,11 @@ impl<S: Server> Twins<S> {
 
     /// Why two answers differ.
     fn why(&self, statement: &Asking, round: u64) -> Why {
+        let longest = self.both(&["agents"], std::slice::from_ref(statement));
+        if longest.iter().any(|(one, other)| is_too_long(one) || is_too_long(other)) {
+            println!("differ by Time: {statement:?}");
+            return Why::Time;
+        }
         self.fill_by([round * 2; 2]);
         // What goes by chance may fall out alike several times.
         let by_chance = (0..12).any(|_| self.differ(statement));
@@ -130,6 +140,7 @@ impl<S: Server> Twins<S> {
             let statements: Vec<_> = choices.iter().map(|c| self.made(c)).collect();
             for n in self.round(&statements, &mut counts) {
                 match self.why(&statements[n], first) {
+                    Why::Time => counts.by_time += 1,
                     Why::Size => counts.by_size += 1,
                     Why::Chance => counts.by_chance += 1,
                     Why::Values => told.extend((told.len() < 5).then(|| self.smaller(choices[n].clone()))),
@@ -138,15 +149,25 @@ impl<S: Server> Twins<S> {
         }
         counts.show(told.len());
         assert!(told.is_empty(), "{}", told.join("\n\n"));
-        assert!((counts.by_size + counts.by_chance) * 50 <= counts.tried, "too many differ by themselves");
+        assert!(
+            (counts.by_size + counts.by_chance + counts.by_time) * 50 <= counts.tried,
+            "too many differ by themselves"
+        );
         // Otherwise nothing is tried: many are answered, and many depend on what is hidden.
         assert!(counts.telling * 20 > counts.seen && (counts.refused + counts.failed) * 2 < counts.tried);
     }
 }
 
+/// Whether a server gave up at [`LIMIT`].
+fn is_too_long(answer: &Answer) -> bool {
+    answer.error.as_ref().is_some_and(|error| TOO_LONG.iter().any(|words| error.contains(words)))
+}
+
 /// Why two answers differ.
 #[derive(Debug)]
 enum Why {
+    /// One server gave up, as it does after [`LIMIT`] seconds; time is outside the promise.
+    Time,
     /// Changes that were rolled back have made tables larger, by as much as the values take: a server that plans by that may
     /// give equal rows in another order (docs/masking.md). In tables that nothing was changed in the answers are the same.
     Size,
@@ -171,6 +192,7 @@ pub(crate) struct Counts {
     /// How many differed otherwise ([`Why`]).
     by_size: u64,
     by_chance: u64,
+    by_time: u64,
     /// How often there was an error of a kind, and a statement that had it.
     errors: BTreeMap<String, (u64, String)>,
 }
@@ -193,7 +215,7 @@ impl Counts {
 
     pub(crate) fn show(&self, differences: usize) {
         println!(
-            "tried {}, answered {}, refused by Doorward {}, failed on the server {}; of {} that somebody asked who may see the values, {} told; differences {differences}, and {} by the size of tables, {} by chance",
+            "tried {}, answered {}, refused by Doorward {}, failed on the server {}; of {} that somebody asked who may see the values, {} told; differences {differences}, and {} by the size of tables, {} by chance, {} by a limit of time",
             self.tried,
             self.tried - self.refused - self.failed,
             self.refused,
@@ -202,6 +224,7 @@ impl Counts {
             self.telling,
             self.by_size,
             self.by_chance,
+            self.by_time,
         );
         if std::env::var_os("DOORWARD_VEIL_SHOW").is_some() {
             self.errors.iter().for_each(|(error, (count, such))| println!("{count:8} {error}\n         {such}"));
