@@ -24,6 +24,9 @@ impl Masked {
 pub struct Masker {
     /// HMAC-SHA-256 that has taken in the key and nothing else.
     keyed: Option<Hmac<Sha256>>,
+    /// The same for what is found in texts: whoever asks chooses those himself, and what a guess of his becomes must not be
+    /// what a column shows.
+    found: Option<Hmac<Sha256>>,
     detector: Detector,
 }
 
@@ -37,10 +40,15 @@ impl std::fmt::Debug for Masker {
 /// sixteen digits is somebody's card number.
 const ATTEMPTS: usize = 16;
 
+/// What stands before a finding that is hashed: a byte that no text of a database has.
+const FOUND: &[u8] = b"\0found\0";
+
 impl Masker {
     /// A masker; `key` is secret and stays the same for a deployment, so that hashes compare.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { keyed: Hmac::new_from_slice(&key).ok(), detector: Detector::new() }
+        let keyed: Option<Hmac<Sha256>> = Hmac::new_from_slice(&key).ok();
+        let found = keyed.clone().map(|mac| mac.chain_update(FOUND));
+        Self { keyed, found, detector: Detector::new() }
     }
 
     /// What stands in place of a whole value, which is given and answered in the database's text format.
@@ -49,12 +57,29 @@ impl Masker {
     /// January cut to its year, or the fixed text. Whatever `partial` and `hash` make holds nothing
     /// that a [`Detector`] finds.
     pub fn apply(&self, operator: &Operator, label: &str, value: &[u8], shape: ValueShape) -> Masked {
+        self.made(self.keyed.as_ref(), operator, label, value, shape)
+    }
+
+    /// As [`Masker::apply`], for what a recognizer found rather than for what stands in a hidden column: its hashes compare
+    /// with those of other findings alone.
+    pub fn apply_found(&self, operator: &Operator, label: &str, value: &[u8], shape: ValueShape) -> Masked {
+        self.made(self.found.as_ref(), operator, label, value, shape)
+    }
+
+    fn made(
+        &self,
+        keyed: Option<&Hmac<Sha256>>,
+        operator: &Operator,
+        label: &str,
+        value: &[u8],
+        shape: ValueShape,
+    ) -> Masked {
         match operator {
             Operator::Null => Masked::Null,
             Operator::Redact => Masked::of(shape.text(format!("[{label}]").as_bytes())),
             Operator::Partial(n) => Masked::of(self.partial(value, *n, shape)),
             Operator::Fixed(text) => Masked::of(shape.fixed(text)),
-            Operator::Hash => self.hashed(value, shape),
+            Operator::Hash => self.hashed(keyed, value, shape),
             Operator::Date(unit) => match shape {
                 ValueShape::Date | ValueShape::Timestamp => {
                     Masked::of(calendar::truncate_text(value, *unit, shape == ValueShape::Timestamp))
@@ -108,10 +133,10 @@ impl Masker {
             let value = text.get(f.range.clone()).unwrap_or_default();
             let (operator, label) = (operator_of(f.data_type), f.data_type.as_str());
             match operator {
-                // As `apply` would, without a text of its own.
+                // As `apply_found` would, without a text of its own.
                 Operator::Redact => [b"[", label.as_bytes(), b"]"].iter().for_each(|part| out.extend_from_slice(part)),
                 Operator::Partial(_) | Operator::Hash | Operator::Null | Operator::Fixed(_) | Operator::Date(_) => {
-                    match self.apply(operator, label, value, ValueShape::Text) {
+                    match self.apply_found(operator, label, value, ValueShape::Text) {
                         Masked::Bytes(bytes) => out.extend_from_slice(&bytes),
                         // In the middle of a text there is no null.
                         Masked::Null => out.extend_from_slice(b"[masked]"),
@@ -142,19 +167,16 @@ impl Masker {
             || self.detector.scan(masked, &Hint::default(), TypeSet::all()).is_empty()
     }
 
-    fn digest(&self, value: &[u8]) -> Option<[u8; 32]> {
-        let mut mac = self.keyed.clone()?;
-        mac.update(value);
-        Some(mac.finalize().into_bytes().into())
-    }
-
     /// HMAC-SHA-256, as much of it as the shape has room for (96 bits of text).
-    fn hashed(&self, value: &[u8], shape: ValueShape) -> Masked {
-        let mut digest = self.digest(value);
+    fn hashed(&self, keyed: Option<&Hmac<Sha256>>, value: &[u8], shape: ValueShape) -> Masked {
+        let digest_of = |value: &[u8]| -> Option<[u8; 32]> {
+            Some(keyed?.clone().chain_update(value).finalize().into_bytes().into())
+        };
+        let mut digest = digest_of(value);
         for _ in 0..ATTEMPTS {
             let Some(d) = digest else { return Masked::Null };
             match shape.hash(&d) {
-                Some(masked) if masked == value || !self.is_clean(&masked) => digest = self.digest(&d),
+                Some(masked) if masked == value || !self.is_clean(&masked) => digest = digest_of(&d),
                 masked => return Masked::of(masked),
             }
         }

@@ -53,6 +53,20 @@ fn a_value_keeps_its_type() {
     }
 }
 
+/// Otherwise `SELECT 'a guess'` would be hashed as the column is, and tell by that.
+#[test]
+fn the_hash_of_a_finding_is_not_that_of_a_column() {
+    let (masker, hash) = (Masker::new([7; 32]), "hash".parse().unwrap());
+    let card = b"4111 1111 1111 1111";
+    let column = masker.apply(&hash, "card", card, ValueShape::Text);
+    let found = masker.apply_found(&hash, "card", card, ValueShape::Text);
+    assert_ne!(column, found);
+    let findings = masker.detector.scan(card, &Hint::default(), TypeSet::all());
+    let mut text = Vec::new();
+    masker.mask_text(card, &findings, |_| &hash, &mut text);
+    assert_eq!(found, Masked::Bytes(text), "in a text as by itself");
+}
+
 #[test]
 fn a_hash_compares_and_fits() {
     assert_eq!(masked("hash", "a", ValueShape::Text), masked("hash", "a", ValueShape::Text));

@@ -207,6 +207,33 @@ fn comments_of_postgres_are_tags_and_nobody_takes_one_away() {
     assert_eq!(one.ask("select a from fresh"), "[masked]");
 }
 
+/// What a portal has begun to show it does not go on to show.
+#[test]
+fn a_portal_that_was_begun_is_judged_again() {
+    let w = postgres();
+    w.postgres.exec("insert into people values (2, 'Bob', 'x', 'small'), (3, 'Cid', 'y', 'wide')").unwrap();
+    let (agent, owner) = (w.token("ci-bot", &["agents"], &[]), w.token("kim", &["owners"], &[]));
+    let mut one = Prepared::new(&w, &agent, "select note from people order by id");
+    let mut owner = Staying::start({
+        let mut psql = w.psql_command(&owner);
+        psql.arg("-q");
+        psql
+    });
+    one.say(b'Q', b"begin\0");
+    one.until_ready();
+    one.say(b'B', b"p\0q\0\0\0\0\0\0\0");
+    let mut more = || {
+        one.say(b'E', b"p\0\0\0\0\x01");
+        one.say(b'S', b"");
+        one.until_ready()
+    };
+    assert!(more().contains("tall"));
+    assert!(more().contains("small"));
+    assert_eq!(owner.ask("comment on column people.note is 'doorward: pii, note'"), "");
+    let said = more();
+    assert!(said.contains("not what it was when the statement was prepared") && !said.contains("wide"), "{said}");
+}
+
 #[test]
 fn what_postgres_is_told_behind_the_gateways_back_counts_within_the_bound() {
     let w = postgres();

@@ -18,6 +18,9 @@ create function \"Odd f\"() returns bigint language plpgsql as 'begin return (se
 create function \"merge_action\"() returns text language sql stable as 'select max(ssn) from customers';
 create function \"json_value\"(text, text) returns text language sql stable as 'select max(ssn) from customers';
 create function \"json_object\"(a text, b int) returns text language sql stable as 'select max(ssn) from customers';
+create function fetches(c refcursor) returns text language plpgsql as 'declare r text; begin fetch next from c into r; return r; end';
+create function fetches_own() returns int language plpgsql as
+  'declare c cursor for select id from orders order by id; r int; begin open c; fetch c into r; close c; return r; end';
 create procedure proceeds() language plpgsql as 'begin perform reads(); end';
 create view by_function as select reads() as r;
 create view by_view as select * from by_function;
@@ -133,6 +136,7 @@ const WAYS: &[&str] = &[
     "select reads_deep()",
     "select reads_loop()",
     "select runs('select 1')",
+    "begin; declare c cursor for select id from orders; select fetches('c'); rollback",
     "select gathers(name) from customers",
     "select \"Odd f\"()",
     "call proceeds()",
@@ -206,6 +210,7 @@ const NEIGHBOURS: &[&str] = &[
     "begin; select set_config('app.tenant', 'a' || 1, true); select current_setting('app.tenant'); rollback",
     "select relname, seq_scan >= 0 from pg_stat_user_tables where relname = 'orders'",
     "select tax(id), tax_words(id) from orders order by id",
+    "select fetches_own()",
     "select names()",
     "select spans(1, id), spans_multirange(spans(1, 2), spans(3, 4, '[]')), '[1,2]'::spans from orders order by id",
     "select tsquery('a & b'), ts_rewrite('a & b', 'a', 'c'), uuid('00000000-0000-0000-0000-000000000000')",

@@ -43,6 +43,16 @@ pub(crate) fn runs_others(part: &Part) -> bool {
     ["CALL", "EXECUTE", "BEGIN NOT ATOMIC"].iter().any(|word| part.is_or_runs(word))
 }
 
+/// Whether rows of several queries may come as one result: then a column is not all that stands in its place. Servers name it
+/// as the column that is the first query's all the same. What a prepared statement says that is not known may be any.
+pub(crate) fn mixes_rows(meaning: &Meaning) -> bool {
+    let named = meaning.parts.iter().flat_map(|part| &part.names).map(|(_, text)| text.as_deref().unwrap_or("union"));
+    std::iter::once(&*meaning.text).chain(named).any(|text| {
+        let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
+        words.any(|word| ["union", "except", "intersect", "minus"].iter().any(|set| word.eq_ignore_ascii_case(set)))
+    })
+}
+
 /// Whether its rows may be messages of statements before it.
 pub(crate) fn shows_messages(part: &Part) -> bool {
     runs_others(part) || ["SHOW WARNINGS", "SHOW ERRORS"].iter().any(|word| part.is_or_runs(word))

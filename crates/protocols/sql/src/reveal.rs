@@ -283,6 +283,8 @@ impl<P: Default> Reveals<P> {
         let mut seen: AHashSet<Behind> = AHashSet::new();
         let mut todo = vec![start];
         let mut is_first = true;
+        // Of a view that decides or computes by its column.
+        let mut is_made = false;
         while let Some(next) = todo.pop() {
             if !seen.insert(next.clone()) {
                 continue;
@@ -290,14 +292,28 @@ impl<P: Default> Reveals<P> {
             if seen.len() > MOST_BEHIND {
                 return Some(redacted());
             }
+            let before = todo.len();
             let own = self.own(&next, &mut todo, a);
-            if own.is_some() {
+            if let Some(rule) = own {
                 // What is behind a column may have been computed with.
-                return if is_first { own } else { own.map(whole) };
+                let is_itself = is_first || !is_made && rule.operator == Operator::Hash;
+                return Some(if is_itself { rule } else { whole(rule) });
             }
+            is_made = is_made || self.is_made(&next, todo.get(before..).unwrap_or_default());
             is_first = false;
         }
         None
+    }
+
+    /// Whether what is behind a value is not the value itself: of several columns, computed, or of a query that decides by it.
+    fn is_made(&self, of: &Behind, behind: &[Behind]) -> bool {
+        let (Behind::Column(oid, _), [one]) = (of, behind) else { return !matches!(of, Behind::Source(_)) };
+        let Some(weighed) = self.catalogue.view_weighs(*oid) else { return true };
+        let Behind::Source(source) = one else { return true };
+        weighed.iter().any(|w| {
+            let is_of = w.schema == source.schema && w.table == source.table;
+            is_of && (w.column.is_none() || source.column.is_none() || w.column == source.column)
+        })
     }
 
     /// How it is masked by its own name; what it is made of is added to `behind`.
@@ -600,12 +616,14 @@ pub fn redacted() -> Arc<MaskRule> {
     Arc::new(MaskRule { operator: Operator::Redact, label: "masked".into(), by_default: false })
 }
 
-/// An expression over a hidden column is masked as a whole: the end of `reverse(card)` is the beginning of the card.
+/// An expression over a hidden column is masked as a whole: the end of `reverse(card)` is the beginning of the card, and equal
+/// hashes of `left(card, 1)` tell which cards begin alike. So is what several queries give (`UNION ALL`), where the caller's own
+/// guesses could stand beside, hashed as well.
 pub fn whole(rule: Arc<MaskRule>) -> Arc<MaskRule> {
     match rule.operator {
-        Operator::Partial(_) | Operator::Date(_) => {
+        Operator::Partial(_) | Operator::Date(_) | Operator::Hash => {
             Arc::new(MaskRule { operator: Operator::Redact, label: rule.label.clone(), by_default: false })
         }
-        Operator::Redact | Operator::Hash | Operator::Null | Operator::Fixed(_) => rule,
+        Operator::Redact | Operator::Null | Operator::Fixed(_) => rule,
     }
 }

@@ -64,7 +64,7 @@ impl TextMasking {
     /// A value that is sensitive as a whole if anything in it is (a number, an address): what stands in its place.
     pub fn whole(&self, readable: &[u8], hint: &Hint, shape: ValueShape) -> Option<Masked> {
         let first = self.detector.scan(readable, hint, self.wanted).first()?.data_type;
-        Some(self.masker.apply(self.operator(first), first.as_str(), readable, shape))
+        Some(self.masker.apply_found(self.operator(first), first.as_str(), readable, shape))
     }
 
     /// JSON with what was found replaced: within a string by text, elsewhere by `null`.
@@ -84,7 +84,8 @@ impl TextMasking {
                 return Some(format!("\"[{}]\"", first.as_str()).into_bytes());
             }
             if inside {
-                match self.masker.apply(self.operator(f.data_type), f.data_type.as_str(), value, ValueShape::Json) {
+                let (operator, label) = (self.operator(f.data_type), f.data_type.as_str());
+                match self.masker.apply_found(operator, label, value, ValueShape::Json) {
                     // Without its quotes: those of the string around it stand.
                     Masked::Bytes(b) => out.extend_from_slice(b.get(1..b.len().saturating_sub(1)).unwrap_or_default()),
                     Masked::Null => out.extend_from_slice(b"[masked]"),

@@ -263,8 +263,13 @@ impl<'c> Names<'c> {
         let body = body.to_lowercase();
         let words: HashSet<&str> = body.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
         let runs_text = ["execute", "program", "dblink"].iter().any(|word| words.contains(word));
-        let is_anything =
-            runs_text || body.contains("u&\"") || changes_names(&body) || changes_names(&without_comments(&body));
+        // Of a cursor that is not its own: of the session, named by who calls.
+        let reads_others = (words.contains("fetch") || words.contains("move")) && !words.contains("open");
+        let is_anything = runs_text
+            || reads_others
+            || body.contains("u&\"")
+            || changes_names(&body)
+            || changes_names(&without_comments(&body));
         let mut out = Body { is_anything, ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());

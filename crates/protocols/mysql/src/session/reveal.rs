@@ -8,7 +8,7 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Action, Name, Resource, Timestamp};
+use doorward_model::{Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{Reach, RelationKind, SourceColumn};
 use doorward_sql_session::{Asking, Dialect, FieldPlan, Meaning, Part, TextMasking, output_sources, redacted, whole};
 use doorward_wire::WireError;
@@ -158,6 +158,8 @@ impl Session {
             (None, Some(rule)) if column.org_name.is_empty() => Some(whole(rule)),
             (None, rule) => rule,
         };
+        let is_mixed = rule.as_ref().is_some_and(|rule| rule.operator == Operator::Hash) && facts::mixes_rows(meaning);
+        let rule = if is_mixed { rule.map(whole) } else { rule };
         match rule {
             Some(rule) => FieldPlan::Mask(rule),
             None if self.tells(meaning, key.part, column, now) => FieldPlan::Mask(redacted()),

@@ -359,8 +359,11 @@ impl Session {
             payload: frame,
         };
         let outcome = if portal.started.load(Ordering::Relaxed) {
-            // More rows of what was decided: judged anew, but not approved anew.
-            match self.may_go_on(&meaning, now).and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
+            // More rows of what was decided: judged anew, but not approved anew. What is hidden by now is hidden in them, or
+            // they are not shown.
+            let admissible = self.admissible(&meaning, now);
+            let admissible = admissible.and_then(|()| self.still_veiled(&portal.prepared, &meaning, now));
+            match admissible.and_then(|()| self.enforcer.follow(&meaning.facts, frame, now)) {
                 Ok(permit) => Outcome::Forward(permit),
                 Err(refusal) => Outcome::Refuse(self.enforcer.refuse(&meaning.facts, &request, refusal, now)),
             }
