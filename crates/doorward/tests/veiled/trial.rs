@@ -12,7 +12,7 @@ pub(crate) const ROUND: u64 = 2000;
 /// Of every so many, one is asked as well by somebody who may see the values.
 const SEEN: usize = 20;
 /// Seconds that a server works at one statement: some join everything with everything.
-pub(crate) const LIMIT: u64 = 30;
+pub(crate) const LIMIT: u64 = 5;
 /// How a server names that limit.
 const TOO_LONG: &[&str] =
     &["due to statement timeout", "max_statement_time exceeded", "maximum statement execution time exceeded"];
