@@ -147,6 +147,8 @@ pub struct Catalogue {
     view_reaches: AHashMap<u32, Reach>,
     orders: AHashMap<u32, Orders>,
     view_weighs: AHashMap<u32, BTreeSet<SourceColumn>>,
+    /// Views of which several queries give the rows.
+    mixed: AHashSet<u32>,
     partition_keys: AHashMap<u32, BTreeSet<i16>>,
     mentions: Mentions,
     /// Schemas that hold something of which code that runs over rows names the name.
@@ -436,6 +438,18 @@ impl Catalogue {
         self
     }
 
+    /// The same snapshot, knowing the views of which several queries may give the rows ([`may_mix_rows`]).
+    #[must_use]
+    pub fn with_mixed(mut self, views: impl IntoIterator<Item = u32>) -> Self {
+        self.mixed.extend(views);
+        self
+    }
+
+    /// Whether several queries may give the rows of a view.
+    pub fn is_mixed(&self, view: u32) -> bool {
+        self.mixed.contains(&view)
+    }
+
     /// The columns by which the query of a view decides, sorts, joins and groups; not those of views that it reads. None: it is no
     /// view, or its query is not understood.
     pub fn view_weighs(&self, view: u32) -> Option<&BTreeSet<SourceColumn>> {
@@ -608,4 +622,9 @@ impl Catalogue {
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values()
     }
+}
+/// Whether a query may be one of several that give rows together, by the words in its text: whatever they stand for, in doubt it is.
+pub fn may_mix_rows(query: &str) -> bool {
+    let mut words = query.split(|c: char| !c.is_ascii_alphabetic());
+    words.any(|word| ["union", "except", "intersect", "minus"].iter().any(|set| word.eq_ignore_ascii_case(set)))
 }

@@ -30,7 +30,9 @@ pub mod postgres;
 pub mod tags;
 
 pub use cache::{AnalysisCache, ReadUnder};
-pub use catalogue::{Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility};
+pub use catalogue::{
+    Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
+};
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Dropped, Effect, Kill, Limited, Lineage, Output, Prefix, Read, Reads, Reference,
     SourceColumn, SqlError, Statement, Tell, Writes, Written,

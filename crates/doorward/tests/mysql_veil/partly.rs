@@ -113,6 +113,41 @@ fn shows_what_masks_show(w: &MySqlWorld, release: MySqlRelease) {
         let said = format!("{said}{}", agent.says("execute q"));
         assert!(!said.contains("h:"), "{release:?}: {statement}: {said}");
     }
+    // Servers name derived tables by their aliases, and columns by theirs: a name of another's says nothing.
+    for statement in [
+        "select id, iban from (select id, phone as iban from accounts where id = 1) accounts",
+        "select id, iban from (select id, phone as iban from accounts) q where id = 1",
+        "select iban from (select id, phone as iban from accounts where id = 1) accounts for update",
+        "select phone from (select note as phone from badges) accounts",
+        "with accounts as (select note as phone from badges) select phone from accounts",
+        "with dialled as (select note as phone from badges) select phone from dialled",
+        "prepare z from \"select x.g from (select 'x' as g) x\"; execute z; select phone from accounts where id = 1",
+        "prepare z from 'select phone from accounts where id = 1 un\\ion all select \"x\"'; execute z",
+    ] {
+        let said = agent.says(statement);
+        let is_hash = statement.contains("as iban") && said.contains("h:");
+        assert!(!said.contains("**") && (is_hash || !said.contains("h:")), "{release:?}: {statement}: {said}");
+    }
+    for statement in [
+        "create temporary table accounts(id int, phone varchar(20))",
+        "create temporary table dialled(id int, phone varchar(20))",
+        "alter table mine rename to accounts",
+        "alter table mine rename to public.dialled",
+        "rename table mine to accounts",
+    ] {
+        let made = agent.says("create temporary table if not exists mine(id int, phone varchar(20))");
+        assert!(!made.contains("ERROR"), "{release:?}: {made}");
+        let said = agent.says(statement);
+        let is_shut = said.contains("would stand before `public.") || said.contains(" refused: it ");
+        assert!(is_shut, "{release:?}: {statement}: {said}");
+    }
+    // Hashes of what another character set leaves of values would tell values apart by their letters.
+    let said = agent.says("set character_set_results = latin1");
+    assert!(!said.contains("ERROR"), "{release:?}: {said}");
+    let said = agent.says("select phone from accounts where id = 1");
+    assert!(said.contains("[masked]") && !said.contains("h:"), "{release:?}: {said}");
+    agent.says("set names utf8mb4");
+    assert!(agent.says("select phone from accounts where id = 1").contains("h:"), "{release:?}");
     let said = agent.says("select id from accounts where phone = '+49 30 1'");
     let why = "refused: what it does depends on the masked column `public.accounts.phone`";
     assert!(said.contains(why), "{release:?}: {said}");

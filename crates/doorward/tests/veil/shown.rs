@@ -18,6 +18,7 @@ create table spare(iban text, n int); insert into spare select iban, n / 4 from 
 create table hashed(id int primary key, name text, mail text); create index on hashed (name, mail);
 insert into hashed select g, 'x', 'user'||g||'@example.com' from generate_series(1, 8) g;
 create view mailed as select id, mail from accounts;
+create view mixed as select mail from accounts union all select current_setting('application_name');
 create view numbers as select id, iban as number, upper(mail) as mail from accounts;
 ";
 
@@ -57,6 +58,10 @@ const HOSTILE: &[&str] = &[
     "copy (select id, iban, phone, born, seen, n from accounts order by id) to stdout",
     "copy accounts (id, iban, phone, born, seen, n) to stdout",
     "copy spare (n) to stdout",
+    "copy hashed (id, mail) to stdout with (null 'user1@example.com')",
+    "copy accounts (id, iban) to stdout null 'DE1000-0001'",
+    "copy (select born from accounts) to stdout (null '1970-01-02')",
+    "copy (update accounts set code = code where id < 3 returning iban) to stdout (null 'DE1000-0001')",
     "copy accounts (id, iban, born) to stdout with (format csv)",
     "declare c cursor with hold for select id from accounts where phone like '%9 %' order by 1",
     "select rank() over (order by iban), rank() over (order by born), lag(phone) over (order by id) from accounts order by id",
@@ -152,6 +157,7 @@ fn what_a_mask_shows_is_found() {
     assert!(mailed.contains(hashes[2]), "{mailed}");
     for statement in [
         "select mail from numbers where id = 3",
+        "select mail from mixed limit 1",
         "select mail from accounts where id = 3 union all select 'user3@example.com'",
         "select x.mail from (select mail from accounts where id = 3 union all select 'user3@example.com') x",
         "with accounts as (select mail from accounts union all select 'u') select accounts.mail from accounts limit 1",
@@ -159,6 +165,18 @@ fn what_a_mask_shows_is_found() {
     ] {
         let said = agent.says(statement);
         assert!(said.contains("\n[masked]\n") && !said.contains("h:"), "{statement}: {said}");
+    }
+    let said = agent.says("copy hashed (id, mail) to stdout (null 'x')");
+    assert!(
+        said.contains("values of the masked column `public.hashed.mail` could not be told from its NULL"),
+        "{said}"
+    );
+    for (statement, wanted) in [
+        ("copy (select id, name, null from hashed where id = 3) to stdout null 'none'", "3\tx\tnone"),
+        ("copy (select mail from hashed where false) to stdout (format csv, null 'x', header)", "mail"),
+    ] {
+        let said = agent.says(statement);
+        assert!(said.contains(&format!("{wanted}\n")), "{statement}: {said}");
     }
     // Of several masks none is right.
     let several = agent.says("select mail from accounts where id < 9 union all select long from accounts where id < 9");

@@ -19,8 +19,13 @@ create function \"merge_action\"() returns text language sql stable as 'select m
 create function \"json_value\"(text, text) returns text language sql stable as 'select max(ssn) from customers';
 create function \"json_object\"(a text, b int) returns text language sql stable as 'select max(ssn) from customers';
 create function fetches(c refcursor) returns text language plpgsql as 'declare r text; begin fetch next from c into r; return r; end';
+create function fetches_too(c refcursor) returns text language plpgsql as $$declare r text; begin -- the cursor has to be open
+  fetch next from c into r; return r; end$$;
+create function fetches_other(c refcursor) returns text language plpgsql as
+  'declare o cursor for select 1; r text; begin open o; fetch c into r; close o; return r; end';
 create function fetches_own() returns int language plpgsql as
-  'declare c cursor for select id from orders order by id; r int; begin open c; fetch c into r; close c; return r; end';
+  'declare c cursor for select id from orders order by id; r int; begin open c; fetch c into r; fetch next from c into r; close c;
+   select id into r from orders order by id fetch first 1 rows only; return r; end';
 create procedure proceeds() language plpgsql as 'begin perform reads(); end';
 create view by_function as select reads() as r;
 create view by_view as select * from by_function;
@@ -137,6 +142,8 @@ const WAYS: &[&str] = &[
     "select reads_loop()",
     "select runs('select 1')",
     "begin; declare c cursor for select id from orders; select fetches('c'); rollback",
+    "begin; declare c cursor for select id from orders; select fetches_too('c'); rollback",
+    "begin; declare c cursor for select id from orders; select fetches_other('c'); rollback",
     "select gathers(name) from customers",
     "select \"Odd f\"()",
     "call proceeds()",

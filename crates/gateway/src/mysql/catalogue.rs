@@ -15,7 +15,7 @@ use doorward_mysql::{
     startup::Greeting,
 };
 use doorward_sql::{
-    Catalogue, Column, Function, Output, Relation, RelationKind, SourceColumn, Volatility,
+    Catalogue, Column, Function, Output, Relation, RelationKind, SourceColumn, Volatility, may_mix_rows,
     mysql::{self, AnalysisCache, Environment, Upstream},
 };
 use doorward_wire::Reader;
@@ -112,7 +112,9 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let checks = checks.chain(details::computed(&catalogue, &generated, &partitions));
     let checks: Vec<_> = checks.collect();
     let checking = details::checking(&catalogue, &views);
-    let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs);
+    let mixed = views.iter().filter(|row| row.get(2).is_some_and(|query| may_mix_rows(query)));
+    let mixed: Vec<u32> = mixed.filter_map(|row| table_of(&catalogue, row)).map(|view| view.oid).collect();
+    let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs).with_mixed(mixed);
     let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }

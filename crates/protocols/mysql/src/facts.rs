@@ -5,7 +5,7 @@
 use crate::codec::client::Command;
 use doorward_model::Name;
 use doorward_sql::{
-    Effect,
+    Effect, may_mix_rows,
     mysql::{SqlMode, readable_charset},
 };
 use doorward_sql_session::{Meaning, Part};
@@ -44,13 +44,12 @@ pub(crate) fn runs_others(part: &Part) -> bool {
 }
 
 /// Whether rows of several queries may come as one result: then a column is not all that stands in its place. Servers name it
-/// as the column that is the first query's all the same. What a prepared statement says that is not known may be any.
+/// as the column that is the first query's all the same. What is run and not seen here, or in a text within a text, may be any.
 pub(crate) fn mixes_rows(meaning: &Meaning) -> bool {
-    let named = meaning.parts.iter().flat_map(|part| &part.names).map(|(_, text)| text.as_deref().unwrap_or("union"));
-    std::iter::once(&*meaning.text).chain(named).any(|text| {
-        let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
-        words.any(|word| ["union", "except", "intersect", "minus"].iter().any(|set| word.eq_ignore_ascii_case(set)))
-    })
+    meaning.parts.iter().any(|part| {
+        let named = part.names.iter().map(|(_, text)| text.as_deref().unwrap_or("union"));
+        (runs_others(part) && part.names.is_empty()) || named.into_iter().any(may_mix_rows)
+    }) || may_mix_rows(&meaning.text)
 }
 
 /// Whether its rows may be messages of statements before it.

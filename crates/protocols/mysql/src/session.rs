@@ -277,6 +277,8 @@ pub struct Session {
     meanings: Meanings,
     /// Hidden columns were touched: warnings may quote their values.
     touched_hidden: bool,
+    /// Results come in a character set that lacks characters: in their place stand others, the same for many.
+    narrowed: bool,
     awaiting: Awaiting,
     /// Said to the client once the session is as after log-in.
     late: Option<Vec<u8>>,
@@ -332,6 +334,7 @@ impl Session {
             escaped: AHashSet::new(),
             meanings: Meanings::default(),
             touched_hidden: false,
+            narrowed: false,
             awaiting: Awaiting::Idle,
             late: None,
             database: parts.database,
@@ -475,7 +478,7 @@ impl Session {
 const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = \
     'autocommit,character_set_client,character_set_connection,character_set_results,time_zone,sql_mode'";
 /// Asks how texts are read.
-const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
+const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE(), @@character_set_results";
 
 impl Known for Session {
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {

@@ -238,7 +238,9 @@ impl CopyMasker {
             if i > 0 {
                 out.put_u8(delimiter);
             }
-            let plan = self.fields.get(i).filter(|field| *value != null && !(clean && field.is_told_by_bytes()));
+            // What is written as NULL is may be a value: what a recognizer finds in it is masked in both.
+            let is_null = |field: &Field| *value == null && (null == b"\\N" || !field.is_told_by_bytes());
+            let plan = self.fields.get(i).filter(|field| !(is_null(field) || clean && field.is_told_by_bytes()));
             let Some(masking) = plan.and_then(|f| f.apply(&self.text, &unescape_text(value))) else {
                 out.extend_from_slice(value);
                 continue;

@@ -308,7 +308,9 @@ impl<P: Default> Reveals<P> {
     /// Whether what is behind a value is not the value itself: of several columns, computed, or of a query that decides by it.
     fn is_made(&self, of: &Behind, behind: &[Behind]) -> bool {
         let (Behind::Column(oid, _), [one]) = (of, behind) else { return !matches!(of, Behind::Source(_)) };
-        let Some(weighed) = self.catalogue.view_weighs(*oid) else { return true };
+        let Some(weighed) = self.catalogue.view_weighs(*oid).filter(|_| !self.catalogue.is_mixed(*oid)) else {
+            return true;
+        };
         let Behind::Source(source) = one else { return true };
         weighed.iter().any(|w| {
             let is_of = w.schema == source.schema && w.table == source.table;

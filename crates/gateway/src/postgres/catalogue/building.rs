@@ -2,7 +2,7 @@
 use super::{Row, mentions, number, reach, text};
 use doorward_model::Name;
 use doorward_sql::{
-    Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility,
+    Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
     postgres::{Analysis, Environment, Output, SourceColumn, analyse, never_fails},
     tags,
 };
@@ -78,6 +78,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let catalogue = Arc::new(catalogue);
     let environment = environment(&catalogue);
     let unread = unread(&catalogue, &views, &generated, reads);
+    let mixed: Vec<u32> = views.iter().filter(|(_, text)| may_mix_rows(text)).map(|(oid, _)| *oid).collect();
     let views = View::read(&views, &environment);
     let mut made_of = view_columns(&catalogue, &views);
     made_of.extend(generated_columns(&environment, &generated));
@@ -93,6 +94,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
     let catalogue = catalogue
         .with_view_weighs(weighs)
+        .with_mixed(mixed)
         .with_checks(checks)
         .with_mentions(mentions::mentions(bodies))
         .with_own_path(&search_path);

@@ -263,13 +263,10 @@ impl<'c> Names<'c> {
         let body = body.to_lowercase();
         let words: HashSet<&str> = body.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
         let runs_text = ["execute", "program", "dblink"].iter().any(|word| words.contains(word));
-        // Of a cursor that is not its own: of the session, named by who calls.
-        let reads_others = (words.contains("fetch") || words.contains("move")) && !words.contains("open");
+        let bare = without_comments(&body);
         let is_anything = runs_text
-            || reads_others
             || body.contains("u&\"")
-            || changes_names(&body)
-            || changes_names(&without_comments(&body));
+            || [&*body, &*bare].into_iter().any(|body| changes_names(body) || fetches_from_others(body));
         let mut out = Body { is_anything, ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
@@ -314,6 +311,31 @@ fn changes_names(body: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether a body in PL/pgSQL, in lower case, fetches from a cursor that it does not open itself: one of the session, which who
+/// calls may name.
+fn fetches_from_others(body: &str) -> bool {
+    let words: Vec<&str> = body.split_inclusive(|c| !is_of_word(c)).map(str::trim).filter(|w| !w.is_empty()).collect();
+    let bare = |word: &str| word.trim_end_matches(|c| !is_of_word(c)).to_owned();
+    let opened: HashSet<String> =
+        words.windows(2).filter_map(|pair| if let ["open", name] = pair { Some(bare(name)) } else { None }).collect();
+    words.iter().enumerate().filter(|(_, word)| matches!(bare(word).as_str(), "fetch" | "move")).any(|(at, _)| {
+        let mut last = None;
+        for word in words.iter().skip(at + 1) {
+            let ends = word.ends_with(|c: char| !is_of_word(c));
+            match bare(word).as_str() {
+                "into" => break,
+                "" => {}
+                name => last = Some(name.to_owned()),
+            }
+            if ends {
+                break;
+            }
+        }
+        // FETCH FIRST … ROWS ONLY of a query.
+        !last.is_some_and(|name| opened.contains(&name) || matches!(&*name, "only" | "ties"))
+    })
 }
 
 /// A body without its comments, and without what looks like one.

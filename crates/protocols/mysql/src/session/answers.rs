@@ -179,10 +179,14 @@ impl Session {
                 }
             }
             "names" | "character_set_client" => self.environment.charset = value.to_ascii_lowercase().into(),
-            // NULL, as the server tells it, or bytes as they are.
-            "character_set_results" if !matches!(value, "" | "NULL" | "binary") && !readable_charset(value) => {
-                self.unreadable =
-                    Some(format!("refused by Doorward: results in the character set `{value}` cannot be masked"));
+            "character_set_results" => {
+                // NULL, as the server tells it, or bytes as they are.
+                let is_plain = matches!(value, "" | "NULL" | "binary");
+                self.narrowed = !is_plain && value != "utf8mb4";
+                if !is_plain && !readable_charset(value) {
+                    self.unreadable =
+                        Some(format!("refused by Doorward: results in the character set `{value}` cannot be masked"));
+                }
             }
             _ => {}
         }
@@ -339,10 +343,11 @@ impl Session {
     fn settings(&mut self, row: &[u8]) -> Result<(), WireError> {
         let mut r = Reader::new(row, "settings");
         let mut cell = || text_cell(&mut r).map(|c| c.map(|c| String::from_utf8_lossy(c).into_owned()));
-        let (mode, charset, schema) = (cell()?, cell()?, cell()?);
+        let (mode, charset, schema, results) = (cell()?, cell()?, cell()?, cell()?);
         r.all()?;
         self.variable("sql_mode", mode.as_deref());
         self.variable("character_set_client", charset.as_deref());
+        self.variable("character_set_results", Some(results.as_deref().unwrap_or_default()));
         self.environment.schema = schema.as_deref().map(Name::from);
         Ok(())
     }

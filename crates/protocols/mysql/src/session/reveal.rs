@@ -59,6 +59,8 @@ pub(super) struct PlanKey {
     part: usize,
     binary: bool,
     hides_messages: bool,
+    /// Whether hashes would be those of other values.
+    narrowed: bool,
     definitions: Definitions,
 }
 
@@ -110,6 +112,7 @@ impl Session {
             part,
             binary,
             hides_messages: self.touched_hidden && meaning.parts.iter().any(facts::shows_messages),
+            narrowed: self.narrowed,
             definitions,
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
@@ -150,16 +153,15 @@ impl Session {
         now: Timestamp,
     ) -> FieldPlan {
         // Where the server names the column a value comes straight from, that is one source; what was read out of the
-        // text is another, and either is enough to hide it.
+        // text is another, and either is enough to hide it. INVARIANT: a mask that shows something is that of the text's own
+        // reading, of one column and nothing else. Servers name derived tables by their aliases, which may be those of others.
         let origin = self.origin_rule(meaning, column, now);
-        let read = self.lineage_rule(meaning, key.part, index, key.definitions.len(), now);
+        let read = self.lineage_rule(meaning, key, index, now);
         let rule = match (origin, read) {
-            (Some(rule), _) => Some(rule),
-            (None, Some(rule)) if column.org_name.is_empty() => Some(whole(rule)),
-            (None, rule) => rule,
+            (_, Some((rule, true))) if !column.org_name.is_empty() => Some(rule),
+            (_, Some((rule, _))) | (Some(rule), None) => Some(whole(rule)),
+            (None, None) => None,
         };
-        let is_mixed = rule.as_ref().is_some_and(|rule| rule.operator == Operator::Hash) && facts::mixes_rows(meaning);
-        let rule = if is_mixed { rule.map(whole) } else { rule };
         match rule {
             Some(rule) => FieldPlan::Mask(rule),
             None if self.tells(meaning, key.part, column, now) => FieldPlan::Mask(redacted()),
@@ -208,22 +210,26 @@ impl Session {
         self.reveals.source(&SourceColumn { schema, table, column: Some(column) }, asking)
     }
 
+    /// How a value is masked by what the text says it is made of, and whether it is one column and nothing else.
     fn lineage_rule(
         &mut self,
         meaning: &Arc<Meaning>,
-        part: usize,
+        key: &PlanKey,
         index: usize,
-        total: usize,
         now: Timestamp,
-    ) -> Option<Arc<MaskRule>> {
+    ) -> Option<(Arc<MaskRule>, bool)> {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        if let Some(part) = meaning.parts.get(part).filter(|_| facts::has_one_result_each(meaning)) {
+        if let Some(part) = meaning.parts.get(key.part).filter(|_| facts::has_one_result_each(meaning)) {
             let lineage = part.lineage.as_ref()?;
-            return self.reveals.sources(output_sources(lineage, index, total), asking);
+            let sources = output_sources(lineage, index, key.definitions.len());
+            let rule = self.reveals.sources(sources, asking)?;
+            let is_one = sources.len() == 1 && sources.iter().all(|source| source.column.is_some());
+            let is_mixed = || rule.operator == Operator::Hash && (key.narrowed || facts::mixes_rows(meaning));
+            return Some((Arc::clone(&rule), is_one && !is_mixed()));
         }
         // Which statement a result belongs to is not known: the bound of all of them.
         let all = meaning.parts.iter().filter_map(|s| s.lineage.as_ref()).flat_map(|l| &l.anywhere);
-        self.reveals.sources(all, asking)
+        self.reveals.sources(all, asking).map(|rule| (rule, false))
     }
 
     /// Whether a text touches hidden columns: then its errors may quote hidden values.

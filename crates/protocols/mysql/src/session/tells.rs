@@ -48,6 +48,9 @@ impl Session {
                 }
                 return Err(refusal);
             }
+            if access.action == Action::Create {
+                self.stands_before_nothing_hidden(meaning, &access.resource, now)?;
+            }
             if let Resource::Table { schema, name } = &access.resource
                 && self.hides_anything(now)
             {
@@ -67,6 +70,33 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a temporary table, also one that is renamed, of the name of a relation with hidden columns: what the caller writes
+    /// into it would be masked as those are, and could be compared with them.
+    fn stands_before_nothing_hidden(
+        &mut self,
+        meaning: &Meaning,
+        made: &Resource,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let Resource::Table { schema, name } = made else { return Ok(()) };
+        let is_temporary = &**schema == "pg_temp";
+        if !is_temporary && !meaning.parts.iter().any(|p| p.is_or_runs("ALTER") || p.is_or_runs("RENAME")) {
+            return Ok(());
+        }
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let mut alike = catalogue
+            .relations()
+            .filter(|r| r.name.eq_ignore_ascii_case(name) && (is_temporary || r.schema.eq_ignore_ascii_case(schema)));
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        let hidden = alike.find(|r| {
+            let source = SourceColumn { schema: r.schema.clone(), table: r.name.clone(), column: None };
+            self.reveals.source(&source, asking).is_some()
+        });
+        let Some(hidden) = hidden else { return Ok(()) };
+        let of = format!("`{}.{}`, which has columns that you may not see", hidden.schema, hidden.name);
+        Err(refused(&meaning.facts.command, &format!("a table `{name}` would stand before {of}")))
     }
 
     /// Whether a view of somebody's reads what tells in the server's own, or shows its columns that tell. Of what a view is
