@@ -525,6 +525,14 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&got), "a\\tb\t[ssn]\tmail [email]\nx\t\\N\tplain\n");
     }
 
+    /// What is written as NULL is may be a value, which nothing tells.
+    #[test]
+    fn a_mark_of_null_that_is_sensitive_is_masked() {
+        let format = CopyFormat::Text { delimiter: b'\t', null: b"ada@example.com".to_vec() };
+        let got = run(&mut masker(format, false), &[b"a\tb\tada@example.com\nada@example.com\tb\tx\n"]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), "a\t[ssn]\t[email]\nada@example.com\t[ssn]\tx\n");
+    }
+
     #[test]
     fn csv_is_masked_within_its_quotes() {
         let got = run(&mut masker(csv_format(), true), &[CSV]).unwrap();
