@@ -62,6 +62,10 @@ const HOSTILE: &[&str] = &[
     "copy accounts (id, iban) to stdout null 'DE1000-0001'",
     "copy (select born from accounts) to stdout (null '1970-01-02')",
     "copy (update accounts set code = code where id < 3 returning iban) to stdout (null 'DE1000-0001')",
+    "copy (update accounts set code = code where id < 3 returning iban, phone) to stdout (header 'OFF')",
+    "copy hashed (id, mail) to stdout (format csv, quote (\"1\"))",
+    "copy hashed (id, mail) to stdout (null (\"user1@example.com\"))",
+    "copy hashed (id, mail) to stdout (null 1.50)",
     "copy accounts (id, iban, born) to stdout with (format csv)",
     "declare c cursor with hold for select id from accounts where phone like '%9 %' order by 1",
     "select rank() over (order by iban), rank() over (order by born), lag(phone) over (order by id) from accounts order by id",
@@ -166,6 +170,12 @@ fn what_a_mask_shows_is_found() {
         let said = agent.says(statement);
         assert!(said.contains("\n[masked]\n") && !said.contains("h:"), "{statement}: {said}");
     }
+    let said = agent.says("copy hashed (id, mail) to stdout (format csv, header \"False\")");
+    assert_eq!(said.matches("\"h:").count(), 8, "no first row goes for a header: {said}");
+    for odd in ["format (binary)", "header 'odd'", "null *", "format csv, quote (\"1\")"] {
+        let said = agent.says(&format!("copy hashed (id, mail) to stdout ({odd})"));
+        assert!(said.contains("its data could not be masked"), "{odd}: {said}");
+    }
     let said = agent.says("copy hashed (id, mail) to stdout (null 'x')");
     assert!(
         said.contains("values of the masked column `public.hashed.mail` could not be told from its NULL"),
@@ -174,6 +184,8 @@ fn what_a_mask_shows_is_found() {
     for (statement, wanted) in [
         ("copy (select id, name, null from hashed where id = 3) to stdout null 'none'", "3\tx\tnone"),
         ("copy (select mail from hashed where false) to stdout (format csv, null 'x', header)", "mail"),
+        ("copy (select mail from hashed where false) to stdout (format csv, null 'x', header 'ON')", "mail"),
+        ("copy (select id, mail from hashed where id = 3) to stdout csv header force quote *", "id,mail"),
     ] {
         let said = agent.says(statement);
         assert!(said.contains(&format!("{wanted}\n")), "{statement}: {said}");

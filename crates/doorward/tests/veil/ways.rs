@@ -23,6 +23,12 @@ create function fetches_too(c refcursor) returns text language plpgsql as $$decl
   fetch next from c into r; return r; end$$;
 create function fetches_other(c refcursor) returns text language plpgsql as
   'declare o cursor for select 1; r text; begin open o; fetch c into r; close o; return r; end';
+create function fetches_if(c refcursor, again boolean) returns text language plpgsql as
+  'declare r text; begin if again then open c for select contact from orders; end if; fetch next from c into r; return r; end';
+create function fetches_said(c refcursor) returns text language plpgsql as
+  $$declare r text; begin raise notice 'c cursor for, open c'; fetch next from c into r; return r; end$$;
+create function fetches_set(t text) returns text language plpgsql as
+  'declare c cursor for select 1; r text; begin c := t; fetch next from c into r; return r; end';
 create function fetches_own() returns int language plpgsql as
   'declare c cursor for select id from orders order by id; r int; begin open c; fetch c into r; fetch next from c into r; close c;
    select id into r from orders order by id fetch first 1 rows only; return r; end';
@@ -144,6 +150,9 @@ const WAYS: &[&str] = &[
     "begin; declare c cursor for select id from orders; select fetches('c'); rollback",
     "begin; declare c cursor for select id from orders; select fetches_too('c'); rollback",
     "begin; declare c cursor for select id from orders; select fetches_other('c'); rollback",
+    "begin; declare c cursor for select id from orders; select fetches_if('c', false); rollback",
+    "begin; declare c cursor for select id from orders; select fetches_said('c'); rollback",
+    "begin; declare c cursor for select id from orders; select fetches_set('c'); rollback",
     "select gathers(name) from customers",
     "select \"Odd f\"()",
     "call proceeds()",

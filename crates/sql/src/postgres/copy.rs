@@ -30,13 +30,23 @@ impl Options {
     fn read(&mut self, option: &nodes::DefElem) {
         let name = option.defname().unwrap_or_default();
         let value = text(option.arg());
+        // INVARIANT: nothing that the server reads is taken for not given. It takes lists, `*` and decimals for texts, too.
+        let is_columns = matches!(name, "force_quote" | "force_not_null" | "force_null");
+        if value.is_none() && !matches!(option.arg(), Node::None) && !is_columns {
+            self.odd = Some(format!("what stands behind {name}"));
+            return;
+        }
         match name {
             "format" => self.format = value,
             "delimiter" => self.delimiter = value,
             "null" => self.null = value,
             "quote" => self.quote = value,
             "escape" => self.escape = value,
-            "header" => self.header = !matches!(value.as_deref(), Some("false" | "off" | "0")),
+            "header" => match value.map(|value| value.to_ascii_lowercase()).as_deref() {
+                None | Some("true" | "on" | "1" | "match") => self.header = true,
+                Some("false" | "off" | "0") => self.header = false,
+                Some(_) => self.odd = Some("what stands behind header".to_owned()),
+            },
             "freeze" | "force_quote" | "force_not_null" | "force_null" | "on_error" | "log_verbosity" | "default"
             | "reject_limit" => {}
             "encoding" => {

@@ -266,7 +266,7 @@ impl<'c> Names<'c> {
         let bare = without_comments(&body);
         let is_anything = runs_text
             || body.contains("u&\"")
-            || [&*body, &*bare].into_iter().any(|body| changes_names(body) || fetches_from_others(body));
+            || [&*body, &*bare].into_iter().any(|body| changes_names(body) || fetches_from_others(body, &bare));
         let mut out = Body { is_anything, ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
@@ -313,29 +313,61 @@ fn changes_names(body: &str) -> bool {
     false
 }
 
-/// Whether a body in PL/pgSQL, in lower case, fetches from a cursor that it does not open itself: one of the session, which who
-/// calls may name.
-fn fetches_from_others(body: &str) -> bool {
-    let words: Vec<&str> = body.split_inclusive(|c| !is_of_word(c)).map(str::trim).filter(|w| !w.is_empty()).collect();
-    let bare = |word: &str| word.trim_end_matches(|c| !is_of_word(c)).to_owned();
-    let opened: HashSet<String> =
-        words.windows(2).filter_map(|pair| if let ["open", name] = pair { Some(bare(name)) } else { None }).collect();
-    words.iter().enumerate().filter(|(_, word)| matches!(bare(word).as_str(), "fetch" | "move")).any(|(at, _)| {
+/// Whether a body in PL/pgSQL, in lower case, fetches from a cursor that may not be its own: one of the session, which who calls
+/// may name. Its own are those that it declares with their queries, and gives no other name.
+fn fetches_from_others(body: &str, bare: &str) -> bool {
+    let own = own_cursors(&without_texts(bare));
+    let words = pieces(body);
+    words.iter().enumerate().filter(|(_, word)| matches!(word_of(word), "fetch" | "move")).any(|(at, _)| {
         let mut last = None;
         for word in words.iter().skip(at + 1) {
-            let ends = word.ends_with(|c: char| !is_of_word(c));
-            match bare(word).as_str() {
+            match word_of(word) {
                 "into" => break,
                 "" => {}
-                name => last = Some(name.to_owned()),
+                name => last = Some(name),
             }
-            if ends {
+            if word.ends_with(|c: char| !is_of_word(c)) {
                 break;
             }
         }
         // FETCH FIRST … ROWS ONLY of a query.
-        !last.is_some_and(|name| opened.contains(&name) || matches!(&*name, "only" | "ties"))
+        !last.is_some_and(|name| own.contains(name) || matches!(name, "only" | "ties"))
     })
+}
+
+fn own_cursors(body: &str) -> HashSet<String> {
+    let words = pieces(body);
+    let declares = |at: usize| match words.get(at..) {
+        Some([_, "cursor", ..] | [_, "scroll", "cursor", ..] | [_, "no", "scroll", "cursor", ..]) => true,
+        Some(_) | None => false,
+    };
+    let declared = (0..words.len()).filter(|at| declares(*at)).filter_map(|at| words.get(at)).map(|word| word_of(word));
+    declared.filter(|name| !name.is_empty() && !is_given(&words, name)).map(str::to_owned).collect()
+}
+
+/// Whether a variable is set to something, or read into.
+fn is_given(words: &[&str], name: &str) -> bool {
+    words.iter().enumerate().filter(|(_, word)| word_of(word) == name).any(|(at, word)| {
+        let sets = |word: &&str| word.starts_with([':', '=']);
+        let before = at.checked_sub(1).and_then(|before| words.get(before));
+        word.ends_with([':', '='])
+            || words.get(at + 1).is_some_and(sets)
+            || before.is_some_and(|word| *word == "into" || word.ends_with(','))
+    })
+}
+
+/// Words, each with the one character behind it that is of no word, where that is no space.
+fn pieces(body: &str) -> Vec<&str> {
+    body.split_inclusive(|c| !is_of_word(c)).map(str::trim).filter(|word| !word.is_empty()).collect()
+}
+
+fn word_of(piece: &str) -> &str {
+    piece.trim_end_matches(|c| !is_of_word(c))
+}
+
+/// A body without what stands between single quotes.
+fn without_texts(body: &str) -> String {
+    body.split('\'').step_by(2).collect::<Vec<_>>().join(" ' ")
 }
 
 /// A body without its comments, and without what looks like one.

@@ -148,6 +148,13 @@ impl Session {
         if part.is_or_runs("CHECKSUM") && self.hides(meaning, now) {
             return Err(refused(&part.command, "a checksum is made of all columns"));
         }
+        let text = part.text.as_deref().filter(|_| !part.by_name).unwrap_or_default();
+        let mut commands = std::iter::once(&part.command).chain(&part.runs);
+        if commands.any(|command| own::shows_counters(command, text)) && self.hides_anything(now) {
+            let mut refusal = refused(&part.command, "its counters tell how many bytes rows had");
+            refusal.hint = Some("ask for others by name: SHOW STATUS LIKE 'Threads%', 'Uptime', 'Ssl%'".into());
+            return Err(refusal);
+        }
         if shows_sizes(part) {
             let text = part.text.as_deref().unwrap_or_default();
             let has_where = text.windows(5).any(|here| here.eq_ignore_ascii_case(b"where"));

@@ -30,10 +30,10 @@ const OWN: &[&str] = &["information_schema", "mysql", "performance_schema", "sys
 /// Views of `information_schema` that show nothing of values.
 const PLAIN_VIEWS: &str = " administrable_role_authorizations all_plugins applicable_roles character_sets check_constraints \
 collation_character_set_applicability collations column_privileges columns columns_extensions enabled_roles engines \
-events geometry_columns global_status global_variables json_duality_view_columns json_duality_view_links json_duality_view_tables \
+events geometry_columns global_variables json_duality_view_columns json_duality_view_links json_duality_view_tables \
 json_duality_views key_caches key_column_usage keywords libraries locales parameters partitions periods plugins profiling \
 referential_constraints replica_status replication resource_groups role_column_grants role_routine_grants role_table_grants \
-routine_libraries routines schema_privileges schemata schemata_extensions sequences session_status session_variables \
+routine_libraries routines schema_privileges schemata schemata_extensions sequences session_variables \
 slave_status spatial_ref_sys sql_functions st_geometry_columns st_spatial_reference_systems st_units_of_measure statistics \
 system_variables table_constraints table_constraints_extensions table_privileges tables tables_extensions tablespaces \
 tablespaces_extensions thread_pool_groups thread_pool_queues thread_pool_stats thread_pool_waits triggers user_attributes \
@@ -103,6 +103,32 @@ pub(super) fn shows_sizes(command: &str) -> bool {
         let what = what.strip_prefix("EXTENDED ").unwrap_or(what);
         ["INDEX", "KEYS", "TABLE STATUS"].iter().any(|sizes| what.starts_with(sizes))
     })
+}
+
+/// Counters of the server's that count no rows or bytes, by how their names begin.
+const COUNTERS: &[&str] = &[
+    "aborted",
+    "connections",
+    "max_used_conn",
+    "rsa",
+    "ssl",
+    "threads",
+    "uptime",
+    "version",
+    "wsrep_cluster",
+    "wsrep_ready",
+];
+
+/// Whether a command, of this text, shows counters of the server's that may tell how long values are (`Bytes_sent`).
+pub(super) fn shows_counters(command: &str, text: &[u8]) -> bool {
+    let Some((_, what)) = command.rsplit_once("SHOW ") else { return false };
+    let what = ["GLOBAL ", "SESSION ", "LOCAL "].iter().find_map(|scope| what.strip_prefix(scope)).unwrap_or(what);
+    if !what.starts_with("STATUS") {
+        return false;
+    }
+    let text = text.to_ascii_lowercase();
+    let like = text.windows(6).position(|here| here == b"like '").and_then(|at| text.get(at + 6..));
+    !like.is_some_and(|pattern| COUNTERS.iter().any(|name| pattern.starts_with(name.as_bytes())))
 }
 
 /// Whether a column of what such a command shows tells of values.
