@@ -67,6 +67,8 @@ const WAYS: &[&str] = &[
     "select heap_blks_read from pg_statio_user_tables",
     "select * from pg_stat_progress_vacuum",
     "select * from pg_stat_wal",
+    "select sum(used_bytes) from pg_backend_memory_contexts",
+    "select * from pg_replication_origin_status",
     "select loid, data from pg_largeobject",
     "select * from by_statistics",
     "select * from pg_mcv_list_items(null)",

@@ -191,13 +191,17 @@ const MEASURING: &[&str] = &[
     "pg_total_relation_size",
 ];
 
+/// Views of the server's own that tell how much memory or log values take, and belong to no family.
+const MEASURED: &[&str] = &["pg_aios", "pg_backend_memory_contexts", "pg_replication_origin_status"];
+
 /// Whether a relation shows values, statements of others, or what both leave in statistics.
 pub fn shows_values(schema: &str, name: &str) -> bool {
     match schema {
         "pg_toast" => true,
         "pg_catalog" => {
             let is_of_a_family = name.starts_with("pg_stat") || name.starts_with("pg_largeobject");
-            is_of_a_family && !COUNTING.contains(&name) && name != "pg_largeobject_metadata"
+            let is_plain = COUNTING.contains(&name) || name == "pg_largeobject_metadata";
+            MEASURED.contains(&name) || (is_of_a_family && !is_plain)
         }
         _ => OF_EXTENSIONS.contains(&name),
     }

@@ -151,8 +151,9 @@ impl Session {
         let text = part.text.as_deref().filter(|_| !part.by_name).unwrap_or_default();
         let mut commands = std::iter::once(&part.command).chain(&part.runs);
         if commands.any(|command| own::shows_counters(command, text)) && self.hides_anything(now) {
-            let mut refusal = refused(&part.command, "its counters tell how many bytes rows had");
-            refusal.hint = Some("ask for others by name: SHOW STATUS LIKE 'Threads%', 'Uptime', 'Ssl%'".into());
+            let mut refusal = refused(&part.command, "its counters may tell how long values are");
+            refusal.hint =
+                Some("what counts no bytes passes by its name: SHOW STATUS LIKE 'Threads%', 'Uptime', 'Ssl%'".into());
             return Err(refusal);
         }
         if shows_sizes(part) {

@@ -119,16 +119,32 @@ const COUNTERS: &[&str] = &[
     "wsrep_ready",
 ];
 
-/// Whether a command, of this text, shows counters of the server's that may tell how long values are (`Bytes_sent`).
+/// Whether a command, of this text, shows counters of the server's that may tell how long values are: `Bytes_sent`, and places
+/// in the binary log, in which changes stand with all columns of their rows.
 pub(super) fn shows_counters(command: &str, text: &[u8]) -> bool {
     let Some((_, what)) = command.rsplit_once("SHOW ") else { return false };
     let what = ["GLOBAL ", "SESSION ", "LOCAL "].iter().find_map(|scope| what.strip_prefix(scope)).unwrap_or(what);
+    if ["ALL", "BINARY LOG", "BINLOG STATUS", "MASTER LOGS"].iter().any(|log| what.starts_with(log))
+        || ["MASTER", "SLAVE", "SLAVES", "REPLICA", "REPLICAS"].iter().any(|of| what.contains(&format!("{of} STATUS")))
+    {
+        return true;
+    }
     if !what.starts_with("STATUS") {
         return false;
     }
+    !counts_no_bytes(text)
+}
+
+/// Whether a text is `SHOW STATUS LIKE 'name…'`, and nothing else, of a counter that is on the list.
+fn counts_no_bytes(text: &[u8]) -> bool {
     let text = text.to_ascii_lowercase();
-    let like = text.windows(6).position(|here| here == b"like '").and_then(|at| text.get(at + 6..));
-    !like.is_some_and(|pattern| COUNTERS.iter().any(|name| pattern.starts_with(name.as_bytes())))
+    let Some(at) = text.windows(6).position(|here| here == b"status") else { return false };
+    let like = text.get(at + 6..).map(<[u8]>::trim_ascii_start).and_then(|rest| rest.strip_prefix(b"like '"));
+    let Some((pattern, rest)) = like.and_then(|rest| rest.split_at_checked(rest.iter().position(|b| *b == b'\'')?))
+    else {
+        return false;
+    };
+    rest.trim_ascii_end() == b"'" && COUNTERS.iter().any(|name| pattern.starts_with(name.as_bytes()))
 }
 
 /// Whether a column of what such a command shows tells of values.
