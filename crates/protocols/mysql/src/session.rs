@@ -478,7 +478,7 @@ impl Session {
 const TRACK: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = \
     'autocommit,character_set_client,character_set_connection,character_set_results,time_zone,sql_mode'";
 /// Asks how texts are read.
-const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE(), @@character_set_results";
+const PROBE: &str = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
 
 impl Known for Session {
     fn prepared(&self, name: &str) -> Option<Arc<Analysis>> {

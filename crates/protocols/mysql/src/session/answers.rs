@@ -343,11 +343,12 @@ impl Session {
     fn settings(&mut self, row: &[u8]) -> Result<(), WireError> {
         let mut r = Reader::new(row, "settings");
         let mut cell = || text_cell(&mut r).map(|c| c.map(|c| String::from_utf8_lossy(c).into_owned()));
-        let (mode, charset, schema, results) = (cell()?, cell()?, cell()?, cell()?);
+        let (mode, charset, schema) = (cell()?, cell()?, cell()?);
         r.all()?;
         self.variable("sql_mode", mode.as_deref());
         self.variable("character_set_client", charset.as_deref());
-        self.variable("character_set_results", Some(results.as_deref().unwrap_or_default()));
+        // Log-in sets both alike, and what sets one of them later is told.
+        self.narrowed = charset.as_deref() != Some("utf8mb4");
         self.environment.schema = schema.as_deref().map(Name::from);
         Ok(())
     }
