@@ -623,6 +623,7 @@ impl Catalogue {
         self.relations.values()
     }
 }
+
 /// Whether a query may be one of several that give rows together, by the words in its text: whatever they stand for, in doubt it is.
 pub fn may_mix_rows(query: &str) -> bool {
     let mut words = query.split(|c: char| !c.is_ascii_alphabetic());

@@ -264,9 +264,12 @@ impl<'c> Names<'c> {
         let words: HashSet<&str> = body.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
         let runs_text = ["execute", "program", "dblink"].iter().any(|word| words.contains(word));
         let bare = without_comments(&body);
+        let fetches = words.contains("fetch") || words.contains("move");
         let is_anything = runs_text
             || body.contains("u&\"")
-            || [&*body, &*bare].into_iter().any(|body| changes_names(body) || fetches_from_others(body, &bare));
+            || [&*body, &*bare]
+                .into_iter()
+                .any(|body| changes_names(body) || (fetches && fetches_from_others(body, &bare)));
         let mut out = Body { is_anything, ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
@@ -319,19 +322,20 @@ fn fetches_from_others(body: &str, bare: &str) -> bool {
     let own = own_cursors(&without_texts(bare));
     let words = pieces(body);
     words.iter().enumerate().filter(|(_, word)| matches!(word_of(word), "fetch" | "move")).any(|(at, _)| {
-        let mut last = None;
+        let (mut before, mut last) = (None, None);
         for word in words.iter().skip(at + 1) {
             match word_of(word) {
                 "into" => break,
                 "" => {}
-                name => last = Some(name),
+                name => (before, last) = (last, Some(name)),
             }
             if word.ends_with(|c: char| !is_of_word(c)) {
                 break;
             }
         }
         // FETCH FIRST … ROWS ONLY of a query.
-        !last.is_some_and(|name| own.contains(name) || matches!(name, "only" | "ties"))
+        let ends_query = matches!((before, last), (Some("row" | "rows"), Some("only")) | (Some("with"), Some("ties")));
+        !(ends_query || last.is_some_and(|name| own.contains(name)))
     })
 }
 

@@ -1,4 +1,5 @@
-//! COPY data from the client: passed on, unless what a mask shows would be written over what it hides.
+//! COPY data from the client: passed on, unless what a mask shows would be written over what it hides. And what COPY to the
+//! client would answer by its options.
 use super::Session;
 use crate::{
     codec::ClientMessage,
@@ -113,5 +114,25 @@ impl Session {
             return Err(not_understood(message, Some("use FORMAT text, csv or binary with plain options")));
         }
         Ok(())
+    }
+
+    /// In the text format nothing tells a value from the mark of NULL that is written alike: one of the caller's own would be
+    /// answered where it is the value, and a mask where it is not.
+    pub(super) fn copies_no_guess(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        let Some(copy) = part.copy.as_ref().filter(|copy| copy.out) else { return Ok(()) };
+        if !matches!(&copy.format, CopyFormat::Text { null, .. } if null != b"\\N") {
+            return Ok(());
+        }
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        let Some(hidden) = copy.lineage.anywhere.iter().find(|source| self.reveals.source(source, asking).is_some())
+        else {
+            return Ok(());
+        };
+        let column = hidden.column.as_deref().unwrap_or("*");
+        let message = format!(
+            "{} refused: values of the masked column `{}.{}.{column}` could not be told from its NULL",
+            part.command, hidden.schema, hidden.table
+        );
+        Err(not_understood(message, Some("leave the option NULL out, or use FORMAT csv")))
     }
 }

@@ -342,28 +342,6 @@ impl Session {
     }
 }
 
-impl Session {
-    /// In the text format nothing tells a value from the mark of NULL that is written alike: one of the caller's own would be
-    /// answered where it is the value, and a mask where it is not.
-    fn copies_no_guess(&mut self, part: &doorward_sql_session::Part, now: Timestamp) -> Result<(), Refusal> {
-        let Some(copy) = part.copy.as_ref().filter(|copy| copy.out) else { return Ok(()) };
-        if !matches!(&copy.format, CopyFormat::Text { null, .. } if null != b"\\N") {
-            return Ok(());
-        }
-        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
-        let Some(hidden) = copy.lineage.anywhere.iter().find(|source| self.reveals.source(source, asking).is_some())
-        else {
-            return Ok(());
-        };
-        let column = hidden.column.as_deref().unwrap_or("*");
-        let message = format!(
-            "{} refused: values of the masked column `{}.{}.{column}` could not be told from its NULL",
-            part.command, hidden.schema, hidden.table
-        );
-        Err(not_understood(message, Some("leave the option NULL out, or use FORMAT csv")))
-    }
-}
-
 /// Whether rows come of tables as they are, so that null would tell. Of a cursor it is not known; its query was rewritten where
 /// that can be.
 fn is_not_rewritten(masking: &Masking<'_>) -> bool {
