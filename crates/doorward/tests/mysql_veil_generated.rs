@@ -31,10 +31,10 @@ impl Server for MySqlWorld {
             let mut text = |length| format!("left({}, {length})", text(random, id));
             let (email, card, ssn, people, odd) = (text(80), text(19), text(12), text(60), text(20));
             let (born, score, balance) = (number(random), number(random), number(random));
-            let iban = iban(random, id);
+            let (iban, since) = (iban(random, id), since(random, id));
             let kind = ["'a'", "'b'", "null"][random.below(3) as usize];
             sql.push_str(&format!(
-                "insert into customers values ({id}, 'Name {id}', {email}, {card}, {ssn}, date '1970-02-05' + interval {born} day, {score}, 'n{id}', {balance}, {kind}, {iban});
+                "insert into customers values ({id}, 'Name {id}', {email}, {card}, {ssn}, date '1970-02-05' + interval {born} day, {score}, 'n{id}', {balance}, {kind}, {iban}, {since});
                  insert into people values ({id}, {people}); insert into other.`Odd t` values ({id}, {odd});
                  insert into ranks values ({id}, {score});",
             ));
@@ -71,6 +71,14 @@ fn iban(random: &mut Numbers, id: u64) -> String {
     }
 }
 
+/// Of which `date:year` shows the same.
+fn since(random: &mut Numbers, id: u64) -> String {
+    match id {
+        8 => "null".to_owned(),
+        _ => format!("date '{}-01-01' + interval {} day", 1990 + id / 2, random.below(365)),
+    }
+}
+
 fn number(random: &mut Numbers) -> String {
     match random.below(5) {
         0 => "null".to_owned(),
@@ -79,10 +87,10 @@ fn number(random: &mut Numbers) -> String {
 }
 
 fn twins(release: MySqlRelease) -> Twins<MySqlWorld> {
-    let tags = TAGS.replace("tags = {", "tags = { \"public.customers.iban\" = [\"pii\", \"mask:partial:4\"],");
+    let tags = TAGS.replace("tags = {", "tags = { \"public.customers.iban\" = [\"pii\", \"mask:partial:4\"], \"public.customers.since\" = [\"pii\", \"mask:date:year\"],");
     let twins = Twins([over(release, &tags), over(release, &tags)]);
     for twin in &twins.0 {
-        let more = "set global innodb_stats_auto_recalc = off; use public; alter table customers add iban varchar(34), \
+        let more = "set global innodb_stats_auto_recalc = off; use public; alter table customers add iban varchar(34), add since date, \
                     add key by_iban(iban); create or replace view everyone as select * from customers";
         twin.server.exec(more).unwrap();
         let limit = match twin.dialect() {

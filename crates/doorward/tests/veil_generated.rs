@@ -38,10 +38,11 @@ fn fill(w: &World, random: &mut Numbers) {
         let (email, card, ssn) = (text(random, id), text(random, id), text(random, id));
         let (born, score) = (number(random), number(random));
         sql.push_str(&format!(
-            "insert into customers values ({id}, 'Name {id}', {email}, left({card}, 19), {ssn}, date '1970-01-05' + {born}, {score}, 'n{id}', {});
+            "insert into customers values ({id}, 'Name {id}', {email}, left({card}, 19), {ssn}, date '1970-01-05' + {born}, {score}, 'n{id}', {}, {});
              insert into people values ({id}, {}); insert into other.\"Odd t\" values ({id}, {});
              insert into {} (id, ssn) values ({id}, {}); insert into cards (id, number) values ({id}, {});",
             iban(random, id),
+            since(random, id),
             text(random, id),
             text(random, id),
             if id > 5 { "managers" } else { "staff" },
@@ -75,6 +76,14 @@ fn iban(random: &mut Numbers, id: u64) -> String {
     }
 }
 
+/// Of which `date:year` shows the same.
+fn since(random: &mut Numbers, id: u64) -> String {
+    match id {
+        8 => "null".to_owned(),
+        _ => format!("date '{}-01-01' + {}", 1990 + id / 2, random.below(365)),
+    }
+}
+
 fn number(random: &mut Numbers) -> String {
     match random.below(5) {
         0 => "null::int".to_owned(),
@@ -88,7 +97,7 @@ fn twins() -> Twins<World> {
     for world in &twins.0 {
         world
             .postgres
-            .exec("alter table customers add iban text; create or replace view everyone as select * from customers")
+            .exec("alter table customers add iban text, add since date; create or replace view everyone as select * from customers")
             .unwrap();
         world.postgres.exec("create index on staff (id, ssn); create index on people (ssn, id)").unwrap();
         let limit = format!("alter role {} set statement_timeout = '{LIMIT}s'", world.postgres.user());

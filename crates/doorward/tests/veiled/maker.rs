@@ -31,6 +31,8 @@ const CUSTOMERS: &[(&str, Kind)] = &[
     ("iban", Text),
     ("email", Text),
     ("born", Day),
+    // Of which the mask shows the year.
+    ("since", Day),
     ("card", Text),
     ("name", Text),
     ("notes", Text),
@@ -65,11 +67,34 @@ const OF_MYSQL: Relations = &[
     ("everyone", &[("balance", Number), ("kind", Text), ("id", Number)]),
 ];
 
+/// Names of relations that other things go by, too; once each in a statement.
+const TAKEN: [&str; 4] = ["customers", "orders", "people", "contacts"];
+/// Names of columns that outputs go by which are something else.
+const COLUMNS: [&str; 6] = ["ssn", "iban", "since", "id", "contact", "name"];
+
+/// How COPY is told to write.
+const FORMATS: [&str; 12] = [
+    "",
+    " (format csv, header)",
+    " (null 'same')",
+    " (null 'x3', delimiter ';')",
+    " (null '')",
+    " (format csv, force_quote *)",
+    " (format csv, null 'same', quote 'q')",
+    " (format csv, force_quote (id))",
+    " (format csv, header 'OFF', escape 's')",
+    " (format csv, header 'on', delimiter 'x')",
+    " (format binary)",
+    " csv header null '[ssn]'",
+];
+
 /// Makes a query out of choices; where there are no more, it takes the simplest.
 pub(crate) struct Maker<'a> {
     dialect: Dialect,
     choices: std::slice::Iter<'a, u8>,
     names: usize,
+    /// How many of [`TAKEN`] stand for something in the statement.
+    taken: usize,
     scopes: Vec<Vec<(String, Columns)>>,
     ctes: Vec<(String, Columns)>,
 }
@@ -77,18 +102,67 @@ pub(crate) struct Maker<'a> {
 impl Maker<'_> {
     /// A statement, and how to ask it.
     pub(crate) fn statement(dialect: Dialect, choices: &[u8]) -> (String, How) {
-        let mut maker = Maker { dialect, choices: choices.iter(), names: 0, scopes: Vec::new(), ctes: Vec::new() };
+        let mut maker =
+            Maker { dialect, choices: choices.iter(), names: 0, taken: 0, scopes: Vec::new(), ctes: Vec::new() };
         match maker.pick(16) {
             0 => (maker.change(), How::RolledBack),
             n if dialect != Postgres => (maker.query(), if n % 2 == 0 { How::Binary } else { How::Simple }),
-            1 => (format!("copy ({}) to stdout", maker.query()), How::Simple),
+            1 => (maker.copy(), How::Simple),
+            3 => (maker.steps(), How::RolledBack),
             2 => (format!("explain (costs off) {}", maker.query()), How::Simple),
             n if n % 2 == 0 => (maker.query(), How::Binary),
             _ => (maker.query(), How::Simple),
         }
     }
 
+    fn copy(&mut self) -> String {
+        let what = match self.pick(4) {
+            0 => {
+                let (relation, columns) = self.relations()[self.pick(4)];
+                let named: Vec<&str> = (0..=self.pick(4)).map(|n| columns[(n * 5 + 1) % columns.len()].0).collect();
+                let distinct: std::collections::BTreeSet<&str> = named.into_iter().collect();
+                format!("{relation} ({})", distinct.into_iter().collect::<Vec<_>>().join(", "))
+            }
+            _ => format!("({})", self.query()),
+        };
+        format!("copy {what} to stdout{}", FORMATS[self.pick(FORMATS.len())])
+    }
+
+    /// What is asked by several statements, one after the other.
+    fn steps(&mut self) -> String {
+        let how = self.pick(4);
+        let query = self.query();
+        match how {
+            0 => format!("prepare p as {query};\nexecute p;\nexplain (costs off) execute p"),
+            1 => format!(
+                "declare c scroll cursor for {query};\nfetch 3 from c;\nmove 1 in c;\nfetch backward all from c"
+            ),
+            2 => format!(
+                "declare c binary cursor with hold for {query};\nfetch forward 2 from c;\nfetch last from c;\nclose c"
+            ),
+            _ => format!("{};\n{query}", self.query()),
+        }
+    }
+
+    /// A query, or one of its result, which goes by the name of a relation and whose columns go by those of others.
     fn query(&mut self) -> String {
+        if self.pick(4) != 1 {
+            return self.plain_query().0;
+        }
+        let (query, width) = self.plain_query();
+        let (first, alias) = (self.pick(COLUMNS.len()), TAKEN[self.pick(TAKEN.len())]);
+        let name = |n: usize| COLUMNS[(first + n) % COLUMNS.len()];
+        if self.pick(2) == 0 {
+            let names: Vec<&str> = (0..width).map(name).collect();
+            let shown = [names[0], "*"][self.pick(2)];
+            return format!("select {alias}.{shown} from ({query}) {alias} ({})", names.join(", "));
+        }
+        let outputs: Vec<String> = (0..width).map(|n| format!("{alias}.c{n} as {}", name(n))).collect();
+        format!("select {} from ({query}) {alias}", outputs.join(", "))
+    }
+
+    /// A query, and how many columns it has.
+    fn plain_query(&mut self) -> (String, usize) {
         let kinds = self.kinds();
         let with = match self.pick(8) {
             0 | 1 => self.with(),
@@ -105,7 +179,7 @@ impl Maker<'_> {
                 format!(" order by {} desc{last} limit {}", kinds.len(), self.pick(9))
             }
         };
-        format!("{with}{select}{order}")
+        (format!("{with}{select}{order}"), kinds.len())
     }
 
     /// What changes data.
@@ -119,7 +193,11 @@ impl Maker<'_> {
         let value = self.expression(changed.1, 1);
         let condition = self.condition(1);
         let returning = match self.dialect {
-            Postgres => format!(" returning {}", self.expression(KINDS[0], 1)),
+            Postgres => match self.pick(4) {
+                0 => " returning *".to_owned(),
+                1 => format!(" returning id, {alias}.{} as iban", columns[1].0),
+                _ => format!(" returning {}", self.expression(KINDS[0], 1)),
+            },
             MySql | MariaDb => String::new(),
         };
         let deleted = if self.dialect == Postgres { String::new() } else { format!("{alias} ") };
@@ -172,6 +250,15 @@ impl Maker<'_> {
     fn name(&mut self) -> String {
         self.names += 1;
         format!("a{}", self.names)
+    }
+
+    /// What an item of FROM goes by.
+    fn alias(&mut self) -> String {
+        if self.taken < TAKEN.len() && self.pick(12) == 1 {
+            self.taken += 1;
+            return TAKEN[self.taken - 1].to_owned();
+        }
+        self.name()
     }
 
     fn columns(kinds: &[Kind]) -> Columns {
@@ -239,7 +326,7 @@ impl Maker<'_> {
     }
 
     fn item(&mut self, depth: usize, lateral: bool) -> String {
-        let alias = self.name();
+        let alias = self.alias();
         let choice = if lateral { 1 } else { self.pick(5) };
         if choice == 1 && (depth > 0 || lateral) {
             let kinds = self.kinds();
@@ -327,8 +414,16 @@ impl Maker<'_> {
             (8, Number) => format!("sign({})::int", self.expression(Number, less)),
             (5, Text) => format!("({})::text", self.expression(Number, less)),
             (6, Text) => format!("({} || {})", self.expression(Text, less), self.expression(Text, less)),
-            (7, Text) => format!("to_jsonb({})::text", self.row()),
-            (8, Text) => format!("md5(({})::text)", self.row()),
+            (7, Text) => match self.pick(4) {
+                0 => format!("(array[{}, {}])[1]", self.expression(Text, less), self.expression(Text, less)),
+                1 => format!("json_build_object('a', {})::text", self.expression(Text, less)),
+                _ => format!("to_jsonb({})::text", self.row()),
+            },
+            (8, Text) => match self.pick(4) {
+                0 => format!("format('%s %L', {}, {})", self.expression(Text, less), self.row()),
+                1 => format!("xmlforest({} as x)::text", self.expression(Text, less)),
+                _ => format!("md5(({})::text)", self.row()),
+            },
             (_, Number) => self.pick(9).to_string(),
             (5, Day) if self.dialect != Postgres => {
                 format!("({} + interval {} day)", self.expression(Day, less), self.expression(Number, less))

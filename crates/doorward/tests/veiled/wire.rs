@@ -44,7 +44,7 @@ pub(crate) enum How {
     Simple,
     /// Prepared and bound, its results in binary.
     Binary,
-    /// As a Query, and rolled back.
+    /// As a Query for each line, and rolled back.
     RolledBack,
 }
 
@@ -65,7 +65,17 @@ fn query(text: &str) -> Vec<u8> {
 fn asks(statement: &str, how: How) -> (Vec<u8>, usize) {
     match how {
         How::Simple => (query(statement), 1),
-        How::RolledBack => ([query(&format!("begin; {statement}")), query("rollback")].concat(), 2),
+        How::RolledBack => {
+            let lines: Vec<&str> = statement.split(";\n").collect();
+            // What was prepared, and what was declared WITH HOLD, would stay.
+            let ends = if lines.len() > 1 { &["rollback", "deallocate all", "close all"][..] } else { &["rollback"] };
+            let begun = lines.iter().enumerate().map(|(n, line)| match n {
+                0 => query(&format!("begin; {line}")),
+                _ => query(line),
+            });
+            let all: Vec<Vec<u8>> = begun.chain(ends.iter().map(|end| query(end))).collect();
+            (all.concat(), all.len())
+        }
         How::Binary => {
             let parse = message(b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat());
             let bind = message(b'B', b"\0\0\0\0\0\0\0\x01\0\x01");
@@ -139,6 +149,21 @@ impl Wire {
         let end = [message(b'E', b"\0\0\0\0\0"), message(b'S', b""), query("rollback")].concat();
         self.out.write_all(&[begin, parse, bind, end].concat()).unwrap();
         self.answer(3, statement)
+    }
+}
+
+impl Wire {
+    /// The answer to all of these, with one Sync behind the last.
+    pub(crate) fn pipelined(&mut self, statements: &[&str]) -> Answer {
+        let mut all = Vec::new();
+        for statement in statements {
+            all.extend(message(b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat()));
+            all.extend(message(b'B', b"\0\0\0\0\0\0\0\0"));
+            all.extend(message(b'E', b"\0\0\0\0\0"));
+        }
+        all.extend(message(b'S', b""));
+        self.out.write_all(&all).unwrap();
+        self.answer(1, &statements.join("; "))
     }
 }
 
