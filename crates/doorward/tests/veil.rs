@@ -14,6 +14,8 @@ mod newest;
 mod order;
 #[path = "veil/paths.rs"]
 mod paths;
+#[path = "veil/places.rs"]
+mod places;
 #[path = "veil/shown.rs"]
 mod shown;
 mod veiled;

@@ -40,6 +40,11 @@ pub struct Lineage {
     /// Every column that the statement mentions anywhere an output could come from: the bound for
     /// an output whose place is not known.
     pub anywhere: BTreeSet<SourceColumn>,
+    /// The outputs that stand for columns which the text does not name (`*`): should a relation have others by the time the
+    /// server reads it, they and those after them are others, too. Empty where the server is not PostgreSQL.
+    pub placed: BTreeSet<usize>,
+    /// Whether names were given by place to such columns (`AS t (a, b)`): then an output that is named may be another.
+    pub names_by_place: bool,
 }
 
 /// What `COPY` moves.
@@ -260,7 +265,7 @@ pub struct Reads {
     /// A second reading of that, by names alone: what it may decide by where the text is sent as it was written. For
     /// PostgreSQL empty where something else may stand in it; for MySQL also what it may show besides what the lineage says.
     pub named: BTreeSet<SourceColumn>,
-    /// What it shows besides that tells of values. Empty where the server is not PostgreSQL.
+    /// What it shows besides that tells of values. Where the server is not PostgreSQL, of plans alone.
     pub tells: BTreeSet<Tell>,
     /// Relations that are named without their schema, in any way and also within bodies of functions that are made, as they
     /// were found. Empty where the server is not PostgreSQL.
@@ -269,6 +274,8 @@ pub struct Reads {
     pub calls: BTreeSet<Name>,
     /// Tables of which a LIMIT decides how many rows are changed. Empty where the server is PostgreSQL.
     pub limited: Vec<Limited>,
+    /// Tables of which rows are deleted by a text that can say nothing of indexes there. Empty where the server is PostgreSQL.
+    pub deleted: BTreeSet<(Name, Name)>,
 }
 
 /// A table of which only some rows are changed: those that come first.

@@ -14,16 +14,30 @@ create table referring(mail text references known(mail)); insert into referring 
 create view of_pay as select id, cap, name from pay; create view of_known as select id, mail from known;
 create table plainly(id int primary key, cap int check (cap < 100), ssn text); insert into plainly values (1, 1, '078-05-1121');
 create view of_plainly as select id, cap from plainly;
+create table plainly2(id int, t text);
 create table ruled(id int, cap int); insert into ruled values (1, 1);
 create rule beneath as on update to ruled do instead update plainly set cap = new.cap where id = new.id;
 create table searched(id int primary key, name text, ssn text, words tsvector generated always as (to_tsvector('simple'::regconfig, name || ' ' || ssn)) stored,
     short varchar(20) generated always as (name || ssn) stored); insert into searched (id, name, ssn) values (1, 'N1', '078-05-1121');
 create table paired(id int primary key, name text, ssn text, unique (name, ssn)); insert into paired values (1, 'N1', '078-05-1121');
+create table excluding(id int, a int4range, h int4range, exclude using gist (a with &&, h with &&));
+insert into excluding values (1, '[1,5)', '[1,5)'), (2, '[20,25)', '[1,5)');
+create table points(x int, y int, primary key (x, y)); insert into points values (1, 1), (2, 1);
+create table pointing(id int, x int, y int, foreign key (x, y) references points); insert into pointing values (1, 1, 1);
+create table guarded(id int, cap int, salary int); insert into guarded values (1, 1, 100); alter table guarded enable row level security;
+alter table guarded force row level security; create policy seen on guarded using (true) with check (cap <= salary);
+create view capped as select id, cap, salary from pay where cap <= salary with check option;
+create view capped_above as select id, cap from capped;
+create view guessing as select * from plainly2 p where exists (select from plainly c where c.ssn = p.t) with check option;
+create view checked as select id, cap from plainly where cap < 90 with check option;
+create table doing(id int); create rule telling as on insert to doing do also select ssn || '' as told from plainly;
+create table indexed(id int primary key, name text, ssn text); create index on indexed (name, ssn);
+insert into indexed select g, 'N', (select string_agg(md5(i::text), '') from generate_series(1, 80) i) from generate_series(1, 1) g;
 create table above(id int, cap int, salary int); create table below(check (cap <= salary)) inherits (above); insert into below values (1, 1, 100);
 ";
 
 const TAGS: &str = r#"tags = { "public.pay.salary" = ["pii"], "public.pay.mail" = ["pii"], "public.spread.salary" = ["pii"], "public.known.mail" = ["pii"],
-"public.above.salary" = ["pii"], "public.plainly.ssn" = ["pii"], "public.searched.ssn" = ["pii"], "public.paired.ssn" = ["pii"] }"#;
+"public.above.salary" = ["pii"], "public.plainly.ssn" = ["pii"], "public.excluding.h" = ["pii"], "public.pointing.y" = ["pii"], "public.guarded.salary" = ["pii"], "public.indexed.ssn" = ["pii"], "public.searched.ssn" = ["pii"], "public.paired.ssn" = ["pii"] }"#;
 
 const REFUSED: &[&str] = &[
     "update pay set cap = 999 where id = 1",
@@ -43,11 +57,23 @@ const REFUSED: &[&str] = &[
     "update known set mail = 'm1' where id = 1",
     "update of_known set mail = 'm1' where id = 1",
     "insert into known values (1, 'x', 'm1') on conflict (id) do update set mail = excluded.mail",
+    "update excluding set a = '[3,4)' where id = 2",
+    "update pointing set x = 2 where id = 1",
+    "update guarded set cap = 2 where id = 1",
+    "update capped set cap = 3 where id = 1",
+    "update capped_above set cap = 3 where id = 1",
+    "insert into guessing values (1, '078-05-1121')",
+    "merge into guessing g using (values (1)) v(id) on false when not matched then insert values (1, '078-05-1121')",
     "prepare p as update pay set cap = $1 where id = 1",
 ];
 
 const NEIGHBOURS: &[&str] = &[
     "begin; update pay set name = 'x' where id = 1 returning id, name; rollback",
+    "begin; update excluding set id = 3 where id = 1 returning id, a; rollback",
+    "begin; update pointing set id = 3 where id = 1 returning id, x; rollback",
+    "begin; update guarded set id = 3 where id = 1 returning id, cap; rollback",
+    "begin; update checked set cap = 3 where id = 1 returning id, cap; rollback",
+    "begin; insert into plainly2 values (1, 'x') returning *; rollback",
     "begin; update pay set mail = 'x' where id = 1 returning id; rollback",
     "begin; update pay set salary = 3 where id = 1 returning id; rollback",
     "begin; update known set name = 'x' where id = 1 returning id; rollback",
@@ -89,6 +115,14 @@ fn what_compares_hidden_columns_answers_nothing() {
         );
         assert!(reader.says(beneath).contains("violates"), "{beneath}");
     }
+    // Rows that a rule makes, and how long an entry of an index would be.
+    let answer = agent.says("begin; insert into doing values (1); rollback");
+    assert!(answer.contains("[masked]") && !answer.contains("078-"), "{answer}");
+    assert!(reader.says("begin; insert into doing values (1); rollback").contains("078-"));
+    let long = "update indexed set name = (select string_agg(md5(i::text || 'x'), '') from generate_series(1, 90) i) where id = 1";
+    let answer = agent.says(long);
+    assert!(answer.contains("54000 details hidden"), "{answer}");
+    assert!(reader.says(long).contains("index row size"));
     // Without an error of before.
     let mut agent = Asked::new(w.psql_command(&w.token("ci-bot", &["agents"], &[])));
     for statement in NEIGHBOURS {

@@ -1,6 +1,10 @@
 //! What a name without a schema means decides what is hidden: it means the same to the gateway and to the server, whatever is
 //! done to the search path, the role, the tables and the functions.
-use crate::veiled::{Asked, world};
+use crate::veiled::{
+    Asked,
+    wire::{How, Wire},
+    world,
+};
 
 /// A schema of somebody's own, with names of tables that are hidden elsewhere.
 const MADE: &str = "
@@ -10,6 +14,9 @@ insert into dec.customers values (1, 'one', 'd1'), (2, 'two', 'd2');
 create table dec.g(id int, ssn text); insert into dec.g values (1, 'plain');
 create function set_tenant(t text) returns text language plpgsql as 'begin perform set_config(''search_path'', t, false); return t; end';
 create function set_tenant_too(t text) returns text language plpgsql as 'begin set search_path = public; return t; end';
+create function dec.set_config(text, text, text) returns text language sql as 'select $2';
+create procedure committing() language plpgsql as 'begin commit; end';
+create procedure undoing() language plpgsql as 'begin rollback; end';
 create function drops() returns text language plpgsql as 'begin drop table dec.customers; return ''x''; end';
 create function dec.lower(int) returns text language sql as 'select ssn from customers order by id limit 1';
 create function tax(n int) returns int language sql immutable as 'select n * 2';
@@ -33,6 +40,8 @@ const HOSTILE: &[&str] = &[
     "set search_path = dec; begin; select 1/0; commit\\; set search_path = public; select ssn || '' from customers order by id",
     "set search_path = dec; begin\\; commit\\; set search_path = public; select ssn || '' from customers order by id",
     "set search_path = dec; select DATABASE.pg_catalog.set_config('search_path', 'public', false); select ssn || '' from customers order by id",
+    "set search_path = public, dec; select set_config('search_path', 'dec', 'false'); begin; update customers set name = name where id = 1 returning ssn || '', ssn; rollback",
+    "create function dec.set_config(text, text, bool) returns text language sql as 'select $2'; set search_path = public, dec, pg_catalog; select set_config('search_path', 'dec', false); select max(ssn) from customers; begin; delete from customers where ssn like '078%' returning id; rollback",
     "set search_path = dec; select set_tenant('public'); select public.set_tenant('public'); select ssn || '' from customers order by id",
     "set search_path = dec; select public.set_tenant_too('public'); select ssn || '' from customers order by id",
     "set search_path = dec; create function dec.f() returns text language sql as $$ select set_config('search_path', 'public', false) $$; select dec.f(); select ssn || '' from customers order by id; drop function dec.f()",
@@ -74,8 +83,8 @@ const NEIGHBOURS: &[&str] = &[
     "set search_path = dec, public; select nothing from customers",
     "set search_path = dec, public; with customers as (select 1 as id) select id from customers",
     "set search_path = dec, public; begin; insert into dec.customers values (9, 'x', 'y') returning ssn; rollback",
-    "set search_path = dec; begin; insert into customers values (9, 'x', 'y') returning ssn; update customers set ssn = 'z' where ssn = 'd1' returning *; delete from customers; rollback",
-    "set search_path = dec; prepare d as update customers set name = $1 where ssn = 'd1' returning *; begin; execute d('n'); rollback; deallocate d",
+    "set search_path = dec; begin; insert into dec.customers values (9, 'x', 'y') returning ssn; update dec.customers set ssn = 'z' where ssn = 'd1' returning *; delete from dec.customers; rollback",
+    "set search_path = dec; prepare d as update dec.customers set name = $1 where ssn = 'd1' returning *; begin; execute d('n'); rollback; deallocate d",
     "begin; savepoint a; set local search_path = dec; rollback to a; select count(*) from orders; commit",
     "begin; set local search_path = dec; savepoint a; set search_path = public; release a; select count(*) from orders; commit; select count(*) from orders",
     "begin; create temp table t (customer int); insert into t select customer from orders; create index on t (customer); select tax(1), count(*) from t; drop table t; rollback",
@@ -169,4 +178,25 @@ fn a_name_that_may_mean_a_hidden_table_has_to_be_written_with_its_schema() {
     }
     let temporary = agent.says("create temp table pg_stats(x int)");
     assert!(temporary.contains("would stand in the way of what the server itself has"), "{temporary}");
+}
+
+/// A procedure may end the transaction that a pipeline holds together: what was set in it is not what the gateway takes it for.
+#[test]
+fn a_pipeline_does_not_lose_what_was_set_in_it() {
+    let (w, _) = made();
+    let token = w.token("ci-bot", &["agents"], &[]);
+    for (procedure, before, within) in [("undoing", "public", "dec"), ("committing", "dec", "public")] {
+        let mut wire = Wire::new(&w, &token);
+        let call = format!("call public.{procedure}()");
+        assert_eq!(wire.ask(&[(format!("set search_path = {before}"), How::Simple)])[0].error, None);
+        let said = wire.pipelined(&[&format!("set search_path = {within}"), &call, "select 1/0"]);
+        assert!(said.error.as_ref().is_some_and(|e| e.contains("CALL refused")), "{procedure}: {said:?}");
+        let update = "update customers set name = name where id = 1 returning ssn || ''";
+        let said = wire.ask(&[(update.to_owned(), How::RolledBack)]);
+        assert!(!format!("{said:?}").contains("078-"), "{procedure}: {said:?}");
+        // Neighbours: by itself, and where nothing was set.
+        let mut wire = Wire::new(&w, &token);
+        assert_eq!(wire.pipelined(&["select 1", &call, "select 2"]).error, None, "{procedure}");
+        assert_eq!(wire.ask(&[(call.clone(), How::Simple)])[0].error, None, "{procedure}");
+    }
 }

@@ -238,6 +238,11 @@ impl Settings {
         std::mem::take(&mut self.schema_changed)
     }
 
+    /// Whether something was set since no transaction was open.
+    pub(crate) fn has_set(&self) -> bool {
+        self.uncertain || self.now.current != self.at_idle || self.now.committed != self.at_idle
+    }
+
     /// A transaction has ended, whether another begins with it or not.
     pub(crate) fn ended(&mut self, rolled_back: bool) {
         let values = if rolled_back { self.at_idle.clone() } else { self.now.committed.clone() };

@@ -29,7 +29,7 @@ mod text;
 
 pub use freshness::{Changes, Freshness, Heard, Look};
 pub use guard::{Arriving, LONGEST_MASK, Target, Targets};
-pub use meaning::{Cursor, Known, Meaning, Meanings, Part, opaque, output_sources};
+pub use meaning::{Cursor, Known, Meaning, Meanings, Part, is_in_place, opaque, output_sources};
 pub use reveal::{Asking, Dialect, Reveals, redacted, whole};
 pub use running::Running;
 pub use shown::besides;

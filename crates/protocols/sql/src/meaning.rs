@@ -291,6 +291,21 @@ pub fn output_sources(lineage: &Lineage, index: usize, total: usize) -> &BTreeSe
     }
 }
 
+/// Whether every output is where the lineage has it, among `total`: relations may have other columns than when the text was read.
+/// `is_so` says of an output that stands there by `*` whether the server names one of these columns in its place.
+pub fn is_in_place(
+    lineage: &Lineage,
+    total: usize,
+    mut is_so: impl FnMut(usize, &BTreeSet<SourceColumn>) -> bool,
+) -> bool {
+    let is_placed = |n: &usize| match lineage.outputs.get(*n) {
+        Some(Output::Made(sources)) => is_so(*n, sources),
+        Some(Output::Star) | None => false,
+    };
+    !lineage.names_by_place
+        && (lineage.placed.is_empty() || (lineage.outputs.len() == total && lineage.placed.iter().all(is_placed)))
+}
+
 /// Meanings of texts without names of the session in them, by their analysis.
 #[derive(Debug, Default)]
 pub struct Meanings(AHashMap<usize, (Arc<Analysis>, Arc<Meaning>)>);

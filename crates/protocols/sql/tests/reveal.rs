@@ -228,7 +228,7 @@ fn what_was_found_out_lasts_as_long_as_it_is_true() {
 fn hidden_values_are_carried_nowhere() {
     let mut w = World::new(PLAIN, true);
     let part = |command: &str, moves: &[SourceColumn], shows: &[SourceColumn]| {
-        let lineage = Lineage { outputs: Vec::new(), anywhere: shows.iter().cloned().collect() };
+        let lineage = Lineage { outputs: Vec::new(), anywhere: shows.iter().cloned().collect(), ..Lineage::default() };
         let mut part = Part { command: command.into(), ..part() };
         part.moves = moves.iter().cloned().collect();
         part.lineage = Some(Arc::new(lineage));

@@ -86,13 +86,13 @@ impl<'a, 'e> Reading<'a, 'e> {
             let all = self.all_relations(tree);
             self.moves.extend(all.iter().cloned());
             self.weighs.extend(all.iter().cloned());
-            return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all });
+            return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all, ..Lineage::default() });
         }
         cols.map(|cols| {
             // A plan that is a document is one column; those in a table of many quote nothing.
             let anywhere = if is_plan(tree) { Set::new() } else { union(&cols) };
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
-            Lineage { outputs, anywhere }
+            Lineage { outputs, anywhere, ..Lineage::default() }
         })
     }
 
@@ -156,7 +156,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             Body::Insert(i) => self.insert(i),
             Body::Update(u) => self.update(u),
             Body::Delete(d) => self.delete(d),
-            Body::Explain { tree, into } => self.plan(tree, *into),
+            Body::Explain { tree, into, .. } => self.plan(tree, *into),
             Body::Within(t) => self.top(t),
         }
     }

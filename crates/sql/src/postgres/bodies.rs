@@ -8,6 +8,7 @@ pub(super) fn create_function<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CreateF
     let parts = names::strings(s.funcname());
     let resource = objects::function(walk, &parts, true);
     walk.add(Action::Create, resource);
+    names_none_of_the_servers(walk, parts.last().copied());
     let (mut language, mut body) = (None, None);
     for option in s.options() {
         match option.defname() {
@@ -36,6 +37,13 @@ pub(super) fn create_function<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CreateF
     match text {
         Some(text) if language == "sql" => sql_body(walk, text, &name),
         Some(_) | None => walk.opaque(format!("body of function {name} in language {language}")),
+    }
+}
+
+/// What is called as the function by which a session's settings change would be taken for it.
+pub(super) fn names_none_of_the_servers(walk: &mut Walk<'_, '_>, name: Option<&str>) {
+    if name == Some("set_config") {
+        walk.opaque("a function called set_config, as the server's own");
     }
 }
 

@@ -494,6 +494,7 @@ fn types<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
                 Kind::Function => {
                     let function = objects::function(walk, &parts, true);
                     walk.add(Action::Create, function);
+                    super::bodies::names_none_of_the_servers(walk, parts.last().copied());
                     return true;
                 }
                 Kind::Other(kind) => (Action::Create, kind, parts),

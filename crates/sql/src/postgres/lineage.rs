@@ -12,13 +12,12 @@ mod weighed;
 use self::{
     columns::window_parts,
     columns::{children_expr, column_of, implied_name, union, whole},
-    from::rename,
     seen::{Seen, node_at},
 };
 use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, names, older};
 use doorward_model::Name;
 use pg_raw_parse::{Node, list::NodeList, nodes};
-use std::{collections::BTreeSet, rc::Rc};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 /// Nesting of queries and joins that fits a stack of 2 MiB.
 pub(super) const INLINE_DEPTH: usize = 40;
@@ -39,6 +38,8 @@ struct Col {
     name: Option<Name>,
     set: Set,
     star: bool,
+    /// It stands where it does by `*`, and not by the text.
+    is_placed: bool,
 }
 
 /// One name of a FROM clause.
@@ -71,6 +72,8 @@ pub(super) struct Reading<'a, 'e> {
     budget: usize,
     looks: usize,
     gave_up: bool,
+    /// Names were given by place to what stands there by `*`, or as a relation has it.
+    names_by_place: Cell<bool>,
     /// What of the statement was read.
     seen: Seen,
 }
@@ -88,6 +91,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             budget: BUDGET,
             looks: LOOKS,
             gave_up: false,
+            names_by_place: Cell::new(false),
             seen: Seen::default(),
         }
     }
@@ -106,12 +110,13 @@ impl<'a, 'e> Reading<'a, 'e> {
             if stores(node) {
                 self.moves.extend(all.iter().cloned());
             }
-            return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all });
+            return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all, ..Lineage::default() });
         }
         cols.map(|cols| {
             let anywhere = union(&cols);
+            let placed = cols.iter().enumerate().filter(|(_, c)| c.is_placed).map(|(n, _)| n).collect();
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
-            Lineage { outputs, anywhere }
+            Lineage { outputs, anywhere, placed, names_by_place: self.names_by_place.get() }
         })
     }
 
@@ -133,7 +138,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             // EXPLAIN shows plans: constants of the statement, and its own text.
             Node::ExplainStmt(s) => {
                 self.top(s.query());
-                Some(vec![Col { name: Some("QUERY PLAN".into()), set: Set::new(), star: false }])
+                Some(vec![Col { name: Some("QUERY PLAN".into()), set: Set::new(), star: false, is_placed: false }])
             }
             Node::CreateTableAsStmt(s) => {
                 if let Some(cols) = self.top(s.query()) {
@@ -162,7 +167,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 if let Some(call) = s.funccall() {
                     self.expr(call.into(), &mut set);
                 }
-                Some(vec![Col { name: None, set, star: true }])
+                Some(vec![Col { name: None, set, star: true, is_placed: true }])
             }
             Node::VariableShowStmt(_) | Node::ExecuteStmt(_) | Node::FetchStmt(_) => Some(Vec::new()),
             _ => None,
@@ -173,7 +178,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         let Some(r) = s.relation() else { return self.top(s.query()).unwrap_or_default() };
         let entry = self.target_relation(r);
         if s.attlist().is_empty() {
-            return entry.cols;
+            return entry.cols.into_iter().map(|col| Col { is_placed: true, ..col }).collect();
         }
         let wanted = names::strings(s.attlist());
         wanted
@@ -182,6 +187,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 name: Some(n.into()),
                 set: column_of(&entry, n).unwrap_or_else(|| whole(&entry)),
                 star: false,
+                is_placed: false,
             })
             .collect()
     }
@@ -254,15 +260,20 @@ impl<'a, 'e> Reading<'a, 'e> {
             }
             for cte in &ctes {
                 self.spend(set.len() + 1);
-                let col = Col { name: None, set: set.clone(), star: true };
+                let col = Col { name: None, set: set.clone(), star: true, is_placed: true };
                 self.ctes.push((cte.ctename().unwrap_or_default().into(), Rc::new(vec![col])));
             }
         }
         for cte in ctes {
             let mut cols = self.cte(cte, with.recursive);
-            rename(&mut cols, cte.aliascolnames());
+            self.rename(&mut cols, cte.aliascolnames());
             let all = union(&cols);
-            let extra = |name: Option<&str>| Col { name: name.map(Name::from), set: all.clone(), star: false };
+            let extra = |name: Option<&str>| Col {
+                name: name.map(Name::from),
+                set: all.clone(),
+                star: false,
+                is_placed: false,
+            };
             if let Some(search) = cte.search_clause() {
                 cols.push(extra(search.search_seq_column()));
             }
@@ -290,7 +301,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             let depth = self.ctes.len();
             self.with(s.with_clause());
             let mut first = self.select(left);
-            rename(&mut first, cte.aliascolnames());
+            self.rename(&mut first, cte.aliascolnames());
             let own = self.ctes.len();
             self.ctes.push((name, Rc::new(first.clone())));
             let mut second = self.select(s);
@@ -303,7 +314,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
                 // What is decided by a column counts for all that it comes to show.
                 let mut over = second.clone();
-                rename(&mut over, cte.aliascolnames());
+                self.rename(&mut over, cte.aliascolnames());
                 if let Some((_, cols)) = self.ctes.get_mut(own) {
                     *cols = Rc::new(over);
                 }
@@ -334,7 +345,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         self.depth -= 1;
         self.spend(cols.len() + 1);
         if cols.len() > MAX_COLUMNS {
-            return vec![Col { name: None, set: union(&cols), star: true }];
+            return vec![Col { name: None, set: union(&cols), star: true, is_placed: true }];
         }
         cols
     }
@@ -351,11 +362,12 @@ impl<'a, 'e> Reading<'a, 'e> {
                 .map(|c| Col { set: set.clone(), star: true, ..c })
                 .collect();
             out.truncate(0);
-            out.push(Col { name: None, set, star: true });
+            out.push(Col { name: None, set, star: true, is_placed: true });
             return out;
         }
         for (l, r) in left.iter_mut().zip(right) {
             l.set.extend(r.set);
+            l.is_placed |= r.is_placed;
         }
         left
     }
@@ -368,7 +380,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             for (i, value) in row.iter().enumerate() {
                 if out.len() <= i {
                     let name = format!("column{}", i + 1).into();
-                    out.push(Col { name: Some(name), set: Set::new(), star: false });
+                    out.push(Col { name: Some(name), set: Set::new(), star: false, is_placed: false });
                 }
                 let mut set = Set::new();
                 self.expr(value, &mut set);
@@ -390,7 +402,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         let star = self.from(s.from_clause());
         let mut cols = Vec::new();
         for target in s.target_list() {
-            self.target(target, Some(&star), &mut cols);
+            self.target(target, &star, &mut cols);
         }
         self.discard(s.where_clause());
         self.discard(s.having_clause());
@@ -419,11 +431,12 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
-    fn targets(&mut self, list: impl Iterator<Item = Node<'a>>) -> Vec<Col> {
+    /// `star`: what `*` shows.
+    fn targets(&mut self, list: impl Iterator<Item = Node<'a>>, star: &[Col]) -> Vec<Col> {
         let mut cols = Vec::new();
         for node in list {
             if let Node::ResTarget(target) = node {
-                self.target(target, None, &mut cols);
+                self.target(target, star, &mut cols);
             } else {
                 self.gave_up = true;
             }
@@ -454,7 +467,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         }
     }
 
-    fn target(&mut self, target: &'a nodes::ResTarget, star: Option<&[Col]>, out: &mut Vec<Col>) {
+    fn target(&mut self, target: &'a nodes::ResTarget, star: &[Col], out: &mut Vec<Col>) {
         if let Node::ColumnRef(c) = target.val()
             && c.fields().iter().next_back().is_some_and(|n| matches!(n, Node::A_Star(_)))
         {
@@ -465,7 +478,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             let qualifier = names::strings(c.fields());
             let cols = self.star(&qualifier, star);
             self.spend(cols.len());
-            out.extend(cols);
+            out.extend(cols.into_iter().map(|col| Col { is_placed: true, ..col }));
             return;
         }
         let mut set = Set::new();
@@ -484,7 +497,7 @@ impl<'a, 'e> Reading<'a, 'e> {
         };
         let name = target.name().map(Name::from).or_else(|| implied_name(target.val()));
         self.spend(set.len());
-        out.push(Col { name, set, star });
+        out.push(Col { name, set, star, is_placed: star });
     }
 }
 

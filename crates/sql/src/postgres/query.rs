@@ -245,6 +245,10 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
     }
     let mut args = call.args().iter().map(|n| constant(n));
     match name {
+        // INVARIANT: one that is another function would set nothing, and what names mean would be taken for something else.
+        "set_config" if parts.len() == 1 && has_another(walk, name) => {
+            walk.opaque("a set_config that may be another function than the server's");
+        }
         "set_config" => {
             let address = std::ptr::from_ref(call).addr();
             let named = walk.named_settings.iter().find(|(of, _)| *of == address).map(|(_, setting)| setting.clone());
@@ -268,6 +272,10 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
         _ if runs_text(name) && !rewrites(name, given) => walk.opaque(format!("the text that {name} runs")),
         _ => {}
     }
+}
+
+fn has_another(walk: &Walk<'_, '_>, name: &str) -> bool {
+    walk.env.catalogue.functions_named(name).any(|function| &*function.schema != "pg_catalog")
 }
 
 fn set_config(walk: &mut Walk<'_, '_>, setting: Option<String>, value: Option<String>, local: Option<String>) {

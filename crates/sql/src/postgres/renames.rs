@@ -1,7 +1,7 @@
 //! What comes to be called otherwise, or is moved to where other names are looked for: of columns and the like it does not
 //! matter, their table is as before.
 use super::{
-    Tell,
+    Tell, bodies,
     objects::{self, Kind},
     walk::Walk,
 };
@@ -12,6 +12,9 @@ use pg_raw_parse::{Node, nodes};
 pub(super) fn renamed(walk: &mut Walk<'_, '_>, s: &nodes::RenameStmt) {
     let Some(old) = named(walk, objects::kind(s.rename_type), s.relation(), s.object()) else { return };
     let new: Name = s.newname().unwrap_or("?").into();
+    if matches!(old, Resource::Function { .. }) {
+        bodies::names_none_of_the_servers(walk, s.newname());
+    }
     let called = if let Resource::Table { schema, .. } = &old {
         Resource::Table { schema: schema.clone(), name: new }
     } else if let Resource::Function { schema, .. } = &old {

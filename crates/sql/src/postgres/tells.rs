@@ -41,17 +41,32 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("pg_stat_all_indexes", OF_TOAST_INDEX),
     ("pg_stat_sys_indexes", OF_TOAST_INDEX),
     ("pg_stat_user_tables", HOT),
+    ("pg_stat_user_indexes", INDEX_COUNTERS),
     ("pg_stat_xact_all_tables", OF_TOAST),
     ("pg_stat_xact_sys_tables", OF_TOAST),
     ("pg_stat_xact_user_tables", HOT),
-    ("pg_stat_database", &["blks_read", "blks_hit", "temp_files", "temp_bytes"]),
+    (
+        "pg_stat_database",
+        &[
+            "blks_read",
+            "blks_hit",
+            "tup_returned",
+            "tup_fetched",
+            "tup_inserted",
+            "tup_updated",
+            "tup_deleted",
+            "temp_files",
+            "temp_bytes",
+        ],
+    ),
     ("pg_locks", &["page", "tuple"]),
     ("pg_stat_replication", &["sent_lsn", "write_lsn", "flush_lsn", "replay_lsn"]),
     ("pg_replication_slots", &["restart_lsn", "confirmed_flush_lsn", "safe_wal_size"]),
 ];
 
-/// An update that changes no indexed value is counted as such: a guess would be answered.
-const HOT: &[&str] = &["n_tup_hot_upd", "n_tup_newpage_upd"];
+/// An update that changes no indexed value is counted as such, is found by fewer entries of indexes afterwards, and is cleared away
+/// otherwise: a guess would be answered.
+const HOT: &[&str] = &["n_tup_hot_upd", "n_tup_newpage_upd", "idx_tup_fetch", "n_dead_tup"];
 
 /// Long values are stored as rows of a table beside their own: these views count them.
 const OF_TOAST: &[&str] = &[
@@ -78,7 +93,6 @@ const ROWS: &[(&str, &[&str])] = &[
     ("pg_locks", &["relation"]),
     ("pg_stat_user_tables", ROW_COUNTERS),
     ("pg_stat_xact_user_tables", ROW_COUNTERS),
-    ("pg_stat_user_indexes", INDEX_COUNTERS),
 ];
 
 const ROW_COUNTERS: &[&str] = &[
@@ -162,6 +176,11 @@ const MEASURING: &[&str] = &[
     "pg_stat_get_db_blocks_hit",
     "pg_stat_get_db_temp_bytes",
     "pg_stat_get_db_temp_files",
+    "pg_stat_get_db_tuples_deleted",
+    "pg_stat_get_db_tuples_fetched",
+    "pg_stat_get_db_tuples_inserted",
+    "pg_stat_get_db_tuples_returned",
+    "pg_stat_get_db_tuples_updated",
     "pg_stat_get_progress_info",
     "pg_stat_get_slru",
     "pg_stat_get_dead_tuples",

@@ -209,6 +209,20 @@ fn functions_called() {
         expect!["[SELECT] call(pg_catalog.pg_read_file) read_file(/etc/passwd)"],
     );
     check(
+        "create function set_config(a text, b text, c text) returns text language sql as 'select $2'",
+        expect![
+            "[CREATE FUNCTION] connect() create(public.set_config) opaque(a function called set_config, as the server's own)"
+        ],
+    );
+    check(
+        "alter function public.lower(text) rename to set_config",
+        expect!["[RENAME] alter(public.lower) opaque(a function called set_config, as the server's own)"],
+    );
+    check(
+        "create aggregate x.set_config(text) (sfunc = concat, stype = text)",
+        expect!["[DEFINE] create(x.set_config) opaque(a function called set_config, as the server's own)"],
+    );
+    check(
         "select set_config('search_path', 'x', false)",
         expect!["[SELECT] call(pg_catalog.set_config) set(search_path)"],
     );
@@ -438,6 +452,14 @@ fn outputs() {
     );
     lineage("update orders set total = total + 1", expect![[r#""#]]);
     lineage("delete from customers returning ssn", expect!["customers.ssn"]);
+    lineage(
+        "update orders o set total = 0 from (select id from customers) a join customers b using (id) returning *",
+        expect!["orders.id, orders.customer_id, orders.total, customers.id, customers.name, customers.ssn"],
+    );
+    lineage(
+        "merge into orders o using customers c on c.id = o.id when matched then delete returning *",
+        expect!["customers.id, customers.name, customers.ssn, orders.id, orders.customer_id, orders.total"],
+    );
     lineage(
         "insert into customers values (1) returning ssn, old.name, new.*",
         expect!["customers.ssn, customers.name, customers.id, customers.name, customers.ssn"],

@@ -15,8 +15,22 @@ use std::{
 type MadeOf = HashMap<(u32, i16), BTreeSet<SourceColumn>>;
 
 pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
-    let [_, _, path, _set, relations, columns, functions, inheritance, indexes, keys, comments, reads, constraints] =
-        rows
+    let [
+        _,
+        _,
+        path,
+        _set,
+        relations,
+        columns,
+        functions,
+        inheritance,
+        indexes,
+        keys,
+        comments,
+        reads,
+        constraints,
+        checking,
+    ] = rows
     else {
         return (Catalogue::default(), String::new());
     };
@@ -96,6 +110,7 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_view_weighs(weighs)
         .with_mixed(mixed)
         .with_checks(checks)
+        .with_checking(checking.iter().map(|row| number(row, 0)))
         .with_mentions(mentions::mentions(bodies))
         .with_own_path(&search_path);
     let catalogue = catalogue.with_codes(mentions::codes(bodies));
@@ -292,7 +307,7 @@ mod tests {
 
     /// As the queries give them; `-` is NULL.
     fn built(relations: &[&[&str]], columns: &[&[&str]], reads: &[&[&str]]) -> Catalogue {
-        let mut all = vec![Vec::new(); 13];
+        let mut all = vec![Vec::new(); 14];
         (all[4], all[5], all[11]) = (rows(relations), rows(columns), rows(reads));
         build(&all, 1).0
     }

@@ -43,7 +43,7 @@ const MAY_SEE: &str = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_lock
 /// Definitions and bodies that are longer than 1 MiB are not asked for: anybody may make one, and everybody would have to wait for it.
 ///
 /// INVARIANT: what is not told is unknown, of functions as of views and generated columns.
-const QUERIES: [&str; 13] = [
+const QUERIES: [&str; 14] = [
     "SET lock_timeout = '1s'",
     "SET statement_timeout = '60s'",
     "SELECT current_setting('search_path')",
@@ -123,7 +123,13 @@ const QUERIES: [&str; 13] = [
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
     "SELECT c.conrelid, pg_catalog.array_to_string(c.conkey, ' ') FROM pg_catalog.pg_constraint c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
-     WHERE c.contype = 'c' AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY c.oid",
+     WHERE c.contype IN ('c', 'f', 'x') AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+     UNION ALL SELECT p.polrelid, (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ') \
+       FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'n' \
+         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = p.polrelid) \
+     FROM pg_catalog.pg_policy p ORDER BY 1, 2",
+    "SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'v' \
+       AND pg_catalog.array_to_string(c.reloptions, ' ') LIKE '%check_option=%' ORDER BY 1",
 ];
 
 /// Where the relations are in the answers to [`QUERIES`].

@@ -17,8 +17,10 @@ pub(crate) enum ErrorExposure {
 }
 
 /// Classes of SQLSTATE whose messages speak of the statement and the server, never of stored values.
-const SPEAK_OF_NO_VALUES: [&[u8]; 12] =
-    [b"08", b"0A", b"25", b"26", b"28", b"2B", b"2D", b"3B", b"40", b"53", b"54", b"57"];
+const SPEAK_OF_NO_VALUES: [&[u8]; 11] = [b"08", b"0A", b"25", b"26", b"28", b"2B", b"2D", b"3B", b"40", b"53", b"57"];
+/// And of class 54, which otherwise says how large a row or an entry of an index would be, as its values are long: a statement that
+/// is too complex, has too many columns or arguments.
+const ARE_TOO_COMPLEX: [&[u8]; 3] = [b"54001", b"54011", b"54023"];
 /// Classes whose messages quote a name. It stands in the caller's text where the error points into that;
 /// without a position it was looked up while running (`ssn::regclass`, `nextval(ssn)`), out of a value.
 const QUOTE_NAMES: [&[u8]; 5] = [b"34", b"3D", b"3F", b"42", b"55"];
@@ -35,7 +37,10 @@ fn is_harmless(fields: &Fields<'_>) -> bool {
     }
     let code = find(b'C').unwrap_or_default();
     let is_of = |classes: &[&[u8]]| classes.iter().any(|class| code.starts_with(class));
-    code == b"42501" || is_of(&SPEAK_OF_NO_VALUES) || (is_of(&QUOTE_NAMES) && find(b'P').is_some())
+    code == b"42501"
+        || is_of(&SPEAK_OF_NO_VALUES)
+        || is_of(&ARE_TOO_COMPLEX)
+        || (is_of(&QUOTE_NAMES) && find(b'P').is_some())
 }
 
 /// Whether it comes out of a function, a trigger or a cascade: then it has a context. Only the server's own contexts of waiting for

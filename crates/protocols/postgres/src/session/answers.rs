@@ -445,6 +445,11 @@ impl Session {
         if exposure == ErrorExposure::ScanOnly && !text.may_contain(frame) {
             return self.to_client.extend_from_slice(frame);
         }
+        // How many there are goes by what is read. Their texts tell nothing by then.
+        let is_said = codec::severity(frame).is_none_or(|s| !(s.starts_with("DEBUG") || s == "LOG"));
+        if exposure != ErrorExposure::ScanOnly && frame.first() == Some(&b'N') && !is_said {
+            return;
+        }
         let veil = self.answered_veil(now);
         let place = |at| veil.as_ref().map_or(at, |(veil, original)| veil.place(at, original));
         let masked = mask::error_or_notice(frame, exposure, &text, &place);

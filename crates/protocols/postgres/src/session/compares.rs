@@ -25,6 +25,9 @@ impl Session {
         for access in &meaning.facts.accesses {
             let Resource::Table { schema, name } = &access.resource else { continue };
             let Some(table) = catalogue.named(schema, name) else { continue };
+            if matches!(access.action, Action::Insert | Action::Update) {
+                self.keeps_nothing_hidden_out(part, &catalogue, table, now)?;
+            }
             if access.action == Action::Update {
                 let written = written(part, schema, name);
                 self.checks_nothing_hidden(part, &catalogue, (table, &written), now)?;
@@ -32,6 +35,33 @@ impl Session {
             }
             if matches!(access.action, Action::Update | Action::Delete) && counts(meaning) {
                 self.counts_in_no_order(part, &catalogue, table, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A view that refuses rows which it would not show answers whatever is written through it.
+    fn keeps_nothing_hidden_out(
+        &mut self,
+        part: &Part,
+        catalogue: &Catalogue,
+        table: &Relation,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if table.kind != RelationKind::View {
+            return Ok(());
+        }
+        let mut views = vec![table.oid];
+        if let Reach::Relations(reads) = catalogue.view_reads(table.oid) {
+            views.extend(reads);
+        }
+        if !views.iter().any(|oid| catalogue.is_checking(*oid)) {
+            return Ok(());
+        }
+        for source in views.iter().filter_map(|oid| catalogue.view_weighs(*oid)).flatten() {
+            let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+            if self.reveals.source(source, asking).is_some() && !self.reveals.may_filter(source, asking) {
+                return Err(weighs(&part.command, source, Some("a view WITH CHECK OPTION that decides by it")));
             }
         }
         Ok(())

@@ -5,8 +5,10 @@
 //! | what | what happens |
 //! |---|---|
 //! | a query that can be rewritten | the schema that was found is sent with the name ([`super::veil`]) |
-//! | anything else, where such a relation is in the search path | refused: the schema has to be written |
-//! | the body of a function, which is read under the path of whoever calls it | refused, wherever such a relation is |
+//! | anything else, wherever such a relation is | refused: the schema has to be written |
+//!
+//! INVARIANT: whether it is in the search path is not asked. What the gateway takes for the path would be all that stands between
+//! the caller and the values: each way to change it that is not noticed would show them.
 //!
 //! What is found hidden is written with its schema, too, or decides by nothing hidden: so schemas whose tables are all hidden
 //! alike are as before.
@@ -77,19 +79,12 @@ impl Session {
     /// Refuses a text that is sent as it was written, where what it names without a schema may be another relation to the
     /// server, which is hidden.
     pub(super) fn names_are_certain(&mut self, meaning: &Meaning, now: Timestamp) -> Result<(), Refusal> {
-        let path = self.settings.environment_now(self.reveals.catalogue()).map(|now| Arc::clone(&now.search_path));
         for part in &meaning.parts {
             for (schema, name) in &part.reads.bare {
-                let Some(hidden) = self.hidden_namesakes(schema, name, now) else { continue };
-                let is_in = |path: &Arc<[Name]>| {
-                    hidden.iter().find(|schema| path.contains(schema) || &***schema == "pg_catalog").cloned()
-                };
-                let found = match &path {
-                    Some(path) if !makes_a_body(part) => is_in(path),
-                    Some(_) | None => hidden.first().cloned(),
-                };
-                if let Some(other) = found {
-                    return Err(uncertain(&part.command, name, &other));
+                if let Some(hidden) = self.hidden_namesakes(schema, name, now)
+                    && let Some(other) = hidden.first()
+                {
+                    return Err(uncertain(&part.command, name, other));
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::{
 use doorward_enforce::{
     ApprovalVerdict, GatewayMessage, Held, Outcome, Permit, Refusal, Request, SessionEnd, Shown, nothing_else,
 };
-use doorward_model::Timestamp;
+use doorward_model::{Name, Timestamp};
 use doorward_sql::postgres::Environment;
 use doorward_sql_session::{
     Look, Meaning, besides,
@@ -621,6 +621,21 @@ impl Session {
         meaning.goes_on.iter().try_for_each(|facts| self.enforcer.follow(facts, &[], now).map(drop))
     }
 
+    /// Procedures and blocks may commit or roll back where nobody has begun a transaction: what was set in one that a pipeline
+    /// holds together would last, or be gone, without notice.
+    fn ends_no_transaction(&self, meaning: &Meaning) -> Result<(), Refusal> {
+        let may_end = |command: &Name| matches!(&**command, "CALL" | "DO");
+        let runs = meaning.parts.iter().any(|part| may_end(&part.command) || part.runs.iter().any(may_end));
+        if self.status != b'I' || !runs || !self.settings.has_set() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} refused: it may end the transaction in which search_path, role or temporary tables were changed just before",
+            meaning.facts.command
+        );
+        Err(not_understood(message, Some("send Sync before it, or begin a transaction in a message of its own")))
+    }
+
     /// What is refused before any policy is asked: texts that the gateway cannot follow, and values
     /// that would be carried out of the reach of masks.
     pub(super) fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
@@ -633,6 +648,7 @@ impl Session {
                 Some("send the SET as a message of its own"),
             ));
         }
+        self.ends_no_transaction(meaning)?;
         self.may_go_on(meaning, now)?;
         self.hidden_moves(meaning, now)?;
         self.tells_nothing_hidden(meaning, now)

@@ -19,7 +19,8 @@ use doorward_sql::{
     postgres::{CopyFormat, SourceColumn},
 };
 use doorward_sql_session::{
-    Asking, Dialect, FieldPlan, Meaning, TextMasking, output_sources, refusals::not_understood, whole,
+    Asking, Dialect, FieldPlan, Meaning, TextMasking, is_in_place, output_sources, redacted, refusals::not_understood,
+    whole,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -105,6 +106,11 @@ impl Session {
         let lineage = masking.meaning.parts.get(masking.part).and_then(|p| p.lineage.clone());
         let total = masking.fields.len();
         let mut fields = Vec::with_capacity(total);
+        let is_in_place = lineage.as_deref().is_none_or(|lineage| {
+            is_in_place(lineage, total, |i, sources| {
+                masking.fields.get(i).is_some_and(|field| self.is_one_of(field, sources, now))
+            })
+        });
         for (i, field) in masking.fields.iter().enumerate() {
             let format = match masking.formats {
                 None => field.format,
@@ -112,7 +118,10 @@ impl Session {
                 Some([one]) => *one,
                 Some(codes) => codes.get(i).copied().unwrap_or(0),
             };
-            let sources = lineage.as_deref().map(|lineage| output_sources(lineage, i, total));
+            let sources = lineage.as_deref().map(|lineage| match is_in_place {
+                true => (output_sources(lineage, i, total), true),
+                false => (&lineage.anywhere, false),
+            });
             let plan = self.field_plan(field, sources, masking.meaning, now);
             fields.push(Field::new(plan, field.type_oid, format));
         }
@@ -122,7 +131,7 @@ impl Session {
     fn field_plan(
         &mut self,
         field: &FieldDescription,
-        sources: Option<&BTreeSet<SourceColumn>>,
+        sources: Option<(&BTreeSet<SourceColumn>, bool)>,
         meaning: &Arc<Meaning>,
         now: Timestamp,
     ) -> FieldPlan {
@@ -135,13 +144,17 @@ impl Session {
             (Some((oid, number)), _) => {
                 self.reveals.column(oid, number, &mut Asking { enforcer: &mut self.enforcer, now })
             }
-            (None, Some(sources)) => self.made_rule(sources, field.type_oid, meaning, now),
-            (None, None) => None,
+            (None, Some((sources, true))) => self.made_rule(sources, field.type_oid, meaning, now),
+            (None, Some((sources, false))) => {
+                self.reveals.sources(sources, &mut Asking { enforcer: &mut self.enforcer, now }).map(whole)
+            }
+            // Rows of a statement that has none: of a rule.
+            (None, None) => self.hides_anything(now).then(redacted),
         };
         let rule = rule.or_else(|| if origin.is_none() { self.new_column_rule(field, now) } else { None });
         let rule = rule.or_else(|| match (origin, sources) {
             (Some((oid, number)), _) => self.telling_column(oid, number, now),
-            (None, Some(sources)) => self.telling_rule(sources, now),
+            (None, Some((sources, _))) => self.telling_rule(sources, now),
             (None, None) => None,
         });
         match rule {
@@ -149,6 +162,31 @@ impl Session {
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&field.name)),
         }
+    }
+
+    /// Whether the server says that a field is one of these columns. Something that is hidden may stand there as anything: it is
+    /// masked.
+    fn is_one_of(&mut self, field: &FieldDescription, sources: &BTreeSet<SourceColumn>, now: Timestamp) -> bool {
+        let relation = self.reveals.catalogue().relation(field.table_oid);
+        let column = relation.and_then(|r| r.columns.iter().find(|c| c.number == field.column).map(|c| (r, c)));
+        let is_named = column.is_some_and(|(relation, column)| {
+            let of = |s: &SourceColumn| s.schema == relation.schema && s.table == relation.name;
+            sources.iter().any(|source| of(source) && source.column.as_ref() == Some(&column.name))
+        });
+        is_named || self.reveals.sources(sources, &mut Asking { enforcer: &mut self.enforcer, now }).is_some()
+    }
+
+    /// Whether the relations of a text have the columns that they had when it was read, as the server is told which: something
+    /// stands for each of them.
+    fn is_pinned(&mut self, meaning: &Arc<Meaning>, part: usize, now: Timestamp) -> bool {
+        let Some(part) = meaning.parts.get(part).filter(|part| part.reads.obstacle.is_none()) else { return false };
+        let is_rewritten = matches!(self.veil(meaning, now), Ok(Some(_)));
+        is_rewritten
+            && !part.reads.places.is_empty()
+            && part.reads.places.iter().all(|read| {
+                let (schema, name) = (read.schema.clone(), read.table.clone());
+                self.source_is_hidden(&Resource::Table { schema, name }, now)
+            })
     }
 
     /// How what is made of these columns is masked. Where the server itself has made what their masks show, as they say: it is
@@ -207,6 +245,8 @@ impl Session {
         let text = self.text_masking(now);
         let binary = i16::from(spec.format == CopyFormat::Binary);
         let mut fields = Vec::new();
+        let is_in_place = is_in_place(&spec.lineage, spec.lineage.outputs.len(), |_, _| true)
+            && (spec.lineage.placed.is_empty() || self.is_pinned(meaning, part, now));
         for output in &spec.lineage.outputs {
             let (sources, name, type_oid) = match output {
                 doorward_sql::postgres::Output::Made(sources) => {
@@ -218,7 +258,10 @@ impl Session {
                     return Err("the columns of a `*` are not known".into());
                 }
             };
-            let rule = if of_query {
+            let other = if binary == 0 { TEXT } else { 0 };
+            let (sources, type_oid) =
+                if is_in_place { (sources, type_oid) } else { (spec.lineage.anywhere.clone(), other) };
+            let rule = if of_query || !is_in_place {
                 // Of which type it is then, is not known.
                 self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now }).map(whole)
             } else {

@@ -29,8 +29,11 @@ impl Known for Knows {
 
 #[test]
 fn outputs_round_a_star_are_found_from_both_ends() {
-    let lineage =
-        Lineage { outputs: vec![made("a"), Output::Star, made("z")], anywhere: BTreeSet::from([source("everything")]) };
+    let lineage = Lineage {
+        outputs: vec![made("a"), Output::Star, made("z")],
+        anywhere: BTreeSet::from([source("everything")]),
+        ..Lineage::default()
+    };
     let shown: Vec<String> =
         (0..5).map(|i| output_sources(&lineage, i, 5).iter().filter_map(|s| s.column.as_deref()).collect()).collect();
     assert_eq!(shown, ["a", "everything", "everything", "everything", "z"]);
@@ -38,8 +41,28 @@ fn outputs_round_a_star_are_found_from_both_ends() {
 
 #[test]
 fn a_count_that_does_not_fit_is_not_trusted() {
-    let lineage = Lineage { outputs: vec![made("a")], anywhere: BTreeSet::from([source("everything")]) };
+    let lineage =
+        Lineage { outputs: vec![made("a")], anywhere: BTreeSet::from([source("everything")]), ..Lineage::default() };
     assert!(output_sources(&lineage, 0, 2).contains(&source("everything")));
+}
+
+#[test]
+fn what_stands_by_a_star_is_where_it_was_only_as_the_server_says() {
+    let lineage = Lineage {
+        outputs: vec![made("a"), made("b"), made("c")],
+        anywhere: BTreeSet::from([source("everything")]),
+        placed: BTreeSet::from([0, 1]),
+        names_by_place: false,
+    };
+    assert!(is_in_place(&lineage, 3, |_, _| true));
+    assert!(is_in_place(&lineage, 3, |n, sources| sources.contains(&source(["a", "b"][n]))));
+    assert!(!is_in_place(&lineage, 3, |n, _| n == 0), "the second is another");
+    assert!(!is_in_place(&lineage, 4, |_, _| true), "there are more");
+    let by_name = Lineage { placed: BTreeSet::new(), ..lineage.clone() };
+    assert!(is_in_place(&by_name, 4, |_, _| false));
+    assert!(!is_in_place(&Lineage { names_by_place: true, ..by_name }, 3, |_, _| true));
+    let unknown = Lineage { outputs: vec![made("a"), Output::Star, made("c")], ..lineage };
+    assert!(!is_in_place(&unknown, 3, |_, _| true));
 }
 
 #[test]

@@ -2,17 +2,13 @@
 use super::*;
 
 impl<'a> Reading<'a, '_> {
-    pub(super) fn star(&self, qualifier: &[&str], star: Option<&[Col]>) -> Vec<Col> {
+    pub(super) fn star(&self, qualifier: &[&str], star: &[Col]) -> Vec<Col> {
         if qualifier.is_empty() {
-            if let Some(star) = star {
-                return star.to_vec();
-            }
-            let entries = self.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default();
-            return entries.iter().flat_map(|e| e.cols.clone()).collect();
+            return star.to_vec();
         }
         match self.entry(qualifier) {
             Some(entry) => entry.cols.clone(),
-            None => vec![Col { name: None, set: self.everything(), star: true }],
+            None => vec![Col { name: None, set: self.everything(), star: true, is_placed: true }],
         }
     }
 

@@ -28,7 +28,7 @@ impl<'a> Reading<'a, '_> {
         }
         // `excluded` holds what is being inserted, and is not visible to RETURNING.
         self.scopes.pop();
-        self.returning(s.returning_clause(), &entry, vec![entry.clone()])
+        self.returning(s.returning_clause(), &entry, vec![entry.clone()], entry.cols.clone())
     }
 
     pub(super) fn update(&mut self, s: &'a nodes::UpdateStmt) -> Vec<Col> {
@@ -36,13 +36,13 @@ impl<'a> Reading<'a, '_> {
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
-        self.from(s.from_clause());
+        let star = [entry.cols.clone(), self.from(s.from_clause())].concat();
         for target in s.target_list() {
             self.assign(target, &entry);
         }
         self.discard(s.where_clause());
         let scope = self.scopes.pop().unwrap_or_default();
-        self.returning(s.returning_clause(), &entry, scope.entries)
+        self.returning(s.returning_clause(), &entry, scope.entries, star)
     }
 
     pub(super) fn delete(&mut self, s: &'a nodes::DeleteStmt) -> Vec<Col> {
@@ -50,10 +50,10 @@ impl<'a> Reading<'a, '_> {
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
-        self.from(s.using_clause());
+        let star = [entry.cols.clone(), self.from(s.using_clause())].concat();
         self.discard(s.where_clause());
         let scope = self.scopes.pop().unwrap_or_default();
-        self.returning(s.returning_clause(), &entry, scope.entries)
+        self.returning(s.returning_clause(), &entry, scope.entries, star)
     }
 
     pub(super) fn merge(&mut self, s: &'a nodes::MergeStmt) -> Vec<Col> {
@@ -61,7 +61,8 @@ impl<'a> Reading<'a, '_> {
         let Some(target) = s.relation() else { return Vec::new() };
         let entry = self.target_relation(target);
         self.scopes.push(Scope { entries: vec![entry.clone()], windows: None });
-        self.item(s.source_relation());
+        // The source first.
+        let star = [self.item(s.source_relation()), entry.cols.clone()].concat();
         self.discard(s.join_condition());
         for clause in s.merge_when_clauses() {
             self.discard(clause.condition());
@@ -76,12 +77,8 @@ impl<'a> Reading<'a, '_> {
             }
             self.moves.extend(set);
         }
-        let mut entries = self.scopes.pop().unwrap_or_default().entries;
-        // RETURNING * shows the source first.
-        if !entries.is_empty() {
-            entries.rotate_left(1);
-        }
-        self.returning(s.returning_clause(), &entry, entries)
+        let entries = self.scopes.pop().unwrap_or_default().entries;
+        self.returning(s.returning_clause(), &entry, entries, star)
     }
 
     /// `SET column = expression`: moves what it is made of, except the column itself.
@@ -101,6 +98,7 @@ impl<'a> Reading<'a, '_> {
         clause: Option<&'a nodes::ReturningClause>,
         target: &Entry,
         entries: Vec<Entry>,
+        star: Vec<Col>,
     ) -> Vec<Col> {
         let Some(clause) = clause else { return Vec::new() };
         let scope = Scope { entries, windows: None };
@@ -112,7 +110,7 @@ impl<'a> Reading<'a, '_> {
             s.entries = outer;
         }
         self.scopes.push(scope);
-        let cols = self.targets(clause.exprs().iter());
+        let cols = self.targets(clause.exprs().iter(), &star);
         self.scopes.pop();
         self.scopes.pop();
         cols

@@ -52,7 +52,7 @@ impl<'a> Reading<'a, '_> {
             } else {
                 None
             };
-            self.derived(vec![Col { name: None, set, star: true }], alias)
+            self.derived(vec![Col { name: None, set, star: true, is_placed: true }], alias)
         };
         self.depth -= 1;
         cols
@@ -60,7 +60,7 @@ impl<'a> Reading<'a, '_> {
 
     pub(super) fn derived(&mut self, mut cols: Vec<Col>, alias: Option<&'a nodes::Alias>) -> Vec<Col> {
         if let Some(alias) = alias {
-            rename(&mut cols, alias.colnames());
+            self.rename(&mut cols, alias.colnames());
         }
         let alias = alias.and_then(nodes::Alias::aliasname).unwrap_or_default().into();
         self.add(Entry { alias, schema: None, cols, unknown: None, base: false })
@@ -85,13 +85,13 @@ impl<'a> Reading<'a, '_> {
         let mut cols: Vec<Col> = f
             .coldeflist()
             .iter()
-            .map(|d| Col { name: d.colname().map(Name::from), set: set.clone(), star: false })
+            .map(|d| Col { name: d.colname().map(Name::from), set: set.clone(), star: false, is_placed: false })
             .collect();
         if cols.is_empty() {
-            cols.push(Col { name: None, set, star: true });
+            cols.push(Col { name: None, set, star: true, is_placed: true });
         }
         if let Some(alias) = f.alias() {
-            rename(&mut cols, alias.colnames());
+            self.rename(&mut cols, alias.colnames());
             name = alias.aliasname().unwrap_or(name);
         }
         self.add(Entry { alias: name.into(), schema: None, cols, unknown: None, base: false })
@@ -121,7 +121,7 @@ impl<'a> Reading<'a, '_> {
         let mut cols = if unknown && (j.is_natural || !using.is_empty()) {
             let mut set = union(&left);
             set.extend(union(&right));
-            vec![Col { name: None, set, star: true }]
+            vec![Col { name: None, set, star: true, is_placed: true }]
         } else {
             merge_columns(left, right, &using)
         };
@@ -156,7 +156,7 @@ impl<'a> Reading<'a, '_> {
         let alias = r.alias().and_then(nodes::Alias::aliasname).or_else(|| r.relname()).unwrap_or_default();
         let mut entry = self.base(r, alias.into());
         if let Some(renamed) = r.alias() {
-            rename(&mut entry.cols, renamed.colnames());
+            self.rename(&mut entry.cols, renamed.colnames());
         }
         entry
     }
@@ -168,9 +168,27 @@ impl<'a> Reading<'a, '_> {
         let Some((_, cols)) = cte else { return self.target_relation(r) };
         let mut entry = Entry { alias, schema: None, cols: cols.to_vec(), unknown: None, base: false };
         if let Some(renamed) = r.alias() {
-            rename(&mut entry.cols, renamed.colnames());
+            self.rename(&mut entry.cols, renamed.colnames());
         }
         entry
+    }
+
+    /// Renames the first columns of a list, as `AS t(a, b)` does.
+    pub(super) fn rename(&self, cols: &mut Vec<Col>, names: &NodeList) {
+        for (i, name) in names::strings(names).into_iter().enumerate() {
+            if cols.get(i).is_some_and(|col| col.is_placed) {
+                self.names_by_place.set(true);
+            }
+            match cols.get_mut(i) {
+                Some(col) if !col.star => col.name = Some(name.into()),
+                Some(_) => {
+                    // Unknown columns from here on: the new name is one of them.
+                    let set = union(cols);
+                    cols.insert(i, Col { name: Some(name.into()), set, star: false, is_placed: true });
+                }
+                None => return,
+            }
+        }
     }
 
     pub(super) fn base(&self, r: &nodes::RangeVar, alias: Name) -> Entry {
@@ -186,9 +204,10 @@ impl<'a> Reading<'a, '_> {
                     name: Some(c.name.clone()),
                     set: Set::from([source(Some(c.name.clone()))]),
                     star: false,
+                    is_placed: true,
                 })
                 .collect(),
-            Some(_) | None => vec![Col { name: None, set: Set::from([source(None)]), star: true }],
+            Some(_) | None => vec![Col { name: None, set: Set::from([source(None)]), star: true, is_placed: true }],
         };
         let unknown = cols.iter().any(|c| c.star).then(|| (schema.clone(), table.clone()));
         Entry { alias, schema: named_schema, cols, unknown, base: true }
@@ -203,24 +222,9 @@ pub(super) fn merge_columns(left: Vec<Col>, right: Vec<Col>, using: &[Name]) -> 
         for col in left.iter().chain(&right).filter(|c| c.name.as_ref() == Some(name)) {
             set.extend(col.set.iter().cloned());
         }
-        out.push(Col { name: Some(name.clone()), set, star: false });
+        out.push(Col { name: Some(name.clone()), set, star: false, is_placed: false });
     }
     let rest = left.into_iter().chain(right);
     out.extend(rest.filter(|c| !c.name.as_ref().is_some_and(|n| using.contains(n))));
     out
-}
-
-/// Renames the first columns of a list, as `AS t(a, b)` does.
-pub(super) fn rename(cols: &mut Vec<Col>, names: &NodeList) {
-    for (i, name) in names::strings(names).into_iter().enumerate() {
-        match cols.get_mut(i) {
-            Some(col) if !col.star => col.name = Some(name.into()),
-            Some(_) => {
-                // Unknown columns from here on: the new name is one of them.
-                let set = union(cols);
-                cols.insert(i, Col { name: Some(name.into()), set, star: false });
-            }
-            None => return,
-        }
-    }
 }
