@@ -3,9 +3,14 @@
 //! unchanged. The statements are in `mysql_veil/`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+#[path = "mysql_veil/locked.rs"]
+mod locked;
 mod mysql_veiled;
 #[path = "mysql_veil/partly.rs"]
 mod partly;
+mod veiled;
+#[path = "mysql_veiled/wire.rs"]
+mod wire;
 
 use common::mysql::MySqlWorld;
 use doorward_testkit::{MySqlRelease, cache_dir};

@@ -81,6 +81,8 @@ pub struct Index {
     pub name: Name,
     /// The columns that it is over; none for an expression.
     pub columns: Vec<Option<Name>>,
+    /// Whether no two rows may be alike in them.
+    pub is_unique: bool,
 }
 
 /// In what order the rows of a table may come, and what tells them apart.

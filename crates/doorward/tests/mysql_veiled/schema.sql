@@ -1,5 +1,5 @@
 drop table if exists customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
-drop view if exists contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
+drop view if exists told, contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
 drop function if exists peek;
 drop function if exists calm;
 drop procedure if exists show_people;
@@ -11,6 +11,7 @@ create table customers(id int primary key, name varchar(40), email varchar(80), 
 create table orders(id int primary key, customer int, contact varchar(80));
 create view contacts as select id, email as contact from customers;
 create view everyone as select * from customers;
+create view told as select o.id from orders o join customers c on o.contact < c.ssn where c.id = 1;
 create view again as select id, concat(contact, '') as contact from contacts;
 create table people(id int, ssn text) partition by range (id) (partition p0 values less than (5), partition p1 values less than (100));
 create view ranked as select id from people order by ssn desc;

@@ -18,6 +18,7 @@ mod answers;
 mod constant;
 mod explain;
 mod guard;
+mod hinted;
 mod requests;
 mod reveal;
 mod shown;
@@ -279,6 +280,8 @@ pub struct Session {
     touched_hidden: bool,
     /// Results come in a character set that lacks characters: in their place stand others, the same for many.
     narrowed: bool,
+    /// Results come in the character sets of their columns: characters of a value are not known.
+    untranslated: bool,
     awaiting: Awaiting,
     /// Said to the client once the session is as after log-in.
     late: Option<Vec<u8>>,
@@ -335,6 +338,7 @@ impl Session {
             meanings: Meanings::default(),
             touched_hidden: false,
             narrowed: false,
+            untranslated: false,
             awaiting: Awaiting::Idle,
             late: None,
             database: parts.database,

@@ -118,7 +118,14 @@ impl Whole {
             lineage,
             moves,
             writes: writes::of(parser, tree, &self.env),
-            reads: Reads { weighs, named, limited: reads::limited(tree, &self.env), ..reads },
+            reads: Reads {
+                weighs,
+                named,
+                limited: reads::limited(tree, &self.env),
+                deleted: reads::deleted(tree, &self.env),
+                tells: reads::tells(tree),
+                ..reads
+            },
             text: Some(text.into()),
             within: commands_within(tree),
             ..Statement::default()

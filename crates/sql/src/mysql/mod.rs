@@ -38,7 +38,7 @@ mod writes;
 
 pub use analysis::analyse;
 pub use functions::is_native_function;
-pub use settings::{is_telling_setting, setting_class};
+pub use settings::{is_telling_setting, locks_what_is_read, setting_class};
 pub use upstream::{Flavour, SqlMode, Upstream, readable_charset};
 
 use crate::{Catalogue, ReadUnder};

@@ -6,9 +6,9 @@ use super::{
     render,
     tree::{Body, Named, TableRef, Tree},
 };
-use crate::meaning::{Limited, Read, Reads, Written};
+use crate::meaning::{Limited, Read, Reads, Tell, Written};
 use doorward_model::Name;
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 /// The text of a statement as it is forwarded, and the tables that it reads, by their places in that text.
 pub(super) fn located(parser: &Parser<'_>, tree: &Tree, found: &Found) -> (Vec<u8>, Reads) {
@@ -102,6 +102,13 @@ fn only_reads(tree: &Tree) -> bool {
         }
 }
 
+/// What a statement shows besides its rows: a plan that is a document has the text of the statement, with values of rows that were
+/// read to make it.
+pub(super) fn tells(tree: &Tree) -> BTreeSet<Tell> {
+    let is_document = matches!(tree.body, Body::Explain { is_table: false, .. });
+    is_document.then_some(Tell::Sizes("a plan in this format")).into_iter().collect()
+}
+
 /// The tables of which a statement, or one within it, changes as many rows as a LIMIT says.
 pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
     let mut out = match &tree.body {
@@ -117,6 +124,26 @@ pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
         | Body::Unknown => Vec::new(),
     };
     out.extend(tree.inner.iter().flat_map(|inner| limited(inner, env)));
+    out
+}
+
+/// The tables of which a DELETE of one table, or one within, deletes rows.
+pub(super) fn deleted(tree: &Tree, env: &Environment) -> BTreeSet<(Name, Name)> {
+    let mut out: BTreeSet<_> = match &tree.body {
+        Body::Delete(d) if d.targets.is_empty() => {
+            named(&d.tables, &[], env).into_iter().map(|table| (table.schema, table.table)).collect()
+        }
+        Body::Within(inner) | Body::Explain { tree: inner, .. } => deleted(inner, env),
+        Body::Delete(_)
+        | Body::Update(_)
+        | Body::Plain
+        | Body::Rows
+        | Body::Query(_)
+        | Body::Insert(_)
+        | Body::CreateAs(_)
+        | Body::Unknown => BTreeSet::new(),
+    };
+    out.extend(tree.inner.iter().flat_map(|inner| deleted(inner, env)));
     out
 }
 

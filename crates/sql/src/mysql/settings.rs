@@ -50,6 +50,13 @@ pub fn is_telling_setting(name: &str) -> bool {
     !SHOWS_NOTHING.split(' ').any(|n| n == name)
 }
 
+/// Whether a setting has the server lock all that is read, so that others can tell where that is in an index.
+pub fn locks_what_is_read(name: &str, value: Option<&str>) -> bool {
+    const OTHERS: [&str; 6] = ["read-uncommitted", "read-committed", "repeatable-read", "0", "1", "2"];
+    matches!(name.to_ascii_lowercase().as_str(), "transaction_isolation" | "tx_isolation")
+        && !value.is_some_and(|value| OTHERS.contains(&value.to_ascii_lowercase().as_str()))
+}
+
 /// Settings that decide how a text is read, or what its names mean.
 pub(super) fn changes_reading(name: &str) -> bool {
     matches!(
@@ -133,6 +140,9 @@ mod tests {
         assert!(matches!(setting_class("sql_mode", None), SettingClass::Refused(_)));
         assert!(matches!(setting_class("names", Some("gbk")), SettingClass::Refused(_)));
         assert_eq!(setting_class("character_set_results", Some("NULL")), SettingClass::Harmless);
+        assert!(locks_what_is_read("tx_isolation", Some("SERIALIZABLE")) && locks_what_is_read("TX_ISOLATION", None));
+        assert!(locks_what_is_read("transaction_isolation", Some("3")) && !locks_what_is_read("autocommit", None));
+        assert!(!locks_what_is_read("transaction_isolation", Some("REPEATABLE-READ")));
         assert!(matches!(setting_class("session_track_schema", Some("OFF")), SettingClass::Refused(_)));
         assert!(matches!(setting_class("session_track_system_variables", Some("time_zone")), SettingClass::Refused(_)));
         assert!(matches!(setting_class("session_track_system_variables", None), SettingClass::Refused(_)));

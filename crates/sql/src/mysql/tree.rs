@@ -222,10 +222,11 @@ pub(super) enum Body {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
-    /// `EXPLAIN statement`, perhaps `INTO @variable`.
+    /// `EXPLAIN statement`, perhaps `INTO @variable`. A plan that is a table has words and numbers, and no text of the statement.
     Explain {
         tree: Box<Tree>,
         into: bool,
+        is_table: bool,
     },
     /// A statement that runs within another and shows what it shows (`SET STATEMENT … FOR`).
     Within(Box<Tree>),

@@ -65,15 +65,15 @@ fn written_names(catalogue: &Catalogue, columns: &[Row]) -> Vec<((u32, i16), Nam
 }
 
 fn indexes_of(catalogue: &Catalogue, rows: &[Row]) -> Vec<(u32, Vec<Index>)> {
-    let mut out: BTreeMap<u32, BTreeMap<&str, Vec<Option<Name>>>> = BTreeMap::new();
+    let mut out: BTreeMap<u32, BTreeMap<&str, Index>> = BTreeMap::new();
     for row in rows {
-        let [schema, table, index, column] = row.as_slice() else { continue };
+        let [schema, table, index, column, repeats] = row.as_slice() else { continue };
         let Some(relation) = catalogue.named(schema, table) else { continue };
         let column = (!column.is_empty()).then(|| column.to_lowercase().into());
-        out.entry(relation.oid).or_default().entry(index).or_default().push(column);
+        let new = || Index { name: index.as_str().into(), columns: Vec::new(), is_unique: repeats == "0" };
+        out.entry(relation.oid).or_default().entry(index).or_insert_with(new).columns.push(column);
     }
-    let named = |(name, columns): (&str, _)| Index { name: name.into(), columns };
-    out.into_iter().map(|(oid, indexes)| (oid, indexes.into_iter().map(named).collect())).collect()
+    out.into_iter().map(|(oid, indexes)| (oid, indexes.into_values().collect())).collect()
 }
 
 /// The columns that decide in which partition a row is kept: those that the expression names. Of keys that are not told

@@ -183,6 +183,7 @@ impl Session {
                 // NULL, as the server tells it, or bytes as they are.
                 let is_plain = matches!(value, "" | "NULL" | "binary");
                 self.narrowed = !is_plain && value != "utf8mb4";
+                self.untranslated = is_plain;
                 if !is_plain && !readable_charset(value) {
                     self.unreadable =
                         Some(format!("refused by Doorward: results in the character set `{value}` cannot be masked"));
@@ -349,6 +350,7 @@ impl Session {
         self.variable("character_set_client", charset.as_deref());
         // Log-in sets both alike, and what sets one of them later is told.
         self.narrowed = charset.as_deref() != Some("utf8mb4");
+        self.untranslated = false;
         self.environment.schema = schema.as_deref().map(Name::from);
         Ok(())
     }

@@ -61,6 +61,8 @@ pub(super) struct PlanKey {
     hides_messages: bool,
     /// Whether hashes would be those of other values.
     narrowed: bool,
+    /// Whether a part of a value may be one of bytes.
+    untranslated: bool,
     definitions: Definitions,
 }
 
@@ -113,6 +115,7 @@ impl Session {
             binary,
             hides_messages: self.touched_hidden && meaning.parts.iter().any(facts::shows_messages),
             narrowed: self.narrowed,
+            untranslated: self.untranslated,
             definitions,
         };
         let asking = Asking { enforcer: &mut self.enforcer, now };
@@ -140,7 +143,7 @@ impl Session {
             fields.push(Field::new(plan, &column));
         }
         // Rows of tables as they are: null would tell.
-        let is_rewritten = meaning.parts.get(key.part).is_none_or(|part| part.reads.obstacle.is_none());
+        let is_rewritten = meaning.parts.get(key.part).is_none_or(|part| self.can_be_woven(part, now));
         Ok(RowMasker::new(fields, self.text_masking(now), key.binary).with_nulls(!is_rewritten))
     }
 
@@ -224,7 +227,11 @@ impl Session {
             let sources = output_sources(lineage, index, key.definitions.len());
             let rule = self.reveals.sources(sources, asking)?;
             let is_one = sources.len() == 1 && sources.iter().all(|source| source.column.is_some());
-            let is_mixed = || rule.operator == Operator::Hash && (key.narrowed || facts::mixes_rows(meaning));
+            let is_mixed = || match rule.operator {
+                Operator::Hash => key.narrowed || facts::mixes_rows(meaning),
+                Operator::Partial(_) => key.untranslated,
+                Operator::Redact | Operator::Null | Operator::Fixed(_) | Operator::Date(_) => false,
+            };
             return Some((Arc::clone(&rule), is_one && !is_mixed()));
         }
         // Which statement a result belongs to is not known: the bound of all of them.

@@ -6,8 +6,8 @@ use super::{Session, veil::source_of};
 use doorward_enforce::{Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Resource, Timestamp};
 use doorward_sql::{
-    Column, Reach, Relation, RelationKind, SourceColumn,
-    mysql::{is_native_function, is_telling_setting},
+    Column, Effect, Reach, Relation, RelationKind, SourceColumn,
+    mysql::{is_native_function, is_telling_setting, locks_what_is_read},
 };
 use doorward_sql_session::{Asking, Meaning, Part, refusals::weighs};
 use std::sync::Arc;
@@ -164,11 +164,51 @@ impl Session {
                 return Err(refused(&part.command, "its WHERE may decide by statistics of all columns"));
             }
         }
+        self.plans_nothing_hidden(part, meaning, now)?;
         self.shows_no_statistics(part, now)?;
         self.compares_nothing_hidden(part, meaning, now)?;
         self.checks_nothing_hidden(part, meaning, now)?;
+        self.locks_not_what_is_read(part, now)?;
+        self.reads_in_no_hidden_order(part, meaning, now)?;
+        self.finds_no_hidden_row(part, meaning, now)?;
         self.changes_no_first_rows(part, now)?;
         self.reads_no_hidden_index(part, now)
+    }
+
+    /// Where all that is read is locked, also in views, others learn by waiting where it is in an index.
+    fn locks_not_what_is_read(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
+        let locks = part.effects.iter().any(
+            |effect| matches!(effect, Effect::Set { name, value, .. } if locks_what_is_read(name, value.as_deref())),
+        );
+        if !locks || !self.hides_anything(now) {
+            return Ok(());
+        }
+        let mut refusal = refused(&part.command, "SERIALIZABLE locks indexes over columns that you may not see");
+        refusal.hint = Some("use REPEATABLE READ, and SELECT … FOR UPDATE where rows have to be locked".into());
+        Err(refusal)
+    }
+
+    /// A plan that is a document quotes rows that were read to make it: any column of what stands for a table, and of what a view
+    /// decides by.
+    fn plans_nothing_hidden(&mut self, part: &Part, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
+        let is_table = &*part.command == "EXPLAIN" && part.reads.tells.is_empty();
+        if is_table || !part.is_or_runs("EXPLAIN") || !(self.hides(meaning, now) || self.views_hide(meaning, now)) {
+            return Ok(());
+        }
+        let mut refusal =
+            refused(&part.command, "a plan in this format may quote values of tables that you may not see whole");
+        refusal.hint = Some("use EXPLAIN FORMAT=TRADITIONAL, without ANALYZE".into());
+        Err(refusal)
+    }
+
+    /// Whether a view that is read, whatever it shows, reads something hidden.
+    fn views_hide(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        meaning.facts.accesses.iter().any(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return false };
+            let view = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View && !own::is_own(schema));
+            view.is_some_and(|view| self.reach_is_hidden(&catalogue.view_reads(view.oid), now))
+        })
     }
 
     /// A view that refuses rows which it would not show would answer whatever is written through it.
@@ -385,7 +425,7 @@ const fn may_be_permitted(access: &Access) -> bool {
     )
 }
 
-fn refused(command: &str, what: &str) -> Refusal {
+pub(super) fn refused(command: &str, what: &str) -> Refusal {
     Refusal {
         kind: RefusalKind::Policy,
         message: format!("{command} refused: {what}"),

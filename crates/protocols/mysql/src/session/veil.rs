@@ -5,7 +5,7 @@
 //! | what | is sent as |
 //! |---|---|
 //! | `customers` | ``(SELECT `id`, CAST('[ssn]' AS CHAR(11) …) … AS `ssn` FROM `public`.`customers` IGNORE INDEX (`by_ssn`)) AS `customers` `` |
-//! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself: its results are masked |
+//! | what cannot be written so ([`doorward_sql::Reads`]), and decides by nothing hidden | itself, without indexes over hidden columns ([`super::hinted`]): its results are masked |
 //! | the same, where it decides by something hidden | not at all: it is refused |
 //! | a column of which the mask shows something that the server can make (`partial`, `date`; [`Stand::Masked`]) | that: ``CAST(LPAD(RIGHT(`iban`, …), …) …) … AS `iban` `` |
 //! | a column of which it cannot (`hash`; [`Stand::Raw`]) | itself, where it is only shown: results are masked. What decides by it is refused |
@@ -69,7 +69,7 @@ struct Made {
 type Places = Vec<(Name, Name, Range<usize>)>;
 
 /// The text of a statement in the making.
-struct Weave<'a> {
+pub(super) struct Weave<'a> {
     from: &'a [u8],
     text: Vec<u8>,
     /// How much of the statement is in it.
@@ -82,12 +82,22 @@ struct Weave<'a> {
     is_too_long: bool,
 }
 
+/// How a statement stands in what is sent.
+enum Stood {
+    /// As it was.
+    AsItWas,
+    /// With hints behind these tables.
+    Hinted(Places),
+    /// With queries around these.
+    Rewritten(Places),
+}
+
 /// A whole text in the making.
 #[derive(Default)]
 struct Woven {
     text: Vec<u8>,
-    /// Of each statement, its text, and the tables in it; none where it stands as it was.
-    parts: Vec<(Vec<u8>, Option<Places>)>,
+    /// Of each statement, its text, and the tables in it.
+    parts: Vec<(Vec<u8>, Stood)>,
     hidden: Vec<SourceColumn>,
     /// Columns that are in it as they are, by which nothing may be decided.
     raw: Vec<SourceColumn>,
@@ -213,11 +223,21 @@ impl Session {
                 Ok(weave) => {
                     self.weighs_nothing_raw(part, now)?;
                     out.changed |= weave.changed;
-                    if weave.changed { (weave.text, Some(weave.stand)) } else { (text.to_vec(), None) }
+                    if weave.changed {
+                        (weave.text, Stood::Rewritten(weave.stand))
+                    } else {
+                        (text.to_vec(), Stood::AsItWas)
+                    }
                 }
                 Err(obstacle) => {
                     self.weighs_nothing_hidden(part, obstacle, now)?;
-                    (text.to_vec(), None)
+                    match self.hinted(part, text, now)? {
+                        Some(weave) => {
+                            out.changed = true;
+                            (weave.text, Stood::Hinted(weave.stand))
+                        }
+                        None => (text.to_vec(), Stood::AsItWas),
+                    }
                 }
             };
             out.text.extend_from_slice(&text);
@@ -231,6 +251,12 @@ impl Session {
         made.raw.retain(|source| !self.reveals.may_filter(source, asking));
         out.raw = made.raw;
         Ok(out)
+    }
+
+    /// Whether something else may stand in a statement for tables with hidden columns.
+    pub(super) fn can_be_woven(&mut self, part: &Part, now: Timestamp) -> bool {
+        let text = part.text.as_deref().unwrap_or_default();
+        part.reads.obstacle.is_none() && self.weave(part, text, &mut Made::default(), now).is_ok()
     }
 
     /// A statement with all its tables written otherwise that have hidden columns; or why it cannot be.
@@ -252,15 +278,13 @@ impl Session {
             is_spread |= self.instead(read, text, made, now)?.is_some_and(|derived| derived.is_spread);
         }
         let straight = if is_spread { part.reads.selects.as_slice() } else { &[] };
-        let (stand, text_so_far) = (Vec::new(), Vec::new());
-        let mut weave =
-            Weave { from: text, text: text_so_far, done: 0, straight, stand, changed: false, is_too_long: false };
+        let mut weave = Weave::new(text, straight);
         for read in reads {
             let mut kept = part.reads.kept.iter().filter(|k| k.start >= read.at.start && k.end <= read.at.end);
             let kept = kept.next().map(|kept| text.get(kept.clone()).unwrap_or_default());
             match self.instead(read, text, made, now)? {
                 Some(derived) => weave.replaces(read, derived, kept.unwrap_or_default()),
-                None => weave.keeps(read),
+                None => weave.adds(read, ""),
             }
             if weave.text.len() > weave.done + MOST_ADDED {
                 weave.is_too_long = true;
@@ -549,6 +573,14 @@ fn ignored(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> Vec<
         .collect()
 }
 
+/// Hints that leave indexes out. `each`: of each use by a hint of its own, since `old_mode` may have the server take the first for
+/// that of joins alone, so that the caller's own hints would bring it back.
+pub(super) fn ignoring(ignored: &[String], each: bool) -> String {
+    let uses = if each { ["", " FOR ORDER BY", " FOR GROUP BY"].as_slice() } else { [""].as_slice() };
+    let ignored = ignored.join(", ");
+    uses.iter().filter(|_| !ignored.is_empty()).map(|of| format!(" IGNORE INDEX{of} ({ignored})")).collect()
+}
+
 /// INVARIANT: the text is printed just as it was made, and the grammar finds each table where it was written, and finds no
 /// other. So what is around them is read as it was before.
 fn stands_as_written(read: &Analysis, woven: &Woven) -> bool {
@@ -556,10 +588,14 @@ fn stands_as_written(read: &Analysis, woven: &Woven) -> bool {
         if statement.text.as_deref() != Some(text.as_slice()) {
             return false;
         }
-        let Some(stand) = stand else { return true };
+        let (stand, is_rewritten) = match stand {
+            Stood::AsItWas => return true,
+            Stood::Hinted(stand) => (stand, false),
+            Stood::Rewritten(stand) => (stand, true),
+        };
         let mut found: Vec<&Read> = statement.reads.places.iter().collect();
         found.sort_by_key(|read| read.at.start);
-        statement.reads.obstacle.is_none()
+        statement.reads.obstacle.is_none() == is_rewritten
             && found.len() == stand.len()
             && found
                 .iter()
@@ -578,7 +614,8 @@ fn asks_the_same(meaning: &Meaning, read: &Analysis) -> bool {
 /// Whether none of the columns in whose places constants stand is in what a statement that was written anew shows, carries or
 /// weighs, and nothing is decided by those that are masked in results alone.
 fn shows_none(read: &Analysis, woven: &Woven) -> bool {
-    read.statements.iter().zip(&woven.parts).filter(|(_, (_, stand))| stand.is_some()).all(|(statement, _)| {
+    let is_rewritten = |(_, (_, stand)): &(_, &(Vec<u8>, Stood))| matches!(stand, Stood::Rewritten(_));
+    read.statements.iter().zip(&woven.parts).filter(is_rewritten).all(|(statement, _)| {
         let lineage = statement.lineage.iter().flat_map(|lineage| &lineage.anywhere);
         let mut all = statement.moves.iter().chain(&statement.reads.weighs).chain(lineage);
         let is_decided_by = |source: &SourceColumn| woven.raw.contains(source);
@@ -639,13 +676,8 @@ impl Derived {
         self
     }
 
-    /// `each`: an index is left out of each use of it by a hint of its own, since `old_mode` may have the server take the
-    /// first for that of joins alone, so that the caller's own hints would bring it back.
     fn of(relation: &Relation, columns: &[String], ignored: &[String], each: bool) -> Self {
-        let uses = if each { ["", " FOR ORDER BY", " FOR GROUP BY"].as_slice() } else { [""].as_slice() };
-        let ignored = ignored.join(", ");
-        let behind =
-            uses.iter().filter(|_| !ignored.is_empty()).map(|of| format!(" IGNORE INDEX{of} ({ignored})")).collect();
+        let behind = ignoring(ignored, each);
         Self {
             before: format!("(SELECT {} FROM ", columns.join(", ")),
             name: format!("{}.{}", identifier(&relation.schema), identifier(&relation.name)),
@@ -656,9 +688,32 @@ impl Derived {
     }
 }
 
+impl<'a> Weave<'a> {
+    /// Of a text, and where it has to be said that tables are joined as they are written.
+    pub(super) fn new(from: &'a [u8], straight: &'a [usize]) -> Self {
+        let (text, stand) = (Vec::new(), Vec::new());
+        Weave { from, text, done: 0, straight, stand, changed: false, is_too_long: false }
+    }
+}
+
 impl Weave<'_> {
+    /// The table stays, with more hints behind it.
+    pub(super) fn adds(&mut self, read: &Read, hints: &str) {
+        self.copies(read.at.start);
+        let begin = self.text.len();
+        self.text.extend_from_slice(self.from.get(read.at.clone()).unwrap_or_default());
+        self.text.extend_from_slice(hints.as_bytes());
+        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
+        self.changed |= !hints.is_empty();
+        self.done = read.at.end;
+    }
+
+    pub(super) const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// What stands between, as it is, but for the order of joins.
-    fn copies(&mut self, end: usize) {
+    pub(super) fn copies(&mut self, end: usize) {
         while let Some((at, rest)) = self.straight.split_first().filter(|(at, _)| **at <= end) {
             self.text.extend_from_slice(self.from.get(self.done..*at).unwrap_or_default());
             self.text.extend_from_slice(b" STRAIGHT_JOIN");
@@ -700,14 +755,6 @@ impl Weave<'_> {
             self.text.extend_from_slice(identifier(called).as_bytes());
         }
         self.changed = true;
-        self.done = read.at.end;
-    }
-
-    fn keeps(&mut self, read: &Read) {
-        self.copies(read.at.start);
-        let begin = self.text.len();
-        self.text.extend_from_slice(self.from.get(read.at.clone()).unwrap_or_default());
-        self.stand.push((read.schema.clone(), read.table.clone(), begin..self.text.len()));
         self.done = read.at.end;
     }
 }

@@ -60,6 +60,9 @@ impl Parser<'_> {
                 return p.fail("a setting that does not change how the statement is read");
             }
             p.session_setting(&name, value.as_deref());
+            if settings::locks_what_is_read(&name, value.as_deref()) {
+                p.demand(Action::Set, Target::Setting(name));
+            }
             Ok(())
         })?;
         self.expect("FOR")?;
@@ -127,6 +130,9 @@ impl Parser<'_> {
                 self.opaque(format!("whose {name} is set"));
             }
             self.session_setting(&name, value.as_deref());
+            if (self.in_program || self.nested > 0) && settings::locks_what_is_read(&name, value.as_deref()) {
+                self.demand(Action::Set, Target::Setting(name.clone()));
+            }
             self.note(Note::Set { name, value });
         }
         Ok(())
@@ -330,7 +336,12 @@ impl Parser<'_> {
         self.expect("TRANSACTION")?;
         self.list(|p| {
             if p.eat_all(&["ISOLATION", "LEVEL"]) {
-                if p.eat("SERIALIZABLE") || p.eat_all(&["REPEATABLE", "READ"]) {
+                if p.eat("SERIALIZABLE") {
+                    let (name, value) = ("transaction_isolation".into(), Some("serializable".into()));
+                    p.note(Note::Set { name, value });
+                    return Ok(());
+                }
+                if p.eat_all(&["REPEATABLE", "READ"]) {
                     return Ok(());
                 }
                 p.expect("READ")?;

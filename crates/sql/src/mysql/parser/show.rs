@@ -269,6 +269,9 @@ impl Parser<'_> {
         if self.is("ANALYZE") && tables.iter().any(|w| self.is_nth(1, w)) {
             return self.maintain();
         }
+        // What it is by itself, MySQL has a setting for.
+        let mut is_table = self.env.upstream.is_mariadb();
+        let mut runs = self.is("ANALYZE");
         self.take(Role::Plain);
         let explainable = |p: &Self, n| {
             ["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "TABLE", "VALUES"]
@@ -281,17 +284,19 @@ impl Parser<'_> {
             if self.is("FORMAT") && self.is_mark_nth(1, "=") {
                 self.take(Role::Plain);
                 self.take(Role::Plain);
-                self.word_or_string()?;
+                is_table = self.word_or_string()?.eq_ignore_ascii_case("TRADITIONAL");
             } else if self.is("INTO") && self.nth(1).is_some_and(|t| t.kind == Kind::Variable) {
                 self.take(Role::Plain);
                 self.take(Role::Plain);
                 into = true;
             } else if self.is("ANALYZE") || ((self.is("EXTENDED") || self.is("PARTITIONS")) && explainable(self, 1)) {
+                runs |= self.is("ANALYZE");
                 self.take(Role::Plain);
             } else {
                 break;
             }
         }
+        is_table &= !runs && !into;
         if self.eat_all(&["FOR", "CONNECTION"]) {
             self.number()?;
             self.schema_view("processlist");
@@ -300,7 +305,7 @@ impl Parser<'_> {
         if explainable(self, 0) {
             self.connect();
             let tree = Box::new(self.statement()?);
-            return Ok(("EXPLAIN".to_owned(), Body::Explain { tree, into }));
+            return Ok(("EXPLAIN".to_owned(), Body::Explain { tree, into, is_table }));
         }
         self.object()?;
         self.schema_view("columns");

@@ -1,9 +1,9 @@
 //! Rows that are found in the order of hidden columns, by statements that are sent as they are.
 use super::{super::Session, refused};
 use doorward_enforce::Refusal;
-use doorward_model::{Name, Timestamp};
-use doorward_sql::{Catalogue, Column, Index, Reach, Relation, RelationKind};
-use doorward_sql_session::{Asking, Part};
+use doorward_model::{Access, Action, Name, Resource, Timestamp};
+use doorward_sql::{Catalogue, Column, Index, Reach, Relation, RelationKind, SourceColumn};
+use doorward_sql_session::{Asking, Meaning, Part};
 use std::sync::Arc;
 
 impl Session {
@@ -65,6 +65,59 @@ impl Session {
         Ok(())
     }
 
+    /// Which row is there already is found by unique indexes, and what is deleted by any: by the row, or by what is locked, a hidden
+    /// value would be told.
+    pub(in super::super) fn finds_no_hidden_row(
+        &mut self,
+        part: &Part,
+        meaning: &Meaning,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        for Access { action, resource, .. } in &meaning.facts.accesses {
+            let Resource::Table { schema, name } = resource else { continue };
+            let by_duplicates = *action == Action::Update && part.is_or_runs("INSERT");
+            let is_said = part.by_name || part.is_or_runs("EXECUTE") || part.is_or_runs("PREPARE");
+            let deletes = *action == Action::Delete
+                && (is_said || part.reads.deleted.iter().any(|deleted| deleted.0 == *schema && deleted.1 == *name));
+            if !(by_duplicates || deletes) {
+                continue;
+            }
+            let Some(table) = catalogue.named(schema, name) else { continue };
+            let weighs = |index: &Index| {
+                let of = |source: &&SourceColumn| source.schema == *schema && source.table == *name;
+                let first = index.columns.first().and_then(Option::as_ref);
+                part.reads
+                    .weighs
+                    .iter()
+                    .filter(of)
+                    .any(|source| source.column.is_none() || source.column.as_ref() == first)
+            };
+            for relation in behind(&catalogue, table) {
+                let is_view = relation.oid != table.oid;
+                let mut indexes = catalogue.indexes(relation.oid).iter();
+                let found = indexes.find(|index| {
+                    let is_used = if by_duplicates { index.is_unique } else { is_view || weighs(index) };
+                    is_used && self.is_over_hidden(relation, index, now)
+                });
+                if let Some(index) = found {
+                    let index = &index.name;
+                    let why = format!(
+                        "rows of `{schema}.{name}` are found by the index `{index}`, over columns that you may not see"
+                    );
+                    let mut refusal = refused(&part.command, &why);
+                    refusal.hint = Some(if by_duplicates {
+                        "use UPDATE by the primary key, and INSERT where there is no row".into()
+                    } else {
+                        "name the rows by their primary key alone".into()
+                    });
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn comes_in_hidden_order(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
         let keys = catalogue.partition_key(relation.oid);
         let mut keys = relation.columns.iter().filter(|column| keys.contains(&column.number));
@@ -73,7 +126,7 @@ impl Session {
     }
 
     /// Of what an expression is made is not known.
-    fn is_over_hidden(&mut self, relation: &Relation, index: &Index, now: Timestamp) -> bool {
+    pub(in super::super) fn is_over_hidden(&mut self, relation: &Relation, index: &Index, now: Timestamp) -> bool {
         let is_in = |column: &&Column| index.columns.iter().any(|of| of.as_ref().is_none_or(|of| column.name == *of));
         relation.columns.iter().filter(is_in).any(|column| self.hides_column(relation, column, now))
     }
