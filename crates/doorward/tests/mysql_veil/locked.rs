@@ -7,6 +7,7 @@ use crate::{veiled::wire::How, wire::Wire};
 const LOCKING: &[&str] = &[
     "select id from customers limit 2 for update",
     "update customers set name = name where name = 'Name 2'",
+    "update customers c set name = 'y' where c.name = 'Name 2' order by id",
     "insert into orders (id) select id + 500 from customers where name = 'Name 2'",
     "delete o from orders o, customers c where c.name = 'Name 2' and o.id = c.id",
     "update orders set contact = (select max(id) from customers where name = 'Name 2') where id = 1",
@@ -26,10 +27,13 @@ fn asks(wire: &mut Wire, statements: &[&str]) -> Option<String> {
 
 fn locks_do_not_tell(release: MySqlRelease) {
     let w = world(release);
+    w.server.exec("set global innodb_stats_auto_recalc = off").unwrap();
     let token = w.token("ci-bot", &["agents"], &[]);
     let patience =
         if release.is_mariadb() { "set innodb_lock_wait_timeout = 0" } else { "set innodb_lock_wait_timeout = 1" };
     let waits = || {
+        // The optimiser goes by samples that are taken at any time; here they are taken now.
+        w.server.exec("use public; analyze table customers, orders").unwrap();
         let mut out = Vec::new();
         for locking in LOCKING {
             let (mut one, mut other) = (Wire::new(&w, &token), Wire::new(&w, &token));
@@ -46,7 +50,9 @@ fn locks_do_not_tell(release: MySqlRelease) {
     };
     let before = waits();
     w.server.exec(&format!("use public;\n{SCHEMA}\n{OTHERWISE}")).unwrap();
-    assert_eq!(before, waits(), "{release:?}");
+    let after = waits();
+    let told: Vec<_> = before.iter().zip(&after).filter(|(one, other)| one != other).collect();
+    assert!(told.is_empty(), "{release:?}: {told:#?}");
     assert!(before.iter().any(|(.., waits)| !waits), "{release:?}: everything waits");
 }
 

@@ -354,6 +354,10 @@ impl<'e> Walk<'e> {
         if !single {
             u.tables.iter().for_each(|t| self.from(t));
         }
+        // Its place is one where hints may stand.
+        if let [TableRef::Table { name, at: Some(at), .. }] = u.tables.as_slice() {
+            self.found.names.push((*at, Some(self.env.relation(name.db.as_deref(), &name.name))));
+        }
         for target in &changed {
             if single || u.set.iter().any(|a| self.may_assign(&a.column, target, changed.len())) {
                 let has_where = limits(u.filter.as_ref(), target.alias);

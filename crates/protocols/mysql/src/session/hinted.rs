@@ -33,6 +33,17 @@ impl Session {
                 return Err(in_a_view(&part.command, view));
             }
             let ignored = relation.map(|relation| self.telling_indexes(relation, now)).unwrap_or_default();
+            // `TABLE name` takes none; nor does what is named where nobody looks for one.
+            let takes = read.written == doorward_sql::Written::Name && read.called.is_some();
+            if !ignored.is_empty() && !takes {
+                let why = format!(
+                    "`{}.{}` may be read in the order of columns that you may not see",
+                    read.schema, read.table
+                );
+                let mut refusal = refused(&part.command, &why);
+                refusal.hint = Some("write SELECT, and the columns that you want, in the place of TABLE".into());
+                return Err(refusal);
+            }
             if !ignored.is_empty() && hints_at_indexes(text) {
                 let why = format!(
                     "a hint may have `{}.{}` read in the order of columns that you may not see",
@@ -42,10 +53,7 @@ impl Session {
                 refusal.hint = Some("leave out hints for the optimiser that name indexes".into());
                 return Err(refusal);
             }
-            // `TABLE name` takes none; nor does what is named where nobody looks for one.
-            let takes = read.written == doorward_sql::Written::Name && read.called.is_some();
-            let hints = if takes { ignoring(&ignored, self.upstream.is_mariadb()) } else { String::new() };
-            weave.adds(read, &hints);
+            weave.adds(read, &ignoring(&ignored, self.upstream.is_mariadb()));
         }
         weave.copies(text.len());
         Ok(weave.is_changed().then_some(weave))
@@ -62,7 +70,8 @@ impl Session {
             return Ok(());
         }
         let catalogue = Arc::clone(self.reveals.catalogue());
-        for access in meaning.facts.accesses.iter().filter(|access| access.action == Action::Select) {
+        let finds = |action| matches!(action, Action::Select | Action::Update | Action::Delete);
+        for access in meaning.facts.accesses.iter().filter(|access| finds(access.action)) {
             let Resource::Table { schema, name } = &access.resource else { continue };
             let Some(relation) = catalogue.named(schema, name) else { continue };
             if self.order_tells(relation, now) {

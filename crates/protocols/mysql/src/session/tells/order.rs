@@ -87,11 +87,11 @@ impl Session {
             let weighs = |index: &Index| {
                 let of = |source: &&SourceColumn| source.schema == *schema && source.table == *name;
                 let first = index.columns.first().and_then(Option::as_ref);
-                part.reads
-                    .weighs
-                    .iter()
-                    .filter(of)
-                    .any(|source| source.column.is_none() || source.column.as_ref() == first)
+                let mut weighed = part.reads.weighs.iter().filter(of).peekable();
+                // An expression that is written is looked for among those of indexes, and of columns that are computed.
+                let is_made = first.is_none_or(|first| is_computed(&catalogue, table, first));
+                (is_made && weighed.peek().is_some())
+                    || weighed.any(|source| source.column.is_none() || source.column.as_ref() == first)
             };
             for relation in behind(&catalogue, table) {
                 let is_view = relation.oid != table.oid;
@@ -136,6 +136,10 @@ impl Session {
         let source = super::source_of(relation, column);
         self.reveals.column(relation.oid, column.number, asking).is_some() && !self.reveals.may_filter(&source, asking)
     }
+}
+
+fn is_computed(catalogue: &Catalogue, table: &Relation, name: &Name) -> bool {
+    table.columns.iter().any(|column| column.name == *name && catalogue.view_column(table.oid, column.number).is_some())
 }
 
 /// Whether a text may ask for an index.
