@@ -262,8 +262,8 @@ pub struct Reads {
     /// Columns that it filters, joins, sorts, groups or computes by: all that decide what it does or finds, and not those
     /// that it only shows as they are.
     pub weighs: BTreeSet<SourceColumn>,
-    /// A second reading of that, by names alone: what it may decide by where the text is sent as it was written. For
-    /// PostgreSQL empty where something else may stand in it; for MySQL also what it may show besides what the lineage says.
+    /// A second reading of that, by names alone: what it may decide by where the text is sent as it was written, or a column
+    /// stands in it as it is. For MySQL also what it may show besides what the lineage says.
     pub named: BTreeSet<SourceColumn>,
     /// What it shows besides that tells of values. Where the server is not PostgreSQL, of plans alone.
     pub tells: BTreeSet<Tell>,

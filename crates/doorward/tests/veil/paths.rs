@@ -15,6 +15,7 @@ create table dec.g(id int, ssn text); insert into dec.g values (1, 'plain');
 create function set_tenant(t text) returns text language plpgsql as 'begin perform set_config(''search_path'', t, false); return t; end';
 create function set_tenant_too(t text) returns text language plpgsql as 'begin set search_path = public; return t; end';
 create function dec.set_config(text, text, text) returns text language sql as 'select $2';
+create domain dec.\"varchar\" as pg_catalog.varchar(6);
 create procedure committing() language plpgsql as 'begin commit; end';
 create procedure undoing() language plpgsql as 'begin rollback; end';
 create function drops() returns text language plpgsql as 'begin drop table dec.customers; return ''x''; end';
@@ -65,6 +66,8 @@ const HOSTILE: &[&str] = &[
     "create table dec.staff(id int, ssn text); set search_path = dec, public; prepare q as select ssn || '' from staff order by id; drop table dec.staff; execute q; deallocate q",
     "create table dec.staff(id int, ssn text); set search_path = dec, public; prepare d as delete from staff where ssn like 's1%'; drop table dec.staff; begin; execute d; rollback; deallocate d",
     "set search_path = dec; prepare q as select count(*) from customers where ssn like '078%'\\; set work_mem = '4MB'; set search_path = public; execute q; deallocate q",
+    "set search_path = public; select set_config('search_path', 'publicx,dec'::dec.\"varchar\", false); begin; delete from customers where ssn like '078%' returning id; rollback",
+    "select set_config('search_path', U&'\\2003dec,public', false); begin; delete from customers where ssn like '078%' returning id; rollback",
     "begin; create temp table pg_stats(x int); rollback; select histogram_bounds::text, most_common_vals::text from pg_stats where tablename = 'customers' and attname = 'ssn'",
     // Bodies.
     "set search_path = dec; create function dec.h() returns text language sql as $$ select 'x'::text $$; create table dec.mine(n int, x text default dec.h()); create or replace function dec.h() returns text language sql as $$ select ssn from customers order by id limit 1 $$; set search_path = public; insert into dec.mine(n) values (1) returning x; drop table dec.mine; drop function dec.h()",

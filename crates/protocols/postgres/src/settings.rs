@@ -8,7 +8,7 @@ use crate::startup::split_search_path;
 use doorward_model::Name;
 use doorward_sql::{Catalogue, Dropped, postgres::Environment};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -140,11 +140,13 @@ impl Settings {
         // A temporary relation that may be gone must not hide a permanent one of its name.
         let is_there = |schema: &str, name: &Name| catalogue.named(schema, name).is_some();
         let hides = |name: &&Name| is_there("pg_catalog", name) || self.path.iter().any(|s| is_there(s, name));
-        let temporary = self.now.current.temporary.keys();
+        let (doubtful, temporary): (BTreeSet<Name>, BTreeSet<Name>) =
+            self.now.current.temporary.keys().cloned().partition(|name| hides(&name));
         Environment {
             catalogue: Arc::clone(catalogue),
             search_path: Arc::clone(&self.path),
-            temporary: Arc::new(temporary.filter(|name| !hides(name)).cloned().collect()),
+            temporary: Arc::new(temporary),
+            doubtful: Arc::new(doubtful),
             generation: NEXT_ENVIRONMENT.fetch_add(1, Ordering::Relaxed),
         }
     }

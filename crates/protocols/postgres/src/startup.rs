@@ -4,7 +4,7 @@
 //! extensions are negotiated away; what is not understood is refused. Nothing is passed because
 //! nobody thought of it.
 use doorward_model::{Access, Action, Facts, Name, Resource};
-use doorward_sql::postgres::is_telling_setting;
+use doorward_sql::postgres::{SettingClass, is_telling_setting, setting_class};
 
 /// What is done with a startup parameter. The list follows the protocol manual ("StartupMessage")
 /// and the settings that drivers send.
@@ -173,6 +173,9 @@ fn take(plan: &mut StartupPlan, name: String, value: String) -> Result<(), Start
             if is_telling_setting(&name) {
                 return Err(StartupRefusal::Telling(name));
             }
+            if let SettingClass::Refused(_) = setting_class(&name, Some(&value)) {
+                return Err(StartupRefusal::Reading(name));
+            }
             if name == "search_path" {
                 plan.search_path = Some(value.clone());
             }
@@ -230,12 +233,12 @@ fn split_options(value: &str) -> Result<Vec<(String, String)>, StartupRefusal> {
 }
 
 /// Splits a `search_path` value as the server does (`SplitIdentifierString`): identifiers at
-/// commas, folded to lower case unless quoted.
+/// commas, folded to lower case unless quoted, the first 63 bytes of each. Only ASCII counts as white space, and is folded.
 pub fn split_search_path(value: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut chars = value.chars().peekable();
     loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        while chars.next_if(|c| is_space(*c)).is_some() {}
         let mut name = String::new();
         if chars.next_if_eq(&'"').is_some() {
             while let Some(c) = chars.next() {
@@ -247,10 +250,11 @@ pub fn split_search_path(value: &str) -> Vec<String> {
             while chars.next_if(|c| *c != ',').is_some() {}
         } else {
             while let Some(c) = chars.next_if(|c| *c != ',') {
-                name.extend(c.to_lowercase());
+                name.push(c.to_ascii_lowercase());
             }
-            name.truncate(name.trim_end().len());
+            name.truncate(name.trim_end_matches(is_space).len());
         }
+        name.truncate(name.floor_char_boundary(LONGEST_NAME));
         if !name.is_empty() {
             out.push(name);
         }
@@ -258,6 +262,16 @@ pub fn split_search_path(value: &str) -> Vec<String> {
             return out;
         }
     }
+}
+
+/// `NAMEDATALEN` - 1.
+const LONGEST_NAME: usize = 63;
+
+/// As `scanner_isspace` has it, but for the vertical tab, of which servers differ ([`settings`] refuses it).
+///
+/// [`settings`]: doorward_sql::postgres::setting_class
+const fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{c}')
 }
 
 #[cfg(test)]
@@ -314,6 +328,10 @@ mod tests {
         assert_eq!(split_search_path("\"$user\", public"), ["$user", "public"]);
         assert_eq!(split_search_path("A, \"B \"\"c\" ,d"), ["a", "B \"c", "d"]);
         assert_eq!(split_search_path("\"\""), Vec::<String>::new());
+        assert_eq!(split_search_path("\u{2003}s2 ,\tÉ\u{c}"), ["\u{2003}s2", "É"]);
+        let long = "l".repeat(63);
+        assert_eq!(split_search_path(&format!("{long}xx, \"{long}y\"")), [long.clone(), long]);
+        assert!(plan(&[("user", "a"), ("search_path", "a\u{b},b")]).is_err());
         assert_eq!(split_search_path(""), Vec::<String>::new());
     }
 }

@@ -64,11 +64,8 @@ fn whole(env: &Environment, tree: &pg_raw_parse::ParseResult, text: &str, depth:
         }
         statements.push(statement);
     }
-    // What is in the way of one is in the way of all.
-    if depth > lineage::INLINE_DEPTH || statements.iter().any(|s| s.reads.obstacle.is_some()) {
-        for (statement, node) in statements.iter_mut().zip(tree.stmts()) {
-            statement.reads.named = named::columns(node, env);
-        }
+    for (statement, node) in statements.iter_mut().zip(tree.stmts()) {
+        statement.reads.named = named::columns(node, env);
     }
     if statements.is_empty() {
         walk.add(Action::Connect, Resource::Connection);

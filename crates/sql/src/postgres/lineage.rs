@@ -112,8 +112,14 @@ impl<'a, 'e> Reading<'a, 'e> {
             }
             return cols.map(|_| Lineage { outputs: vec![Output::Star], anywhere: all, ..Lineage::default() });
         }
+        if self.names_by_place.get() {
+            self.weighs.extend(all_relations(node, self.env));
+        }
         cols.map(|cols| {
-            let anywhere = union(&cols);
+            let mut anywhere = union(&cols);
+            if self.names_by_place.get() {
+                anywhere.extend(all_relations(node, self.env));
+            }
             let placed = cols.iter().enumerate().filter(|(_, c)| c.is_placed).map(|(n, _)| n).collect();
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
             Lineage { outputs, anywhere, placed, names_by_place: self.names_by_place.get() }
@@ -364,6 +370,11 @@ impl<'a, 'e> Reading<'a, 'e> {
             out.truncate(0);
             out.push(Col { name: None, set, star: true, is_placed: true });
             return out;
+        }
+        // Further out, what stands there by place goes by the names of the first.
+        let is_placed = left.iter().chain(&right).any(|col| col.is_placed);
+        if is_placed && self.depth > 1 {
+            self.names_by_place.set(true);
         }
         for (l, r) in left.iter_mut().zip(right) {
             l.set.extend(r.set);

@@ -60,6 +60,9 @@ pub struct Environment {
     pub search_path: Arc<[Name]>,
     /// Relations that this session may have made in `pg_temp`, which shadow others of their name.
     pub temporary: Arc<BTreeSet<Name>>,
+    /// Others of which one of `search_path` has the same name: that one is meant, or the temporary one, of which the columns are not
+    /// known.
+    pub doubtful: Arc<BTreeSet<Name>>,
     /// Counts changes of the three above within a session.
     pub generation: u64,
 }
@@ -72,6 +75,7 @@ impl ReadUnder for Environment {
         Arc::ptr_eq(&self.catalogue, &other.catalogue)
             && (Arc::ptr_eq(&self.search_path, &other.search_path) || self.search_path == other.search_path)
             && (Arc::ptr_eq(&self.temporary, &other.temporary) || self.temporary == other.temporary)
+            && (Arc::ptr_eq(&self.doubtful, &other.doubtful) || self.doubtful == other.doubtful)
     }
 }
 

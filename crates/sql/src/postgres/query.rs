@@ -370,10 +370,12 @@ fn runs_text(name: &str) -> bool {
 pub(super) fn constant(mut node: Node<'_>) -> Option<String> {
     while let Node::TypeCast(cast) = node {
         // Another type may change the value: `'search_path2'::varchar(11)`.
+        // So may one of the user's of the same name, and which of them is meant goes by the search path.
         let plain = cast.type_name().is_some_and(|t| {
+            let names: Vec<&str> = t.names().iter().filter_map(|s| s.sval()).collect();
             t.typmods().is_empty()
                 && t.array_bounds().is_empty()
-                && matches!(t.names().iter().filter_map(|s| s.sval()).next_back(), Some("text" | "varchar" | "bool"))
+                && matches!(names.as_slice(), ["pg_catalog", "text" | "varchar" | "bool"])
         });
         if !plain {
             return None;

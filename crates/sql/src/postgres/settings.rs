@@ -103,6 +103,9 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
             Some("safe_encoding") => SettingClass::Harmless,
             Some(_) | None => SettingClass::Refused("backslash_quote changes how text is read"),
         },
+        "search_path" if value.is_some_and(|value| value.contains('\u{b}')) => {
+            SettingClass::Refused("a vertical tab in search_path is white space to some servers")
+        }
         "transform_null_equals" | "array_nulls" | "xmloption" => SettingClass::Meaning,
         known if HARMLESS.contains(&known) || known.starts_with("enable_") => SettingClass::Harmless,
         _ => SettingClass::Meaning,
@@ -155,6 +158,7 @@ mod tests {
         assert!(matches!(setting_class("client_encoding", Some("SJIS")), SettingClass::Refused(_)));
         assert!(matches!(setting_class("Standard_Conforming_Strings", Some("off")), SettingClass::Refused(_)));
         assert_eq!(setting_class("search_path", Some("x")), SettingClass::Meaning);
+        assert!(matches!(setting_class("search_path", Some("x\u{b},y")), SettingClass::Refused(_)));
         assert_eq!(setting_class("session_replication_role", Some("replica")), SettingClass::Meaning);
         assert_eq!(setting_class("row_security", None), SettingClass::Meaning);
         assert_eq!(setting_class("my.setting", None), SettingClass::Meaning);

@@ -44,6 +44,7 @@ fn env() -> Environment {
         catalogue: Arc::new(catalogue),
         search_path: Arc::from(["public".into()]),
         temporary: Arc::new(["scratch".into()].into()),
+        doubtful: Arc::default(),
         generation: 0,
     }
 }

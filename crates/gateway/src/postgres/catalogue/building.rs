@@ -291,6 +291,7 @@ pub(super) fn environment(catalogue: &Arc<Catalogue>) -> Environment {
     Environment {
         search_path: Arc::from([]),
         temporary: Arc::default(),
+        doubtful: Arc::default(),
         generation: 0,
         catalogue: Arc::clone(catalogue),
     }

@@ -34,7 +34,7 @@ use doorward_sql_session::{
     Asking, Meaning, Part,
     refusals::{not_understood, weighs, weighs_itself},
 };
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 /// The longest text that is made, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -93,25 +93,6 @@ struct Derived {
 struct Made {
     derived: AHashMap<(u32, Written), Option<Derived>>,
     hidden: Vec<Hidden>,
-    /// Columns that the text decides or computes by, by the numbers of their relations; none: it may be any of one.
-    weighed: BTreeSet<(u32, Option<i16>)>,
-}
-
-impl Made {
-    fn of(meaning: &Meaning, catalogue: &Catalogue) -> Self {
-        let mut made = Self::default();
-        for source in meaning.parts.iter().flat_map(|part| &part.reads.weighs) {
-            if let Some(relation) = catalogue.named(&source.schema, &source.table) {
-                let column = relation.columns.iter().find(|c| source.column.as_ref() == Some(&c.name));
-                made.weighed.insert((relation.oid, column.map(|c| c.number)));
-            }
-        }
-        made
-    }
-
-    fn weighs(&self, relation: u32, column: i16) -> bool {
-        self.weighed.contains(&(relation, Some(column))) || self.weighed.contains(&(relation, None))
-    }
 }
 
 /// A text in the making.
@@ -254,7 +235,7 @@ impl Session {
             self.weighs_nothing_hidden(meaning, now)?;
             return self.orders_nothing_hidden(meaning, now).map(|()| None);
         }
-        let mut made = Made::of(meaning, self.reveals.catalogue());
+        let mut made = Made::default();
         let mut weave =
             Weave { from: &meaning.text, text: String::new(), done: 0, changes: Vec::new(), stand: Vec::new() };
         for place in places(meaning) {
@@ -321,7 +302,7 @@ impl Session {
         let catalogue = Arc::clone(self.reveals.catalogue());
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         for part in &meaning.parts {
-            let found = part.reads.weighs.iter().find(|source| {
+            let found = part.reads.weighs.iter().chain(&part.reads.named).find(|source| {
                 let relation = catalogue.named(&source.schema, &source.table);
                 let all = relation.into_iter().flat_map(|r| r.columns.iter().map(move |column| (r.oid, column)));
                 // Of what is not known to be one of them, it may be any.
@@ -391,12 +372,12 @@ impl Session {
                     let (schema, table) = (relation.schema.clone(), relation.name.clone());
                     made.hidden.push(Hidden { schema, table, column: column.name.clone() });
                 }
-                // What is only shown is masked on its way out.
-                Some(Stand::Shown(mask)) if made.weighs(relation.oid, column.number) || !order.is_empty() => {
+                // INVARIANT: also what is only shown, as far as was read: by names that mean others to the server more may be.
+                Some(Stand::Shown(mask)) => {
                     any = true;
                     columns.push(format!("({mask})::{} AS {name}", type_name()?));
                 }
-                Some(Stand::Shown(_) | Stand::Itself) | None => columns.push(name),
+                Some(Stand::Itself) | None => columns.push(name),
             }
         }
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);

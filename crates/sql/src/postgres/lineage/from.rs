@@ -176,7 +176,7 @@ impl<'a> Reading<'a, '_> {
     /// Renames the first columns of a list, as `AS t(a, b)` does.
     pub(super) fn rename(&self, cols: &mut Vec<Col>, names: &NodeList) {
         for (i, name) in names::strings(names).into_iter().enumerate() {
-            if cols.get(i).is_some_and(|col| col.is_placed) {
+            if cols.get(i).is_some_and(|col| col.is_placed && !col.star) {
                 self.names_by_place.set(true);
             }
             match cols.get_mut(i) {
@@ -184,7 +184,7 @@ impl<'a> Reading<'a, '_> {
                 Some(_) => {
                     // Unknown columns from here on: the new name is one of them.
                     let set = union(cols);
-                    cols.insert(i, Col { name: Some(name.into()), set, star: false, is_placed: true });
+                    cols.insert(i, Col { name: Some(name.into()), set, star: false, is_placed: false });
                 }
                 None => return,
             }
@@ -194,7 +194,9 @@ impl<'a> Reading<'a, '_> {
     pub(super) fn base(&self, r: &nodes::RangeVar, alias: Name) -> Entry {
         let (schema, table) = self.env.range_var(r);
         let source = |column: Option<Name>| SourceColumn { schema: schema.clone(), table: table.clone(), column };
-        let known = if r.catalogname().is_none() { self.env.catalogue.named(&schema, &table) } else { None };
+        let is_doubtful = r.schemaname().is_none() && self.env.doubtful.contains(&table);
+        let is_plain = r.catalogname().is_none() && !is_doubtful;
+        let known = if is_plain { self.env.catalogue.named(&schema, &table) } else { None };
         let named_schema = if r.alias().is_some() { None } else { Some(schema.clone()) };
         let cols = match known {
             Some(relation) if !relation.columns.is_empty() => relation
