@@ -12,3 +12,4 @@ update people set ssn = null;
 update ranks set score = 9;
 update other.`Odd t` set ssn = 'same';
 analyze table customers, people, ranks, other.`Odd t`;
+update unseen set secret = case id when 1 then null when 2 then 'y' else 'a' end;

@@ -1,4 +1,4 @@
-drop table if exists customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
+drop table if exists unseen, customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
 drop view if exists told, contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
 drop function if exists peek;
 drop function if exists calm;
@@ -35,6 +35,8 @@ create view checked_above as select id, cap from checked;
 create view checked_ids as select id, cap from capped where id < 1000 with check option;
 create table codes(id int primary key, code varchar(12), unique key by_code(code));
 create table notes(id int primary key, n int);
+create table unseen(id int primary key, name varchar(12), secret varchar(12) invisible, key by_secret(secret));
+insert into unseen (id, name, secret) values (1, 'a', 'x'), (2, 'b', null), (3, 'c', 'z');
 create database other;
 create table other.`Odd t`(`Id` int, `ssn` varchar(20) character set utf8mb4 collate utf8mb4_bin);
 insert into customers values

@@ -161,7 +161,7 @@ impl Session {
         let origin = self.origin_rule(meaning, column, now);
         let read = self.lineage_rule(meaning, key, index, now);
         let rule = match (origin, read) {
-            (_, Some((rule, true))) if !column.org_name.is_empty() => Some(rule),
+            (_, Some((rule, true))) if !column.org_name.is_empty() && !cuts_bytes(&rule, key, column) => Some(rule),
             (_, Some((rule, _))) | (Some(rule), None) => Some(whole(rule)),
             (None, None) => None,
         };
@@ -227,11 +227,7 @@ impl Session {
             let sources = output_sources(lineage, index, key.definitions.len());
             let rule = self.reveals.sources(sources, asking)?;
             let is_one = sources.len() == 1 && sources.iter().all(|source| source.column.is_some());
-            let is_mixed = || match rule.operator {
-                Operator::Hash => key.narrowed || facts::mixes_rows(meaning),
-                Operator::Partial(_) => key.untranslated,
-                Operator::Redact | Operator::Null | Operator::Fixed(_) | Operator::Date(_) => false,
-            };
+            let is_mixed = || rule.operator == Operator::Hash && (key.narrowed || facts::mixes_rows(meaning));
             return Some((Arc::clone(&rule), is_one && !is_mixed()));
         }
         // Which statement a result belongs to is not known: the bound of all of them.
@@ -275,9 +271,36 @@ impl Session {
     }
 }
 
+/// Whether a mask that shows a part would count bytes where a character may be several of them that are no UTF-8.
+fn cuts_bytes(rule: &MaskRule, key: &PlanKey, column: &Column<'_>) -> bool {
+    key.untranslated && matches!(rule.operator, Operator::Partial(_)) && !is_readable(column.collation)
+}
+
+/// Whether values of a collation are UTF-8, or have a byte for each character (`latin1`, `ascii`): by the numbers in `information_schema.COLLATIONS`,
+/// to which MariaDB adds 1,024 for those without padding.
+const fn is_readable(collation: u16) -> bool {
+    let number = if collation >= 1024 && collation < 2048 { collation - 1024 } else { collation };
+    matches!(
+        number,
+        5 | 8 | 11 | 15 | 31 | 33 | 45..=49 | 63 | 65 | 76 | 83 | 94 | 192..=215 | 223..=247 | 255..=323 | 576..=578
+            | 608..=610 | 2048..=2559
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_of_numbers;
+    use super::{is_of_numbers, is_readable};
+
+    #[test]
+    fn collations_of_which_characters_are_known() {
+        for readable in [8, 11, 33, 45, 46, 63, 83, 224, 255, 309, 1069, 2304] {
+            assert!(is_readable(readable), "{readable}");
+        }
+        // Big5, Shift-JIS, GBK, UCS-2, UTF-16, UTF-32, GB 18030.
+        for other in [1, 13, 28, 35, 54, 60, 101, 160, 248, 1024 + 28, 672, 736] {
+            assert!(!is_readable(other), "{other}");
+        }
+    }
 
     #[test]
     fn tables_of_numbers_by_their_names() {

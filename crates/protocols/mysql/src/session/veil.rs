@@ -595,7 +595,7 @@ fn stands_as_written(read: &Analysis, woven: &Woven) -> bool {
         };
         let mut found: Vec<&Read> = statement.reads.places.iter().collect();
         found.sort_by_key(|read| read.at.start);
-        statement.reads.obstacle.is_none() == is_rewritten
+        (!is_rewritten || statement.reads.obstacle.is_none())
             && found.len() == stand.len()
             && found
                 .iter()

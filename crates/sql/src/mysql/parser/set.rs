@@ -339,6 +339,10 @@ impl Parser<'_> {
                 if p.eat("SERIALIZABLE") {
                     let (name, value) = ("transaction_isolation".into(), Some("serializable".into()));
                     p.note(Note::Set { name, value });
+                    // Whoever calls a program has it, too.
+                    if p.in_program || p.nested > 0 {
+                        p.demand(Action::Set, Target::Setting("transaction_isolation".into()));
+                    }
                     return Ok(());
                 }
                 if p.eat_all(&["REPEATABLE", "READ"]) {
