@@ -43,7 +43,7 @@ pub(super) fn create_function<'a>(walk: &mut Walk<'a, '_>, s: &'a nodes::CreateF
 /// What is called as the function by which a session's settings change would be taken for it.
 pub(super) fn names_none_of_the_servers(walk: &mut Walk<'_, '_>, name: Option<&str>) {
     if name == Some("set_config") {
-        walk.opaque("a function called set_config, as the server's own");
+        walk.opaque("a function called set_config (the name of the server's own)");
     }
 }
 

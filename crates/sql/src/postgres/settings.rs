@@ -104,7 +104,7 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
             Some(_) | None => SettingClass::Refused("backslash_quote changes how text is read"),
         },
         "search_path" if value.is_some_and(|value| value.contains('\u{b}')) => {
-            SettingClass::Refused("a vertical tab in search_path is white space to some servers")
+            SettingClass::Refused("a search_path with a vertical tab (white space to some servers)")
         }
         "transform_null_equals" | "array_nulls" | "xmloption" => SettingClass::Meaning,
         known if HARMLESS.contains(&known) || known.starts_with("enable_") => SettingClass::Harmless,

@@ -212,16 +212,16 @@ fn functions_called() {
     check(
         "create function set_config(a text, b text, c text) returns text language sql as 'select $2'",
         expect![
-            "[CREATE FUNCTION] connect() create(public.set_config) opaque(a function called set_config, as the server's own)"
+            "[CREATE FUNCTION] connect() create(public.set_config) opaque(a function called set_config (the name of the server's own))"
         ],
     );
     check(
         "alter function public.lower(text) rename to set_config",
-        expect!["[RENAME] alter(public.lower) opaque(a function called set_config, as the server's own)"],
+        expect!["[RENAME] alter(public.lower) opaque(a function called set_config (the name of the server's own))"],
     );
     check(
         "create aggregate x.set_config(text) (sfunc = concat, stype = text)",
-        expect!["[DEFINE] create(x.set_config) opaque(a function called set_config, as the server's own)"],
+        expect!["[DEFINE] create(x.set_config) opaque(a function called set_config (the name of the server's own))"],
     );
     check(
         "select set_config('search_path', 'x', false)",
