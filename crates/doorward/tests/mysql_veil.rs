@@ -5,6 +5,8 @@
 mod common;
 #[path = "mysql_veil/locked.rs"]
 mod locked;
+#[path = "mysql_veil/moved.rs"]
+mod moved;
 mod mysql_veiled;
 #[path = "mysql_veil/partly.rs"]
 mod partly;

@@ -1,6 +1,11 @@
 //! What was read out of a text, in the terms that all dialects share.
 use doorward_model::{Facts, Name, Resource};
-use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 /// A column whose values may show in an output.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,9 +45,9 @@ pub struct Lineage {
     /// Every column that the statement mentions anywhere an output could come from: the bound for
     /// an output whose place is not known.
     pub anywhere: BTreeSet<SourceColumn>,
-    /// The outputs that stand for columns which the text does not name (`*`): should a relation have others by the time the
-    /// server reads it, they and those after them are others, too. Empty where the server is not PostgreSQL.
-    pub placed: BTreeSet<usize>,
+    /// The outputs that stand for columns which the text does not name (`*`), and how they were called: should a relation have
+    /// others by the time the server reads it, they and those after them are others, too.
+    pub placed: BTreeMap<usize, Name>,
     /// Whether names were given by place to such columns (`AS t (a, b)`): then an output that is named may be another.
     pub names_by_place: bool,
 }

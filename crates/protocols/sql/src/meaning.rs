@@ -303,7 +303,7 @@ pub fn is_in_place(
         Some(Output::Star) | None => false,
     };
     !lineage.names_by_place
-        && (lineage.placed.is_empty() || (lineage.outputs.len() == total && lineage.placed.iter().all(is_placed)))
+        && (lineage.placed.is_empty() || (lineage.outputs.len() == total && lineage.placed.keys().all(is_placed)))
 }
 
 /// Meanings of texts without names of the session in them, by their analysis.

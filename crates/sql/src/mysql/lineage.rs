@@ -45,6 +45,8 @@ pub(super) struct Reading<'a, 'e> {
     weighs: Set,
     /// Columns that are named anywhere, where a plan is to be shown: it may quote values of rows that were read for it.
     named: Option<Set>,
+    /// Whether names were given by place to columns that the text does not name.
+    names_by_place: bool,
     budget: usize,
     gave_up: bool,
 }
@@ -69,6 +71,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             moves: Set::new(),
             weighs: Set::new(),
             named: None,
+            names_by_place: false,
             budget: BUDGET,
             gave_up: false,
         }
@@ -91,8 +94,10 @@ impl<'a, 'e> Reading<'a, 'e> {
         cols.map(|cols| {
             // A plan that is a document is one column; those in a table of many quote nothing.
             let anywhere = if is_plan(tree) { Set::new() } else { union(&cols) };
+            let label = |(n, col): (usize, &Col)| col.is_placed.then(|| (n, col.name.clone().unwrap_or_default()));
+            let placed = cols.iter().enumerate().filter_map(label).collect();
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
-            Lineage { outputs, anywhere, ..Lineage::default() }
+            Lineage { outputs, anywhere, placed, names_by_place: self.names_by_place }
         })
     }
 
@@ -170,7 +175,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             self.moves.extend(set);
             return None;
         }
-        Some(vec![Col { name: None, set, star: false }])
+        Some(vec![Col { name: None, set, star: false, is_placed: false }])
     }
 
     fn name(&mut self, set: &Set) {
@@ -221,7 +226,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 continue;
             }
             let mut cols = self.query(&cte.query);
-            rename(&mut cols, &cte.columns);
+            self.names_by_place |= rename(&mut cols, &cte.columns);
             self.ctes.push((name, Rc::new(cols)));
         }
     }
@@ -232,12 +237,12 @@ impl<'a, 'e> Reading<'a, 'e> {
         let depth = self.ctes.len();
         self.with(cte.query.with.as_ref());
         let mut first = cte.query.arms.first().map(|a| self.arm(a, &[])).unwrap_or_default();
-        rename(&mut first, &cte.columns);
+        self.names_by_place |= rename(&mut first, &cte.columns);
         self.ctes.truncate(depth);
         self.ctes.push((name.clone(), Rc::new(first.clone())));
         let mut second = self.query(&cte.query);
         self.ctes.truncate(depth);
-        rename(&mut second, &cte.columns);
+        self.names_by_place |= rename(&mut second, &cte.columns);
         // Its rows take the types of the first query: what is longer is cut, or fails.
         self.weighs.extend(union(&second));
         let same = first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.set == b.set && !b.star);
@@ -264,6 +269,8 @@ impl<'a, 'e> Reading<'a, 'e> {
         let mut cols = arms.next().map(|a| self.arm(a, own)).unwrap_or_default();
         for arm in arms {
             let right = self.arm(arm, &[]);
+            // Its columns have the names of the first.
+            self.names_by_place |= right.iter().any(|col| col.is_placed);
             cols = Self::set_operation(cols, right);
             self.spend(cols.len() + 1);
         }
@@ -373,7 +380,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             if let (Some(name), Some(scope), false) = (&item.name, self.scopes.last_mut(), set.is_empty()) {
                 scope.outputs.push((name.clone(), set.clone()));
             }
-            cols.push(Col { name: item.name.clone(), set, star: false });
+            cols.push(Col { name: item.name.clone(), set, star: false, is_placed: false });
         }
         cols
     }
@@ -424,7 +431,7 @@ impl<'a, 'e> Reading<'a, 'e> {
                 if let (Some(hidden), Some(scope)) = (hidden, self.scopes.last_mut()) {
                     *scope = hidden;
                 }
-                rename(&mut cols, columns);
+                self.names_by_place |= rename(&mut cols, columns);
                 let alias = alias.clone().unwrap_or_else(|| "".into());
                 self.add(Entry { alias, schema: None, cols, base: None })
             }
@@ -433,7 +440,8 @@ impl<'a, 'e> Reading<'a, 'e> {
                 let was_loose = self.loosen(true);
                 self.expr(source, &mut set);
                 self.loosen(was_loose);
-                let col = |name: &Name| Col { name: Some(name.clone()), set: set.clone(), star: false };
+                let col =
+                    |name: &Name| Col { name: Some(name.clone()), set: set.clone(), star: false, is_placed: false };
                 let cols = columns.iter().map(col).collect();
                 let alias = alias.clone().unwrap_or_else(|| "".into());
                 self.add(Entry { alias, schema: None, cols, base: None })
@@ -479,7 +487,7 @@ impl<'a, 'e> Reading<'a, 'e> {
             Some(relation) if !relation.columns.is_empty() => {
                 let col = |c: &crate::Column| {
                     let name: Name = c.name.to_lowercase().into();
-                    Col { name: Some(name.clone()), set: Set::from([source(Some(name))]), star: false }
+                    Col { name: Some(name.clone()), set: Set::from([source(Some(name))]), star: false, is_placed: true }
                 };
                 let shown = |c: &&crate::Column| !self.env.catalogue.is_invisible(relation.oid, c.number);
                 relation.columns.iter().filter(shown).map(col).collect()

@@ -120,7 +120,8 @@ impl<'a, 'e> Reading<'a, 'e> {
             if self.names_by_place.get() {
                 anywhere.extend(all_relations(node, self.env));
             }
-            let placed = cols.iter().enumerate().filter(|(_, c)| c.is_placed).map(|(n, _)| n).collect();
+            let label = |(n, col): (usize, &Col)| col.is_placed.then(|| (n, col.name.clone().unwrap_or_default()));
+            let placed = cols.iter().enumerate().filter_map(label).collect();
             let outputs = cols.into_iter().map(|c| if c.star { Output::Star } else { Output::Made(c.set) }).collect();
             Lineage { outputs, anywhere, placed, names_by_place: self.names_by_place.get() }
         })

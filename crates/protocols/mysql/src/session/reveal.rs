@@ -10,7 +10,9 @@ use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{Reach, RelationKind, SourceColumn};
-use doorward_sql_session::{Asking, Dialect, FieldPlan, Meaning, Part, TextMasking, output_sources, redacted, whole};
+use doorward_sql_session::{
+    Asking, Dialect, FieldPlan, Meaning, Part, TextMasking, is_in_place, output_sources, redacted, whole,
+};
 use doorward_wire::WireError;
 use std::sync::Arc;
 
@@ -136,21 +138,35 @@ impl Session {
     }
 
     fn plan(&mut self, meaning: &Arc<Meaning>, key: &PlanKey, now: Timestamp) -> Result<RowMasker, WireError> {
-        let mut fields = Vec::with_capacity(key.definitions.len());
-        for (index, definition) in key.definitions.iter().enumerate() {
-            let column = upstream::column(definition, self.upstream, false)?;
-            let plan = self.field_plan(meaning, key, &column, index, now);
-            fields.push(Field::new(plan, &column));
+        let columns: Vec<Column<'_>> =
+            key.definitions.iter().map(|d| upstream::column(d, self.upstream, false)).collect::<Result<_, _>>()?;
+        let is_in_place = self.is_in_place(meaning, key, &columns, now);
+        let mut fields = Vec::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
+            let plan = self.field_plan(meaning, (key, is_in_place), column, index, now);
+            fields.push(Field::new(plan, column));
         }
         // Rows of tables as they are: null would tell.
         let is_rewritten = meaning.parts.get(key.part).is_none_or(|part| self.can_be_woven(part, now));
         Ok(RowMasker::new(fields, self.text_masking(now), key.binary).with_nulls(!is_rewritten))
     }
 
+    /// Whether the outputs of a statement are where its text was read to have them: another session may have moved columns in
+    /// between. Where something stands for each of its tables, what the server reads has its columns in order.
+    fn is_in_place(&mut self, meaning: &Meaning, key: &PlanKey, columns: &[Column<'_>], now: Timestamp) -> bool {
+        let Some(part) = meaning.parts.get(key.part) else { return true };
+        let Some(lineage) = &part.lineage else { return true };
+        let is_so = |index: usize, _: &_| match (lineage.placed.get(&index), columns.get(index)) {
+            (Some(name), Some(column)) => str::from_utf8(column.name).is_ok_and(|n| n.to_lowercase() == **name),
+            _ => false,
+        };
+        is_in_place(lineage, columns.len(), is_so) || self.is_pinned(part, now)
+    }
+
     fn field_plan(
         &mut self,
         meaning: &Arc<Meaning>,
-        key: &PlanKey,
+        (key, is_in_place): (&PlanKey, bool),
         column: &Column<'_>,
         index: usize,
         now: Timestamp,
@@ -159,7 +175,7 @@ impl Session {
         // text is another, and either is enough to hide it. INVARIANT: a mask that shows something is that of the text's own
         // reading, of one column and nothing else. Servers name derived tables by their aliases, which may be those of others.
         let origin = self.origin_rule(meaning, column, now);
-        let read = self.lineage_rule(meaning, key, index, now);
+        let read = self.lineage_rule(meaning, (key, is_in_place), index, now);
         let rule = match (origin, read) {
             (_, Some((rule, true))) if !column.org_name.is_empty() && !cuts_bytes(&rule, key, column) => Some(rule),
             (_, Some((rule, _))) | (Some(rule), None) => Some(whole(rule)),
@@ -217,13 +233,16 @@ impl Session {
     fn lineage_rule(
         &mut self,
         meaning: &Arc<Meaning>,
-        key: &PlanKey,
+        (key, is_in_place): (&PlanKey, bool),
         index: usize,
         now: Timestamp,
     ) -> Option<(Arc<MaskRule>, bool)> {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         if let Some(part) = meaning.parts.get(key.part).filter(|_| facts::has_one_result_each(meaning)) {
             let lineage = part.lineage.as_ref()?;
+            if !is_in_place {
+                return self.reveals.sources(&lineage.anywhere, asking).map(|rule| (rule, false));
+            }
             let sources = output_sources(lineage, index, key.definitions.len());
             let rule = self.reveals.sources(sources, asking)?;
             let is_one = sources.len() == 1 && sources.iter().all(|source| source.column.is_some());

@@ -259,6 +259,14 @@ impl Session {
         part.reads.obstacle.is_none() && self.weave(part, text, &mut Made::default(), now).is_ok()
     }
 
+    /// Whether each table that a statement reads has its columns written out in what is sent.
+    pub(super) fn is_pinned(&mut self, part: &Part, now: Timestamp) -> bool {
+        let (text, mut made) = (part.text.as_deref().unwrap_or_default(), Made::default());
+        self.can_be_woven(part, now)
+            && !part.reads.places.is_empty()
+            && part.reads.places.iter().all(|read| matches!(self.instead(read, text, &mut made, now), Ok(Some(_))))
+    }
+
     /// A statement with all its tables written otherwise that have hidden columns; or why it cannot be.
     fn weave<'a>(
         &mut self,
@@ -434,7 +442,8 @@ impl Session {
         }
         let order = self.order_tells(relation, now) || place_tells(catalogue, relation, &gone);
         let ignored = ignored(catalogue, relation, &gone);
-        if !list.is_changed && !order && ignored.is_empty() {
+        // What stands as it is is masked by its place, and that is told here: the server may find the columns in another order.
+        if gone.is_empty() && !order && ignored.is_empty() {
             return Ok(None);
         }
         if has_invisible {
@@ -629,8 +638,6 @@ struct Outputs {
     columns: Vec<String>,
     /// What the caller sees of a row, but for constants and what is masked in results alone.
     sorted_by: Vec<String>,
-    /// Something stands there that is not the column.
-    is_changed: bool,
     has_raw: bool,
 }
 
@@ -647,13 +654,11 @@ impl Outputs {
 
     fn constant(&mut self, value: &str, name: &str) {
         self.columns.push(format!("{value} AS {name}"));
-        self.is_changed = true;
     }
 
     fn masked(&mut self, value: String, name: &str) {
         self.columns.push(format!("{value} AS {name}"));
         self.sorted_by.push(value);
-        self.is_changed = true;
     }
 }
 

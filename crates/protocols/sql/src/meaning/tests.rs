@@ -51,14 +51,14 @@ fn what_stands_by_a_star_is_where_it_was_only_as_the_server_says() {
     let lineage = Lineage {
         outputs: vec![made("a"), made("b"), made("c")],
         anywhere: BTreeSet::from([source("everything")]),
-        placed: BTreeSet::from([0, 1]),
+        placed: [(0, "a".into()), (1, "b".into())].into(),
         names_by_place: false,
     };
     assert!(is_in_place(&lineage, 3, |_, _| true));
     assert!(is_in_place(&lineage, 3, |n, sources| sources.contains(&source(["a", "b"][n]))));
     assert!(!is_in_place(&lineage, 3, |n, _| n == 0), "the second is another");
     assert!(!is_in_place(&lineage, 4, |_, _| true), "there are more");
-    let by_name = Lineage { placed: BTreeSet::new(), ..lineage.clone() };
+    let by_name = Lineage { placed: std::collections::BTreeMap::new(), ..lineage.clone() };
     assert!(is_in_place(&by_name, 4, |_, _| false));
     assert!(!is_in_place(&Lineage { names_by_place: true, ..by_name }, 3, |_, _| true));
     let unknown = Lineage { outputs: vec![made("a"), Output::Star, made("c")], ..lineage };

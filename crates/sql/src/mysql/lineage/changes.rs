@@ -24,7 +24,7 @@ impl<'a> Reading<'a, '_> {
         self.scopes.push(Scope { entries: vec![target.clone()], ..Scope::default() });
         if let Some((alias, columns)) = &i.alias {
             let mut cols = target.cols.clone();
-            rename(&mut cols, columns);
+            self.names_by_place |= rename(&mut cols, columns);
             for col in &mut cols {
                 col.set.clear();
             }

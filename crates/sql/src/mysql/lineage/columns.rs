@@ -11,6 +11,8 @@ pub(super) struct Col {
     pub(super) name: Option<Name>,
     pub(super) set: Set,
     pub(super) star: bool,
+    /// It is where it is by the columns that a table had when the text was read (`*`).
+    pub(super) is_placed: bool,
 }
 
 /// One name of a FROM clause.
@@ -37,16 +39,20 @@ pub(super) fn union(cols: &[Col]) -> Set {
 }
 
 pub(super) fn star_of(set: Set) -> Col {
-    Col { name: None, set, star: true }
+    Col { name: None, set, star: true, is_placed: false }
 }
 
-pub(super) fn rename(cols: &mut [Col], names: &[Name]) {
+/// Gives columns names by their places; whether any of them may be in another by the time the server reads it.
+pub(super) fn rename(cols: &mut [Col], names: &[Name]) -> bool {
+    let mut any_placed = false;
     for (col, name) in cols.iter_mut().zip(names) {
+        any_placed |= col.is_placed;
         if col.star {
-            return;
+            break;
         }
         col.name = Some(name.clone());
     }
+    any_placed
 }
 
 /// Columns of a join: the merged ones, then the rest of the left, then of the right.
