@@ -57,6 +57,8 @@ pub struct Lineage {
 pub struct CopySpec {
     /// `TO STDOUT` (true) or `FROM STDIN` (false). Files and programs never get here.
     pub out: bool,
+    /// Of a relation that is named (true), or of what a query gives.
+    pub of_table: bool,
     /// The columns copied, in order.
     pub lineage: Lineage,
     /// The format of the data.

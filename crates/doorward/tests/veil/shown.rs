@@ -176,6 +176,7 @@ fn what_a_mask_shows_is_found() {
         "select x.mail from (select mail from accounts where id = 3 union all select 'user3@example.com') x",
         "with accounts as (select mail from accounts union all select 'u') select accounts.mail from accounts limit 1",
         "copy (select mail from accounts where id = 3 union all select 'user3@example.com') to stdout",
+        "copy hashed (id) to stdout \\; copy (select mail from accounts where id = 3 union all select 'user3@example.com') to stdout",
     ] {
         let said = agent.says(statement);
         // What goes by the name of such a column further out counts as deciding by it.

@@ -11,8 +11,9 @@ pub(super) fn spec(s: &nodes::CopyStmt, lineage: Option<&Lineage>) -> Option<Cop
     for option in s.options() {
         options.read(option);
     }
-    let header = options.header;
-    Some(CopySpec { out: !s.is_from, lineage: lineage.cloned().unwrap_or_default(), header, format: options.format() })
+    let (header, of_table) = (options.header, s.relation().is_some());
+    let lineage = lineage.cloned().unwrap_or_default();
+    Some(CopySpec { out: !s.is_from, of_table, lineage, header, format: options.format() })
 }
 
 #[derive(Default)]

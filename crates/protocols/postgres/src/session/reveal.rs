@@ -241,7 +241,6 @@ impl Session {
     ) -> Result<CopyMasker, String> {
         let spec = meaning.parts.get(part).and_then(|p| p.copy.as_ref()).filter(|c| c.out);
         let Some(spec) = spec else { return Err("the statement was not read as one that copies out".into()) };
-        let of_query = !copies_a_table(&meaning.text);
         let text = self.text_masking(now);
         let binary = i16::from(spec.format == CopyFormat::Binary);
         let mut fields = Vec::new();
@@ -261,7 +260,7 @@ impl Session {
             let other = if binary == 0 { TEXT } else { 0 };
             let (sources, type_oid) =
                 if is_in_place { (sources, type_oid) } else { (spec.lineage.anywhere.clone(), other) };
-            let rule = if of_query || !is_in_place {
+            let rule = if !spec.of_table || !is_in_place {
                 // Of which type it is then, is not known.
                 self.reveals.sources(&sources, &mut Asking { enforcer: &mut self.enforcer, now }).map(whole)
             } else {
@@ -390,13 +389,6 @@ impl Session {
 fn is_not_rewritten(masking: &Masking<'_>) -> bool {
     let part = masking.meaning.parts.get(masking.part);
     part.is_some_and(|part| part.reads.obstacle.is_some() && !matches!(&*part.command, "FETCH" | "MOVE" | "EXPLAIN"))
-}
-
-/// Whether a text is `COPY table …`, whose columns are those of the table. In doubt it is a query.
-fn copies_a_table(text: &str) -> bool {
-    let mut words = text.split_ascii_whitespace();
-    words.next().is_some_and(|w| w.eq_ignore_ascii_case("copy"))
-        && words.next().is_some_and(|w| w.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"'))
 }
 
 const fn changes_rows(action: Action) -> bool {
