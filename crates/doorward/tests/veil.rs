@@ -166,6 +166,16 @@ const HOSTILE: &[&str] = &[
     "copy public.customers (ssn, id) to stdout with (format csv, force_quote (ssn))",
     "copy staff (ssn) to stdout",
     "copy people_1 to stdout (header)",
+    // NULL in texts that are sent as they are.
+    "select id, ssn from customers order by id\\; set work_mem = '4MB'",
+    "copy (select id, ssn from customers order by id) to stdout (format csv)\\; set work_mem = '4MB'",
+    "copy (select ssn from customers order by id) to stdout (format csv, header)\\; set work_mem = '4MB'",
+    "copy (select id, ssn, score from customers order by id) to stdout\\; set work_mem = '4MB'",
+    "copy (select id, ssn from customers order by id for update) to stdout",
+    "begin; declare n cursor for select id, ssn from customers order by id for update; fetch all n; rollback",
+    "begin\\; declare n cursor for select id, ssn from customers order by id\\; set local work_mem = '4MB'; fetch all n; rollback",
+    "prepare n as select id, ssn from customers order by id\\; set work_mem = '4MB'; execute n",
+    "begin; declare n cursor for select id, ssn from customers order by id; fetch 4 n; rollback",
     // Several in one text.
     "begin\\; select count(*) from customers where ssn like '078%'\\; commit",
     "set search_path = other\\; select count(*) from \"Odd t\" where ssn = 'same'\\; reset search_path",

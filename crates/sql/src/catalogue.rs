@@ -93,7 +93,7 @@ pub struct Orders {
     /// For each index that can give rows in its order: the columns that it is over, carries, or has conditions on. Number 0
     /// is any column.
     pub indexes: Vec<BTreeSet<i16>>,
-    /// Columns in unique indexes.
+    /// Columns in unique indexes, or that refer to others (foreign keys): what is set there is looked for only where it changes.
     pub unique: BTreeSet<i16>,
     /// The columns of the index in whose order rows were stored last (`CLUSTER`), as in `indexes`.
     pub stored: BTreeSet<i16>,
@@ -141,6 +141,8 @@ pub struct Catalogue {
     checks: AHashMap<u32, Vec<BTreeSet<i16>>>,
     /// Tables with triggers, or with foreign keys that cascade from them.
     acting: AHashSet<u32>,
+    /// Of tables, those whose foreign keys refer to them.
+    referrers: AHashMap<u32, BTreeSet<u32>>,
     /// Views that sort, group or join.
     sorting: AHashSet<u32>,
     /// Views `WITH CHECK OPTION`.
@@ -375,6 +377,24 @@ impl Catalogue {
     pub fn with_acting(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
         self.acting.extend(tables);
         self
+    }
+
+    /// The same snapshot, knowing of tables those whose foreign keys refer to them, by their numbers.
+    #[must_use]
+    pub fn with_referrers(mut self, pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        for (table, referrer) in pairs {
+            self.referrers.entry(table).or_default().insert(referrer);
+        }
+        self
+    }
+
+    /// The tables whose foreign keys refer to a table, also by way of others. MySQL and MariaDB alone.
+    pub fn referrers(&self, table: u32) -> BTreeSet<u32> {
+        let (mut out, mut todo) = (BTreeSet::new(), vec![table]);
+        while let Some(next) = todo.pop() {
+            todo.extend(self.referrers.get(&next).into_iter().flatten().filter(|referrer| out.insert(**referrer)));
+        }
+        out
     }
 
     /// Whether a change of a table has others changed: by triggers, or foreign keys that cascade.

@@ -241,6 +241,8 @@ pub enum Tell {
     Function(Name),
     /// What is shown of the relations that are read or maintained: how much room they take.
     Sizes(&'static str),
+    /// What it does or fails by goes by which rows something else has come upon.
+    ComeUpon(&'static str),
     /// What is made changes what names mean: a body to whoever calls it, a setting to sessions that begin.
     Names,
     /// What is changed of such an object is changed of tables, too, or of which they are: its kind and its name.

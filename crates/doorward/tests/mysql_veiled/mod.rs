@@ -21,7 +21,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 pub(crate) const OTHERWISE: &str = include_str!("otherwise.sql");
 
 pub(crate) const TAGS: &str = r#"tls = "disable"
-tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.customers.balance" = ["pii"], "public.customers.kind" = ["pii"], "public.people.ssn" = ["pii"], "public.ranks.score" = ["pii"], "public.staff.salary" = ["pii"], "public.unseen.secret" = ["pii"], "public.graded.salary" = ["pii"], "public.pay.salary" = ["pii"], "public.labels.salary" = ["pii"], "public.spread.salary" = ["pii"], "public.capped.salary" = ["pii"], "public.mailed.email" = ["pii"], "public.codes.code" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+tags = { "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.customers.balance" = ["pii"], "public.customers.kind" = ["pii"], "public.people.ssn" = ["pii"], "public.ranks.score" = ["pii"], "public.staff.salary" = ["pii"], "public.unseen.secret" = ["pii"], "public.graded.salary" = ["pii"], "public.pay.salary" = ["pii"], "public.labels.salary" = ["pii"], "public.spread.salary" = ["pii"], "public.capped.salary" = ["pii"], "public.mailed.email" = ["pii"], "public.codes.code" = ["pii"], "public.children.secret" = ["pii"], "public.kept.secret" = ["pii"], "public.spans.s" = ["pii"], "public.spans.e" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
 
 pub(crate) fn world(release: MySqlRelease) -> MySqlWorld {
     over(release, TAGS)

@@ -13,3 +13,5 @@ update ranks set score = 9;
 update other.`Odd t` set ssn = 'same';
 analyze table customers, people, ranks, other.`Odd t`;
 update unseen set secret = case id when 1 then null when 2 then 'y' else 'a' end;
+update children set secret = concat('b', id);
+update kept set secret = concat('z', 9 - n);

@@ -6,6 +6,10 @@ use crate::veiled::{Asked, world};
 const MADE: &str = "
 create function reads() returns text language sql stable as 'select max(ssn) from customers';
 create function reads_atomic() returns text language sql stable begin atomic select max(ssn) from public.customers; end;
+create function reads_of(text) returns text language sql stable as 'select max(ssn) from customers where ssn > $1';
+create function defaulted(a text default reads_of('0')) returns text language plpgsql stable as 'begin return a; end';
+create procedure defaulted_too(inout a text default reads_of('0')) language plpgsql as 'begin a := a; end';
+create function notes(id int) returns int language sql immutable as 'select id * 2';
 create function reads_deep() returns text language plpgsql stable as 'begin return reads(); end';
 create function reads_loop() returns text language plpgsql stable security definer as
   'declare r text; begin for r in select ssn from customers loop return r; end loop; end';
@@ -43,6 +47,7 @@ create function adds(text, text) returns text language sql immutable as 'select 
 create aggregate joined(text) (sfunc = adds, stype = text, initcond = '');
 create view named as select id, name from customers;
 create type spans as range (subtype = float8);
+create view by_default as select id, defaulted() as d from orders;
 create view taxed as select id, tax(id) as taxed from orders;
 create index by_ssn on customers (ssn);
 create table notes(id int primary key, note text);
@@ -52,11 +57,42 @@ create table kept_apart(id int, ssn numbered) partition by list (ssn); create ta
 create type addressed as (id int, ssn text); create table typed of addressed;
 create server elsewhere foreign data wrapper postgres_fdw;
 create foreign table far_orders(id int, contact text) server elsewhere options (table_name 'orders');
+create table parents(id int primary key); insert into parents select generate_series(1, 9);
+create table children(id int primary key, salary int references parents);
+insert into children select id, id from parents;
 create table guarded(id int); create unique index on orders (contact);
 ";
 
 /// What would tell.
 const WAYS: &[&str] = &[
+    // Functions that are called as fields.
+    "select ('0'::text).reads_of",
+    "select (('select array_to_tsvector(array[ssn]) from customers'::text).ts_stat).word",
+    "select f.reads_of from unnest(array['0'::text]) f",
+    "select t.ts_stat from unnest(array['select to_tsvector(''simple'', ssn) from customers'::text]) t",
+    "select id, (contact).reads_of from orders",
+    "select (o.contact).defaulted from orders o",
+    "prepare dotted as select ($1::text).reads_of",
+    "copy (select ('0'::text).reads_of) to stdout",
+    "begin; update orders set contact = ('0'::text).reads_of where id = 1; rollback",
+    "begin; create function q9(a text) returns text language sql stable as 'select a.reads_of'; rollback",
+    "select ('customers'::regclass).pg_table_size",
+    "select (array['0'::text])[1].reads_of",
+    // What stands for arguments that are not given.
+    "select defaulted()",
+    "call defaulted_too()",
+    "select d from by_default",
+    // Which rows something has come upon.
+    "begin isolation level serializable; rollback",
+    "begin; set transaction isolation level serializable; rollback",
+    "set session characteristics as transaction isolation level serializable, read only",
+    "set default_transaction_isolation = 'serializable'",
+    "begin; select set_config('transaction_isolation', 'SERIALIZABLE', true); rollback",
+    "select set_config('default_transaction_isolation', 'serial' || 'izable', false)",
+    "begin; declare c cursor for select 1 from customers; delete from customers where current of c returning id; rollback",
+    // What is set is looked for where it refers to only if it is another.
+    "begin; update children set salary = 2 where id = 1; rollback",
+    "begin; insert into children (id, salary) values (1, 2) on conflict (id) do update set salary = excluded.salary; rollback",
     // What the server knows of values.
     "select most_common_vals from pg_stats where tablename = 'customers'",
     "select count(*) from pg_catalog.pg_stats where attname = 'ssn' and null_frac > 0",
@@ -228,6 +264,13 @@ const WAYS: &[&str] = &[
 
 /// What tells nothing.
 const NEIGHBOURS: &[&str] = &[
+    // Fields that are fields, also where a function has their name.
+    "select n.notes, x.notes from (select 1 as notes) n, (values (2)) x(notes)",
+    "select o.id, (o).contact, (o.id).int8 from orders o order by 1 limit 2",
+    "select (3).notes, ('a'::text).upper, f.length from unnest(array['abc'::text]) f",
+    "begin isolation level repeatable read; set transaction read only; rollback",
+    "set session characteristics as transaction isolation level read committed",
+    "reset default_transaction_isolation",
     "begin; create type plain as (a int); alter type plain rename attribute a to b; alter type plain add attribute c text; rollback",
     "begin; select set_config('app.tenant', 'a' || 1, true); select current_setting('app.tenant'); rollback",
     "select relname, seq_scan >= 0 from pg_stat_user_tables where relname = 'orders'",
@@ -372,6 +415,7 @@ fn settings_that_tell_are_not_begun_with() {
         ("-c log_executor_stats=on", false),
         ("-c session_preload_libraries=auto_explain", false),
         ("-c auto_explain.log_min_duration=0", false),
+        ("-c default_transaction_isolation=serializable", false),
         ("-c enable_seqscan=off", true),
     ] {
         let mut psql = w.psql_command(&token);
@@ -398,6 +442,7 @@ fn neighbours_of_other_ways_out_pass_as_they_are() {
         "select attrelid::regclass, attmissingval from pg_attribute where attrelid = 'customers'::regclass and attname = 'ssn'",
         "select relname, n_tup_ins from pg_stat_all_tables where relname = 'customers'",
         "select relname, relpages from pg_class where relname = 'customers'",
+        "select relname, reltuples from pg_class where relname = 'customers'",
         "select relname, n_tup_hot_upd from pg_stat_user_tables where relname = 'customers'",
         "copy (select relname, relpages from pg_class where relname = 'customers') to stdout (delimiter '|', null '')",
     ] {

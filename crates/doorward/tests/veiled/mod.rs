@@ -40,7 +40,7 @@ create schema other; create table other.\"Odd t\" (\"Id\" int, \"ssn\" text);
 insert into other.\"Odd t\" select g, 'o'||g from generate_series(1, 8) g;
 ";
 
-const TAGS: &str = r#"tags = { "public.ordered.ssn" = ["pii"], "public.loose.ssn" = ["pii"], "public.kept.ssn" = ["pii"], "public.clustered.ssn" = ["pii"], "public.apart.ssn" = ["pii"], "public.kept_apart.ssn" = ["pii"], "public.unindexed.ssn" = ["pii"], "public.customers.iban" = ["pii", "mask:partial:4"], "public.customers.since" = ["pii", "mask:date:year"], "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "public.virtuals.ssn" = ["pii"], "public.staff.ssn" = ["pii"], "public.cards.number" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
+const TAGS: &str = r#"tags = { "public.ordered.ssn" = ["pii"], "public.children.salary" = ["pii"], "public.loose.ssn" = ["pii"], "public.kept.ssn" = ["pii"], "public.clustered.ssn" = ["pii"], "public.apart.ssn" = ["pii"], "public.kept_apart.ssn" = ["pii"], "public.unindexed.ssn" = ["pii"], "public.customers.iban" = ["pii", "mask:partial:4"], "public.customers.since" = ["pii", "mask:date:year"], "public.customers.email" = ["pii"], "public.customers.card" = ["pii"], "public.customers.ssn" = ["pii"], "public.customers.born" = ["pii"], "public.customers.score" = ["pii"], "public.people.ssn" = ["pii"], "public.virtuals.ssn" = ["pii"], "public.staff.ssn" = ["pii"], "public.cards.number" = ["pii"], "other.\"Odd t\".ssn" = ["pii"] }"#;
 
 /// A psql that goes on, so that one session has said all.
 pub(crate) struct Asked {

@@ -58,6 +58,7 @@ struct Kept {
     /// Tables that could not be looked into, since they were locked.
     locked: Vec<Row>,
     acting: Vec<Row>,
+    referred: Vec<Row>,
     checks: Vec<Row>,
 }
 
@@ -96,7 +97,7 @@ impl Source for Endpoint {
 
 fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let Raw { greeting, lower_case_names, kept } = raw;
-    let Kept { tables, columns, routines, views, indexes, partitions, locked, acting, checks } = kept;
+    let Kept { tables, columns, routines, views, indexes, partitions, locked, acting, referred, checks } = kept;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
     let (mut made_of, weighs) = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
     let generated = generated_columns(&catalogue, &columns);
@@ -108,6 +109,10 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let keys = details::partition_keys(&catalogue, &partitions);
     let unread = details::unread(&catalogue, &locked);
     let acting: Vec<u32> = acting.iter().filter_map(|row| table_of(&catalogue, row)).map(|table| table.oid).collect();
+    let referrers: Vec<(u32, u32)> = referred
+        .iter()
+        .filter_map(|row| Some((table_of(&catalogue, row)?.oid, table_of(&catalogue, row.get(2..)?)?.oid)))
+        .collect();
     let checks = details::checks(&catalogue, &checks).into_iter();
     let checks = checks.chain(details::computed(&catalogue, &generated, &partitions));
     let checks: Vec<_> = checks.collect();
@@ -116,6 +121,7 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let mixed: Vec<u32> = mixed.filter_map(|row| table_of(&catalogue, row)).map(|view| view.oid).collect();
     let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs).with_mixed(mixed);
     let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
+    let catalogue = catalogue.with_referrers(referrers);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
@@ -173,9 +179,10 @@ const CHECKS_MYSQL: &str = "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, IF(LENGTH(c.CHE
 /// Tables of which a change has others changed.
 const TRIGGERS: &str =
     "SELECT DISTINCT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS ORDER BY 1, 2";
-const CASCADES: &str = "SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME \
-    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') \
-    OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') ORDER BY 1, 2";
+/// Tables that others refer to, which, and whether they change with them.
+const REFERRED: &str = "SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, CONSTRAINT_SCHEMA, TABLE_NAME, \
+    UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') \
+    FROM information_schema.REFERENTIAL_CONSTRAINTS ORDER BY 1, 2, 3, 4";
 
 const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, \
     IF(LENGTH(CONCAT(IFNULL(PARTITION_EXPRESSION, ''), IFNULL(SUBPARTITION_EXPRESSION, ''))) > 65536, NULL, \
@@ -230,8 +237,8 @@ async fn attempt(
     let mut locked = ask(LOCKED).await?;
     let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
     let (views, indexes, partitions) = (ask(VIEWS).await?, ask(INDEXES).await?, ask(PARTITIONS).await?);
-    let mut acting = ask(TRIGGERS).await?;
-    acting.extend(ask(CASCADES).await?);
+    let (mut acting, referred) = (ask(TRIGGERS).await?, ask(REFERRED).await?);
+    acting.extend(referred.iter().filter(|row| row.get(4).is_some_and(|cascades| cascades == "1")).cloned());
     let checks = if upstream.is_mariadb() {
         ask(CHECKS_MARIADB).await?
     } else if upstream.version >= 80_016 {
@@ -248,7 +255,7 @@ async fn attempt(
     // INVARIANT: what was left out of the answers is known by its name. Of columns, views over what is locked are left out, too; what
     // has none counts as locked then.
     let is_known = left_out.iter().all(|(of_columns, count)| *count <= named || (*of_columns && named > 0));
-    let kept = Kept { tables, columns, routines, views, indexes, partitions, locked, acting, checks };
+    let kept = Kept { tables, columns, routines, views, indexes, partitions, locked, acting, referred, checks };
     Ok(is_known.then_some(kept))
 }
 
@@ -363,8 +370,8 @@ fn view_columns(
     (out, weighs)
 }
 
-fn table_of<'c>(catalogue: &'c Catalogue, row: &Row) -> Option<&'c Relation> {
-    let [schema, table, ..] = row.as_slice() else { return None };
+fn table_of<'c>(catalogue: &'c Catalogue, row: &[String]) -> Option<&'c Relation> {
+    let [schema, table, ..] = row else { return None };
     catalogue.named(schema, table)
 }
 

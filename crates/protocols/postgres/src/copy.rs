@@ -50,6 +50,8 @@ pub(crate) struct CopyMasker {
     by_bytes: bool,
     /// Values stand in the data as they are.
     as_they_are: bool,
+    /// What stands for every value stands also for null.
+    nulls: bool,
     limit: usize,
     part: Part,
     /// The beginning of a line or tuple whose end has not come.
@@ -67,7 +69,18 @@ impl CopyMasker {
         let as_they_are = shows_its_values(&format);
         let by_bytes = as_they_are && fields.iter().all(Field::is_told_by_bytes);
         let pending = BytesMut::new();
-        Self { format, fields, text, clear, by_bytes, as_they_are, limit, part, pending, searched: 0, quoted: false }
+        let (nulls, searched, quoted) = (false, 0, false);
+        Self { format, fields, text, clear, by_bytes, as_they_are, nulls, limit, part, pending, searched, quoted }
+    }
+
+    /// The same, with null shown as any other value is where that is the same for all: whether there is a value is not told.
+    pub(crate) const fn with_nulls(mut self, nulls: bool) -> Self {
+        self.nulls = nulls;
+        self
+    }
+
+    fn replaces_null(&self, field: &Field) -> bool {
+        self.nulls && field.constant(&self.text).is_some()
     }
 
     /// Whether the data pass untouched.
@@ -239,7 +252,9 @@ impl CopyMasker {
                 out.put_u8(delimiter);
             }
             // What is written as NULL is may be a value: what a recognizer finds in it is masked in both.
-            let is_null = |field: &Field| *value == null && (null == b"\\N" || !field.is_told_by_bytes());
+            let is_null = |field: &Field| {
+                *value == null && (null == b"\\N" || !field.is_told_by_bytes()) && !self.replaces_null(field)
+            };
             let plan = self.fields.get(i).filter(|field| !(is_null(field) || clean && field.is_told_by_bytes()));
             let Some(masking) = plan.and_then(|f| f.apply(&self.text, &unescape_text(value))) else {
                 out.extend_from_slice(value);
@@ -264,7 +279,8 @@ impl CopyMasker {
             if i > 0 {
                 out.put_u8(csv.delimiter);
             }
-            let plan = self.fields.get(i).filter(|field| *value != csv.null && !(clean && field.is_told_by_bytes()));
+            let is_null = |field: &Field| *value == csv.null && !self.replaces_null(field);
+            let plan = self.fields.get(i).filter(|field| !(is_null(field) || clean && field.is_told_by_bytes()));
             let Some(masking) = plan.and_then(|f| f.apply(&self.text, &csv.unquote(value))) else {
                 out.extend_from_slice(value);
                 continue;
@@ -306,15 +322,17 @@ impl CopyMasker {
         self.check_columns(usize::try_from(count).unwrap_or(0), false)?;
         for field in &self.fields {
             let length = rest.try_get_i32().map_err(|_| CopyError::Malformed)?;
-            let Ok(length) = usize::try_from(length) else {
-                out.put_i32(-1);
-                continue;
+            let value = match usize::try_from(length) {
+                Ok(length) => rest.split_off(..length).ok_or(CopyError::Malformed)?,
+                Err(_) if self.replaces_null(field) => &[],
+                Err(_) => {
+                    out.put_i32(-1);
+                    continue;
+                }
             };
-            let (value, after) = rest.split_at_checked(length).ok_or(CopyError::Malformed)?;
-            rest = after;
             match field.apply(&self.text, value) {
                 None => {
-                    out.put_u32(u32::try_from(length).unwrap_or(0));
+                    out.put_u32(u32::try_from(value.len()).unwrap_or(0));
                     out.extend_from_slice(value);
                 }
                 Some(Masked::Null) => {

@@ -581,7 +581,8 @@ impl Known for Session {
             // FETCH runs a portal that nobody has executed: what it would do has not been decided yet.
             Lookup::One(portal) if portal.started.load(Ordering::Relaxed) => {
                 let lineage = portal.meaning.parts.first().and_then(|p| p.lineage.clone())?;
-                Some(Cursor { facts: Arc::clone(&portal.meaning.facts), lineage })
+                let as_written = veil::is_sent_as_it_is(&portal.meaning);
+                Some(Cursor { facts: Arc::clone(&portal.meaning.facts), lineage, as_written })
             }
             Lookup::One(_) | Lookup::Ambiguous => None,
             Lookup::Unknown => self.cursors.get(name).cloned(),

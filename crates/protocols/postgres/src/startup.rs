@@ -4,7 +4,7 @@
 //! extensions are negotiated away; what is not understood is refused. Nothing is passed because
 //! nobody thought of it.
 use doorward_model::{Access, Action, Facts, Name, Resource};
-use doorward_sql::postgres::{SettingClass, is_telling_setting, setting_class};
+use doorward_sql::postgres::{SettingClass, is_telling_setting, locks_what_is_read, setting_class};
 
 /// What is done with a startup parameter. The list follows the protocol manual ("StartupMessage")
 /// and the settings that drivers send.
@@ -151,6 +151,7 @@ fn take(plan: &mut StartupPlan, name: String, value: String) -> Result<(), Start
         return if *before == value { Ok(()) } else { Err(StartupRefusal::Twice(name)) };
     }
     match kind(&name) {
+        Kind::Harmless if locks_what_is_read(&name, Some(&value)) => return Err(StartupRefusal::Telling(name)),
         Kind::Harmless => {}
         Kind::Encoding => {
             let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();

@@ -36,6 +36,8 @@ pub struct Part {
     pub by_name: bool,
     /// Those names, and what the prepared statements among them are; not where that is in the same text.
     pub names: Vec<(Name, Option<Arc<str>>)>,
+    /// Whether a cursor that it names gives rows of tables as they are.
+    pub fetches_as_written: bool,
     /// The commands that it runs by those names, or has within it.
     pub runs: Vec<Name>,
 }
@@ -47,6 +49,8 @@ pub struct Cursor {
     pub facts: Arc<Facts>,
     /// What its rows show.
     pub lineage: Arc<Lineage>,
+    /// Whether its query was sent as it was written: its rows are those of tables as they are.
+    pub as_written: bool,
 }
 
 /// What a request's text means.
@@ -185,7 +189,8 @@ impl Within<'_> {
     fn cursor(&self, wanted: &str) -> Option<Cursor> {
         let here = self.earlier.iter().rev().find_map(|e| match e {
             Effect::Declare { name, lineage, facts } if &**name == wanted => {
-                Some(Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()) })
+                // Whether the text can be written otherwise is not known yet.
+                Some(Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()), as_written: true })
             }
             Effect::Declare { .. }
             | Effect::Set { .. }
@@ -216,6 +221,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
         writes: statement.writes.clone(),
         by_name: !statement.references.is_empty(),
         names: statement.references.iter().filter_map(|r| within.name(r)).collect(),
+        fetches_as_written: false,
         runs: statement.within.clone(),
     };
     for reference in &statement.references {
@@ -230,6 +236,7 @@ fn part(statement: &Statement, within: &Within<'_>, extra: &mut Vec<Access>, goe
             },
             Reference::Cursor(name) => match within.cursor(name) {
                 Some(found) => {
+                    part.fetches_as_written |= found.as_written;
                     part.lineage = Some(found.lineage);
                     goes_on.push(found.facts);
                 }

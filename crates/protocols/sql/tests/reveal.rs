@@ -257,6 +257,7 @@ fn part() -> Part {
         writes: Default::default(),
         by_name: false,
         names: Vec::new(),
+        fetches_as_written: false,
         runs: Vec::new(),
     }
 }

@@ -71,6 +71,16 @@ pub(super) fn changes_reading(name: &str) -> bool {
     )
 }
 
+/// Settings of which what they are set to has to be known: how texts are read, what the server tells, how much a statement tells of.
+pub(super) fn decides(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    changes_reading(&name)
+        || is_telling_setting(&name)
+        || locks_what_is_read(&name, None)
+        || name == "collation_connection"
+        || name.starts_with("session_track")
+}
+
 /// What has to be told.
 const TOLD: [&str; 4] = ["sql_mode", "character_set_client", "character_set_connection", "character_set_results"];
 

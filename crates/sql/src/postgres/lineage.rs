@@ -14,7 +14,7 @@ use self::{
     columns::{children_expr, column_of, implied_name, union, whole},
     seen::{Seen, node_at},
 };
-use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, names, older};
+use super::{Environment, Lineage, Output, SourceColumn, analysis, children::children, dotted, names, older};
 use doorward_model::Name;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 use std::{cell::Cell, collections::BTreeSet, rc::Rc};

@@ -9,6 +9,7 @@ mod bodies;
 mod children;
 mod copy;
 mod ddl;
+mod dotted;
 mod failing;
 mod functions;
 mod grants;
@@ -35,7 +36,7 @@ pub use failing::never_fails;
 pub use functions::harmless_functions;
 pub(crate) use names::dotted;
 pub use scan::cost;
-pub use settings::{SettingClass, setting_class};
+pub use settings::{SettingClass, locks_what_is_read, setting_class};
 pub use tells::{
     COMPUTED_CHANNEL, counting_columns, is_builtin, is_plain_function, is_telling_setting, measures, shows_values,
     telling_columns,

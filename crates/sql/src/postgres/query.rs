@@ -226,23 +226,7 @@ fn limits(condition: Node<'_>, target: &nodes::RangeVar) -> bool {
 pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
     let parts = names::strings(call.funcname());
     let given = call.args().iter().count();
-    for resource in walk.env.functions(&parts) {
-        let is_plain = matches!(&resource, Resource::Function { schema, name } if &**schema == "pg_catalog" && rewrites(name, given));
-        if !is_plain {
-            walk.add(Action::Call, resource);
-        }
-    }
-    if let [name] = parts.as_slice() {
-        walk.reads.calls.insert((*name).into());
-    }
-    let name = match parts.as_slice() {
-        // A name with its database before it is of this one.
-        [name] | ["pg_catalog", name] | [_, "pg_catalog", name] => *name,
-        _ => return,
-    };
-    if tells::measures(name) {
-        walk.reads.tells.insert(Tell::Function(name.into()));
-    }
+    let Some(name) = called(walk, &parts, given) else { return };
     let mut args = call.args().iter().map(|n| constant(n));
     match name {
         // INVARIANT: one that is another function would set nothing, and what names mean would be taken for something else.
@@ -269,9 +253,38 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
             Some(path) => walk.add(Action::WriteFile, Resource::File { path: path.into() }),
             None => walk.opaque("lo_export to a path that is computed"),
         },
-        _ if runs_text(name) && !rewrites(name, given) => walk.opaque(format!("the text that {name} runs")),
         _ => {}
     }
+}
+
+/// Asks for what a function of this name does, whatever it is given; the name, where it may be one of the server's own.
+pub(super) fn called<'n>(walk: &mut Walk<'_, '_>, parts: &[&'n str], given: usize) -> Option<&'n str> {
+    for resource in walk.env.functions(parts) {
+        let is_plain = matches!(&resource, Resource::Function { schema, name } if &**schema == "pg_catalog" && rewrites(name, given));
+        if !is_plain {
+            walk.add(Action::Call, resource);
+        }
+    }
+    if let [name] = parts {
+        walk.reads.calls.insert((*name).into());
+    }
+    let name = match parts {
+        // A name with its database before it is of this one.
+        [name] | ["pg_catalog", name] | [_, "pg_catalog", name] => *name,
+        _ => return None,
+    };
+    if tells::measures(name) {
+        walk.reads.tells.insert(Tell::Function(name.into()));
+    }
+    if runs_text(name) && !rewrites(name, given) {
+        walk.opaque(format!("the text that {name} runs"));
+    }
+    Some(name)
+}
+
+/// Whether a function of the server's own tells how much room values take, or runs a text.
+pub(super) fn tells_or_runs(name: &str) -> bool {
+    tells::measures(name) || runs_text(name)
 }
 
 fn has_another(walk: &Walk<'_, '_>, name: &str) -> bool {
@@ -280,6 +293,9 @@ fn has_another(walk: &Walk<'_, '_>, name: &str) -> bool {
 
 fn set_config(walk: &mut Walk<'_, '_>, setting: Option<String>, value: Option<String>, local: Option<String>) {
     let Some(setting) = setting else { return walk.opaque("set_config of a setting that is computed") };
+    if settings::locks_what_is_read(&setting.to_ascii_lowercase(), value.as_deref()) {
+        walk.reads.tells.insert(Tell::ComeUpon("a serializable transaction (use REPEATABLE READ)"));
+    }
     // Whatever a harmless setting becomes, nothing is read or done otherwise.
     if value.is_none() && setting_class(&setting, None) == SettingClass::Harmless {
         return;
@@ -395,6 +411,9 @@ pub(super) fn constant(mut node: Node<'_>) -> Option<String> {
 /// Setting a setting for the session, in whatever way.
 pub(super) fn set(walk: &mut Walk<'_, '_>, name: &str, value: Option<&str>) {
     let lower = name.to_ascii_lowercase();
+    if settings::locks_what_is_read(&lower, value) {
+        walk.reads.tells.insert(Tell::ComeUpon("a serializable transaction (use REPEATABLE READ)"));
+    }
     if matches!(lower.as_str(), "role" | "session_authorization") {
         let role = value.unwrap_or("default");
         return walk.add(Action::Assume, Resource::Role { name: role.into() });

@@ -112,6 +112,13 @@ pub fn setting_class(name: &str, value: Option<&str>) -> SettingClass {
     }
 }
 
+/// Whether a setting has transactions fail by what others have read of what they change (`SERIALIZABLE`). A value of `None` is not known.
+pub fn locks_what_is_read(name: &str, value: Option<&str>) -> bool {
+    const OTHERS: [&str; 3] = ["read uncommitted", "read committed", "repeatable read"];
+    matches!(name.to_ascii_lowercase().as_str(), "transaction_isolation" | "default_transaction_isolation")
+        && !value.is_some_and(|value| OTHERS.contains(&value.to_ascii_lowercase().as_str()))
+}
+
 /// Which setting `set_config(name, …)` changes in a query over `pg_settings` alone whose whole condition is `name = 'constant'`,
 /// as pg_dump writes it: that one, or none where the server does not have it.
 ///

@@ -32,7 +32,8 @@ const COUNTING: &[&str] = &[
 
 /// Columns that tell of values, or of the room that they take, in relations that do not otherwise.
 const COLUMNS: &[(&str, &[&str])] = &[
-    ("pg_class", &["relpages", "relallvisible", "relallfrozen"]),
+    // Partial indexes, and the tables that keep long values, have rows by what values are.
+    ("pg_class", &["relpages", "relallvisible", "relallfrozen", "reltuples"]),
     // The value that rows have which were there before a column was.
     ("pg_attribute", &["attmissingval"]),
     ("pg_stat_activity", &["query"]),
@@ -88,12 +89,8 @@ const OF_TOAST: &[&str] = &[
 const OF_TOAST_INDEX: &[&str] = &["idx_scan", "idx_tup_read", "idx_tup_fetch"];
 
 /// Columns that count rows of tables, which tell of values where a table is partitioned by them.
-const ROWS: &[(&str, &[&str])] = &[
-    ("pg_class", &["reltuples"]),
-    ("pg_locks", &["relation"]),
-    ("pg_stat_user_tables", ROW_COUNTERS),
-    ("pg_stat_xact_user_tables", ROW_COUNTERS),
-];
+const ROWS: &[(&str, &[&str])] =
+    &[("pg_locks", &["relation"]), ("pg_stat_user_tables", ROW_COUNTERS), ("pg_stat_xact_user_tables", ROW_COUNTERS)];
 
 const ROW_COUNTERS: &[&str] = &[
     "seq_tup_read",

@@ -1,6 +1,6 @@
 //! Statements that are neither queries nor definitions: settings, transactions, cursors, COPY,
 //! maintenance, notifications.
-use super::{Tell, names, query, reads, walk::Walk};
+use super::{Tell, names, query, reads, settings, walk::Walk};
 use doorward_model::{Action, Resource};
 use pg_raw_parse::{Node, list::NodeList, nodes, nodes::VariableSetKind};
 use std::sync::Arc;
@@ -152,7 +152,22 @@ fn transaction(walk: &mut Walk<'_, '_>, s: &nodes::TransactionStmt) {
     match s.kind {
         Kind::TRANS_STMT_PREPARE => walk.add(Action::Create, prepared()),
         Kind::TRANS_STMT_COMMIT_PREPARED | Kind::TRANS_STMT_ROLLBACK_PREPARED => walk.add(Action::Drop, prepared()),
-        _ => connect(walk),
+        _ => {
+            modes(walk, s.options());
+            connect(walk);
+        }
+    }
+}
+
+/// How a transaction is to be run (`BEGIN ISOLATION LEVEL …`, `SET TRANSACTION …`).
+fn modes(walk: &mut Walk<'_, '_>, options: &NodeList) {
+    for option in options {
+        if let Node::DefElem(mode) = option {
+            let value = query::constant(mode.arg());
+            if settings::locks_what_is_read(mode.defname().unwrap_or_default(), value.as_deref()) {
+                walk.reads.tells.insert(Tell::ComeUpon("a serializable transaction (use REPEATABLE READ)"));
+            }
+        }
     }
 }
 
@@ -177,7 +192,11 @@ fn variable_set(walk: &mut Walk<'_, '_>, s: &nodes::VariableSetStmt) {
             Some(value) if value.eq_ignore_ascii_case("none") && name.eq_ignore_ascii_case("role") => connect(walk),
             value => query::set(walk, name, value.as_deref()),
         },
-        VariableSetKind::VAR_SET_MULTI | VariableSetKind::VAR_RESET_ALL => connect(walk),
+        VariableSetKind::VAR_SET_MULTI => {
+            modes(walk, s.args());
+            connect(walk);
+        }
+        VariableSetKind::VAR_RESET_ALL => connect(walk),
         VariableSetKind::VAR_SET_DEFAULT | VariableSetKind::VAR_RESET => match name.to_ascii_lowercase().as_str() {
             // Back to what the session began as, which was decided when it began.
             "role"
@@ -185,6 +204,8 @@ fn variable_set(walk: &mut Walk<'_, '_>, s: &nodes::VariableSetStmt) {
             | "search_path"
             | "client_encoding"
             | "standard_conforming_strings"
+            | "transaction_isolation"
+            | "default_transaction_isolation"
             | "backslash_quote" => connect(walk),
             _ => query::set(walk, name, None),
         },

@@ -1,5 +1,10 @@
 //! The walk that collects accesses. It keeps its own stack, so no text overflows the thread's.
-use super::{Environment, Tell, children::children, names, older, query, reads};
+use super::{
+    Environment, Tell,
+    children::children,
+    dotted::{self, Dotted},
+    names, older, query, reads,
+};
 use crate::meaning::{Reads, Writes};
 use ahash::AHashSet;
 use doorward_model::{Access, Action, Name, Resource};
@@ -41,6 +46,8 @@ pub(super) struct Walk<'a, 'e> {
     pub(super) keeps_texts: bool,
     /// What else of them matters.
     pub(super) found: reads::Found,
+    /// Fields that may be functions.
+    pub(super) dotted: Dotted,
     /// The node visited last was a statement that a rule names.
     known: bool,
 }
@@ -62,6 +69,7 @@ impl<'a, 'e> Walk<'a, 'e> {
             writes: Writes::default(),
             keeps_texts: false,
             found: reads::Found::default(),
+            dotted: Dotted::default(),
             known: false,
         }
     }
@@ -91,6 +99,7 @@ impl<'a, 'e> Walk<'a, 'e> {
         }
         self.scopes.clear();
         self.new_schema = None;
+        dotted::calls(self, node);
         if root == Some(false) {
             // A statement that no rule names: whatever its parts ask for is not all that it does.
             self.opaque("a kind of statement that is not understood");
@@ -135,6 +144,7 @@ impl<'a, 'e> Walk<'a, 'e> {
         if let Some(catalog) = r.catalogname() {
             self.opaque(format!("a relation of database `{catalog}`"));
         }
+        self.dotted.row(r.alias().map_or(r.relname(), nodes::Alias::aliasname));
         let (schema, name) = self.relation(r);
         self.add(action, Resource::Table { schema, name });
     }
@@ -208,18 +218,6 @@ impl<'a, 'e> Walk<'a, 'e> {
         r.schemaname().is_none() && self.scopes.iter().any(|s| s.contains(&name))
     }
 
-    /// `t.f` and `(x).f` call the function `f` where there is no such column. The names before `from` are no calls.
-    fn calls_by_dot(&mut self, parts: &[&str], from: usize) {
-        for name in parts.iter().skip(from) {
-            if self.env.catalogue.functions_named(name).any(|f| f.of_row) {
-                for resource in self.env.functions(&[name]) {
-                    self.add(Action::Call, resource);
-                }
-                self.reads.calls.insert((*name).into());
-            }
-        }
-    }
-
     /// What an item of a FROM clause goes by, other than a relation.
     #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else has an alias")]
     fn alias(&mut self, node: Node<'a>) {
@@ -227,17 +225,23 @@ impl<'a, 'e> Walk<'a, 'e> {
             Node::RangeSubselect(n) => n.alias(),
             Node::RangeFunction(n) => {
                 reads::function(self, n);
-                n.alias()
+                let alias = n.alias().and_then(nodes::Alias::aliasname);
+                self.dotted.value(alias);
+                return reads::alias(self, alias);
             }
             Node::RangeTableFunc(n) => n.alias().or_else(|| reads::nameless(self)),
             Node::JsonTable(n) => n.alias().or_else(|| reads::nameless(self)),
             Node::JoinExpr(n) => {
-                reads::alias(self, n.join_using_alias().and_then(nodes::Alias::aliasname));
+                let merged = n.join_using_alias().and_then(nodes::Alias::aliasname);
+                self.dotted.row(merged);
+                reads::alias(self, merged);
                 n.alias()
             }
             _ => return,
         };
-        reads::alias(self, alias.and_then(nodes::Alias::aliasname));
+        let alias = alias.and_then(nodes::Alias::aliasname);
+        self.dotted.row(alias);
+        reads::alias(self, alias);
     }
 
     #[allow(
@@ -260,13 +264,14 @@ impl<'a, 'e> Walk<'a, 'e> {
             | Node::LockingClause(_) => {}
             Node::ColumnRef(c) => {
                 reads::column(self, c);
-                self.calls_by_dot(&names::strings(c.fields()), 1);
+                self.dotted.column(c);
             }
             Node::A_Indirection(i) => {
-                self.calls_by_dot(&names::strings(i.indirection()), 0);
+                self.dotted.indirection(i);
                 self.push_children(node);
             }
             Node::RangeVar(r) => {
+                self.dotted.row(r.alias().map_or(r.relname(), nodes::Alias::aliasname));
                 reads::alias(self, r.alias().and_then(nodes::Alias::aliasname));
                 if self.is_cte(r) {
                     reads::alias(self, r.relname());
@@ -278,9 +283,14 @@ impl<'a, 'e> Walk<'a, 'e> {
             Node::FuncCall(call) => {
                 older::accesses(self, node);
                 // In a FROM clause it goes by its own name.
-                reads::alias(self, names::strings(call.funcname()).last().copied());
+                let name = names::strings(call.funcname()).last().copied();
+                self.dotted.value(name);
+                reads::alias(self, name);
                 query::function(self, call);
                 self.push_children(node);
+            }
+            Node::CurrentOfExpr(_) => {
+                self.reads.tells.insert(Tell::ComeUpon("CURRENT OF (name the row by its key)"));
             }
             Node::A_Expr(e) => {
                 query::operator(self, e.name());

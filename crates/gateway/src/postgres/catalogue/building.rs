@@ -114,7 +114,8 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_mentions(mentions::mentions(bodies))
         .with_own_path(&search_path);
     let catalogue = catalogue.with_codes(mentions::codes(bodies));
-    let catalogue = catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes));
+    let catalogue =
+        catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes, constraints));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
     let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();
     let mut named: HashMap<u32, BTreeSet<u32>> = views.into_iter().map(|oid| (oid, BTreeSet::new())).collect();
@@ -185,7 +186,7 @@ fn index_columns(row: &Row) -> BTreeSet<i16> {
     named.chain(numbers(row, 4)).collect()
 }
 
-fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
+fn orders(indexes: &[Row], constraints: &[Row]) -> HashMap<u32, Orders> {
     let mut out: HashMap<u32, Orders> = HashMap::new();
     for row in indexes {
         let orders = out.entry(number(row, 0)).or_default();
@@ -202,6 +203,9 @@ fn orders(indexes: &[Row]) -> HashMap<u32, Orders> {
         if text(row, 5) != "t" {
             orders.indexes.push(columns);
         }
+    }
+    for row in constraints.iter().filter(|row| text(row, 2) == "t") {
+        out.entry(number(row, 0)).or_default().unique.extend(numbers(row, 1));
     }
     out
 }

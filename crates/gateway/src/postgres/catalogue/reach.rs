@@ -74,7 +74,7 @@ struct Names<'c> {
 }
 
 /// What each function may read, and each view by calling them. `rows`: schema and name at 1 and 2, language at 5, extension
-/// at 6, body at 7; of SQL that is its definition, of aggregates the names of what they call.
+/// at 6, body at 7; of SQL that is its definition, of aggregates the names of what they call. Defaults of arguments at 10.
 pub(super) fn reaches(
     environment: &Environment,
     rows: &[Row],
@@ -194,13 +194,19 @@ impl<'c> Names<'c> {
             return if is_plain { Body::default() } else { Body::ANYTHING };
         }
         let Some(Some(body)) = row.get(7) else { return Body::ANYTHING };
-        match text(row, 5) {
+        let mut out = match text(row, 5) {
             "sql" => analyse(body, self.environment).map_or(Body::ANYTHING, |read| self.of_sql(&read)),
             // Aggregates are `internal`, and what stands there are names. Nothing stands there of what makes ranges: it calls
             // what a cast to them calls.
             "plpgsql" | "internal" => self.of_words(body),
             _ => Body::ANYTHING,
+        };
+        // What stands for arguments that are not given is called as the body is.
+        if let Some(Some(defaults)) = row.get(10) {
+            let read = analyse(&format!("SELECT {defaults}"), self.environment);
+            out.add(read.map_or(Body::ANYTHING, |read| self.of_sql(&read)));
         }
+        out
     }
 
     fn of_sql(&self, analysis: &Analysis) -> Body {

@@ -68,8 +68,8 @@ const QUERIES: [&str; 14] = [
        JOIN locked l ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = l.relation \
        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
      SELECT p.oid, n.nspname, p.proname, p.provolatile, \
-       p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND n.nspname <> 'pg_catalog' AND EXISTS ( \
-         SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')), \
+       p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND n.nspname <> 'pg_catalog' AND (p.provariadic <> 0 OR EXISTS ( \
+         SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p'))), \
        l.lanname, e.extname, \
        CASE WHEN n.nspname IN ('pg_catalog', 'information_schema') OR e.extname IS NOT NULL THEN NULL \
          WHEN p.prokind = 'a' THEN (SELECT concat_ws(' ', a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, \
@@ -81,7 +81,8 @@ const QUERIES: [&str; 14] = [
            FROM (SELECT pg_catalog.pg_get_functiondef(p.oid) OFFSET 0) f(text)) \
          WHEN l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$' THEN '' \
          WHEN l.lanname NOT IN ('internal', 'c', 'sql') THEN p.prosrc END, \
-       u.relations, EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) o(own) WHERE o.own LIKE 'search_path=%') \
+       u.relations, EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) o(own) WHERE o.own LIKE 'search_path=%'), \
+       CASE WHEN p.pronargdefaults > 0 THEN pg_catalog.pg_get_expr(p.proargdefaults, 0) END \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
      LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid \
@@ -121,12 +122,12 @@ const QUERIES: [&str; 14] = [
     "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
-    "SELECT c.conrelid, pg_catalog.array_to_string(c.conkey, ' ') FROM pg_catalog.pg_constraint c \
+    "SELECT c.conrelid, pg_catalog.array_to_string(c.conkey, ' '), c.contype = 'f' FROM pg_catalog.pg_constraint c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
      WHERE c.contype IN ('c', 'f', 'x') AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
      UNION ALL SELECT p.polrelid, (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ') \
        FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'n' \
-         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = p.polrelid) \
+         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = p.polrelid), false \
      FROM pg_catalog.pg_policy p ORDER BY 1, 2",
     "SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'v' \
        AND pg_catalog.array_to_string(c.reloptions, ' ') LIKE '%check_option=%' ORDER BY 1",

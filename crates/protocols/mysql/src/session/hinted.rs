@@ -32,6 +32,9 @@ impl Session {
             if let Some(view) = relation.filter(|relation| self.order_tells(relation, now)) {
                 return Err(in_a_view(&part.command, view));
             }
+            if let Some(table) = relation.filter(|relation| self.is_kept_in_hidden_order(part, relation, now)) {
+                return Err(kept_in_order(&part.command, table));
+            }
             let ignored = relation.map(|relation| self.telling_indexes(relation, now)).unwrap_or_default();
             // `TABLE name` takes none; nor does what is named where nobody looks for one.
             let takes = read.written == doorward_sql::Written::Name && read.called.is_some();
@@ -77,6 +80,9 @@ impl Session {
             if self.order_tells(relation, now) {
                 return Err(in_a_view(&part.command, relation));
             }
+            if self.is_kept_in_hidden_order(part, relation, now) {
+                return Err(kept_in_order(&part.command, relation));
+            }
             if !self.telling_indexes(relation, now).is_empty() {
                 let why = format!(
                     "`{schema}.{name}` may be read in the order of columns that you may not see in a text within a text"
@@ -96,6 +102,17 @@ impl Session {
         let others = catalogue.indexes(relation.oid).iter().filter(|index| &*index.name != "PRIMARY");
         others.filter(|index| self.is_over_hidden(relation, index, now)).map(|index| identifier(&index.name)).collect()
     }
+}
+
+/// Rows are kept in the order of the primary key, and in partitions.
+fn kept_in_order(command: &str, table: &Relation) -> Refusal {
+    let why = format!(
+        "rows of `{}.{}` are kept in the order of columns that you may not see, and it cannot be written otherwise here",
+        table.schema, table.name
+    );
+    let mut refusal = refused(command, &why);
+    refusal.hint = Some("read it in a query of its own, without locks".into());
+    refusal
 }
 
 /// What a view reads cannot be added to.

@@ -171,6 +171,7 @@ impl Session {
         self.locks_not_what_is_read(part, now)?;
         self.reads_in_no_hidden_order(part, meaning, now)?;
         self.finds_no_hidden_row(part, meaning, now)?;
+        self.refers_to_no_hidden_row(part, meaning, now)?;
         self.changes_no_first_rows(part, now)?;
         self.reads_no_hidden_index(part, now)
     }

@@ -1,5 +1,5 @@
 //! The upstream's messages: matched with what was asked, masked, passed on.
-use super::{Session, changes::changes_for_all};
+use super::{Session, changes::changes_for_all, veil::is_sent_as_it_is};
 use crate::{
     codec::{self, FieldDescription, UpstreamMessage},
     mask::{self, ErrorExposure},
@@ -577,7 +577,9 @@ impl Session {
                     self.portals.forget(name);
                     self.cursors.remove(&**name);
                     if self.cursors.len() < self.limits.names {
-                        let cursor = Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()) };
+                        let as_written = is_sent_as_it_is(meaning);
+                        let cursor =
+                            Cursor { facts: Arc::clone(facts), lineage: Arc::new(lineage.clone()), as_written };
                         self.cursors.insert((&**name).into(), cursor);
                     }
                 }

@@ -106,7 +106,7 @@ impl Session {
             let is_written = |column: &&Column| written.contains(&column.name) || relation.kind != table.kind;
             let unique = relation.columns.iter().filter(|column| orders.unique.contains(&column.number));
             for column in unique.filter(is_written) {
-                self.is_seen(part, (relation, column), "a unique index, which answers a guess,", now)?;
+                self.is_seen(part, (relation, column), "a unique index or a foreign key, which answers a guess,", now)?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 use super::{
     Session,
     stand::{Stand, stand},
-    veil::Veil,
+    veil::{Veil, is_sent_as_it_is},
 };
 use crate::{
     codec::{Bind, FieldDescription},
@@ -125,7 +125,7 @@ impl Session {
             let plan = self.field_plan(field, sources, masking.meaning, now);
             fields.push(Field::new(plan, field.type_oid, format));
         }
-        RowMasker::new(fields, text).with_nulls(is_not_rewritten(masking))
+        RowMasker::new(fields, text).with_nulls(is_not_rewritten(masking.meaning, masking.part))
     }
 
     fn field_plan(
@@ -273,7 +273,8 @@ impl Session {
             };
             fields.push(Field::new(plan, type_oid, binary));
         }
-        Ok(CopyMasker::new(spec.format.clone(), spec.header, fields, text, self.limits.row))
+        let masker = CopyMasker::new(spec.format.clone(), spec.header, fields, text, self.limits.row);
+        Ok(masker.with_nulls(is_not_rewritten(meaning, part)))
     }
 
     /// Name and type of an output that is one column of a known table; `other` otherwise.
@@ -384,11 +385,14 @@ impl Session {
     }
 }
 
-/// Whether rows come of tables as they are, so that null would tell. Of a cursor it is not known; its query was rewritten where
-/// that can be.
-fn is_not_rewritten(masking: &Masking<'_>) -> bool {
-    let part = masking.meaning.parts.get(masking.part);
-    part.is_some_and(|part| part.reads.obstacle.is_some() && !matches!(&*part.command, "FETCH" | "MOVE" | "EXPLAIN"))
+/// Whether rows come of tables as they are, so that null would tell.
+fn is_not_rewritten(meaning: &Meaning, part: usize) -> bool {
+    meaning.parts.get(part).is_some_and(|part| match &*part.command {
+        // Plans are the server's own.
+        "EXPLAIN" => false,
+        "FETCH" | "MOVE" => part.fetches_as_written,
+        _ => is_sent_as_it_is(meaning),
+    })
 }
 
 const fn changes_rows(action: Action) -> bool {

@@ -229,6 +229,12 @@ impl Session {
                     };
                     (true, resource, what)
                 }
+                Tell::ComeUpon(what) => {
+                    let name = part.command.to_ascii_lowercase().into();
+                    let resource = Resource::Object { kind: "rows".into(), name };
+                    let what = format!("{what} tells which rows something has come upon, which masked columns decide");
+                    (self.hides_anything(now), resource, what)
+                }
                 Tell::Names => {
                     let name = part.command.to_ascii_lowercase().into();
                     let resource = Resource::Object { kind: "names".into(), name };

@@ -406,7 +406,7 @@ impl Session {
 }
 
 /// Whether nothing else may stand in the places of what a text reads.
-fn is_sent_as_it_is(meaning: &Meaning) -> bool {
+pub(super) fn is_sent_as_it_is(meaning: &Meaning) -> bool {
     meaning.parts.iter().any(|part| part.reads.obstacle.is_some()) || cost(&meaning.text) != Cost::Inline
 }
 

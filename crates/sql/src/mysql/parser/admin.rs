@@ -195,6 +195,10 @@ impl Parser<'_> {
     fn use_database(&mut self) -> Parsed<(String, Body)> {
         self.expect("USE")?;
         let name = self.name()?;
+        if self.in_program || self.nested > 0 {
+            // What follows would be read as of another database than the server reads it.
+            self.opaque("USE within a program or a text".to_owned());
+        }
         self.connect();
         self.note(Note::Set { name: "use".into(), value: Some(name.to_string()) });
         Self::plain("USE")

@@ -12,6 +12,7 @@ impl Parser<'_> {
         let start = self.at;
         self.if_exists();
         let table = self.object()?;
+        self.is_elsewhere = self.is_of_another_database(&table);
         self.demand(Action::Alter, Target::Table(table.clone()));
         self.note(Note::SchemaChanged);
         self.collected.row_of = Some(table.clone());

@@ -125,6 +125,8 @@ impl Parser<'_> {
             rest.push(self.expr()?);
             self.expect("TO")?;
             rest.push(self.expr()?);
+            // Which columns the period has is not known.
+            rest.push(Expr::Star(Box::default()));
         }
         Ok(())
     }

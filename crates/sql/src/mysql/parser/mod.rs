@@ -93,6 +93,8 @@ pub(super) struct Parser<'t> {
     in_program: bool,
     /// Parameters and variables of the program.
     locals: Vec<Name>,
+    /// What is made is in another database than that of the session.
+    is_elsewhere: bool,
     /// Where `VALUES(column)` is a function.
     on_duplicate: bool,
     /// Texts within texts (PREPARE FROM '…').
@@ -116,6 +118,7 @@ impl<'t> Parser<'t> {
             in_view: false,
             in_program: false,
             locals: Vec::new(),
+            is_elsewhere: false,
             on_duplicate: false,
             nested,
         }

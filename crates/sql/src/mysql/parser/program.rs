@@ -2,10 +2,11 @@
 //! What a body would do is asked of whoever makes it, as for bodies in SQL in PostgreSQL.
 use super::{Kind, Parsed, Parser, Role};
 use crate::mysql::{
+    settings,
     tree::{Body, Note, ObjectName, Target},
     words::unit,
 };
-use doorward_model::Action;
+use doorward_model::{Action, Name};
 
 impl Parser<'_> {
     pub(super) fn create_program(&mut self, replace: bool) -> Parsed<(String, Body)> {
@@ -46,6 +47,19 @@ impl Parser<'_> {
         if replace {
             self.demand(Action::Drop, target());
         }
+        self.is_made_here(kind, name);
+    }
+
+    pub(super) fn is_of_another_database(&self, name: &ObjectName) -> bool {
+        name.db.is_some() && self.env.relation(name.db.as_deref(), "").0 != self.env.relation(None, "").0
+    }
+
+    /// Names in a body are of the database that it is in, and are read as of that of the session.
+    fn is_made_here(&mut self, kind: &'static str, name: &ObjectName) {
+        if self.is_of_another_database(name) {
+            let kind = if kind.is_empty() { "routine" } else { kind };
+            self.opaque(format!("the body of a {kind} in another database than that of the session (USE it first)"));
+        }
     }
 
     fn create_function(&mut self, replace: bool, aggregate: bool) -> Parsed<(String, Body)> {
@@ -71,6 +85,15 @@ impl Parser<'_> {
         Self::plain("CREATE FUNCTION")
     }
 
+    /// A variable of a program, until the block ends that it is declared in.
+    fn local(&mut self, name: Name) {
+        // INVARIANT: should the server see it elsewhere than it is seen here, no setting is taken for it that decides how texts are read.
+        if settings::decides(&name) {
+            self.opaque(format!("a variable that is called as the setting {name}"));
+        }
+        self.locals.push(name);
+    }
+
     fn parameters(&mut self, modes: bool) -> Parsed<()> {
         self.expect_mark("(")?;
         if !self.is_mark(")") {
@@ -79,7 +102,7 @@ impl Parser<'_> {
                     p.take(Role::Plain);
                 }
                 let name = p.folded()?;
-                p.locals.push(name);
+                p.local(name);
                 p.data_type()
             })?;
         }
@@ -117,6 +140,7 @@ impl Parser<'_> {
         }
         self.expect("ON")?;
         let table = self.object()?;
+        self.is_made_here("trigger", &table);
         self.demand(Action::Alter, Target::Table(table.clone()));
         self.demand(Action::Select, Target::Table(table.clone()));
         self.collected.row_of = Some(table);
@@ -163,6 +187,7 @@ impl Parser<'_> {
 
     pub(super) fn alter_event(&mut self) -> Parsed<(String, Body)> {
         let name = self.routine()?;
+        self.is_made_here("event", &name);
         self.demand(Action::Alter, Target::InDatabase("event", name));
         if self.eat_all(&["ON", "SCHEDULE"]) {
             self.schedule()?;
@@ -170,6 +195,7 @@ impl Parser<'_> {
         self.event_options()?;
         if self.eat_all(&["RENAME", "TO"]) {
             let new = self.routine()?;
+            self.is_made_here("event", &new);
             self.demand(Action::Create, Target::InDatabase("event", new));
         }
         self.event_options()?;
@@ -184,6 +210,7 @@ impl Parser<'_> {
         let outer = std::mem::replace(&mut self.in_program, true);
         let body = self.inner_statement();
         self.in_program = outer;
+        self.locals.clear();
         body
     }
 
@@ -212,10 +239,12 @@ impl Parser<'_> {
 
     /// Statements up to END.
     pub(super) fn block_rest(&mut self) -> Parsed<()> {
+        let outer = self.locals.len();
         while !self.eat("END") {
             self.inner_statement()?;
             self.expect_mark(";")?;
         }
+        self.locals.truncate(outer);
         Ok(())
     }
 
@@ -355,7 +384,6 @@ impl Parser<'_> {
             return self.inner_statement();
         }
         let names = self.list(Self::folded)?;
-        self.locals.extend(names);
         if self.eat("CURSOR") {
             self.expect("FOR")?;
             let query = self.query()?;
@@ -370,6 +398,7 @@ impl Parser<'_> {
             }
             return self.number();
         }
+        names.into_iter().for_each(|name| self.local(name));
         self.data_type()?;
         if self.eat("DEFAULT") {
             let value = self.expr()?;

@@ -147,6 +147,9 @@ impl Parser<'_> {
     fn references(&mut self) -> Parsed<()> {
         self.expect("REFERENCES")?;
         let table = self.object()?;
+        if table.db.is_none() && self.is_elsewhere {
+            self.opaque("a table that is referred to without its database, from one of another database");
+        }
         self.demand(Action::Select, Target::Table(table));
         if self.is_mark("(") {
             self.parens(Self::folded)?;
@@ -269,6 +272,7 @@ impl Parser<'_> {
     pub(super) fn create_table(&mut self, replace: bool, temporary: bool) -> Parsed<(String, Body)> {
         self.if_not_exists();
         let name = self.object()?;
+        self.is_elsewhere = self.is_of_another_database(&name);
         // What is temporary is nobody else's, nor in any catalogue.
         if temporary {
             self.demand(Action::Create, Target::Temporary(name.clone()));

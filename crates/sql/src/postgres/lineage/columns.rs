@@ -72,6 +72,11 @@ impl<'a> Reading<'a, '_> {
                     self.send(call.args().iter());
                 }
                 children(node, &mut |child| todo.push(child));
+            } else if let Node::A_Indirection(i) = node {
+                if dotted::may_keep(self.env, i) {
+                    self.send(std::iter::once(i.arg()));
+                }
+                children(node, &mut |child| todo.push(child));
             } else if self.was_a_call(node) {
                 let mut args = Vec::new();
                 children(node, &mut |child| args.push(child));

@@ -118,6 +118,64 @@ impl Session {
         Ok(())
     }
 
+    /// Refuses changes for which the server looks for rows of other tables, that refer to those which are changed, in an index over
+    /// hidden columns: it locks what is between them.
+    pub(in super::super) fn refers_to_no_hidden_row(
+        &mut self,
+        part: &Part,
+        meaning: &Meaning,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        for Access { action, resource, .. } in &meaning.facts.accesses {
+            let (Action::Delete | Action::Update, Resource::Table { schema, name }) = (action, resource) else {
+                continue;
+            };
+            let Some(table) = catalogue.named(schema, name) else { continue };
+            for relation in behind(&catalogue, table) {
+                let is_indexed = |column: &Name| {
+                    let unique = catalogue.indexes(relation.oid).iter().filter(|index| index.is_unique);
+                    unique.flat_map(|index| &index.columns).any(|of| of.as_ref().is_none_or(|of| of == column))
+                };
+                let written = |source: &SourceColumn| source.column.as_ref().is_none_or(is_indexed);
+                let is_by_name = part.by_name || relation.oid != table.oid;
+                if *action == Action::Update && !is_by_name && !part.writes.columns.iter().any(written) {
+                    continue;
+                }
+                let referrers = catalogue.referrers(relation.oid).into_iter();
+                for referrer in referrers.filter_map(|oid| catalogue.relation(oid)) {
+                    // Of a hidden column that refers to others, what is deleted there tells by itself.
+                    let mut indexes = catalogue.indexes(referrer.oid).iter();
+                    let found = indexes.find(|index| {
+                        self.is_over_hidden(referrer, index, now) && !self.begins_hidden(referrer, index, now)
+                    });
+                    if let Some(index) = found {
+                        return Err(refers(&part.command, referrer, index));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether rows of a table are kept in the order of hidden columns, whatever index is left out. What is changed is shown in none:
+    /// partitions do not tell there.
+    pub(in super::super) fn is_kept_in_hidden_order(
+        &mut self,
+        part: &Part,
+        relation: &Relation,
+        now: Timestamp,
+    ) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let keys = catalogue.partition_key(relation.oid);
+        let mut keys = relation.columns.iter().filter(|column| keys.contains(&column.number));
+        (!matches!(&*part.command, "UPDATE" | "DELETE") && keys.any(|column| self.hides_column(relation, column, now)))
+            || catalogue
+                .indexes(relation.oid)
+                .iter()
+                .any(|index| &*index.name == "PRIMARY" && self.is_over_hidden(relation, index, now))
+    }
+
     fn comes_in_hidden_order(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
         let keys = catalogue.partition_key(relation.oid);
         let mut keys = relation.columns.iter().filter(|column| keys.contains(&column.number));
@@ -131,11 +189,28 @@ impl Session {
         relation.columns.iter().filter(is_in).any(|column| self.hides_column(relation, column, now))
     }
 
+    fn begins_hidden(&mut self, relation: &Relation, index: &Index, now: Timestamp) -> bool {
+        let first = index.columns.first().and_then(Option::as_ref);
+        let mut columns = relation.columns.iter().filter(|column| Some(&column.name) == first);
+        columns.any(|column| self.hides_column(relation, column, now))
+    }
+
     fn hides_column(&mut self, relation: &Relation, column: &Column, now: Timestamp) -> bool {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let source = super::source_of(relation, column);
         self.reveals.column(relation.oid, column.number, asking).is_some() && !self.reveals.may_filter(&source, asking)
     }
+}
+
+fn refers(command: &str, referrer: &Relation, index: &Index) -> Refusal {
+    let why = format!(
+        "rows of `{}.{}` that refer to what it changes are found by the index `{}`, over columns that you may not see",
+        referrer.schema, referrer.name, index.name
+    );
+    let mut refusal = refused(command, &why);
+    refusal.hint =
+        Some("change columns that no foreign key refers to, or ask someone who may reveal the columns".into());
+    refusal
 }
 
 fn is_computed(catalogue: &Catalogue, table: &Relation, name: &Name) -> bool {
