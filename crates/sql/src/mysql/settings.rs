@@ -75,9 +75,11 @@ pub(super) fn changes_reading(name: &str) -> bool {
 pub(super) fn decides(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     changes_reading(&name)
-        || is_telling_setting(&name)
         || locks_what_is_read(&name, None)
-        || name == "collation_connection"
+        || matches!(
+            name.as_str(),
+            "collation_connection" | "old_mode" | "max_sort_length" | "optimizer_switch" | "optimizer_trace" | "debug"
+        )
         || name.starts_with("session_track")
 }
 
