@@ -52,6 +52,9 @@ pub(super) fn calls(walk: &mut Walk<'_, '_>, statement: Node<'_>) {
             });
         if may_call(walk, name, is_row) {
             query::called(walk, &[name], 1);
+            if query::reads_file(name) {
+                walk.opaque(format!("{name} of a path that is computed"));
+            }
         }
     }
 }

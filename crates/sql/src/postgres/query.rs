@@ -243,12 +243,10 @@ pub(super) fn function<'a>(walk: &mut Walk<'a, '_>, call: &'a nodes::FuncCall) {
             Some(channel) => walk.add(Action::Notify, Resource::Channel { name: channel.into() }),
             None => walk.opaque(tells::COMPUTED_CHANNEL),
         },
-        "pg_read_file" | "pg_read_binary_file" | "pg_ls_dir" | "pg_stat_file" | "lo_import" => {
-            match args.next().flatten() {
-                Some(path) => walk.add(Action::ReadFile, Resource::File { path: path.into() }),
-                None => walk.opaque(format!("{name} of a path that is computed")),
-            }
-        }
+        _ if reads_file(name) => match args.next().flatten() {
+            Some(path) => walk.add(Action::ReadFile, Resource::File { path: path.into() }),
+            None => walk.opaque(format!("{name} of a path that is computed")),
+        },
         "lo_export" => match args.nth(1).flatten() {
             Some(path) => walk.add(Action::WriteFile, Resource::File { path: path.into() }),
             None => walk.opaque("lo_export to a path that is computed"),
@@ -280,6 +278,11 @@ pub(super) fn called<'n>(walk: &mut Walk<'_, '_>, parts: &[&'n str], given: usiz
         walk.opaque(format!("the text that {name} runs"));
     }
     Some(name)
+}
+
+/// Whether the first argument of a function of the server's own is a file that it reads.
+pub(super) fn reads_file(name: &str) -> bool {
+    matches!(name, "pg_read_file" | "pg_read_binary_file" | "pg_ls_dir" | "pg_stat_file" | "lo_import")
 }
 
 /// Whether a function of the server's own tells how much room values take, or runs a text.

@@ -210,6 +210,14 @@ fn functions_called() {
         expect!["[SELECT] call(pg_catalog.pg_read_file) read_file(/etc/passwd)"],
     );
     check(
+        "select ('/etc/passwd'::text).pg_read_file",
+        expect!["[SELECT] call(pg_catalog.pg_read_file) opaque(pg_read_file of a path that is computed)"],
+    );
+    check(
+        "select f.lower, o.wipe from orders o, unnest(array['x']) f",
+        expect!["[SELECT] select(public.orders) call(public.lower) call(public.wipe)"],
+    );
+    check(
         "create function set_config(a text, b text, c text) returns text language sql as 'select $2'",
         expect![
             "[CREATE FUNCTION] connect() create(public.set_config) opaque(a function called set_config (the name of the server's own))"
