@@ -27,6 +27,21 @@ pub(crate) struct Wire {
     asked: String,
 }
 
+/// SERVER_MORE_RESULTS_EXISTS.
+const MORE: u8 = 8;
+
+/// Whether the flags of an OK packet, which come behind two numbers, say that another result follows.
+fn has_more(ok: &[u8]) -> bool {
+    let length = |rest: &[u8]| match rest[0] {
+        0xfc => 3,
+        0xfd => 4,
+        0xfe => 9,
+        _ => 1,
+    };
+    let rest = &ok[length(ok)..];
+    rest[length(rest)] & MORE != 0
+}
+
 /// What is being answered to one statement.
 #[derive(Default)]
 struct Seen {
@@ -89,7 +104,7 @@ impl Wire {
             How::Simple => self.query(text, &mut seen),
             How::Binary => self.prepared(text, &mut seen),
             How::RolledBack => {
-                for text in ["begin", text, "rollback"] {
+                for text in ["begin"].into_iter().chain(text.split(";\n")).chain(["rollback"]) {
                     self.query(text, &mut seen);
                 }
             }
@@ -128,19 +143,29 @@ impl Wire {
         }
     }
 
-    /// One result, rows and all.
+    /// Results, rows and all, until no more follow.
     fn result(&mut self, seen: &mut Seen) {
+        while self.is_followed(seen) {}
+    }
+
+    /// One result; whether there is another behind it.
+    fn is_followed(&mut self, seen: &mut Seen) -> bool {
         let first = self.read();
         seen.add(&first);
-        if matches!(first.first(), Some(0 | 0xff)) {
-            return;
+        match first.first() {
+            Some(0xff) => return false,
+            Some(0) => return has_more(&first[1..]),
+            _ => {}
         }
         self.definitions(usize::from(first[0]), seen);
         loop {
             let packet = self.read();
             seen.add(&packet);
-            if matches!(packet.first(), Some(0xfe | 0xff)) {
-                return;
+            match packet.first() {
+                Some(0xff) => return false,
+                Some(0xfe) if self.agreed.has(Capabilities::DEPRECATE_EOF) => return has_more(&packet[1..]),
+                Some(0xfe) => return packet[3] & MORE != 0,
+                _ => {}
             }
         }
     }

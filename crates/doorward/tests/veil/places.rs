@@ -27,6 +27,11 @@ const RACES: &[(&str, &str)] = &[
     ),
     (
         "alter table words drop w; alter table orders add y0 int",
+        "select * from words w, U&\"customers\" h, orders o where o.id = h.id and w.id = h.id \
+         union all select * from words w, U&\"customers\" h, orders o where o.id = h.id and w.id = h.id",
+    ),
+    (
+        "alter table words drop w; alter table orders add y0 int",
         "begin; update plain set n = 1 from words w, (select * from U&\"customers\" union all select * from U&\"customers\") h, orders o \
          where w.id = h.id and plain.id = h.id and o.id = h.id returning *",
     ),
@@ -70,6 +75,9 @@ fn neighbours_of_such_columns_are_shown() {
     for (statement, shown) in [
         ("select c.*, o.id * 2 as twice from customers c join orders o using (id) where c.id = 3", "|6"),
         ("select *, upper(w) from words where id = 2", "2|w2|W2"),
+        ("select * from customers where id = 2 union all select * from customers where id = 3", "|Name 2|"),
+        ("select * from customers except select * from customers where id > 2", "|Name 2|"),
+        ("with c as (table customers) select * from c where id = 2 union all select * from c where id = 3", "|Name 3|"),
         ("select x.*, upper(x.name) from (select * from customers) x where x.id = 2", "NAME 2"),
         ("copy (select * from customers where id = 2) to stdout", "Name 2"),
         ("copy (select id, name from customers where id = 2) to stdout", "2\tName 2"),

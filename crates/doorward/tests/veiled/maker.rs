@@ -104,12 +104,14 @@ impl Maker<'_> {
     pub(crate) fn statement(dialect: Dialect, choices: &[u8]) -> (String, How) {
         let mut maker =
             Maker { dialect, choices: choices.iter(), names: 0, taken: 0, scopes: Vec::new(), ctes: Vec::new() };
-        match maker.pick(16) {
+        match maker.pick(18) {
             0 => (maker.change(), How::RolledBack),
+            1 if dialect != Postgres => (maker.steps_of_mysql(), How::RolledBack),
             n if dialect != Postgres => (maker.query(), if n % 2 == 0 { How::Binary } else { How::Simple }),
             1 => (maker.copy(), How::Simple),
             3 => (maker.steps(), How::RolledBack),
             2 => (format!("explain (costs off) {}", maker.query()), How::Simple),
+            16 => (maker.text_of_several(), How::Simple),
             n if n % 2 == 0 => (maker.query(), How::Binary),
             _ => (maker.query(), How::Simple),
         }
@@ -141,6 +143,47 @@ impl Maker<'_> {
                 "declare c binary cursor with hold for {query};\nfetch forward 2 from c;\nfetch last from c;\nclose c"
             ),
             _ => format!("{};\n{query}", self.query()),
+        }
+    }
+
+    /// Several statements in one text.
+    fn text_of_several(&mut self) -> String {
+        let (first, second) = (self.query(), self.query());
+        match self.pick(5) {
+            0 => format!("{first}; {second}"),
+            1 => format!("begin; {first}; rollback"),
+            2 => format!("{first}; {}", self.copy()),
+            3 => format!("{}; {}", self.copy(), self.copy()),
+            _ => format!("begin; {}; {first}; rollback", self.change()),
+        }
+    }
+
+    fn steps_of_mysql(&mut self) -> String {
+        let of_both = self.pick(if self.dialect == MariaDb { 8 } else { 3 });
+        let query = self.query();
+        let text = query.replace('\'', "''");
+        match of_both {
+            0 => format!("prepare p from '{text}';\nexecute p;\nexecute p"),
+            1 => format!("set @q = '{text}';\nprepare p from @q;\nexecute p"),
+            2 => format!("{query};\nselect found_rows(), row_count()"),
+            3 => format!("execute immediate '{text}'"),
+            4 => format!("set statement max_statement_time = 4 for {query}"),
+            5 => format!("begin not atomic {query}; {}; end", self.query()),
+            6 => format!("begin not atomic for r in ({query}) do select 1, r.c0; end for; end"),
+            _ => format!("begin not atomic declare x int default 1; if x then {query}; end if; end"),
+        }
+    }
+
+    /// How rows are locked, at times.
+    fn lock(&mut self) -> &'static str {
+        match (self.pick(12), self.dialect) {
+            (1, _) => " for update",
+            (2, Postgres) => " for no key update",
+            (2, MySql) => " for share",
+            (2, MariaDb) => " lock in share mode",
+            (3, MariaDb) => " for update skip locked",
+            (3, _) => " for update nowait",
+            _ => "",
         }
     }
 
@@ -179,7 +222,7 @@ impl Maker<'_> {
                 format!(" order by {} desc{last} limit {}", kinds.len(), self.pick(9))
             }
         };
-        (format!("{with}{select}{order}"), kinds.len())
+        (format!("{with}{select}{order}{}", self.lock()), kinds.len())
     }
 
     /// What changes data.
@@ -203,6 +246,12 @@ impl Maker<'_> {
         let deleted = if self.dialect == Postgres { String::new() } else { format!("{alias} ") };
         let out = match self.pick(4) {
             0 => format!("update {relation} {alias} set {} = {value} where {condition}{returning}", changed.0),
+            1 if self.dialect == MariaDb && self.pick(2) == 1 => {
+                // Of one table, which has no other name here.
+                let returning = format!("{alias}.{}", columns[self.pick(columns.len())].0);
+                format!("delete from {relation} where {condition} returning {returning}")
+                    .replace(&format!("{alias}."), &format!("{relation}."))
+            }
             1 => format!("delete {deleted}from {relation} {alias} where {condition}{returning}"),
             2 => format!("update {relation} {alias} set {} = {value}", changed.0),
             _ => {
@@ -311,8 +360,9 @@ impl Maker<'_> {
     fn from(&mut self, depth: usize) -> String {
         let mut out = self.item(depth, false);
         while self.pick(3) == 1 {
-            match self.pick(4) {
+            match self.pick(5) {
                 0 => out = format!("{out} cross join {}", self.item(depth, false)),
+                4 => out = format!("{out} natural join {}", self.item(depth, false)),
                 1 if self.dialect == MariaDb => out = format!("{out} cross join {}", self.item(depth.min(1), false)),
                 1 => out = format!("{out} cross join lateral {}", self.item(depth.min(1), true)),
                 kind => {
@@ -326,6 +376,17 @@ impl Maker<'_> {
     }
 
     fn item(&mut self, depth: usize, lateral: bool) -> String {
+        if !lateral && self.taken < TAKEN.len() && self.pick(24) == 1 {
+            // By its own name, and its columns by those of their schema.
+            let relation = TAKEN[self.taken];
+            self.taken += 1;
+            let found = self.relations().iter().find(|(name, _)| *name == relation);
+            if let Some((_, columns)) = found {
+                let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+                self.sees(&format!("public.{relation}"), columns);
+                return relation.to_owned();
+            }
+        }
         let alias = self.alias();
         let choice = if lateral { 1 } else { self.pick(5) };
         if choice == 1 && (depth > 0 || lateral) {
@@ -407,6 +468,7 @@ impl Maker<'_> {
             (5, Number) => format!("length({})", self.expression(Text, less)),
             (6, Number) => format!("({} + {})", self.expression(Number, less), self.expression(Number, less)),
             (7, Number) if self.pick(4) == 0 => format!("({})::int", self.expression(Text, less)),
+            (7, Number) if self.pick(4) == 1 => format!("(({})::text).length", self.expression(Text, less)),
             (7, Number) => format!("ascii({})", self.expression(Text, less)),
             (8, Number) if self.pick(4) == 0 => {
                 format!("({} / {})", self.expression(Number, less), self.expression(Number, less))
@@ -414,7 +476,12 @@ impl Maker<'_> {
             (8, Number) => format!("sign({})::int", self.expression(Number, less)),
             (5, Text) => format!("({})::text", self.expression(Number, less)),
             (6, Text) => format!("({} || {})", self.expression(Text, less), self.expression(Text, less)),
-            (7, Text) => match self.pick(4) {
+            (7, Text) => match self.pick(8) {
+                // Functions that are called as fields.
+                3 => format!("(({})::text).{}", self.expression(Text, less), ["upper", "reverse", "md5"][self.pick(3)]),
+                4 => format!("({}).to_jsonb::text", self.row()),
+                5 => format!("({}.row_to_json)::text", self.row()),
+                6 => format!("(({}).{})::text", self.row(), COLUMNS[self.pick(COLUMNS.len())]),
                 0 => format!("(array[{}, {}])[1]", self.expression(Text, less), self.expression(Text, less)),
                 1 => format!("json_build_object('a', {})::text", self.expression(Text, less)),
                 _ => format!("to_jsonb({})::text", self.row()),

@@ -16,7 +16,7 @@ use doorward_enforce::{MaskRule, Refusal};
 use doorward_model::{Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
     Column, Reach, Relation,
-    postgres::{CopyFormat, SourceColumn},
+    postgres::{CopyFormat, Lineage, SourceColumn},
 };
 use doorward_sql_session::{
     Asking, Dialect, FieldPlan, Meaning, TextMasking, is_in_place, output_sources, redacted, refusals::not_understood,
@@ -106,11 +106,7 @@ impl Session {
         let lineage = masking.meaning.parts.get(masking.part).and_then(|p| p.lineage.clone());
         let total = masking.fields.len();
         let mut fields = Vec::with_capacity(total);
-        let is_in_place = lineage.as_deref().is_none_or(|lineage| {
-            is_in_place(lineage, total, |i, sources| {
-                masking.fields.get(i).is_some_and(|field| self.is_one_of(field, sources, now))
-            })
-        });
+        let is_in_place = lineage.as_deref().is_none_or(|lineage| self.is_as_read(lineage, masking, now));
         for (i, field) in masking.fields.iter().enumerate() {
             let format = match masking.formats {
                 None => field.format,
@@ -162,6 +158,16 @@ impl Session {
             None if self.text_masking(now).wanted.is_empty() => FieldPlan::Clear,
             None => FieldPlan::Scan(Hint::from_column(&field.name)),
         }
+    }
+
+    /// Whether the fields of a result are the outputs of its text, in their places: the server says so, or was told which columns
+    /// there are.
+    fn is_as_read(&mut self, lineage: &Lineage, masking: &Masking<'_>, now: Timestamp) -> bool {
+        let total = masking.fields.len();
+        let is_said = is_in_place(lineage, total, |i, sources| {
+            masking.fields.get(i).is_some_and(|field| self.is_one_of(field, sources, now))
+        });
+        is_said || (is_in_place(lineage, total, |_, _| true) && self.is_pinned(masking.meaning, masking.part, now))
     }
 
     /// Whether the server says that a field is one of these columns. Something that is hidden may stand there as anything: it is
