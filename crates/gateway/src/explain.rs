@@ -95,8 +95,10 @@ pub fn postgres(
         catalogue,
         heard: Heard::default(),
         search_path: search_path.to_owned(),
-        role: role.to_owned(),
+        user: role.to_owned(),
+        role: None,
         limits: Limits::default(),
+        names_are_utf8: true,
     });
     session.explain(text, now())
 }

@@ -93,8 +93,9 @@ pub struct Orders {
     /// For each index that can give rows in its order: the columns that it is over, carries, or has conditions on. Number 0
     /// is any column.
     pub indexes: Vec<BTreeSet<i16>>,
-    /// Columns in unique indexes, or that refer to others (foreign keys): what is set there is looked for only where it changes.
-    pub unique: BTreeSet<i16>,
+    /// Columns in indexes of any kind, or that refer to others (foreign keys): what is set there is looked for, and stored anew,
+    /// only where it changes.
+    pub indexed: BTreeSet<i16>,
     /// The columns of the index in whose order rows were stored last (`CLUSTER`), as in `indexes`.
     pub stored: BTreeSet<i16>,
 }
@@ -141,8 +142,14 @@ pub struct Catalogue {
     checks: AHashMap<u32, Vec<BTreeSet<i16>>>,
     /// Tables with triggers, or with foreign keys that cascade from them.
     acting: AHashSet<u32>,
+    /// Tables with triggers.
+    triggered: AHashSet<u32>,
     /// Of tables, those whose foreign keys refer to them.
     referrers: AHashMap<u32, BTreeSet<u32>>,
+    /// Of tables, those that their foreign keys refer to, and the index by which rows are found there.
+    references: AHashMap<u32, BTreeSet<(u32, Option<Name>)>>,
+    /// Routines that views, triggers, events and other routines call, by their names in lower case; none where that is not known.
+    called: Option<BTreeSet<Name>>,
     /// Views that sort, group or join.
     sorting: AHashSet<u32>,
     /// Views `WITH CHECK OPTION`.
@@ -379,6 +386,18 @@ impl Catalogue {
         self
     }
 
+    /// The same snapshot, knowing the tables with triggers, by their numbers.
+    #[must_use]
+    pub fn with_triggered(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
+        self.triggered.extend(tables);
+        self
+    }
+
+    /// Whether a table has triggers. MySQL and MariaDB alone.
+    pub fn has_triggers(&self, table: u32) -> bool {
+        self.triggered.contains(&table)
+    }
+
     /// The same snapshot, knowing of tables those whose foreign keys refer to them, by their numbers.
     #[must_use]
     pub fn with_referrers(mut self, pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
@@ -386,6 +405,46 @@ impl Catalogue {
             self.referrers.entry(table).or_default().insert(referrer);
         }
         self
+    }
+
+    /// The same snapshot, knowing which routines views, triggers, events and other routines call, by their names in lower case; none
+    /// where some of these cannot be read.
+    #[must_use]
+    pub fn with_called(mut self, names: Option<BTreeSet<Name>>) -> Self {
+        self.called = names;
+        self
+    }
+
+    /// Whether a routine of this name may be called by a view, a trigger, an event or another routine. MySQL and MariaDB alone, which
+    /// compare these names without case and accents.
+    pub fn may_be_called(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.called
+            .as_ref()
+            .is_none_or(|called| !name.is_ascii() || called.iter().any(|c| **c == *name || !c.is_ascii()))
+    }
+
+    /// The indexes in the order of which the rows of a table may be kept: its primary key, or any other that is unique where it
+    /// has none. MySQL and MariaDB alone.
+    pub fn keeps_rows(&self, table: u32) -> impl Iterator<Item = &Index> {
+        let all = self.indexes(table);
+        let has_key = all.iter().any(|index| &*index.name == "PRIMARY");
+        all.iter().filter(move |index| if has_key { &*index.name == "PRIMARY" } else { index.is_unique })
+    }
+
+    /// The same snapshot, knowing to which tables foreign keys of a table refer, by their numbers, and by which unique index.
+    #[must_use]
+    pub fn with_references(mut self, pairs: impl IntoIterator<Item = (u32, (u32, Option<Name>))>) -> Self {
+        for (table, referred) in pairs {
+            self.references.entry(table).or_default().insert(referred);
+        }
+        self
+    }
+
+    /// To which tables foreign keys of a table refer, and by which index rows are looked for there; none where that is not known.
+    /// MySQL and MariaDB alone.
+    pub fn references(&self, table: u32) -> impl Iterator<Item = &(u32, Option<Name>)> {
+        self.references.get(&table).into_iter().flatten()
     }
 
     /// The tables whose foreign keys refer to a table, also by way of others. MySQL and MariaDB alone.

@@ -57,6 +57,9 @@ create table kept_apart(id int, ssn numbered) partition by list (ssn); create ta
 create type addressed as (id int, ssn text); create table typed of addressed;
 create server elsewhere foreign data wrapper postgres_fdw;
 create foreign table far_orders(id int, contact text) server elsewhere options (table_name 'orders');
+create view settings_seen as select name, setting from pg_settings;
+create view settings_seen_again as select * from settings_seen;
+create table shaped(id int primary key, j jsonb, parts text[], n int); insert into shaped values (1, '{\"a\": {}}', '{a,b}', 1);
 create table parents(id int primary key); insert into parents select generate_series(1, 9);
 create table children(id int primary key, salary int references parents);
 insert into children select id, id from parents;
@@ -71,6 +74,25 @@ const WAYS: &[&str] = &[
     "select f.reads_of from unnest(array['0'::text]) f",
     "select t.ts_stat from unnest(array['select to_tsvector(''simple'', ssn) from customers'::text]) t",
     "select id, (contact).reads_of from orders",
+    // What stands in FROM without a name of its own has that of its kind, or of its type.
+    "select \"coalesce\".reads_of from coalesce('0'::text) where exists (select 1 from parents \"coalesce\")",
+    "select \"coalesce\".ts_stat from coalesce('select array_to_tsvector(array[ssn]) from customers'::text) where exists (select 1 from parents \"coalesce\")",
+    "select \"text\".reads_of from cast('0' as text) where exists (select 1 from parents \"text\")",
+    "select \"nullif\".reads_of from nullif('0'::text, '1') where exists (select 1 from parents \"nullif\")",
+    // A view over settings sets them.
+    "begin; create view of_settings as select name, setting from pg_settings; rollback",
+    "begin; create temp view of_settings as select name, setting from public.settings_seen; rollback",
+    "begin; create schema of_settings create view v as select name, setting from pg_settings; rollback",
+    "begin; update settings_seen set setting = 'off' where name = 'jit'; rollback",
+    "begin; update settings_seen_again set setting = 'off' where name = 'jit'; rollback",
+    "begin; update pg_settings set setting = 'off' where name = 'jit'; rollback",
+    "begin; merge into settings_seen s using parents p on s.name = 'jit' and p.id = 1 when matched then update set setting = 'off'; rollback",
+    // A part of a hidden value fails by the rest of it.
+    "begin; update shaped set j['a']['b'] = '1' where id = 1; rollback",
+    "begin; update shaped set parts[1] = 'x' where id = 1; rollback",
+    "begin; update shaped set parts[:] = '{a,b}' where id = 1; rollback",
+    "begin; insert into shaped values (1) on conflict (id) do update set j['a']['b'] = '1'; rollback",
+    "begin; merge into shaped s using parents p on s.id = p.id when matched then update set j['a']['b'] = '1'; rollback",
     "select (o.contact).defaulted from orders o",
     "prepare dotted as select ($1::text).reads_of",
     "copy (select ('0'::text).reads_of) to stdout",
@@ -266,6 +288,11 @@ const WAYS: &[&str] = &[
 const NEIGHBOURS: &[&str] = &[
     // Fields that are fields, also where a function has their name.
     "select n.notes, x.notes from (select 1 as notes) n, (values (2)) x(notes)",
+    "select p.id, f from parents p, generate_series(1, 2) f order by 1, 2 limit 3",
+    "select name, setting from settings_seen where name = 'jit'",
+    "begin; create view of_names as select relname from pg_class; rollback",
+    "begin; update shaped set j = '{}', parts = '{}', n = 2 where id = 1; rollback",
+    "begin; insert into shaped (id, parts[1], j) values (2, 'x', '{}'); rollback",
     "select o.id, (o).contact, (o.id).int8 from orders o order by 1 limit 2",
     "select (3).notes, ('a'::text).upper, f.length from unnest(array['abc'::text]) f",
     "begin isolation level repeatable read; set transaction read only; rollback",

@@ -439,9 +439,6 @@ impl Arrival {
             // Said aloud, so that the path is the one that statements are read under.
             parameters.push(("search_path".into(), search_path.clone()));
         }
-        if !parameters.iter().any(|(n, _)| n == "client_encoding") {
-            parameters.push(("client_encoding".into(), "UTF8".into()));
-        }
         let login = upstream::Login { user: &user, database: &database, parameters: &parameters, version };
         let greeted = upstream::connect(&endpoint, &login).await.map_err(unreachable_upstream)?;
         let Some(recording) = self.recording.take() else {
@@ -466,8 +463,10 @@ impl Arrival {
             catalogue: schema.catalogue,
             heard,
             search_path,
-            role: plan.role.clone().unwrap_or(user),
+            user: plan.authorization.clone().unwrap_or(user),
+            role: plan.role.clone(),
             limits: endpoint.connection.limits,
+            names_are_utf8: greeted.names_are_utf8,
         });
         let mut client = std::mem::replace(&mut self.client, Stream::Detached);
         let greeted_client = async {

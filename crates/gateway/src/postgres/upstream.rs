@@ -122,6 +122,8 @@ pub(crate) struct Greeted {
     pub(crate) stream: Stream,
     /// The upstream's parameter reports and notices, as they came.
     pub(crate) greeting: BytesMut,
+    /// Whether it keeps names as UTF-8.
+    pub(crate) names_are_utf8: bool,
     pub(crate) cancel_target: CancelTarget,
     /// With what it is logged in.
     pub(crate) lent: Lent,
@@ -186,18 +188,43 @@ pub(super) async fn probe(endpoint: &Endpoint) -> Result<Probed, UpstreamError> 
     Ok(Probed { server, encrypted: stream.is_tls(), logged_in: true, host_key: None })
 }
 
-fn server_version(mut greeting: &[u8]) -> Option<String> {
+/// Under what statements are read here, and so have to be read there.
+const READABLE: [(&str, &str); 2] = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
+
+/// Whether a server has begun a session in which texts mean what they are read as.
+fn is_readable(greeting: &[u8]) -> Result<(), UpstreamError> {
+    for (name, wanted) in READABLE {
+        match reported(greeting, name) {
+            Some(value) if value.eq_ignore_ascii_case(wanted) => {}
+            value => {
+                let is = value.unwrap_or_else(|| "not reported".to_owned());
+                let what =
+                    format!("its `{name}` is `{is}` and not `{wanted}`, so that statements would be read otherwise");
+                return Err(UpstreamError::Misbehaved(what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn server_version(greeting: &[u8]) -> Option<String> {
+    reported(greeting, "server_version")
+}
+
+/// The last that a server has reported of a setting as it began a session.
+fn reported(mut greeting: &[u8], wanted: &str) -> Option<String> {
+    let mut found = None;
     while let Some((head, _)) = greeting.split_first_chunk::<5>() {
         let length = usize::try_from(u32::from_be_bytes([head[1], head[2], head[3], head[4]])).ok()?;
         let (frame, rest) = greeting.split_at_checked(length.checked_add(1)?)?;
         if let Ok(UpstreamMessage::ParameterStatus { name, value }) = codec::upstream_message(frame)
-            && name == "server_version"
+            && name == wanted
         {
-            return Some(value.to_owned());
+            found = Some(value.to_owned());
         }
         greeting = rest;
     }
-    None
+    found
 }
 
 /// Sends a CancelRequest over a connection of its own, encrypted like the session's.
@@ -247,6 +274,12 @@ async fn log_in(
     let mut out = BytesMut::new();
     let mut parameters = vec![("user", login.user), ("database", login.database)];
     parameters.extend(login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    for (name, value) in READABLE {
+        // Said aloud: defaults of the server, the database or the role may be others.
+        if !login.parameters.iter().any(|(n, _)| n == name) {
+            parameters.push((name, value));
+        }
+    }
     let minor = if login.version.1 >= 2 { 2 } else { 0 };
     render::startup_message(&mut out, (3, minor), &parameters);
     send(&mut stream, &out).await?;
@@ -282,7 +315,9 @@ async fn log_in(
                 cancel_target = CancelTarget { process_id, key: key.to_vec() };
             }
             UpstreamMessage::ReadyForQuery { status: b'I' } if auth.is_done() => {
-                return Ok(Greeted { stream, greeting, cancel_target, lent: Lent::default() });
+                is_readable(&greeting)?;
+                let names_are_utf8 = reported(&greeting, "server_encoding").is_some_and(|e| e == "UTF8");
+                return Ok(Greeted { stream, greeting, names_are_utf8, cancel_target, lent: Lent::default() });
             }
             _ => return Err(UpstreamError::Misbehaved("an unexpected message during log-in".into())),
         }

@@ -87,7 +87,7 @@ fn catalogue() -> Arc<Catalogue> {
     let key = |indexes: &[&[i16]]| Orders {
         key: vec![1],
         indexes: indexes.iter().map(|columns| columns.iter().copied().collect()).collect(),
-        unique: Default::default(),
+        indexed: Default::default(),
         stored: BTreeSet::new(),
     };
     let orders = [(1, key(&[&[1], &[5]])), (2, key(&[&[1], &[5], &[5, 3]])), (3, key(&[&[1], &[2]]))];
@@ -188,8 +188,10 @@ fn session(rules: Rules, cache: &Arc<AnalysisCache>, catalogue: &Arc<Catalogue>)
         cache: Arc::clone(cache),
         catalogue: Arc::clone(catalogue),
         search_path: "public".into(),
-        role: "app".into(),
+        user: "app".into(),
+        role: None,
         limits: Limits::default(),
+        names_are_utf8: true,
     })
 }
 

@@ -245,10 +245,14 @@ pub struct SessionParts {
     pub heard: Heard,
     /// The search path the session starts with.
     pub search_path: String,
-    /// The role the session starts with.
-    pub role: String,
+    /// The user whose session it is.
+    pub user: String,
+    /// The role that it starts with, where that is another.
+    pub role: Option<String>,
     /// Its bounds.
     pub limits: Limits,
+    /// Whether the server keeps names as UTF-8. In another encoding it cuts them elsewhere, and takes some for one that are two.
+    pub names_are_utf8: bool,
 }
 
 /// A session after log-in.
@@ -265,6 +269,7 @@ pub struct Session {
     has_heard: bool,
     cache: Arc<AnalysisCache>,
     limits: Limits,
+    names_are_utf8: bool,
     settings: Settings,
     statements: Names<Prepared>,
     portals: Names<Portal>,
@@ -306,7 +311,7 @@ impl Session {
         let mut enforcer = parts.enforcer;
         enforcer.know_tags(parts.catalogue.tags());
         Self {
-            settings: Settings::new(&parts.search_path, &parts.role),
+            settings: Settings::new(&parts.search_path, &parts.user).begun_as(parts.role.as_deref()),
             enforcer,
             reveals: Reveals::new(reveal::DIALECT, parts.catalogue, parts.detector, parts.masker),
             freshness: Freshness::default(),
@@ -315,6 +320,7 @@ impl Session {
             has_heard: false,
             cache: parts.cache,
             limits,
+            names_are_utf8: parts.names_are_utf8,
             statements: Names::new(limits.names),
             portals: Names::new(limits.names),
             sql_prepared: AHashMap::new(),

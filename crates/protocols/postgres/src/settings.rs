@@ -82,6 +82,18 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// As they are where the start of the session asks for another role.
+    pub(crate) fn begun_as(mut self, role: Option<&str>) -> Self {
+        if let Some(role) = role.filter(|role| *role != "none") {
+            let role = Some(Name::from(role));
+            for values in [&mut self.at_start, &mut self.at_idle, &mut self.now.committed, &mut self.now.current] {
+                values.role.clone_from(&role);
+            }
+            self.path = self.now.current.path();
+        }
+        self
+    }
+
     pub(crate) fn new(search_path: &str, role: &str) -> Self {
         let values =
             Values { search_path: search_path.into(), user: Name::from(role), role: None, temporary: Arc::default() };
@@ -156,7 +168,10 @@ impl Settings {
         let at_start = self.at_start.clone();
         let set = |values: &mut Values| match name {
             "search_path" => values.search_path = value.map_or_else(|| at_start.search_path.clone(), Arc::from),
-            "role" => values.role = value.filter(|role| *role != "none").map(Name::from),
+            "role" => {
+                let role = || value.filter(|role| *role != "none").map(Name::from);
+                values.role = if value.is_none() { at_start.role.clone() } else { role() };
+            }
             "session_authorization" => {
                 values.user = value.map_or_else(|| at_start.user.clone(), Name::from);
                 values.role = None;
@@ -363,6 +378,16 @@ mod tests {
         assert_eq!(path(&mut s), "alice");
         s.ended(false);
         assert_eq!(path(&mut s), "public");
+    }
+
+    #[test]
+    fn a_role_that_a_session_begins_as_is_not_its_user() {
+        let mut s = Settings::new("\"$user\", public", "app").begun_as(Some("dec"));
+        assert_eq!(path(&mut s), "dec,public");
+        s.set("role", Some("none"), false);
+        assert_eq!(path(&mut s), "app,public");
+        s.set("role", None, false);
+        assert_eq!(path(&mut s), "dec,public");
     }
 
     #[test]

@@ -55,6 +55,9 @@ fn kind(name: &str) -> Kind {
     }
 }
 
+/// What options of the protocol begin with.
+const EXTENSION: &str = "_pq_.";
+
 /// A StartupMessage, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartupPlan {
@@ -70,6 +73,8 @@ pub struct StartupPlan {
     pub search_path: Option<String>,
     /// The role asked for.
     pub role: Option<String>,
+    /// The user to be taken for, as `SET SESSION AUTHORIZATION` has it.
+    pub authorization: Option<String>,
     /// `_pq_.` options, which are negotiated away.
     pub unknown_options: Vec<String>,
     /// Whether the client wants to log in by `OAUTHBEARER` (`options=-c doorward.auth=oauth`).
@@ -106,6 +111,11 @@ pub enum StartupRefusal {
     /// `options` that were not understood.
     #[error("startup options `{0}` were not understood; use `-c name=value`")]
     Options(String),
+    /// A word of the protocol, written otherwise or where a setting is named.
+    #[error(
+        "startup parameter `{0}` is refused by Doorward: it is no setting; write it in lower case, as a parameter of its own"
+    )]
+    NotASetting(String),
     /// A parameter twice, once with another value.
     #[error("startup parameter `{0}` is given twice")]
     Twice(String),
@@ -128,7 +138,7 @@ pub fn plan(parameters: &[(&str, &str)]) -> Result<StartupPlan, StartupRefusal> 
                     return Err(StartupRefusal::Replication);
                 }
             }
-            _ if name.starts_with("_pq_.") => plan.unknown_options.push((*name).to_owned()),
+            _ if name.starts_with(EXTENSION) => plan.unknown_options.push((*name).to_owned()),
             _ => options.push(((*name).to_ascii_lowercase(), (*value).to_owned())),
         }
     }
@@ -146,6 +156,10 @@ fn take(plan: &mut StartupPlan, name: String, value: String) -> Result<(), Start
         plan.oauth = Some(value.eq_ignore_ascii_case("oauth"));
         return Ok(());
     }
+    // The server tells these from settings by case, and would take them from the gateway for what they are.
+    if matches!(name.as_str(), "user" | "database" | "options" | "replication") || name.starts_with(EXTENSION) {
+        return Err(StartupRefusal::NotASetting(name));
+    }
     if let Some((_, before)) = plan.parameters.iter().find(|(n, _)| *n == name) {
         // The server would take the last; two different wishes are not guessed between.
         return if *before == value { Ok(()) } else { Err(StartupRefusal::Twice(name)) };
@@ -161,7 +175,8 @@ fn take(plan: &mut StartupPlan, name: String, value: String) -> Result<(), Start
         }
         Kind::Role => {
             plan.accesses.push(Access::new(Action::Assume, Resource::Role { name: Name::from(value.as_str()) }));
-            plan.role = Some(value.clone());
+            let asked = if name == "role" { &mut plan.role } else { &mut plan.authorization };
+            *asked = Some(value.clone());
         }
         Kind::Decided => {
             if matches!(name.as_str(), "standard_conforming_strings" | "escape_string_warning" | "backslash_quote") {
@@ -304,6 +319,13 @@ mod tests {
             ("options", "-c"),
             ("options", "-x"),
             ("options", "-c search_path"),
+            ("OPTIONS", "-c jit=off"),
+            ("Database", "other"),
+            ("USER", "postgres"),
+            ("Replication", "off"),
+            ("_PQ_.x", "1"),
+            ("options", "-c options=-cjit=off"),
+            ("options", "--Database=other"),
         ] {
             assert!(plan(&[("user", "a"), (name, value)]).is_err(), "{name}={value}");
         }

@@ -166,6 +166,10 @@ fn session_over(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>) -> Sessi
 }
 
 fn session_that_hears(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, heard: Heard) -> Session {
+    Session::new(parts(pdp, catalogue, heard))
+}
+
+fn parts(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, heard: Heard) -> SessionParts {
     static DETECTOR: OnceLock<Arc<Detector>> = OnceLock::new();
     let principal = Principal {
         kind: PrincipalKind::Agent,
@@ -191,7 +195,7 @@ fn session_that_hears(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, he
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tls: true,
     };
-    Session::new(SessionParts {
+    SessionParts {
         heard,
         enforcer: Enforcer::new(EnforcerParts {
             subject: Arc::new(subject),
@@ -206,9 +210,11 @@ fn session_that_hears(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, he
         cache: Arc::new(AnalysisCache::new(64, 1 << 20)),
         catalogue,
         search_path: "public".into(),
-        role: "app".into(),
+        user: "app".into(),
+        role: None,
         limits: Limits { names: 50, ..Limits::default() },
-    })
+        names_are_utf8: true,
+    }
 }
 
 fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -417,6 +423,36 @@ fn names_that_are_one_to_the_server_are_one_here() {
     t.server(&[(b'3', b""), (b'Z', b"I")]);
     t.client(&[bind("", &one), sync()]);
     assert!(t.told().contains("26000"));
+}
+
+/// A server with another encoding cuts names elsewhere, and takes some for one that are two.
+#[test]
+fn a_server_of_another_encoding_is_given_names_of_ascii_alone() {
+    let parts =
+        |names_are_utf8| SessionParts { names_are_utf8, ..parts(Arc::new(NoDrops), catalogue(), Heard::default()) };
+    let others = [
+        query("SELECT a FROM \"é\""),
+        query("DECLARE U&\"\\00e9\" CURSOR FOR SELECT 1"),
+        parse("é", "SELECT 1"),
+        bind("é", ""),
+        bind("", "é"),
+        execute("é", 0),
+        frame(b'C', "Sé\0".as_bytes()),
+        frame(b'D', "Pé\0".as_bytes()),
+    ];
+    for other in &others {
+        let mut t = Talk(Session::new(parts(false)));
+        t.client(std::slice::from_ref(other));
+        assert!(t.told().contains("does not keep names as UTF-8"), "{}", other.escape_ascii());
+        let mut t = Talk(Session::new(parts(true)));
+        t.client(std::slice::from_ref(other));
+        assert!(!t.told().contains("does not keep names as UTF-8"), "{}", other.escape_ascii());
+    }
+    let mut t = Talk(Session::new(parts(false)));
+    assert!(t.client(&[query("SELECT 'é' AS e /* ü */ FROM t")]).contains("SELECT 'é'"));
+    let mut t = Talk(Session::new(SessionParts { search_path: "\"é\", public".into(), ..parts(false) }));
+    assert!(!t.client(&[query("SELECT a FROM t")]).contains("SELECT"));
+    assert!(t.told().contains("the search path has a name"));
 }
 
 #[test]

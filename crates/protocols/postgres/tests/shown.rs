@@ -126,8 +126,10 @@ fn session_under(pdp: Arc<dyn DecisionPoint>) -> Session {
         cache: Arc::new(AnalysisCache::new(64, 1 << 20)),
         catalogue: Arc::new(catalogue),
         search_path: "public".into(),
-        role: "app".into(),
+        user: "app".into(),
+        role: None,
         limits: Limits::default(),
+        names_are_utf8: true,
     })
 }
 

@@ -12,8 +12,9 @@ pub(super) struct Dotted {
     fields: Vec<(Option<Name>, Name)>,
     /// What is a row: tables, queries and joins, by the names that they go by.
     rows: AHashSet<Name>,
-    /// What may be a value of any type: functions in FROM clauses.
-    values: AHashSet<Name>,
+    /// Functions stand in FROM clauses: then any name may be a value of any type, since not all of them say what they go by
+    /// (`FROM coalesce(…)`, `FROM CAST(…)`).
+    has_functions: bool,
 }
 
 impl Dotted {
@@ -21,8 +22,8 @@ impl Dotted {
         self.rows.extend(name.map(Name::from));
     }
 
-    pub(super) fn value(&mut self, name: Option<&str>) {
-        self.values.extend(name.map(Name::from));
+    pub(super) const fn function(&mut self) {
+        self.has_functions = true;
     }
 
     pub(super) fn column(&mut self, c: &nodes::ColumnRef) {
@@ -44,12 +45,10 @@ impl Dotted {
 pub(super) fn calls(walk: &mut Walk<'_, '_>, statement: Node<'_>) {
     let dotted = std::mem::take(&mut walk.dotted);
     // In a body, a name may be an argument's wherever no table goes by it.
-    let has_arguments = walk.nested > 0 || matches!(statement, Node::CreateFunctionStmt(_));
+    let has_values = dotted.has_functions || walk.nested > 0 || matches!(statement, Node::CreateFunctionStmt(_));
     for (before, name) in &dotted.fields {
-        let is_row = !has_arguments
-            && before.as_ref().is_some_and(|before| {
-                (dotted.rows.contains(before) || is_given(before)) && !dotted.values.contains(before)
-            });
+        let is_row =
+            !has_values && before.as_ref().is_some_and(|before| dotted.rows.contains(before) || is_given(before));
         if may_call(walk, name, is_row) {
             query::called(walk, &[name], 1);
             if query::reads_file(name) {

@@ -35,7 +35,7 @@ pub use analysis::analyse;
 pub use failing::never_fails;
 pub use functions::harmless_functions;
 pub(crate) use names::dotted;
-pub use scan::cost;
+pub use scan::{cost, has_other_names};
 pub use settings::{SettingClass, locks_what_is_read, setting_class};
 pub use tells::{
     COMPUTED_CHANNEL, counting_columns, is_builtin, is_plain_function, is_telling_setting, measures, shows_values,

@@ -20,7 +20,7 @@ const MAX_SETS: usize = 20_000;
 
 /// Scans a text. Linear, without recursion, without allocation beyond the depth.
 pub fn cost(text: &str) -> Cost {
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0 };
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, from: 0 };
     let mut levels = vec![Level::default()];
     let (mut deepest, mut longest) = (0_usize, 0_usize);
     while let Some(token) = scan.token() {
@@ -68,6 +68,21 @@ pub fn cost(text: &str) -> Cost {
     }
 }
 
+/// Whether a text names something by other letters than those of ASCII, or may (`U&"…"`).
+pub fn has_other_names(text: &str) -> bool {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, from: 0 };
+    while scan.token().is_some() {
+        let token = scan.bytes.get(scan.from..scan.at).unwrap_or_default();
+        let before = scan.bytes.get(..scan.from).unwrap_or_default();
+        let is_escaped = token.starts_with(b"\"") && (before.ends_with(b"U&") || before.ends_with(b"u&"));
+        let is_literal = matches!(token, [b'\'', ..] | [b'$', .., b'$'] | [b'e' | b'E', b'\'', ..]);
+        if is_escaped || !(is_literal || token.is_ascii()) {
+            return true;
+        }
+    }
+    false
+}
+
 #[derive(Default)]
 struct Level {
     chain: usize,
@@ -86,6 +101,8 @@ enum Token {
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the last token begins.
+    from: usize,
 }
 
 impl Scan<'_> {
@@ -100,7 +117,10 @@ impl Scan<'_> {
                 b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => self.at += 1,
                 b'-' if self.peek(1) == b'-' => self.line_comment(),
                 b'/' if self.peek(1) == b'*' => self.block_comment(),
-                _ => return Some(self.significant(byte)),
+                _ => {
+                    self.from = self.at;
+                    return Some(self.significant(byte));
+                }
             }
         }
     }
@@ -237,6 +257,23 @@ impl Scan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_other_letters_are_found() {
+        for text in
+            ["select é", "select \"é\"", "select 1 /* é */ as x, ü.y", "select U&\"\\00e9\"", "select 'a' \"ß\"", "é"]
+        {
+            assert!(has_other_names(text), "{text}");
+        }
+        for text in [
+            "select 'é', E'\\'é', $$é$$, $é$é$é$, U&'\\00e9' -- é",
+            "/* é /* ü */ é */ select \"a\", $1 'é''é'",
+            "select 'é",
+            "",
+        ] {
+            assert!(!has_other_names(text), "{text}");
+        }
+    }
 
     #[test]
     fn where_texts_are_read() {

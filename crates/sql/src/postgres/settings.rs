@@ -1,5 +1,7 @@
 //! What setting a setting means.
 use super::{names, query, walk::Walk};
+use crate::{Reach, Relation};
+use doorward_model::{Action, Resource};
 use pg_raw_parse::{Node, nodes};
 
 /// What it means to change a setting for a session.
@@ -117,6 +119,37 @@ pub fn locks_what_is_read(name: &str, value: Option<&str>) -> bool {
     const OTHERS: [&str; 3] = ["read uncommitted", "read committed", "repeatable read"];
     matches!(name.to_ascii_lowercase().as_str(), "transaction_isolation" | "default_transaction_isolation")
         && !value.is_some_and(|value| OTHERS.contains(&value.to_ascii_lowercase().as_str()))
+}
+
+/// An `UPDATE` of `pg_settings` calls `set_config` (its rule `pg_settings_u`), and so does one of a view that reads it: what it
+/// sets is not known. Nor is a temporary view, which is why none is made.
+pub(super) fn changes_by_a_view(walk: &mut Walk<'_, '_>, node: Node<'_>, before: usize) {
+    let makes_a_view = matches!(node, Node::ViewStmt(_) | Node::CreateSchemaStmt(_));
+    let accesses = walk.accesses.get(before..).unwrap_or_default();
+    let is_so = accesses.iter().any(|access| {
+        let is_asked = access.action == Action::Update || (makes_a_view && access.action == Action::Select);
+        matches!(&access.resource, Resource::Table { schema, name } if is_asked && shows_settings(walk, schema, name))
+    });
+    if is_so {
+        walk.opaque(if makes_a_view {
+            "a view over pg_settings, by which settings change"
+        } else {
+            "settings changed by a view"
+        });
+    }
+}
+
+fn shows_settings(walk: &Walk<'_, '_>, schema: &str, name: &str) -> bool {
+    let is_it = |schema: &str, name: &str| (schema, name) == ("pg_catalog", "pg_settings");
+    let catalogue = &walk.env.catalogue;
+    let reads_it = |relation: &Relation| match catalogue.view_reads(relation.oid) {
+        Reach::Relations(reads) => {
+            reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|read| is_it(&read.schema, &read.name))
+        }
+        // What cannot be read is refused as that.
+        Reach::Anything => false,
+    };
+    is_it(schema, name) || catalogue.named(schema, name).is_some_and(reads_it)
 }
 
 /// Which setting `set_config(name, …)` changes in a query over `pg_settings` alone whose whole condition is `name = 'constant'`,

@@ -3,7 +3,7 @@ use super::{
     Environment, Tell,
     children::children,
     dotted::{self, Dotted},
-    names, older, query, reads,
+    names, older, query, reads, settings,
 };
 use crate::meaning::{Reads, Writes};
 use ahash::AHashSet;
@@ -100,6 +100,7 @@ impl<'a, 'e> Walk<'a, 'e> {
         self.scopes.clear();
         self.new_schema = None;
         dotted::calls(self, node);
+        settings::changes_by_a_view(self, node, before);
         if root == Some(false) {
             // A statement that no rule names: whatever its parts ask for is not all that it does.
             self.opaque("a kind of statement that is not understood");
@@ -225,9 +226,8 @@ impl<'a, 'e> Walk<'a, 'e> {
             Node::RangeSubselect(n) => n.alias(),
             Node::RangeFunction(n) => {
                 reads::function(self, n);
-                let alias = n.alias().and_then(nodes::Alias::aliasname);
-                self.dotted.value(alias);
-                return reads::alias(self, alias);
+                self.dotted.function();
+                return reads::alias(self, n.alias().and_then(nodes::Alias::aliasname));
             }
             Node::RangeTableFunc(n) => n.alias().or_else(|| reads::nameless(self)),
             Node::JsonTable(n) => n.alias().or_else(|| reads::nameless(self)),
@@ -284,7 +284,6 @@ impl<'a, 'e> Walk<'a, 'e> {
                 older::accesses(self, node);
                 // In a FROM clause it goes by its own name.
                 let name = names::strings(call.funcname()).last().copied();
-                self.dotted.value(name);
                 reads::alias(self, name);
                 query::function(self, call);
                 self.push_children(node);

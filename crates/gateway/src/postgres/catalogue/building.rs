@@ -194,9 +194,7 @@ fn orders(indexes: &[Row], constraints: &[Row]) -> HashMap<u32, Orders> {
         if text(row, 1) == "t" {
             orders.key = numbers(row, 3).take(number(row, 2)).collect();
         }
-        if text(row, 7) == "t" {
-            orders.unique.extend(&columns);
-        }
+        orders.indexed.extend(&columns);
         if text(row, 6) == "t" {
             orders.stored.clone_from(&columns);
         }
@@ -205,7 +203,7 @@ fn orders(indexes: &[Row], constraints: &[Row]) -> HashMap<u32, Orders> {
         }
     }
     for row in constraints.iter().filter(|row| text(row, 2) == "t") {
-        out.entry(number(row, 0)).or_default().unique.extend(numbers(row, 1));
+        out.entry(number(row, 0)).or_default().indexed.extend(numbers(row, 1));
     }
     out
 }

@@ -6,6 +6,7 @@ use doorward_sql::{
     Catalogue, Reach,
     postgres::{
         Analysis, Environment, SettingClass, analyse, is_plain_function, measures, setting_class, shows_values,
+        telling_columns,
     },
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -210,7 +211,7 @@ impl<'c> Names<'c> {
     }
 
     fn of_sql(&self, analysis: &Analysis) -> Body {
-        let mut out = Body { is_anything: tells(analysis), ..Body::default() };
+        let mut out = Body { is_anything: tells(analysis) || shows_what_tells(analysis), ..Body::default() };
         // Which one of a name is called depends on the path and on the arguments: also where the server brings one itself.
         for name in analysis.statements.iter().flat_map(|statement| &statement.reads.calls) {
             out.calls.extend(self.functions.get(&name.to_lowercase()).into_iter().flatten().cloned());
@@ -235,7 +236,7 @@ impl<'c> Names<'c> {
 
     /// What a view shows that its columns do not say.
     fn shown(&self, analysis: &Analysis) -> Body {
-        let mut out = Body { is_anything: tells(analysis), ..Body::default() };
+        let mut out = Body { is_anything: tells(analysis) || shows_what_tells(analysis), ..Body::default() };
         for access in &analysis.facts.accesses {
             match (access.action, &access.resource) {
                 (_, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
@@ -281,12 +282,25 @@ impl<'c> Names<'c> {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
             out.calls.extend(self.functions.get(*word).into_iter().flatten().cloned());
             let is_risky = doorward_sql::postgres::is_builtin(word) && !leaves_all_as_it_is(word);
-            out.is_anything |= is_risky || measures(word) || shows_values("pg_catalog", word) || *word == "relpages";
+            let tells = shows_values("pg_catalog", word) || !telling_columns("pg_catalog", word).is_empty();
+            out.is_anything |= is_risky || measures(word) || tells;
         }
         out.reads.extend(self.odd.iter().filter(|(name, _)| body.contains(name)).map(|(_, oid)| oid));
         out.calls.extend(self.odd_functions.iter().filter(|(name, _)| body.contains(name)).map(|(_, key)| key.clone()));
         out
     }
+}
+
+/// Whether a text carries, or decides by, columns of the server's own that tell of values: nobody masks them there.
+fn shows_what_tells(analysis: &Analysis) -> bool {
+    analysis.statements.iter().any(|statement| {
+        let shown = statement.lineage.iter().flat_map(|lineage| &lineage.anywhere);
+        let mut all = shown.chain(&statement.reads.weighs).chain(&statement.moves);
+        all.any(|source| {
+            let telling = telling_columns(&source.schema, &source.table);
+            source.column.as_ref().map_or(!telling.is_empty(), |column| telling.contains(&&**column))
+        })
+    })
 }
 
 /// Whether a function of the server's own shows nothing, and names mean the same after it.

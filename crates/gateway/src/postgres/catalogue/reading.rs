@@ -122,7 +122,9 @@ const QUERIES: [&str; 14] = [
     "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
-    "SELECT c.conrelid, pg_catalog.array_to_string(c.conkey, ' '), c.contype = 'f' FROM pg_catalog.pg_constraint c \
+    // A row that is there already may break what is not validated, whatever is written.
+    "SELECT c.conrelid, CASE WHEN c.convalidated OR c.contype <> 'c' THEN pg_catalog.array_to_string(c.conkey, ' ') ELSE '0' END, \
+       c.contype = 'f' FROM pg_catalog.pg_constraint c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
      WHERE c.contype IN ('c', 'f', 'x') AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
      UNION ALL SELECT p.polrelid, (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ') \

@@ -159,6 +159,10 @@ impl Session {
         if self.answering.copy_in && !message.is_copy() {
             return self.within_copy(&message, now);
         }
+        if let Err(rejection) = self.names_what_it_means(&message) {
+            self.reject(rejection, false);
+            return Step::Done;
+        }
         match message {
             ClientMessage::Query { query } => self.on_query(query, frame, now),
             ClientMessage::Parse { name, query, types } => self.on_parse((name, query, types), frame, now),

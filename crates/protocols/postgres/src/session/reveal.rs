@@ -13,7 +13,7 @@ use crate::{
 use ahash::AHashMap;
 use doorward_detect::Hint;
 use doorward_enforce::{MaskRule, Refusal};
-use doorward_model::{Action, Name, Operator, Resource, Timestamp};
+use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
     Column, Reach, Relation,
     postgres::{CopyFormat, Lineage, SourceColumn},
@@ -327,7 +327,9 @@ impl Session {
     pub(super) fn exposure(&mut self, now: Timestamp) -> ErrorExposure {
         let answered = self.answered();
         // A deferred constraint of an earlier statement fails at the end of its transaction.
-        if self.touched_hidden || answered.as_ref().is_some_and(|meaning| self.hides(meaning, now)) {
+        let of_all = |meaning: &Arc<Meaning>| meaning.facts.accesses.iter().any(maintains_all);
+        let hides_all = answered.as_ref().is_some_and(of_all) && self.hides_anything(now);
+        if self.touched_hidden || hides_all || answered.as_ref().is_some_and(|meaning| self.hides(meaning, now)) {
             let catalogue = Arc::clone(self.reveals.catalogue());
             let tells = self.has_kept_apart(&catalogue, now);
             return if tells { ErrorExposure::HideNames } else { ErrorExposure::HideValues };
@@ -399,6 +401,11 @@ fn is_not_rewritten(meaning: &Meaning, part: usize) -> bool {
         "FETCH" | "MOVE" => part.fetches_as_written,
         _ => is_sent_as_it_is(meaning),
     })
+}
+
+/// `VACUUM`, `ANALYZE` and their kin without a table: of all, also those that are hidden.
+const fn maintains_all(access: &Access) -> bool {
+    matches!(access.action, Action::Maintain) && !matches!(access.resource, Resource::Table { .. })
 }
 
 const fn changes_rows(action: Action) -> bool {

@@ -114,6 +114,22 @@ impl Session {
                 let why = || format!("the view `{schema}.{name}` may show columns that you may not see");
                 self.reach_is_hidden(&reach, now).then(why)
             }
+            (Action::Insert | Action::Update | Action::Delete, Resource::Table { schema, name }) => {
+                let catalogue = self.reveals.catalogue();
+                let is_own = match catalogue.view_reads(catalogue.named(schema, name)?.oid) {
+                    Reach::Relations(reads) => {
+                        reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|read| is_own(&read.schema))
+                    }
+                    Reach::Anything => true,
+                };
+                is_own.then(|| format!("by `{schema}.{name}` the server's own catalogues may change"))
+            }
+            (Action::Maintain, Resource::Table { schema, name })
+                if meaning.parts.iter().any(|part| part.is_or_runs("REFRESH MATERIALIZED VIEW")) =>
+            {
+                let is_hidden = self.source_is_hidden(&access.resource, now) || self.reads_hidden(schema, name, now);
+                is_hidden.then(|| format!("what changes in `{schema}.{name}`, or fails, tells of masked columns"))
+            }
             // Without a table: all that were clustered before.
             (Action::Maintain, resource @ (Resource::Table { .. } | Resource::Connection)) => {
                 let clusters = meaning.parts.iter().any(|part| part.is_or_runs("CLUSTER"));
@@ -217,7 +233,14 @@ impl Session {
                     let name = part.command.to_ascii_lowercase().into();
                     let resource = Resource::Object { kind: "sizes".into(), name };
                     let what = format!("{what} tells how much room masked values take, or where they are");
-                    (self.hides(meaning, now) || self.views_hide(meaning, now), resource, what)
+                    // Without a table it is all of them.
+                    let of_all = meaning.facts.accesses.iter().any(|access| {
+                        access.action == Action::Maintain && !matches!(access.resource, Resource::Table { .. })
+                    });
+                    let is_hidden = self.hides(meaning, now)
+                        || self.views_hide(meaning, now)
+                        || (of_all && self.hides_anything(now));
+                    (is_hidden, resource, what)
                 }
                 Tell::Object(kind, name) => {
                     let resource = Resource::Object { kind: (*kind).into(), name: name.clone() };
@@ -263,8 +286,15 @@ impl Session {
         meaning.facts.accesses.iter().any(|access| {
             let Resource::Table { schema, name } = &access.resource else { return false };
             let view = catalogue.named(schema, name).filter(|r| r.kind == RelationKind::View && !is_own(schema));
-            view.is_some_and(|view| self.reach_is_hidden(&catalogue.view_reads(view.oid), now))
+            view.is_some() && self.reads_hidden(schema, name, now)
         })
+    }
+
+    /// Whether a view, be it a materialised one, reads something hidden.
+    fn reads_hidden(&mut self, schema: &Name, name: &Name, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let view = catalogue.named(schema, name);
+        view.is_some_and(|view| self.reach_is_hidden(&catalogue.view_reads(view.oid), now))
     }
 
     fn is_telling(&mut self, source: &SourceColumn, now: Timestamp) -> bool {
@@ -279,7 +309,9 @@ impl Session {
     /// Columns of the server's own catalogues that tell of values may be asked for, and are masked; but nothing is decided
     /// by them.
     fn weighs_nothing_telling(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
-        let telling: Vec<&SourceColumn> = part.reads.weighs.iter().filter(|s| self.is_telling(s, now)).collect();
+        // What is carried away is masked nowhere.
+        let all = part.reads.weighs.iter().chain(&part.moves);
+        let telling: Vec<&SourceColumn> = all.filter(|source| self.is_telling(source, now)).collect();
         for source in telling {
             let resource = Resource::Table { schema: source.schema.clone(), name: source.table.clone() };
             if !self.may_bypass(&resource, now) {

@@ -86,7 +86,12 @@ impl<'a> Reading<'a, '_> {
         let mut set = Set::new();
         self.expr(target.val(), &mut set);
         self.discard_list(target.indirection());
-        if let Some(own) = target.name().and_then(|n| column_of(entry, n)) {
+        let own = target.name().and_then(|n| column_of(entry, n));
+        if !target.indirection().is_empty() {
+            // A part of it (`SET j['a']`, `SET a[1]`, `SET p.x`) fails by what the rest is.
+            self.weighs.extend(own.clone().unwrap_or_else(|| whole(entry)));
+        }
+        if let Some(own) = own {
             set.retain(|c| !own.contains(c));
         }
         self.moves.extend(set);

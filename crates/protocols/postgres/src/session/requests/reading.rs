@@ -3,12 +3,15 @@ use super::{
     super::{Event, Pause, Prepared, Question, Session, SqlPrepared, text_of},
     Reading,
 };
-use crate::render::Rejection;
+use crate::{
+    codec::{ClientMessage, Target},
+    render::Rejection,
+};
 use doorward_enforce::Refusal;
 use doorward_model::{Name, Timestamp};
 use doorward_sql::{
     ReadUnder as _,
-    postgres::{Analysis, Cost, Effect, Environment, SqlError, Transaction, analyse, cost},
+    postgres::{Analysis, Cost, Effect, Environment, SqlError, Transaction, analyse, cost, has_other_names},
 };
 use doorward_sql_session::{Meaning, refusals::not_understood};
 use std::sync::Arc;
@@ -27,6 +30,9 @@ impl Session {
             let message = "invalid byte sequence for encoding \"UTF8\"";
             return Reading::Refused(Rejection::new("22021", message, None));
         };
+        if !self.names_are_utf8 && has_other_names(text) {
+            return Reading::Refused(other_name());
+        }
         let reading = self.read_str(text);
         if let Reading::Read(meaning, _) = &reading
             && !self.looked_again
@@ -58,11 +64,31 @@ impl Session {
         true
     }
 
+    /// Refuses a name of the protocol that the server may keep as another, or as one with another.
+    pub(super) fn names_what_it_means(&self, message: &ClientMessage<'_>) -> Result<(), Rejection> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "all that have names are here")]
+        let names = match message {
+            ClientMessage::Parse { name, .. } => [*name, ""],
+            ClientMessage::Bind(bind) => [bind.portal, bind.statement],
+            ClientMessage::Describe(Target::Statement(name) | Target::Portal(name))
+            | ClientMessage::Close(Target::Statement(name) | Target::Portal(name)) => [*name, ""],
+            ClientMessage::Execute { portal, .. } => [*portal, ""],
+            _ => return Ok(()),
+        };
+        if self.names_are_utf8 || names.iter().all(|name| name.is_ascii()) { Ok(()) } else { Err(other_name()) }
+    }
+
     fn read_str(&mut self, text: &str) -> Reading {
         let environment = match self.settings.environment(self.reveals.catalogue()) {
             Ok(environment) => environment,
             Err(why) => return self.read_an_end(text, why),
         };
+        if !self.names_are_utf8 && !environment.search_path.iter().all(|name| name.is_ascii()) {
+            return self.read_an_end(
+                text,
+                "statement refused: the search path has a name that this database may keep as another",
+            );
+        }
         if let Some(analysis) = self.cache.find(text, &environment) {
             return Reading::Read(self.meaning_of(text, &analysis), environment);
         }
@@ -180,6 +206,12 @@ impl Session {
 /// Whether a text read under one means the same under the other.
 fn is_same(a: &Arc<Environment>, b: &Arc<Environment>) -> bool {
     Arc::ptr_eq(a, b) || a.reads_as(b)
+}
+
+/// In another encoding than UTF-8, the server cuts names elsewhere, and takes some for one that are two.
+fn other_name() -> Rejection {
+    let message = "statement refused: this database does not keep names as UTF-8, and may take one with other letters than ASCII for another";
+    Rejection::new("0A000", message, Some("name things there by ASCII alone, or use a database with the encoding UTF8"))
 }
 
 fn unreadable(e: &SqlError) -> Rejection {
