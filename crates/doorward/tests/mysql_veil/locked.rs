@@ -65,3 +65,108 @@ fn nor_do_locks_in_mariadb() {
 fn nor_do_locks_in_mysql() {
     locks_do_not_tell(MySqlRelease::MySql9);
 }
+
+/// What looks for a place in an index over a hidden column, and would hold it.
+const HOLDING: &[&str] = &[
+    "insert into codes values (1000, 'm')",
+    "insert ignore into codes (id, code) values (1000, 'm')",
+    "update codes set id = 2000 where id = 3",
+];
+
+/// What looks for none.
+const FREE: &[&str] = &[
+    "insert into codes (id) values (1000)",
+    "update codes set id = id where id = 1000 and 1 = 0",
+    "insert into customers (id, name) values (1000, 'x')",
+    "insert into children (id, pid) values (1000, 1)",
+    "delete from codes where id = 1000",
+];
+
+fn places_are_not_held(release: MySqlRelease) {
+    let w = world(release);
+    let token = w.token("ci-bot", &["agents"], &[]);
+    let is_refused =
+        |said: &Option<String>| said.as_ref().is_some_and(|said| said.contains("locked, which is over columns"));
+    let failing = if release.is_mariadb() {
+        "begin not atomic start transaction; signal sqlstate '45000'; end"
+    } else {
+        "set @a = 1, autocommit = 0, @b = (select 1 from orders, orders o)"
+    };
+    for holding in HOLDING {
+        for begun in [&["begin"][..], &["set autocommit = 0"], &["xa start 'x'"], &["begin", "savepoint s"]] {
+            let mut wire = Wire::new(&w, &token);
+            assert_eq!(asks(&mut wire, begun), None);
+            let said = asks(&mut wire, &[holding]);
+            assert!(is_refused(&said), "{release:?}: {begun:?} {holding}: {said:?}");
+        }
+        let mut wire = Wire::new(&w, &token);
+        assert!(asks(&mut wire, &[failing]).is_some(), "{release:?}: {failing}");
+        let said = asks(&mut wire, &[holding]);
+        assert!(is_refused(&said), "{release:?}: {failing} {holding}: {said:?}");
+        // Alone it lets go.
+        let said = asks(&mut Wire::new(&w, &token), &[holding]);
+        assert_eq!(said, None, "{release:?}: {holding}");
+        w.server.exec(&format!("use public;\n{SCHEMA}")).unwrap();
+    }
+    for slow in ["insert into codes values (1000, sleep(0))", "insert into codes select 1000, 'm'"] {
+        let said = asks(&mut Wire::new(&w, &token), &[slow]);
+        assert!(is_refused(&said), "{release:?}: {slow}: {said:?}");
+    }
+    // What a trigger does meanwhile may take as long as its maker likes.
+    w.server
+        .exec("create trigger public.slow after insert on public.codes for each row set @slept = sleep(0)")
+        .unwrap();
+    let heard = asks(&mut Wire::new(&w, &token), &["create table heard9 (a int)", "drop table heard9"]);
+    assert_eq!(heard, None, "{release:?}: the schema is read again");
+    let said = asks(&mut Wire::new(&w, &token), &["insert into codes values (1001, 'n')"]);
+    assert!(is_refused(&said), "{release:?}: {said:?}");
+    for free in FREE {
+        // Of this the key is written, whatever it finds.
+        let said = asks(&mut Wire::new(&w, &token), &["begin", free]);
+        assert_eq!(is_refused(&said), free.starts_with("update"), "{release:?}: {free}: {said:?}");
+        assert!(said.is_none() || is_refused(&said), "{release:?}: {free}: {said:?}");
+    }
+}
+
+#[test]
+fn places_in_hidden_indexes_are_not_held() {
+    for release in [MySqlRelease::DebianMariaDb, MySqlRelease::MySql9] {
+        places_are_not_held(release);
+    }
+}
+
+/// Texts are read by the server as they were read here, or not at all: also those of before, and after a failure half-way.
+#[test]
+fn texts_are_not_read_under_other_settings() {
+    for release in [MySqlRelease::DebianMariaDb, MySqlRelease::MySql9] {
+        let w = world(release);
+        let token = w.token("ci-bot", &["agents"], &[]);
+        let wire = || Wire::new(&w, &token);
+        let charset = ["set @v = 'gbk'", "set character_set_client = @v"];
+        for (text, others) in
+            [("select id as `ö` from orders", &charset[..]), ("select 1", &["set sql_mode = 'ANSI_QUOTES'"])]
+        {
+            let said = wire().prepared_before(text, others).error;
+            assert!(
+                said.as_ref().is_some_and(|said| said.contains("Unknown prepared statement")),
+                "{release:?}: {said:?}"
+            );
+        }
+        assert_eq!(wire().prepared_before("select id from orders", &["set autocommit = 1"]).error, None);
+        let halfway =
+            ["set @v = 'gbk'", "set autocommit = 0", "xa start 'a'", "set character_set_client = @v, autocommit = 1"];
+        let mut one = wire();
+        assert!(asks(&mut one, &halfway).is_some());
+        let said = asks(&mut one, &["select 1"]);
+        assert!(
+            said.as_ref().is_some_and(|said| said.contains("nobody was told how far it came")),
+            "{release:?}: {said:?}"
+        );
+        // A name that is another's by then.
+        let mut one = wire();
+        assert_eq!(asks(&mut one, &["create table own9 (k int, hid varchar(20))"]), None);
+        let said = one.prepared_before("select k from own9", &["alter table own9 drop column hid"]).error;
+        assert!(said.as_ref().is_some_and(|said| said.contains("has other columns than")), "{release:?}: {said:?}");
+        assert_eq!(one.prepared_before("select k from own9", &["alter table orders comment = 'x'"]).error, None);
+    }
+}

@@ -26,6 +26,8 @@ const ASKED: &[&str] = &[
     "select a, b, c from (select * from gone limit 5) q(a, b, c) for update",
     "with q(a, b, c) as (select * from gone) select a, b from q for update",
     "select * from (select id, note, ssn from gone union all select * from gone) q for update",
+    "with x(a1, a2, a3, a4) as (select gone.*, moved.phone from gone, moved) select concat(a3, '') from x",
+    "select id, concat(a1, '') from moved, (select 1 as `ü`) d, (select id as a1 from gone limit 1) e",
     "select * from (select id, 'x' as note, 'y' as ssn union all select * from gone) q for update",
 ];
 

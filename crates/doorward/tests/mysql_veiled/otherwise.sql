@@ -15,3 +15,4 @@ analyze table customers, people, ranks, other.`Odd t`;
 update unseen set secret = case id when 1 then null when 2 then 'y' else 'a' end;
 update children set secret = concat('b', id);
 update kept set secret = concat('z', 9 - n);
+update keyless set code = case a when 1 then 'z' when 2 then 'y' else 'x' end;

@@ -1,4 +1,4 @@
-drop table if exists children, parents, kept, spans, c9, unseen, customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
+drop table if exists coded, children, parents, kept, keyless, spans, c9, unseen, customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
 drop view if exists told, contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
 drop function if exists peek;
 drop function if exists calm;
@@ -34,10 +34,13 @@ create view checked as select id, cap from capped where cap <= salary with check
 create view checked_above as select id, cap from checked;
 create view checked_ids as select id, cap from capped where id < 1000 with check option;
 create table codes(id int primary key, code varchar(12), unique key by_code(code));
+create table coded(id int primary key, code_id int, foreign key (code_id) references codes(id) on delete cascade);
 create table notes(id int primary key, n int);
 create table parents(id int primary key, n int, key by_n(n));
 create table children(id int primary key, pid int, secret varchar(12), key by_pid(pid, secret), foreign key (pid) references parents(id) on delete cascade);
 insert into parents values (1, 1), (2, 2), (3, 3); insert into children values (1, 2, 'x'), (2, 3, 'y');
+create table keyless(a int, code varchar(12) not null, unique key only_code(code));
+insert into keyless values (1, 'a'), (2, 'b'), (3, 'c');
 create table kept(secret varchar(12) primary key, n int);
 insert into kept values ('a', 1), ('b', 2), ('c', 3);
 create table spans(id int primary key, v int, s date, e date);

@@ -119,10 +119,30 @@ impl Wire {
     }
 
     fn prepared(&mut self, text: &str, seen: &mut Seen) {
+        if let Some(id) = self.prepare(text, seen) {
+            self.execute(id, seen);
+            self.command(&[b"\x19", &id[..]].concat());
+        }
+    }
+
+    /// The answer to an execution of what was prepared before other statements.
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub(crate) fn prepared_before(&mut self, text: &str, others: &[&str]) -> Answer {
+        text.clone_into(&mut self.asked);
+        let mut seen = Seen::default();
+        let id = self.prepare(text, &mut seen).unwrap();
+        others.iter().for_each(|other| self.query(other, &mut seen));
+        assert_eq!(seen.error, None, "{others:?}");
+        self.execute(id, &mut seen);
+        Answer { digest: seen.hasher.finish(), beginning: seen.beginning, error: seen.error }
+    }
+
+    fn prepare(&mut self, text: &str, seen: &mut Seen) -> Option<[u8; 4]> {
         self.command(&[b"\x16", text.as_bytes()].concat());
         let prepared = self.read();
         if prepared.first() != Some(&0) {
-            return seen.add(&prepared);
+            seen.add(&prepared);
+            return None;
         }
         // The server counts the statements of all its sessions.
         seen.add(&[&prepared[..1], &prepared[5..]].concat());
@@ -130,9 +150,12 @@ impl Wire {
         for definitions in [number(7), number(5)] {
             self.definitions(definitions, seen);
         }
-        self.command(&[b"\x17", &prepared[1..5], b"\0\x01\0\0\0"].concat());
+        Some([prepared[1], prepared[2], prepared[3], prepared[4]])
+    }
+
+    fn execute(&mut self, id: [u8; 4], seen: &mut Seen) {
+        self.command(&[&b"\x17"[..], &id, b"\0\x01\0\0\0"].concat());
         self.result(seen);
-        self.command(&[b"\x19", &prepared[1..5]].concat());
     }
 
     fn definitions(&mut self, count: usize, seen: &mut Seen) {

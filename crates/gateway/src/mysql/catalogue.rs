@@ -57,9 +57,10 @@ struct Kept {
     partitions: Vec<Row>,
     /// Tables that could not be looked into, since they were locked.
     locked: Vec<Row>,
-    acting: Vec<Row>,
+    triggered: Vec<Row>,
     referred: Vec<Row>,
     checks: Vec<Row>,
+    bodies: Vec<Row>,
 }
 
 impl Source for Endpoint {
@@ -97,7 +98,8 @@ impl Source for Endpoint {
 
 fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let Raw { greeting, lower_case_names, kept } = raw;
-    let Kept { tables, columns, routines, views, indexes, partitions, locked, acting, referred, checks } = kept;
+    let Kept { tables, columns, routines, views, indexes, partitions, locked, triggered, referred, checks, bodies } =
+        kept;
     let catalogue = Arc::new(build(generation, &tables, &columns, &routines));
     let (mut made_of, weighs) = view_columns(&catalogue, &views, &greeting.version, lower_case_names);
     let generated = generated_columns(&catalogue, &columns);
@@ -108,20 +110,36 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
     let keys = details::partition_keys(&catalogue, &partitions);
     let unread = details::unread(&catalogue, &locked);
-    let acting: Vec<u32> = acting.iter().filter_map(|row| table_of(&catalogue, row)).map(|table| table.oid).collect();
+    let of = |row: &Row| table_of(&catalogue, row).map(|table| table.oid);
+    let triggered: Vec<u32> = triggered.iter().filter_map(of).collect();
+    let cascading = referred.iter().filter(|row| row.get(4).is_some_and(|cascades| cascades == "1"));
+    let acting: Vec<u32> = cascading.filter_map(of).chain(triggered.iter().copied()).collect();
     let referrers: Vec<(u32, u32)> = referred
         .iter()
         .filter_map(|row| Some((table_of(&catalogue, row)?.oid, table_of(&catalogue, row.get(2..)?)?.oid)))
         .collect();
+    let references: Vec<_> = referred
+        .iter()
+        .filter_map(|row| {
+            let index = row.get(5).filter(|name| !name.is_empty()).map(|name| Name::from(name.as_str()));
+            Some((table_of(&catalogue, row.get(2..)?)?.oid, (table_of(&catalogue, row)?.oid, index)))
+        })
+        .collect();
     let checks = details::checks(&catalogue, &checks).into_iter();
     let checks = checks.chain(details::computed(&catalogue, &generated, &partitions));
     let checks: Vec<_> = checks.collect();
+    let called = details::called(&routines, [&views, &routines, &bodies]);
     let checking = details::checking(&catalogue, &views);
     let mixed = views.iter().filter(|row| row.get(2).is_some_and(|query| may_mix_rows(query)));
     let mixed: Vec<u32> = mixed.filter_map(|row| table_of(&catalogue, row)).map(|view| view.oid).collect();
     let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs).with_mixed(mixed);
-    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
-    let catalogue = catalogue.with_referrers(referrers);
+    let catalogue = catalogue
+        .with_partition_keys(keys)
+        .with_unread(unread)
+        .with_acting(acting)
+        .with_triggered(triggered)
+        .with_checks(checks);
+    let catalogue = catalogue.with_referrers(referrers).with_references(references).with_called(called);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }
@@ -179,10 +197,15 @@ const CHECKS_MYSQL: &str = "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, IF(LENGTH(c.CHE
 /// Tables of which a change has others changed.
 const TRIGGERS: &str =
     "SELECT DISTINCT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS ORDER BY 1, 2";
-/// Tables that others refer to, which, and whether they change with them.
+/// What runs by itself.
+const BODIES: &str = "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, IF(LENGTH(ACTION_STATEMENT) > 65536, NULL, ACTION_STATEMENT) \
+    FROM information_schema.TRIGGERS UNION ALL \
+    SELECT EVENT_SCHEMA, EVENT_NAME, IF(LENGTH(EVENT_DEFINITION) > 65536, NULL, EVENT_DEFINITION) FROM information_schema.EVENTS \
+    ORDER BY 1, 2, 3";
+/// Tables that others refer to, which, whether they change with them, and by which unique index rows are found.
 const REFERRED: &str = "SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, CONSTRAINT_SCHEMA, TABLE_NAME, \
-    UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') \
-    FROM information_schema.REFERENTIAL_CONSTRAINTS ORDER BY 1, 2, 3, 4";
+    UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION'), UNIQUE_CONSTRAINT_NAME \
+    FROM information_schema.REFERENTIAL_CONSTRAINTS ORDER BY 1, 2, 3, 4, 6";
 
 const PARTITIONS: &str = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, \
     IF(LENGTH(CONCAT(IFNULL(PARTITION_EXPRESSION, ''), IFNULL(SUBPARTITION_EXPRESSION, ''))) > 65536, NULL, \
@@ -237,8 +260,7 @@ async fn attempt(
     let mut locked = ask(LOCKED).await?;
     let (tables, columns, routines) = (ask(TABLES).await?, ask(COLUMNS).await?, ask(ROUTINES).await?);
     let (views, indexes, partitions) = (ask(VIEWS).await?, ask(INDEXES).await?, ask(PARTITIONS).await?);
-    let (mut acting, referred) = (ask(TRIGGERS).await?, ask(REFERRED).await?);
-    acting.extend(referred.iter().filter(|row| row.get(4).is_some_and(|cascades| cascades == "1")).cloned());
+    let (triggered, referred, bodies) = (ask(TRIGGERS).await?, ask(REFERRED).await?, ask(BODIES).await?);
     let checks = if upstream.is_mariadb() {
         ask(CHECKS_MARIADB).await?
     } else if upstream.version >= 80_016 {
@@ -255,7 +277,8 @@ async fn attempt(
     // INVARIANT: what was left out of the answers is known by its name. Of columns, views over what is locked are left out, too; what
     // has none counts as locked then.
     let is_known = left_out.iter().all(|(of_columns, count)| *count <= named || (*of_columns && named > 0));
-    let kept = Kept { tables, columns, routines, views, indexes, partitions, locked, acting, referred, checks };
+    let kept =
+        Kept { tables, columns, routines, views, indexes, partitions, locked, triggered, referred, checks, bodies };
     Ok(is_known.then_some(kept))
 }
 

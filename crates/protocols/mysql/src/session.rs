@@ -38,7 +38,7 @@ use crate::{
     secrets::{ClientSecrets, Files},
     startup::Login,
 };
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 use bytes::BytesMut;
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
@@ -46,7 +46,7 @@ use doorward_enforce::{
     StreamPermit, Ticket, UpstreamQueue, Waiting as ParkedWaiting,
 };
 use doorward_model::{ApprovalId, AuditKind, Name, Secret, Timestamp};
-use doorward_sql::{Analysis, mysql::Upstream};
+use doorward_sql::{Analysis, Catalogue, mysql::Upstream};
 use doorward_sql_session::{Cursor, Freshness, Heard, Known, Meaning, Meanings, Reveals, Running};
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -122,6 +122,8 @@ struct Prepared {
     meaning: Arc<Meaning>,
     /// What was sent in place of its text.
     veil: Option<veil::Veil>,
+    /// What was known of the schema when its text was read.
+    catalogue: Arc<Catalogue>,
     parameters: usize,
     /// The types that were sent with its last execution.
     types: Vec<u16>,
@@ -273,8 +275,6 @@ pub struct Session {
     room: Room,
     last_prepared: Option<u32>,
     sql_prepared: AHashMap<Name, Arc<Analysis>>,
-    /// Those among them whose text has a backslash in it.
-    escaped: AHashSet<Name>,
     meanings: Meanings,
     /// Hidden columns were touched: warnings may quote their values.
     touched_hidden: bool,
@@ -301,6 +301,8 @@ pub struct Session {
     upstream_sequence: u8,
     /// Status flags as last told.
     status: u16,
+    /// Whether nothing has failed since that may have begun a transaction.
+    knows_its_transaction: bool,
     pause: Pause,
     /// The schema has changed, and what it is now is not known yet: nothing is read until then.
     schema_due: bool,
@@ -334,7 +336,6 @@ impl Session {
             last_prepared: None,
             room: Room::default(),
             sql_prepared: AHashMap::new(),
-            escaped: AHashSet::new(),
             meanings: Meanings::default(),
             touched_hidden: false,
             narrowed: false,
@@ -352,6 +353,7 @@ impl Session {
             sequence: parts.sequence,
             upstream_sequence: 0,
             status: codec::upstream::status::AUTOCOMMIT,
+            knows_its_transaction: true,
             pause: Pause::None,
             schema_due: false,
             events: VecDeque::new(),
@@ -432,7 +434,6 @@ impl Session {
         self.statements.clear();
         self.room = Room::default();
         self.sql_prepared.clear();
-        self.escaped.clear();
         self.last_prepared = None;
         self.touched_hidden = false;
         self.unreadable = None;

@@ -166,8 +166,7 @@ impl Lexer<'_> {
             return Ok(());
         }
         match std::str::from_utf8(bytes) {
-            // The Kelvin sign is a `k` where names are compared without case.
-            Ok(s) if s.chars().all(|c| u32::from(c) <= 0xFFFF && c != '\u{212A}') => Ok(()),
+            Ok(s) if s.chars().all(|c| u32::from(c) <= 0xFFFF && !is_like_ascii(c)) => Ok(()),
             Ok(_) | Err(_) => {
                 Err(Unreadable { what: "a name with characters that the server does not keep", at: start })
             }
@@ -483,6 +482,13 @@ impl Lexer<'_> {
         self.at += 1;
         Ok(Kind::Mark)
     }
+}
+
+/// Whether a letter may be one of ASCII where names are compared without case (the Kelvin sign, `İ`, `ı`, `ſ`), or becomes several.
+fn is_like_ascii(c: char) -> bool {
+    let is_odd = |folded: &[char]| folded.len() != 1 || folded.iter().any(char::is_ascii);
+    let lower: Vec<char> = c.to_lowercase().collect();
+    !c.is_ascii() && (is_odd(&lower) || c.to_uppercase().any(|c| c.is_ascii()))
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ impl<'a> Found<'a> {
         for cte in with.into_iter().flat_map(|with| with.ctes.iter().rev()) {
             let name = cte.name.to_lowercase();
             self.by_place.extend(cte.columns.iter().map(|name| &**name));
-            let is_used = self.starred.contains(&name);
+            let is_used = self.starred.contains(&name) || (!cte.columns.is_empty() && has_star(&cte.query));
             self.queries.insert(name);
             self.query(&cte.query, if is_used { Outputs::Used } else { Outputs::Named });
         }
@@ -293,7 +293,9 @@ impl<'a> Found<'a> {
             TableRef::Derived { query, alias, columns, .. } => {
                 self.by_place.extend(columns.iter().map(|name| &**name));
                 alias.iter().for_each(|alias| self.item(alias, Alias::Query));
-                let outputs = if is_starred(alias.as_ref()) { Outputs::Used } else { Outputs::Named };
+                // By the time the server reads it, a star may stand for other columns: a name may be any output's.
+                let is_used = is_starred(alias.as_ref()) || (!columns.is_empty() && has_star(query));
+                let outputs = if is_used { Outputs::Used } else { Outputs::Named };
                 self.query(query, outputs);
             }
             TableRef::Json { source, alias, .. } => {
@@ -469,7 +471,7 @@ impl<'a> Found<'a> {
     /// Every column of the name.
     fn by_name(&self, name: &str, env: &Environment, out: &mut Set) {
         if self.by_place.contains(name) || self.is_odd || !is_plain(name) {
-            return out.extend(self.everything());
+            out.extend(self.everything());
         }
         out.extend(self.carried.get(name).into_iter().flatten().cloned());
         out.extend(self.carried_oddly.iter().cloned());
@@ -493,6 +495,16 @@ impl<'a> Found<'a> {
         let column = (!is_any).then(|| Name::from(name));
         out.insert(SourceColumn { schema: schema.clone(), table: table.clone(), column });
     }
+}
+
+/// Whether a query shows columns that its text does not name.
+fn has_star(query: &Query) -> bool {
+    query.arms.iter().any(|arm| match arm {
+        Arm::Select(s) => s.items.iter().any(|item| matches!(item.expr, Expr::Star(_))),
+        Arm::Table(..) => true,
+        Arm::Values(_) => false,
+        Arm::Paren(query) => has_star(query),
+    })
 }
 
 /// What the lineage says of one output.

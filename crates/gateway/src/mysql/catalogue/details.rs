@@ -321,6 +321,27 @@ impl Names {
     }
 }
 
+/// Which routines are called by what others have made, going by words; none where one of those is not shown.
+pub(super) fn called(routines: &[Row], bodies: [&[Row]; 3]) -> Option<BTreeSet<Name>> {
+    let names: BTreeSet<String> =
+        routines.iter().filter_map(|row| row.get(1)).map(|name| name.to_lowercase()).collect();
+    let mut out = BTreeSet::new();
+    let of_users = |row: &&Row| row.first().is_none_or(|schema| !matches!(&**schema, "mysql" | "sys"));
+    for row in bodies.into_iter().flatten().filter(of_users) {
+        let body = row.get(2).filter(|body| !body.is_empty())?.to_lowercase();
+        let own = row.get(1).map(|name| name.to_lowercase());
+        let is_end = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_' && c != '$';
+        let words: BTreeSet<&str> = body.split(is_end).collect();
+        let is_word = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'));
+        let is_in = |name: &&String| {
+            Some(*name) != own.as_ref()
+                && (words.contains(name.as_str()) || (!is_word(name) && body.contains(name.as_str())))
+        };
+        out.extend(names.iter().filter(is_in).map(|name| Name::from(name.as_str())));
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use crate::{
         rows::text_cell,
         upstream::{self, Change, First, OkPacket, status},
     },
-    facts::has_one_result_each,
+    facts::{self, has_one_result_each},
     mask::{self, RowMasker},
     render,
     secrets::Files,
@@ -136,6 +136,7 @@ impl Session {
     }
 
     fn note_state(&mut self, packet: &OkPacket<'_>) -> Answered {
+        self.knows_its_transaction = true;
         self.status = packet.status & !(status::STATE_CHANGED | status::MORE_RESULTS | status::CURSOR_EXISTS);
         for change in upstream::changes(packet.state).map_err(words)? {
             match change {
@@ -173,12 +174,19 @@ impl Session {
         };
         match name {
             "sql_mode" => {
-                let before = std::mem::replace(&mut self.environment.sql_mode, value.to_ascii_uppercase().into());
-                if has_no_escapes(&before) != has_no_escapes(&self.environment.sql_mode) {
-                    self.forget_escaped();
+                let mode = value.to_ascii_uppercase();
+                if *self.environment.sql_mode != *mode {
+                    self.environment.sql_mode = mode.into();
+                    self.forget_prepared();
                 }
             }
-            "names" | "character_set_client" => self.environment.charset = value.to_ascii_lowercase().into(),
+            "names" | "character_set_client" => {
+                let charset = value.to_ascii_lowercase();
+                if *self.environment.charset != *charset {
+                    self.environment.charset = charset.into();
+                    self.forget_prepared();
+                }
+            }
             "character_set_results" => {
                 // NULL, as the server tells it, or bytes as they are.
                 let is_plain = matches!(value, "" | "NULL" | "binary");
@@ -193,16 +201,11 @@ impl Session {
         }
     }
 
-    /// Forgets prepared statements with a backslash in their text: MySQL reads a text anew when its tables have changed, under
-    /// the mode of then, in which its strings may end elsewhere.
-    fn forget_escaped(&mut self) {
-        for name in self.escaped.drain() {
-            self.sql_prepared.remove(&name);
-        }
-        let has_backslash = |p: &Prepared| p.meaning.parts.iter().any(escapes);
-        let gone: Vec<u32> = self.statements.iter().filter(|(_, p)| has_backslash(p)).map(|(id, _)| *id).collect();
-        for id in gone {
-            self.statements.remove(&id);
+    /// Forgets prepared statements: servers read a text anew when its tables have changed, under the mode and the character set of
+    /// then, by which it may say something else.
+    fn forget_prepared(&mut self) {
+        self.sql_prepared.clear();
+        for id in std::mem::take(&mut self.statements).into_keys() {
             let mut close = Vec::new();
             codec::put_message(&mut close, 0, &[&b"\x19"[..], &id.to_le_bytes()].concat());
             self.to_upstream.push_own(&GatewayMessage::authored(&close));
@@ -217,16 +220,10 @@ impl Session {
                 Effect::Set { .. } => {}
                 Effect::Prepare { name, analysis } if self.sql_prepared.len() < self.limits.names => {
                     self.sql_prepared.insert(name.clone(), Arc::clone(analysis));
-                    if escapes(statement) {
-                        self.escaped.insert(name.clone());
-                    } else {
-                        self.escaped.remove(name);
-                    }
                 }
                 // What is not remembered is opaque when it is executed.
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
-                    self.escaped.remove(name);
                 }
                 Effect::SchemaChanged => self.schema_changed(),
                 // Of the other dialect, or not followed here.
@@ -258,13 +255,19 @@ impl Session {
         let meaning = Arc::clone(&running.meaning);
         let settled = if has_one_result_each(&meaning) { running.part } else { 0 };
         let mut changed = false;
+        self.knows_its_transaction &= begins_nothing(&meaning);
+        if meaning.parts.iter().any(may_set_a_part) {
+            self.unreadable = Some(
+                "refused by Doorward: a text has failed that changes how texts are read, and nobody was told how far it came; begin a new session"
+                    .into(),
+            );
+        }
         // A definition that fails by itself has changed nothing that shows more: at most, something is gone.
         let alone = has_one_result_each(&meaning) && meaning.parts.iter().all(|part| part.runs.is_empty());
         for effect in meaning.parts.iter().skip(settled).flat_map(|part| &part.effects) {
             match effect {
                 Effect::Prepare { name, .. } | Effect::Deallocate { name } => {
                     self.sql_prepared.remove(name);
-                    self.escaped.remove(name);
                 }
                 Effect::SchemaChanged => changed = true,
                 // Settings are reported by the upstream itself; the others are of the other dialect, or not followed here.
@@ -565,6 +568,7 @@ impl Session {
                 let prepared = Prepared {
                     meaning: Arc::clone(&meaning),
                     veil: veil.clone(),
+                    catalogue: Arc::clone(self.reveals.catalogue()),
                     parameters,
                     types: Vec::new(),
                     ahead: Default::default(),
@@ -640,11 +644,20 @@ fn has_no_escapes(sql_mode: &str) -> bool {
     sql_mode.contains("NO_BACKSLASH_ESCAPES")
 }
 
-/// Whether the text of a statement has a backslash in it.
-fn escapes(part: &Part) -> bool {
-    part.text.as_ref().is_some_and(|text| text.contains(&b'\\'))
-}
-
 fn words(e: WireError) -> String {
     e.to_string()
+}
+
+/// Whether a text has begun no transaction, also where it fails: it only reads or changes rows.
+fn begins_nothing(meaning: &Meaning) -> bool {
+    let is_of_rows = |part: &Part| {
+        matches!(&*part.command, "SELECT" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE") && part.runs.is_empty()
+    };
+    meaning.parts.len() == 1 && meaning.parts.iter().all(|part| is_of_rows(part) && !part.by_name)
+}
+
+/// Whether a statement that fails may have changed how texts are read by then: one that sets that and something else.
+fn may_set_a_part(part: &Part) -> bool {
+    let sets_more = part.text.as_deref().is_none_or(|text| text.contains(&b','));
+    &*part.command != "USE" && facts::changes_reading(part) && (&*part.command != "SET" || sets_more)
 }

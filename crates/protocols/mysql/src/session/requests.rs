@@ -14,8 +14,8 @@ use crate::{
     startup::Login,
 };
 use doorward_enforce::{AtOnce, GatewayMessage, Outcome, Refusal, Request, SessionEnd, nothing_else};
-use doorward_model::{Facts, Secret, Timestamp};
-use doorward_sql::Analysis;
+use doorward_model::{Access, Facts, Name, Resource, Secret, Timestamp};
+use doorward_sql::{Analysis, Catalogue};
 use doorward_sql_session::{
     Look, Meaning, Part, Running,
     refusals::{not_understood, nothing_sent, too_many_statements},
@@ -394,11 +394,13 @@ impl Session {
         prepared.cursor = None;
         let texts = if writes_hidden { guard::short_texts(prepared, &parameters) } else { Ok(Vec::new()) };
         let veil = prepared.veil.clone();
+        let catalogue = Arc::clone(&prepared.catalogue);
         let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement };
         let runs = Some(Runs { id, types });
-        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        let admissible = self.still_means(&meaning, &catalogue, now).and_then(|()| self.admissible(&meaning, now));
+        let admissible = admissible.and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
         let admissible = admissible.and(texts).and_then(|texts| self.binds_no_mask(&meaning, &texts, now));
         self.decide(Ask { via: "execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
@@ -416,9 +418,11 @@ impl Session {
         let texts = if writes_hidden { guard::short_texts_of_rows(prepared, bulk) } else { Vec::new() };
         let runs = Some(Runs { id, types: rows.types });
         let veil = prepared.veil.clone();
+        let catalogue = Arc::clone(&prepared.catalogue);
         let frame = framed(&with_statement(payload, id));
         let next = Next::Results { binary: true, statement: None };
-        let admissible = self.admissible(&meaning, now).and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
+        let admissible = self.still_means(&meaning, &catalogue, now).and_then(|()| self.admissible(&meaning, now));
+        let admissible = admissible.and_then(|()| self.still_veiled(veil.as_ref(), &meaning, now));
         let admissible = admissible.and_then(|()| self.binds_no_mask(&meaning, &texts, now));
         self.decide(Ask { via: "bulk execute", meaning, veil, frame, bound, runs, next }, admissible, now);
     }
@@ -665,6 +669,27 @@ impl Session {
         }
         self.hidden_moves(meaning, now)?;
         self.tells_nothing_hidden(meaning, now)
+    }
+
+    /// Servers read a prepared text anew where its tables have changed: its names may mean others then than those that were read.
+    fn still_means(&mut self, meaning: &Meaning, was: &Arc<Catalogue>, now: Timestamp) -> Result<(), Refusal> {
+        let is = Arc::clone(self.reveals.catalogue());
+        if Arc::ptr_eq(was, &is) || !self.hides_anything(now) {
+            return Ok(());
+        }
+        let columns = |of: &Catalogue, schema: &Name, name: &Name| of.named(schema, name).map(|r| r.columns.clone());
+        let has_changed = |access: &Access| {
+            let Resource::Table { schema, name } = &access.resource else { return false };
+            columns(was, schema, name) != columns(&is, schema, name)
+        };
+        if !meaning.facts.accesses.iter().any(has_changed) {
+            return Ok(());
+        }
+        let message = format!(
+            "{} refused: a table that it names has other columns than when the statement was prepared",
+            meaning.facts.command
+        );
+        Err(not_understood(message, Some("prepare it again")))
     }
 
     /// Whether what was held would be sent today as it was when it was held.

@@ -1,4 +1,5 @@
 //! Other ways out: what is not a query over a table with hidden columns, and tells of them all the same.
+mod held;
 mod order;
 mod own;
 
@@ -48,6 +49,14 @@ impl Session {
                 }
                 return Err(refusal);
             }
+            if let Some(why) = self.takes_what_others_call(access, now)
+                && self.hides_anything(now)
+                && !self.enforcer.may_bypass(&access.resource, now)
+            {
+                let mut refusal = refused(&meaning.facts.command, &why);
+                refusal.hint = Some(PERMITTED.into());
+                return Err(refusal);
+            }
             if access.action == Action::Create {
                 self.stands_before_nothing_hidden(meaning, &access.resource, now)?;
             }
@@ -70,6 +79,31 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Views, triggers and events of others call routines and write tables by their names: something else in that place would be
+    /// given what they read.
+    fn takes_what_others_call(&mut self, access: &Access, now: Timestamp) -> Option<String> {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let asking = &mut Asking { enforcer: &mut self.enforcer, now };
+        match (access.action, &access.resource) {
+            (Action::Drop | Action::Alter, Resource::Function { name, .. }) => catalogue
+                .may_be_called(name)
+                .then(|| format!("what others have made may call `{name}`, and would call what takes its place")),
+            (Action::Drop, Resource::Table { schema, name }) => {
+                let source = SourceColumn { schema: schema.clone(), table: name.clone(), column: None };
+                let is_hidden =
+                    catalogue.named(schema, name).is_some() && self.reveals.source(&source, asking).is_some();
+                is_hidden.then(|| format!("what takes the place of `{schema}.{name}` would be given masked columns"))
+            }
+            (Action::Drop, Resource::Database { name }) => {
+                let mut within = catalogue.relations().filter(|r| r.schema == *name);
+                let hides =
+                    within.any(|r| r.columns.iter().any(|c| self.reveals.column(r.oid, c.number, asking).is_some()));
+                hides.then(|| format!("what takes the place of `{name}` would be given masked columns"))
+            }
+            _ => None,
+        }
     }
 
     /// Refuses a temporary table, also one that is renamed, of the name of a relation with hidden columns: what the caller writes
@@ -172,6 +206,7 @@ impl Session {
         self.reads_in_no_hidden_order(part, meaning, now)?;
         self.finds_no_hidden_row(part, meaning, now)?;
         self.refers_to_no_hidden_row(part, meaning, now)?;
+        self.holds_no_hidden_place(part, meaning, now)?;
         self.changes_no_first_rows(part, now)?;
         self.reads_no_hidden_index(part, now)
     }

@@ -559,7 +559,7 @@ fn without(catalogue: &Catalogue, relation: &Relation, telling: &[&str]) -> Deri
 fn place_tells(catalogue: &Catalogue, relation: &Relation, gone: &[&Column]) -> bool {
     let keys = catalogue.partition_key(relation.oid);
     gone.iter().any(|column| keys.contains(&column.number))
-        || catalogue.indexes(relation.oid).iter().any(|index| &*index.name == "PRIMARY" && is_over(index, gone))
+        || catalogue.keeps_rows(relation.oid).any(|index| is_over(index, gone))
 }
 
 /// Whether no two rows of a table are alike in its columns but these.

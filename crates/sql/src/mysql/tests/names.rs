@@ -88,10 +88,15 @@ fn letters_are_folded_as_the_server_may_fold_them() {
     let text = |within: &str, outside: &str, called: &str| {
         format!("select (select {called}.ssn from customers {within} limit 1) from (select 'q' as ssn) {outside}")
     };
-    for (within, outside, called) in [("C", "d", "c"), ("`İ`", "i", "i"), ("`É`", "`é`", "`é`")] {
+    for (within, outside, called) in [("C", "d", "c"), ("`É`", "`é`", "`é`")] {
         assert!(touches(&text(within, outside, called), &folds), "{within} {called}");
     }
     assert!(!touches(&text("d", "c", "c"), &folds));
+    // The server takes these for letters of ASCII.
+    for odd in ["`İ`", "`ı`", "ſ", "`\u{212A}`"] {
+        let analysis = analyse(text(odd, "i", "i").as_bytes(), &folds);
+        assert!(analysis.statements.iter().all(|s| s.text.is_none()), "{odd}");
+    }
 }
 
 /// Whether the second reading, by names alone, finds a customer's number in a text that is sent as it was written.

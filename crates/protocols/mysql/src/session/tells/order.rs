@@ -144,10 +144,12 @@ impl Session {
                 }
                 let referrers = catalogue.referrers(relation.oid).into_iter();
                 for referrer in referrers.filter_map(|oid| catalogue.relation(oid)) {
-                    // Of a hidden column that refers to others, what is deleted there tells by itself.
+                    // Of a hidden column that refers to others, what is deleted there tells by itself, and is let go.
+                    let lets_go = self.lets_go_at_once(part, meaning, relation);
                     let mut indexes = catalogue.indexes(referrer.oid).iter();
                     let found = indexes.find(|index| {
-                        self.is_over_hidden(referrer, index, now) && !self.begins_hidden(referrer, index, now)
+                        self.is_over_hidden(referrer, index, now)
+                            && !(lets_go && self.begins_hidden(referrer, index, now))
                     });
                     if let Some(index) = found {
                         return Err(refers(&part.command, referrer, index));
@@ -170,10 +172,7 @@ impl Session {
         let keys = catalogue.partition_key(relation.oid);
         let mut keys = relation.columns.iter().filter(|column| keys.contains(&column.number));
         (!matches!(&*part.command, "UPDATE" | "DELETE") && keys.any(|column| self.hides_column(relation, column, now)))
-            || catalogue
-                .indexes(relation.oid)
-                .iter()
-                .any(|index| &*index.name == "PRIMARY" && self.is_over_hidden(relation, index, now))
+            || catalogue.keeps_rows(relation.oid).any(|index| self.is_over_hidden(relation, index, now))
     }
 
     fn comes_in_hidden_order(&mut self, catalogue: &Catalogue, relation: &Relation, now: Timestamp) -> bool {
@@ -202,14 +201,14 @@ impl Session {
     }
 }
 
-fn refers(command: &str, referrer: &Relation, index: &Index) -> Refusal {
+pub(super) fn refers(command: &str, referrer: &Relation, index: &Index) -> Refusal {
     let why = format!(
-        "rows of `{}.{}` that refer to what it changes are found by the index `{}`, over columns that you may not see",
+        "rows of `{}.{}` that a foreign key leads to are found by the index `{}`, over columns that you may not see",
         referrer.schema, referrer.name, index.name
     );
     let mut refusal = refused(command, &why);
     refusal.hint =
-        Some("change columns that no foreign key refers to, or ask someone who may reveal the columns".into());
+        Some("send it outside a transaction as a statement of its own, leave out columns of foreign keys, or ask someone who may reveal the columns".into());
     refusal
 }
 
@@ -224,7 +223,7 @@ fn may_hint(text: &[u8]) -> bool {
 }
 
 /// The tables that are changed where a view is: any that it reads.
-fn behind<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<&'c Relation> {
+pub(super) fn behind<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<&'c Relation> {
     match catalogue.view_reads(table.oid) {
         Reach::Relations(reads) if table.kind == RelationKind::View => {
             reads.into_iter().filter_map(|oid| catalogue.relation(oid)).collect()

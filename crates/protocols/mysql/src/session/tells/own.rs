@@ -31,10 +31,10 @@ const OWN: &[&str] = &["information_schema", "mysql", "performance_schema", "sys
 const PLAIN_VIEWS: &str = " administrable_role_authorizations all_plugins applicable_roles character_sets check_constraints \
 collation_character_set_applicability collations column_privileges columns columns_extensions enabled_roles engines \
 events geometry_columns global_variables json_duality_view_columns json_duality_view_links json_duality_view_tables \
-json_duality_views key_caches key_column_usage keywords libraries locales parameters partitions periods plugins profiling \
+json_duality_views key_column_usage keywords libraries locales parameters partitions periods plugins profiling \
 referential_constraints replica_status replication resource_groups role_column_grants role_routine_grants role_table_grants \
 routine_libraries routines schema_privileges schemata schemata_extensions sequences session_variables \
-slave_status spatial_ref_sys sql_functions st_geometry_columns st_spatial_reference_systems st_units_of_measure statistics \
+spatial_ref_sys sql_functions st_geometry_columns st_spatial_reference_systems st_units_of_measure statistics \
 system_variables table_constraints table_constraints_extensions table_privileges tables tables_extensions tablespaces \
 tablespaces_extensions thread_pool_groups thread_pool_queues thread_pool_stats thread_pool_waits triggers user_attributes \
 user_privileges user_variables view_routine_usage view_table_usage views wsrep_membership wsrep_status ";
