@@ -174,8 +174,16 @@ impl Maker<'_> {
         }
     }
 
+    /// Once in so many; more seldom where most of it is refused, or fails (MySQL compares no texts of different collations).
+    fn seldom(&mut self, of: usize) -> bool {
+        self.pick(of) == 1 && (self.dialect == Postgres || self.pick(4) == 1)
+    }
+
     /// How rows are locked, at times.
     fn lock(&mut self) -> &'static str {
+        if self.dialect != Postgres && self.pick(3) > 0 {
+            return "";
+        }
         match (self.pick(12), self.dialect) {
             (1, _) => " for update",
             (2, Postgres) => " for no key update",
@@ -362,7 +370,7 @@ impl Maker<'_> {
         while self.pick(3) == 1 {
             match self.pick(5) {
                 0 => out = format!("{out} cross join {}", self.item(depth, false)),
-                4 => out = format!("{out} natural join {}", self.item(depth, false)),
+                4 if self.seldom(2) => out = format!("{out} natural join {}", self.item(depth, false)),
                 1 if self.dialect == MariaDb => out = format!("{out} cross join {}", self.item(depth.min(1), false)),
                 1 => out = format!("{out} cross join lateral {}", self.item(depth.min(1), true)),
                 kind => {
@@ -376,7 +384,7 @@ impl Maker<'_> {
     }
 
     fn item(&mut self, depth: usize, lateral: bool) -> String {
-        if !lateral && self.taken < TAKEN.len() && self.pick(24) == 1 {
+        if !lateral && self.taken < TAKEN.len() && self.seldom(24) {
             // By its own name, and its columns by those of their schema.
             let relation = TAKEN[self.taken];
             self.taken += 1;
