@@ -1,5 +1,6 @@
 //! What is refused before any policy is asked, in words for the caller.
 use doorward_enforce::{Refusal, RefusalKind};
+use doorward_model::{Facts, Resource};
 use doorward_sql::SourceColumn;
 
 /// A refusal that has no policy behind it.
@@ -83,9 +84,14 @@ pub fn says_of_hidden(command: &str) -> Refusal {
     }
 }
 
-/// A text of which nothing may be sent, because it was not understood.
-pub fn nothing_sent(command: &str) -> Refusal {
-    not_understood(format!("{command} refused: it was not understood, and nothing was sent"), None)
+/// A text of which nothing may be sent, because it was not understood: it says what, where the facts do.
+pub fn nothing_sent(facts: &Facts) -> Refusal {
+    let what = facts.accesses.iter().find_map(|access| {
+        let Resource::Opaque { what } = &access.resource else { return None };
+        Some(format!(" ({what})"))
+    });
+    let (command, what) = (&facts.command, what.unwrap_or_default());
+    not_understood(format!("{command} refused: it was not understood{what}, and nothing was sent"), None)
 }
 
 /// One name too many.

@@ -644,7 +644,7 @@ impl Session {
     pub(super) fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let command = &meaning.facts.command;
         if meaning.parts.iter().any(|p| p.text.is_none()) {
-            return Err(nothing_sent(command));
+            return Err(nothing_sent(&meaning.facts));
         }
         let before = meaning.parts.split_last().map_or(&[][..], |(_, before)| before);
         if before.iter().any(facts::changes_reading) {
