@@ -60,6 +60,8 @@ create foreign table far_orders(id int, contact text) server elsewhere options (
 create view settings_seen as select name, setting from pg_settings;
 create view settings_seen_again as select * from settings_seen;
 create table shaped(id int primary key, j jsonb, parts text[], n int); insert into shaped values (1, '{\"a\": {}}', '{a,b}', 1);
+create table halved(id int primary key, half text, twice text generated always as (half || half) stored); create index on halved (twice);
+insert into halved values (1, 'a');
 create table parents(id int primary key); insert into parents select generate_series(1, 9);
 create table children(id int primary key, salary int references parents);
 insert into children select id, id from parents;
@@ -87,6 +89,13 @@ const WAYS: &[&str] = &[
     "begin; update settings_seen_again set setting = 'off' where name = 'jit'; rollback",
     "begin; update pg_settings set setting = 'off' where name = 'jit'; rollback",
     "begin; merge into settings_seen s using parents p on s.name = 'jit' and p.id = 1 when matched then update set setting = 'off'; rollback",
+    "begin; alter view settings_seen rename to seen; rollback",
+    "begin; alter view settings_seen set schema other; rollback",
+    "begin; create table ruled (name text, setting text); create rule \"_RETURN\" as on select to ruled do instead select name, setting from pg_settings; rollback",
+    "begin; create table public.pg_settings (name text, setting text); update public.pg_settings set setting = 'x'; rollback",
+    "prepare told as select query from pg_stat_activity; create table telling as execute told; drop table telling",
+    // What is computed of a hidden column is stored anew where that changes.
+    "begin; update halved set half = 'x' where id = 1; rollback",
     // A part of a hidden value fails by the rest of it.
     "begin; update shaped set j['a']['b'] = '1' where id = 1; rollback",
     "begin; update shaped set parts[1] = 'x' where id = 1; rollback",

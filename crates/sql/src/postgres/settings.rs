@@ -124,10 +124,12 @@ pub fn locks_what_is_read(name: &str, value: Option<&str>) -> bool {
 /// An `UPDATE` of `pg_settings` calls `set_config` (its rule `pg_settings_u`), and so does one of a view that reads it: what it
 /// sets is not known. Nor is a temporary view, which is why none is made.
 pub(super) fn changes_by_a_view(walk: &mut Walk<'_, '_>, node: Node<'_>, before: usize) {
-    let makes_a_view = matches!(node, Node::ViewStmt(_) | Node::CreateSchemaStmt(_));
+    // A rule makes a view of a table (`"_RETURN"`), or has one thing done by another.
+    let makes_a_view = matches!(node, Node::ViewStmt(_) | Node::CreateSchemaStmt(_) | Node::RuleStmt(_));
     let accesses = walk.accesses.get(before..).unwrap_or_default();
     let is_so = accesses.iter().any(|access| {
-        let is_asked = access.action == Action::Update || (makes_a_view && access.action == Action::Select);
+        let is_asked = matches!(access.action, Action::Update | Action::Alter)
+            || (makes_a_view && access.action == Action::Select);
         matches!(&access.resource, Resource::Table { schema, name } if is_asked && shows_settings(walk, schema, name))
     });
     if is_so {
@@ -140,16 +142,17 @@ pub(super) fn changes_by_a_view(walk: &mut Walk<'_, '_>, node: Node<'_>, before:
 }
 
 fn shows_settings(walk: &Walk<'_, '_>, schema: &str, name: &str) -> bool {
-    let is_it = |schema: &str, name: &str| (schema, name) == ("pg_catalog", "pg_settings");
+    // One of that name in another schema may be gone by the time the server looks.
+    let is_it = |name: &str| name == "pg_settings";
     let catalogue = &walk.env.catalogue;
     let reads_it = |relation: &Relation| match catalogue.view_reads(relation.oid) {
         Reach::Relations(reads) => {
-            reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|read| is_it(&read.schema, &read.name))
+            reads.iter().filter_map(|oid| catalogue.relation(*oid)).any(|read| is_it(&read.name))
         }
         // What cannot be read is refused as that.
         Reach::Anything => false,
     };
-    is_it(schema, name) || catalogue.named(schema, name).is_some_and(reads_it)
+    is_it(name) || catalogue.named(schema, name).is_some_and(reads_it)
 }
 
 /// Which setting `set_config(name, …)` changes in a query over `pg_settings` alone whose whole condition is `name = 'constant'`,

@@ -110,7 +110,12 @@ impl Session {
         for relation in behind(catalogue, table) {
             let Some(orders) = catalogue.orders(relation.oid) else { continue };
             // Which column of a view is which is not looked for.
-            let is_written = |column: &&Column| written.contains(&column.name) || relation.kind != table.kind;
+            let is_of = |source: &SourceColumn| source.column.as_ref().is_none_or(|name| written.contains(name));
+            let is_made_of = |column: &Column| {
+                catalogue.view_column(relation.oid, column.number).is_some_and(|sources| sources.iter().any(is_of))
+            };
+            let is_written =
+                |column: &&Column| written.contains(&column.name) || relation.kind != table.kind || is_made_of(column);
             let indexed = relation.columns.iter().filter(|column| orders.indexed.contains(&column.number));
             for column in indexed.filter(is_written) {
                 self.is_seen(part, (relation, column), "an index or a foreign key, which answers a guess,", now)?;

@@ -87,6 +87,9 @@ impl Session {
             }
         }
         for part in &meaning.parts {
+            if part.command.starts_with("CREATE TABLE") && part.is_or_runs("EXECUTE") {
+                return Err(refused(&part.command, "what a prepared statement shows would be kept as it is"));
+            }
             self.measures_nothing_hidden(part, meaning, now)?;
             self.weighs_nothing_telling(part, now)?;
             self.body_calls_nothing_hidden(part, now)?;
