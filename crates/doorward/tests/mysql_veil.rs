@@ -231,7 +231,9 @@ fn errors_of_foreign_keys_name_nothing(release: MySqlRelease) {
         ("insert into mailed values (100, 'nope')", "1452"),
     ] {
         let (hidden, shown) = (agent.says(statement), reader.says(statement));
-        assert!(hidden.contains(number) && !hidden.contains("CONSTRAINT"), "{release:?}: {hidden}");
+        // What a hidden column refers to is not deleted: it would be looked for there.
+        let is_answered = hidden.contains(number) || hidden.contains("DELETE refused");
+        assert!(is_answered && !hidden.contains("CONSTRAINT"), "{release:?}: {hidden}");
         assert!(shown.contains(number) && shown.contains("CONSTRAINT"), "{release:?}: {shown}");
         let warned = agent.says("show warnings");
         assert!(!warned.contains("CONSTRAINT"), "{release:?}: {warned}");

@@ -142,8 +142,6 @@ pub struct Catalogue {
     checks: AHashMap<u32, Vec<BTreeSet<i16>>>,
     /// Tables with triggers, or with foreign keys that cascade from them.
     acting: AHashSet<u32>,
-    /// Tables with triggers.
-    triggered: AHashSet<u32>,
     /// Of tables, those whose foreign keys refer to them.
     referrers: AHashMap<u32, BTreeSet<u32>>,
     /// Of tables, those that their foreign keys refer to, and the index by which rows are found there.
@@ -384,18 +382,6 @@ impl Catalogue {
     pub fn with_acting(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
         self.acting.extend(tables);
         self
-    }
-
-    /// The same snapshot, knowing the tables with triggers, by their numbers.
-    #[must_use]
-    pub fn with_triggered(mut self, tables: impl IntoIterator<Item = u32>) -> Self {
-        self.triggered.extend(tables);
-        self
-    }
-
-    /// Whether a table has triggers. MySQL and MariaDB alone.
-    pub fn has_triggers(&self, table: u32) -> bool {
-        self.triggered.contains(&table)
     }
 
     /// The same snapshot, knowing of tables those whose foreign keys refer to them, by their numbers.

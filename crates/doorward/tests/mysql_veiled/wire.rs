@@ -137,6 +137,17 @@ impl Wire {
         Answer { digest: seen.hasher.finish(), beginning: seen.beginning, error: seen.error }
     }
 
+    /// The same where the last of the others fails.
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub(crate) fn prepared_before_failing(&mut self, text: &str, others: &[&str]) -> Answer {
+        let mut seen = Seen::default();
+        let id = self.prepare(text, &mut seen).unwrap();
+        others.iter().for_each(|other| self.query(other, &mut seen));
+        let mut seen = Seen::default();
+        self.execute(id, &mut seen);
+        Answer { digest: seen.hasher.finish(), beginning: seen.beginning, error: seen.error }
+    }
+
     fn prepare(&mut self, text: &str, seen: &mut Seen) -> Option<[u8; 4]> {
         self.command(&[b"\x16", text.as_bytes()].concat());
         let prepared = self.read();

@@ -301,8 +301,6 @@ pub struct Session {
     upstream_sequence: u8,
     /// Status flags as last told.
     status: u16,
-    /// Whether nothing has failed since that may have begun a transaction.
-    knows_its_transaction: bool,
     pause: Pause,
     /// The schema has changed, and what it is now is not known yet: nothing is read until then.
     schema_due: bool,
@@ -353,7 +351,6 @@ impl Session {
             sequence: parts.sequence,
             upstream_sequence: 0,
             status: codec::upstream::status::AUTOCOMMIT,
-            knows_its_transaction: true,
             pause: Pause::None,
             schema_due: false,
             events: VecDeque::new(),

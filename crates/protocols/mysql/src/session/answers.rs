@@ -136,7 +136,6 @@ impl Session {
     }
 
     fn note_state(&mut self, packet: &OkPacket<'_>) -> Answered {
-        self.knows_its_transaction = true;
         self.status = packet.status & !(status::STATE_CHANGED | status::MORE_RESULTS | status::CURSOR_EXISTS);
         for change in upstream::changes(packet.state).map_err(words)? {
             match change {
@@ -255,12 +254,12 @@ impl Session {
         let meaning = Arc::clone(&running.meaning);
         let settled = if has_one_result_each(&meaning) { running.part } else { 0 };
         let mut changed = false;
-        self.knows_its_transaction &= begins_nothing(&meaning);
         if meaning.parts.iter().any(may_set_a_part) {
             self.unreadable = Some(
                 "refused by Doorward: a text has failed that changes how texts are read, and nobody was told how far it came; begin a new session"
                     .into(),
             );
+            self.forget_prepared();
         }
         // A definition that fails by itself has changed nothing that shows more: at most, something is gone.
         let alone = has_one_result_each(&meaning) && meaning.parts.iter().all(|part| part.runs.is_empty());
@@ -646,14 +645,6 @@ fn has_no_escapes(sql_mode: &str) -> bool {
 
 fn words(e: WireError) -> String {
     e.to_string()
-}
-
-/// Whether a text has begun no transaction, also where it fails: it only reads or changes rows.
-fn begins_nothing(meaning: &Meaning) -> bool {
-    let is_of_rows = |part: &Part| {
-        matches!(&*part.command, "SELECT" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE") && part.runs.is_empty()
-    };
-    meaning.parts.len() == 1 && meaning.parts.iter().all(|part| is_of_rows(part) && !part.by_name)
 }
 
 /// Whether a statement that fails may have changed how texts are read by then: one that sets that and something else.

@@ -643,6 +643,10 @@ impl Session {
     /// out of the reach of masks.
     pub(super) fn admissible(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let command = &meaning.facts.command;
+        // What was prepared is read anew by the server.
+        if let Some(why) = &self.unreadable {
+            return Err(not_understood(why.clone(), None));
+        }
         if meaning.parts.iter().any(|p| p.text.is_none()) {
             return Err(nothing_sent(&meaning.facts));
         }

@@ -100,7 +100,8 @@ impl Session {
                 let mut within = catalogue.relations().filter(|r| r.schema == *name);
                 let hides =
                     within.any(|r| r.columns.iter().any(|c| self.reveals.column(r.oid, c.number, asking).is_some()));
-                hides.then(|| format!("what takes the place of `{name}` would be given masked columns"))
+                let calls = || catalogue.functions().any(|f| f.schema == *name && catalogue.may_be_called(&f.name));
+                (hides || calls()).then(|| format!("what takes the place of `{name}` would be given masked columns"))
             }
             _ => None,
         }

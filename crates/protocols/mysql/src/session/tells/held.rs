@@ -4,21 +4,17 @@ use super::{
     order::{behind, refers},
     refused,
 };
-use crate::codec::upstream::status;
 use doorward_enforce::Refusal;
 use doorward_model::{Access, Action, Name, Resource, Timestamp};
 use doorward_sql::{Catalogue, Index, Relation, SourceColumn};
 use doorward_sql_session::{Meaning, Part};
 use std::sync::Arc;
 
-/// What takes as long as its caller likes, or may: then locks are held meanwhile.
-const SLOW: [&[u8]; 6] = [b"select", b"sleep", b"benchmark", b"get_lock", b"wait_", b"_wait"];
-
 impl Session {
     /// Refuses what has the server look for a place in an index over hidden columns, and hold it: for a row that is written, in
     /// unique indexes and where a foreign key refers to. InnoDB locks what is there, or what is beside it, until the transaction ends
-    /// ("Locks Set by Different SQL Statements in InnoDB"); what another session inserts meanwhile waits, or does not. A
-    /// statement of its own lets go at once: it tells whether there is such a value, and no more.
+    /// ("Locks Set by Different SQL Statements in InnoDB"); what another session inserts meanwhile waits, or does not. So does a
+    /// statement of its own, which can be made to wait for another row.
     pub(in super::super) fn holds_no_hidden_place(
         &mut self,
         part: &Part,
@@ -32,9 +28,6 @@ impl Session {
             };
             let Some(table) = catalogue.named(schema, name) else { continue };
             for relation in behind(&catalogue, table) {
-                if self.lets_go_at_once(part, meaning, relation) {
-                    continue;
-                }
                 let writes = Written {
                     part,
                     of_any: relation.oid != table.oid || *action == Action::Insert && !names_columns(part, table),
@@ -86,25 +79,6 @@ impl Session {
             found.find(|index| self.is_over_hidden(parent, index, now)).map(|index| (parent, index))
         })
     }
-
-    /// Whether nothing is locked any more once a statement has been answered, and it is answered at once.
-    pub(super) fn lets_go_at_once(&self, part: &Part, meaning: &Meaning, relation: &Relation) -> bool {
-        let is_alone = self.status & (status::AUTOCOMMIT | status::IN_TRANSACTION) == status::AUTOCOMMIT
-            && self.knows_its_transaction
-            && meaning.parts.len() == 1
-            && part.runs.is_empty()
-            && !part.by_name;
-        let calls = || meaning.facts.accesses.iter().any(|access| access.action == Action::Call);
-        let is_slow = |text: &Arc<[u8]>| SLOW.iter().any(|word| has(text, word));
-        is_alone
-            && !self.reveals.catalogue().has_triggers(relation.oid)
-            && !calls()
-            && part.text.as_ref().is_some_and(|text| !is_slow(text))
-    }
-}
-
-fn has(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word))
 }
 
 /// Whether an INSERT says which columns it gives.
@@ -143,12 +117,10 @@ impl Written<'_> {
 
 fn holds(command: &str, table: &Relation, index: &str) -> Refusal {
     let why = format!(
-        "in a transaction it would keep a place in the index `{index}` of `{}.{}` locked, which is over columns that you may not see",
+        "it would keep a place in the index `{index}` of `{}.{}` locked, which is over columns that you may not see",
         table.schema, table.name
     );
     let mut refusal = refused(command, &why);
-    refusal.hint = Some(
-        "send it outside a transaction, as a statement of its own with constants, or leave out the columns of that index".into(),
-    );
+    refusal.hint = Some("leave out the columns of that index, or have `filter` on them permitted by a policy".into());
     refusal
 }

@@ -144,13 +144,8 @@ impl Session {
                 }
                 let referrers = catalogue.referrers(relation.oid).into_iter();
                 for referrer in referrers.filter_map(|oid| catalogue.relation(oid)) {
-                    // Of a hidden column that refers to others, what is deleted there tells by itself, and is let go.
-                    let lets_go = self.lets_go_at_once(part, meaning, relation);
                     let mut indexes = catalogue.indexes(referrer.oid).iter();
-                    let found = indexes.find(|index| {
-                        self.is_over_hidden(referrer, index, now)
-                            && !(lets_go && self.begins_hidden(referrer, index, now))
-                    });
+                    let found = indexes.find(|index| self.is_over_hidden(referrer, index, now));
                     if let Some(index) = found {
                         return Err(refers(&part.command, referrer, index));
                     }
@@ -188,12 +183,6 @@ impl Session {
         relation.columns.iter().filter(is_in).any(|column| self.hides_column(relation, column, now))
     }
 
-    fn begins_hidden(&mut self, relation: &Relation, index: &Index, now: Timestamp) -> bool {
-        let first = index.columns.first().and_then(Option::as_ref);
-        let mut columns = relation.columns.iter().filter(|column| Some(&column.name) == first);
-        columns.any(|column| self.hides_column(relation, column, now))
-    }
-
     fn hides_column(&mut self, relation: &Relation, column: &Column, now: Timestamp) -> bool {
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         let source = super::source_of(relation, column);
@@ -207,8 +196,7 @@ pub(super) fn refers(command: &str, referrer: &Relation, index: &Index) -> Refus
         referrer.schema, referrer.name, index.name
     );
     let mut refusal = refused(command, &why);
-    refusal.hint =
-        Some("send it outside a transaction as a statement of its own, leave out columns of foreign keys, or ask someone who may reveal the columns".into());
+    refusal.hint = Some("leave out columns of foreign keys, or ask someone who may reveal the columns".into());
     refusal
 }
 
