@@ -22,6 +22,13 @@ pub enum RelationKind {
     Other,
 }
 
+impl RelationKind {
+    /// Whether it shows what others hold, be it as it was.
+    pub const fn is_view(self) -> bool {
+        matches!(self, Self::View | Self::MaterialisedView)
+    }
+}
+
 /// A column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {

@@ -65,6 +65,18 @@ insert into halved values (1, 'a');
 create table parents(id int primary key); insert into parents select generate_series(1, 9);
 create table children(id int primary key, salary int references parents);
 insert into children select id, id from parents;
+create function told() returns text language sql as 'select max(query) from pg_stat_activity';
+create function fails() returns text language plpgsql as $$declare d text; begin
+  update named set id = null; exception when others then get stacked diagnostics d = pg_exception_detail; return d; end$$;
+create function fails_plainly() returns text language plpgsql as
+  $$begin update named set id = null; return 'ok'; exception when others then return 'no'; end$$;
+create function fails_by(n int) returns text language plpgsql as
+  $$begin insert into parents values (n); return 'ok'; exception when unique_violation then return 'no'; end$$;
+create table inherited(id int not null); create table inheriting(ssn text) inherits (inherited); insert into inheriting values (1, '078-05-1121');
+create function fails_below() returns text language plpgsql as
+  $$begin update inherited set id = null; return 'ok'; exception when others then return 'no'; end$$;
+create materialized view named_once as select id, name from customers;
+create view named_orders as select id, contact from orders;
 create table guarded(id int); create unique index on orders (contact);
 ";
 
@@ -94,6 +106,22 @@ const WAYS: &[&str] = &[
     "begin; create table ruled (name text, setting text); create rule \"_RETURN\" as on select to ruled do instead select name, setting from pg_settings; rollback",
     "begin; create table public.pg_settings (name text, setting text); update public.pg_settings set setting = 'x'; rollback",
     "prepare told as select query from pg_stat_activity; create table telling as execute told; drop table telling",
+    // What reads something hidden, whatever it shows, goes by the name that is known; nothing else shows what tells.
+    "begin; alter view named rename to nobody; rollback",
+    "begin; alter table named rename to nobody; rollback",
+    "begin; alter view named set schema other; rollback",
+    "begin; alter materialized view named_once rename to nobody; rollback",
+    "begin; create view nobody as select * from named; rollback",
+    "create temp view nobody as select id, name from named",
+    "begin; create schema nobody create view v as select id from public.named; rollback",
+    "begin; create rule r as on insert to notes do also update named set id = null; rollback",
+    "begin; create view nobody as select query from pg_stat_activity; rollback",
+    "create temp view nobody as select 1 from pg_stat_activity where query like '%078%'",
+    "begin; create rule r as on insert to notes do also select query from pg_stat_activity; rollback",
+    "select told()",
+    "select fails()",
+    "select fails_plainly()",
+    "select fails_below()",
     // What is computed of a hidden column is stored anew where that changes.
     "begin; update halved set half = 'x' where id = 1; rollback",
     // A part of a hidden value fails by the rest of it.
@@ -299,7 +327,11 @@ const NEIGHBOURS: &[&str] = &[
     "select n.notes, x.notes from (select 1 as notes) n, (values (2)) x(notes)",
     "select p.id, f from parents p, generate_series(1, 2) f order by 1, 2 limit 3",
     "select name, setting from settings_seen where name = 'jit'",
-    "begin; create view of_names as select relname from pg_class; rollback",
+    "begin; create view of_names as select relname from pg_class; select count(*) from of_names where relname = 'orders'; rollback",
+    "begin; create view v as select * from named_orders; update v set contact = 'x' where id = 1; rollback",
+    "begin; alter view named_orders rename to nobody; update nobody set contact = 'x' where id = 1; rollback",
+    "create temp view own_orders as select * from named_orders; begin; update own_orders set contact = 'x' where id = 1; rollback",
+    "begin; comment on view named_orders is 'x'; rollback",
     "begin; update shaped set j = '{}', parts = '{}', n = 2 where id = 1; rollback",
     "begin; insert into shaped (id, parts[1], j) values (2, 'x', '{}'); rollback",
     "select o.id, (o).contact, (o.id).int8 from orders o order by 1 limit 2",
@@ -312,6 +344,7 @@ const NEIGHBOURS: &[&str] = &[
     "select relname, seq_scan >= 0 from pg_stat_user_tables where relname = 'orders'",
     "select tax(id), tax_words(id) from orders order by id",
     "select fetches_own()",
+    "select fails_by(1)",
     "select names()",
     "select spans(1, id), spans_multirange(spans(1, 2), spans(3, 4, '[]')), '[1,2]'::spans from orders order by id",
     "select tsquery('a & b'), ts_rewrite('a & b', 'a', 'c'), uuid('00000000-0000-0000-0000-000000000000')",

@@ -106,13 +106,13 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     made_of.extend(generated.iter().cloned());
     let invisible = invisible_columns(&catalogue, &columns);
     let tags = details::tags(&catalogue, &tables, &columns);
-    let catalogue = Arc::unwrap_or_clone(catalogue);
-    let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
-    let keys = details::partition_keys(&catalogue, &partitions);
-    let unread = details::unread(&catalogue, &locked);
     let of = |row: &Row| table_of(&catalogue, row).map(|table| table.oid);
     let cascading = referred.iter().filter(|row| row.get(4).is_some_and(|cascades| cascades == "1"));
     let acting: Vec<u32> = cascading.filter_map(of).chain(triggered.iter().filter_map(of)).collect();
+    let catalogue = Arc::unwrap_or_clone(catalogue).with_acting(acting);
+    let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
+    let keys = details::partition_keys(&catalogue, &partitions);
+    let unread = details::unread(&catalogue, &locked);
     let referrers: Vec<(u32, u32)> = referred
         .iter()
         .filter_map(|row| Some((table_of(&catalogue, row)?.oid, table_of(&catalogue, row.get(2..)?)?.oid)))
@@ -132,7 +132,7 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let mixed = views.iter().filter(|row| row.get(2).is_some_and(|query| may_mix_rows(query)));
     let mixed: Vec<u32> = mixed.filter_map(|row| table_of(&catalogue, row)).map(|view| view.oid).collect();
     let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs).with_mixed(mixed);
-    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_acting(acting).with_checks(checks);
+    let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_checks(checks);
     let catalogue = catalogue.with_referrers(referrers).with_references(references).with_called(called);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }

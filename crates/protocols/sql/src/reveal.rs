@@ -11,7 +11,7 @@ use ahash::{AHashMap, AHashSet};
 use doorward_detect::{Detector, Masker, TypeSet};
 use doorward_enforce::{Enforcer, MaskRule, Refusal, Reveal};
 use doorward_model::{Action, DataType, Name, Operator, Resource, Timestamp};
-use doorward_sql::{Catalogue, Column, Dropped, Effect, Relation, RelationKind, SourceColumn};
+use doorward_sql::{Catalogue, Column, Dropped, Effect, Relation, SourceColumn};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// How many columns one value may be made of, through views of views, until it counts as hidden.
@@ -324,7 +324,7 @@ impl<P: Default> Reveals<P> {
         match of {
             Behind::Everything => {
                 let own = self.dialect.own_schemas;
-                let tables = catalogue.relations().filter(|r| !is_view(r.kind) && !own.contains(&&*r.schema));
+                let tables = catalogue.relations().filter(|r| !r.kind.is_view() && !own.contains(&&*r.schema));
                 behind.extend(tables.flat_map(|r| r.columns.iter().map(|c| Behind::Column(r.oid, c.number))));
                 None
             }
@@ -357,7 +357,7 @@ impl<P: Default> Reveals<P> {
         match self.catalogue.view_column(relation.oid, number) {
             Some(made_of) => behind.extend(made_of.iter().cloned().map(Behind::Source)),
             // INVARIANT: of what a view is made that is not known, it may be any column of any table.
-            None if is_view(relation.kind) && !self.is_own(&relation.schema) => behind.push(Behind::Everything),
+            None if relation.kind.is_view() && !self.is_own(&relation.schema) => behind.push(Behind::Everything),
             None => {}
         }
     }
@@ -436,6 +436,15 @@ impl<P: Default> Reveals<P> {
         let read = meaning.parts.iter().flat_map(|p| &p.reads.places).map(|read| (&read.schema, &read.table));
         let mut others = shown.chain(read).filter(|(schema, _)| !self.is_own(schema));
         others.any(|(schema, table)| self.catalogue.named(schema, table).is_none()) || reads_dropped(meaning)
+    }
+
+    /// Whether a text changes rows of a relation that the snapshot does not have.
+    pub fn changes_unknown(&self, meaning: &Meaning) -> bool {
+        let changes = |action| matches!(action, Action::Insert | Action::Update | Action::Delete | Action::Maintain);
+        meaning.facts.accesses.iter().filter(|access| changes(access.action)).any(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return false };
+            !self.is_own(schema) && self.catalogue.named(schema, name).is_none()
+        })
     }
 
     /// The relations that a text reads and that the snapshot does not know, since they were locked.
@@ -607,10 +616,6 @@ fn reads_dropped(meaning: &Meaning) -> bool {
         }
     }
     false
-}
-
-const fn is_view(kind: RelationKind) -> bool {
-    matches!(kind, RelationKind::View | RelationKind::MaterialisedView)
 }
 
 /// What stands in place of a value of which nothing is known.

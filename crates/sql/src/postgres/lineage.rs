@@ -153,6 +153,13 @@ impl<'a, 'e> Reading<'a, 'e> {
                 }
                 None
             }
+            // It shows them to whoever reads it, also before anybody knows what it is made of.
+            Node::ViewStmt(s) => {
+                if let Some(cols) = self.top(s.query()) {
+                    self.moves.extend(union(&cols));
+                }
+                None
+            }
             Node::DeclareCursorStmt(s) => {
                 let cols = self.top(s.query()).unwrap_or_default();
                 if analysis::with_hold(s) {

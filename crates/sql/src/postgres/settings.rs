@@ -1,7 +1,7 @@
 //! What setting a setting means.
 use super::{names, query, walk::Walk};
 use crate::{Reach, Relation};
-use doorward_model::{Action, Resource};
+use doorward_model::{Action, Name, Resource};
 use pg_raw_parse::{Node, nodes};
 
 /// What it means to change a setting for a session.
@@ -130,7 +130,11 @@ pub(super) fn changes_by_a_view(walk: &mut Walk<'_, '_>, node: Node<'_>, before:
     let is_so = accesses.iter().any(|access| {
         let is_asked = matches!(access.action, Action::Update | Action::Alter)
             || (makes_a_view && access.action == Action::Select);
-        matches!(&access.resource, Resource::Table { schema, name } if is_asked && shows_settings(walk, schema, name))
+        if let Resource::Schema { name } = &access.resource {
+            // By another name, what is in it is unknown.
+            return access.action == Action::Alter && holds_settings(walk, name);
+        }
+        matches!(&access.resource, Resource::Table { name, .. } if is_asked && shows_settings(walk, name))
     });
     if is_so {
         walk.opaque(if makes_a_view {
@@ -141,8 +145,14 @@ pub(super) fn changes_by_a_view(walk: &mut Walk<'_, '_>, node: Node<'_>, before:
     }
 }
 
-fn shows_settings(walk: &Walk<'_, '_>, schema: &str, name: &str) -> bool {
-    // One of that name in another schema may be gone by the time the server looks.
+fn holds_settings(walk: &Walk<'_, '_>, schema: &Name) -> bool {
+    let mut held =
+        walk.env.catalogue.relations().filter(|relation| relation.schema == *schema && relation.kind.is_view());
+    held.any(|view| shows_settings(walk, &view.name))
+}
+
+fn shows_settings(walk: &Walk<'_, '_>, name: &Name) -> bool {
+    // One of its name in another schema may be gone by the time the server looks, or that may look elsewhere.
     let is_it = |name: &str| name == "pg_settings";
     let catalogue = &walk.env.catalogue;
     let reads_it = |relation: &Relation| match catalogue.view_reads(relation.oid) {
@@ -152,7 +162,7 @@ fn shows_settings(walk: &Walk<'_, '_>, schema: &str, name: &str) -> bool {
         // What cannot be read is refused as that.
         Reach::Anything => false,
     };
-    is_it(name) || catalogue.named(schema, name).is_some_and(reads_it)
+    is_it(name) || catalogue.relations_named(name).any(reads_it)
 }
 
 /// Which setting `set_config(name, …)` changes in a query over `pg_settings` alone whose whole condition is `name = 'constant'`,

@@ -14,8 +14,10 @@ pub(super) fn all(
 ) -> Catalogue {
     let (types, written) = (types(&catalogue, columns), written_names(&catalogue, columns));
     let indexes = indexes_of(&catalogue, indexes);
-    let (reads, called): (Vec<_>, Vec<_>) = views_read(&catalogue, routines, views).into_iter().unzip();
-    let reaches = reaches(&catalogue, routines);
+    let bodies = Bodies::of(&catalogue, routines, views);
+    let (reads, called): (Vec<_>, Vec<_>) = views_read(&bodies, views).into_iter().unzip();
+    let reaches = reaches(&bodies, routines);
+    drop(bodies);
     let catalogue = catalogue.with_type_names(types).with_written_names(written);
     let sorting = sorting(&catalogue, views);
     catalogue
@@ -158,14 +160,77 @@ struct Body {
     opaque: bool,
     relations: BTreeSet<u32>,
     calls: Vec<usize>,
+    /// It changes rows: of what views that it names read, too, and it fails by those.
+    changes: bool,
+    /// It looks at what an error says, which quotes rows: also of what triggers and foreign keys change.
+    quotes: bool,
+}
+
+/// Words of statements that change rows.
+const CHANGING: &[&str] = &["insert", "update", "delete", "replace", "load", "truncate"];
+
+/// Words by which a body looks at what an error says.
+const QUOTING: &[&str] = &["diagnostics", "warnings", "errors"];
+
+/// What stored routines are read out of.
+struct Bodies<'c> {
+    catalogue: &'c Catalogue,
+    names: Names,
+    all: Vec<Body>,
+    /// What views name.
+    beneath: HashMap<u32, BTreeSet<u32>>,
+}
+
+impl<'c> Bodies<'c> {
+    fn of(catalogue: &'c Catalogue, routines: &[Row], views: &[Row]) -> Self {
+        let names = Names::of(catalogue, routines);
+        let all = routines.iter().map(|row| names.body_of(row)).collect();
+        let named = |row: &Row| {
+            let [schema, name, definition, ..] = row.as_slice() else { return None };
+            Some((catalogue.named(schema, name)?.oid, names.body(schema, definition).relations))
+        };
+        let beneath = views.iter().filter_map(named).collect();
+        Self { catalogue, names, all, beneath }
+    }
+
+    fn with_beneath(&self, relations: BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut todo: Vec<u32> = relations.iter().copied().collect();
+        let mut seen = relations;
+        while let Some(next) = todo.pop() {
+            let named = self.beneath.get(&next).into_iter().flatten().copied();
+            todo.extend(named.filter(|oid| seen.insert(*oid)));
+        }
+        seen
+    }
+
+    fn reach_of(&self, of: usize) -> Reach {
+        let (mut seen, mut todo) = (HashSet::from([of]), vec![of]);
+        let mut relations = BTreeSet::new();
+        let (mut changes, mut quotes) = (false, false);
+        while let Some(body) = todo.pop().and_then(|at| self.all.get(at)) {
+            if body.opaque {
+                return Reach::Anything;
+            }
+            changes |= body.changes;
+            quotes |= body.quotes;
+            relations.extend(body.relations.iter().copied());
+            todo.extend(body.calls.iter().copied().filter(|call| seen.insert(*call)));
+        }
+        if !changes {
+            return Reach::Relations(relations);
+        }
+        let relations = self.with_beneath(relations);
+        if quotes && relations.iter().any(|oid| self.catalogue.acts(*oid)) {
+            return Reach::Anything;
+        }
+        Reach::Relations(relations)
+    }
 }
 
 /// What stored routines may read: the tables that are named in them, or in those that are named in them.
 ///
 /// INVARIANT: none can read what neither it nor one that it calls names, unless it runs texts that it makes up.
-fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)> {
-    let names = Names::of(catalogue, routines);
-    let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
+fn reaches(bodies: &Bodies<'_>, routines: &[Row]) -> Vec<((Name, Name), Reach)> {
     let key = |row: &Row| {
         let [schema, name, ..] = row.as_slice() else { return None };
         Some((Name::from(schema.as_str()), Name::from(name.to_lowercase())))
@@ -173,7 +238,7 @@ fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)
     let mut out: HashMap<(Name, Name), Reach> = HashMap::new();
     for (at, row) in routines.iter().enumerate() {
         let Some(key) = key(row) else { continue };
-        let reach = reach_of(&bodies, at);
+        let reach = bodies.reach_of(at);
         // A function and a procedure may have one name.
         let both = match (out.remove(&key), reach) {
             (None, reach) => reach,
@@ -191,16 +256,15 @@ fn reaches(catalogue: &Catalogue, routines: &[Row]) -> Vec<((Name, Name), Reach)
 /// What views read: the tables that are named in their definitions, and what the routines named there reach; and the latter by
 /// itself. A view runs no texts but by a routine.
 #[allow(clippy::type_complexity, reason = "two answers for each view")]
-fn views_read(catalogue: &Catalogue, routines: &[Row], views: &[Row]) -> Vec<((u32, Reach), (u32, Reach))> {
-    let names = Names::of(catalogue, routines);
-    let bodies: Vec<Body> = routines.iter().map(|row| names.body_of(row)).collect();
+fn views_read(bodies: &Bodies<'_>, views: &[Row]) -> Vec<((u32, Reach), (u32, Reach))> {
+    let Bodies { catalogue, names, .. } = bodies;
     let of = |row: &Row| {
         let [schema, name, definition, ..] = row.as_slice() else { return None };
         let view = catalogue.named(schema, name).filter(|_| !OWN.contains(&schema.as_str()))?;
         let body = names.body(schema, definition);
         let (mut called, mut is_known) = (BTreeSet::new(), true);
         for call in body.calls {
-            match reach_of(&bodies, call) {
+            match bodies.reach_of(call) {
                 Reach::Relations(more) => called.extend(more),
                 Reach::Anything => is_known = false,
             }
@@ -232,19 +296,6 @@ fn sorting(catalogue: &Catalogue, views: &[Row]) -> Vec<u32> {
         catalogue.named(schema, name).filter(|_| makes_order(definition)).map(|view| view.oid)
     };
     views.iter().filter_map(of).collect()
-}
-
-fn reach_of(bodies: &[Body], of: usize) -> Reach {
-    let (mut seen, mut todo) = (HashSet::from([of]), vec![of]);
-    let mut relations = BTreeSet::new();
-    while let Some(body) = todo.pop().and_then(|at| bodies.get(at)) {
-        if body.opaque {
-            return Reach::Anything;
-        }
-        relations.extend(body.relations.iter().copied());
-        todo.extend(body.calls.iter().copied().filter(|call| seen.insert(*call)));
-    }
-    Reach::Relations(relations)
 }
 
 /// Names that may stand in a body, in lower case.
@@ -317,7 +368,8 @@ impl Names {
         let mut calls: Vec<usize> =
             words.iter().filter_map(|word| self.routines.get(*word)).flatten().copied().collect();
         calls.extend(self.odd_routines.iter().filter(|(name, _)| text.contains(name)).map(|(_, at)| *at));
-        Body { opaque, relations, calls }
+        let has = |these: &[&str]| these.iter().any(|word| words.contains(word));
+        Body { opaque, relations, calls, changes: has(CHANGING), quotes: has(QUOTING) }
     }
 }
 
@@ -355,7 +407,9 @@ mod tests {
             kind: RelationKind::Table,
             columns: Vec::new(),
         };
-        let catalogue = Catalogue::new(0, [relation(1, "people"), relation(2, "odd t"), relation(3, "orders")], []);
+        let view = Relation { kind: RelationKind::View, ..relation(4, "named") };
+        let relations = [relation(1, "people"), relation(2, "odd t"), relation(3, "orders"), view, relation(5, "acts")];
+        let catalogue = Catalogue::new(0, relations, []).with_acting([5]);
         let row = |name: &str, body: &str| vec!["shop".to_owned(), name.to_owned(), body.to_owned()];
         let routines = [
             row("Peek", "return (select 1 from `shop`.People)"),
@@ -364,14 +418,24 @@ mod tests {
             row("dynamic", "begin execute immediate 'select 1'; end"),
             row("above", "call dynamic()"),
             row("unseen", ""),
+            row("reads", "return (select 1 from named)"),
+            row("changes", "begin update named set id = 1; end"),
+            row("quotes", "begin call changes(); get diagnostics condition 1 @m = message_text; end"),
+            row("fires", "begin insert into acts values (1); end"),
+            row("tells", "begin call fires(); get diagnostics condition 1 @m = message_text; end"),
         ];
-        let all: BTreeMap<_, _> = reaches(&catalogue, &routines).into_iter().collect();
+        let views = [row("named", "select id from people")];
+        let all: BTreeMap<_, _> = reaches(&Bodies::of(&catalogue, &routines, &views), &routines).into_iter().collect();
         let of = |name: &str| all.get(&("shop".into(), name.into())).unwrap().clone();
         let these = |oids: &[u32]| Reach::Relations(oids.iter().copied().collect());
         assert_eq!(of("peek"), these(&[1]));
         assert_eq!(of("outer"), these(&[1, 2]));
         assert_eq!(of("calm"), these(&[3]));
-        for name in ["dynamic", "above", "unseen"] {
+        assert_eq!(of("reads"), these(&[4]));
+        assert_eq!(of("changes"), these(&[1, 4]));
+        assert_eq!(of("quotes"), these(&[1, 4]));
+        assert_eq!(of("fires"), these(&[5]));
+        for name in ["dynamic", "above", "unseen", "tells"] {
             assert_eq!(of(name), Reach::Anything, "{name}");
         }
     }

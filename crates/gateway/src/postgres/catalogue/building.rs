@@ -1,5 +1,9 @@
 //! From rows to a catalogue.
-use super::{Row, mentions, number, reach, text};
+use super::{
+    Row, mentions, number,
+    reach::{self, Beneath},
+    text,
+};
 use doorward_model::Name;
 use doorward_sql::{
     Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
@@ -102,9 +106,10 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .map(|(column, _)| *column)
         .collect();
     let checks = checks(&catalogue, [constraints, keys], indexes, (&failing, &made_of));
-    let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views);
+    let beneath = Beneath::new(&catalogue, reads);
+    let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views, &beneath);
     let weighs = view_weighs(&views);
-    drop((environment, views));
+    drop((environment, views, beneath));
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
     let catalogue = catalogue
         .with_view_weighs(weighs)
@@ -135,7 +140,7 @@ fn unread(
     reads: &[Row],
 ) -> BTreeSet<u32> {
     let told: BTreeSet<u32> = told.iter().map(|(oid, _)| *oid).collect();
-    let is_view = |r: &&Relation| matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView);
+    let is_view = |r: &&Relation| r.kind.is_view();
     let views = catalogue.relations().filter(is_view).filter(|r| !reach::is_own(&r.schema));
     let mut out: BTreeSet<u32> = views.map(|r| r.oid).filter(|oid| !told.contains(oid)).collect();
     for ((table, _), _) in generated.iter().filter(|(_, expression)| expression.is_none()) {

@@ -1,6 +1,6 @@
 //! What functions may read, read out of their bodies: of SQL by its grammar, of PL/pgSQL by the words in it, of anything else
 //! nothing is known. And what views show by calling them.
-use super::{building::View, text};
+use super::{building::View, number, text};
 use doorward_model::{Action, Name, Resource};
 use doorward_sql::{
     Catalogue, Reach,
@@ -48,21 +48,67 @@ struct Body {
     reads: BTreeSet<u32>,
     calls: BTreeSet<Key>,
     is_anything: bool,
+    /// It changes rows: of what is beneath what it names, too (views, rules, tables that inherit), and it fails by those.
+    changes: bool,
+    /// It looks at what an error says, which quotes rows: also of what triggers and foreign keys change.
+    quotes: bool,
 }
 
 impl Body {
-    const ANYTHING: Self = Self { reads: BTreeSet::new(), calls: BTreeSet::new(), is_anything: true };
+    const ANYTHING: Self =
+        Self { reads: BTreeSet::new(), calls: BTreeSet::new(), is_anything: true, changes: false, quotes: false };
 
     fn add(&mut self, other: Self) {
         self.reads.extend(other.reads);
         self.calls.extend(other.calls);
         self.is_anything |= other.is_anything;
+        self.changes |= other.changes;
+        self.quotes |= other.quotes;
     }
 
-    fn into_reach(self) -> Reach {
-        if self.is_anything { Reach::Anything } else { Reach::Relations(self.reads) }
+    fn into_reach(self, beneath: &Beneath<'_>) -> Reach {
+        if self.is_anything || (self.changes && self.quotes) {
+            return Reach::Anything;
+        }
+        Reach::Relations(if self.changes { beneath.all(self.reads) } else { self.reads })
     }
 }
+
+/// Which rows change with those of which relations.
+pub(super) struct Beneath<'c> {
+    catalogue: &'c Catalogue,
+    /// What views read, and what rules name.
+    named: HashMap<u32, Vec<u32>>,
+}
+
+impl<'c> Beneath<'c> {
+    /// `reads`: number of a view or of a table with rules at 0, of what it reads at 1.
+    pub(super) fn new(catalogue: &'c Catalogue, reads: &[Row]) -> Self {
+        let mut named: HashMap<u32, Vec<u32>> = HashMap::new();
+        for row in reads {
+            named.entry(number(row, 0)).or_default().push(number(row, 1));
+        }
+        Self { catalogue, named }
+    }
+
+    fn all(&self, relations: BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut todo: Vec<u32> = relations.iter().copied().collect();
+        let mut seen = relations;
+        while let Some(next) = todo.pop() {
+            let named = self.named.get(&next).into_iter().flatten().copied();
+            let below = self.catalogue.shows(next).into_iter().map(|relation| relation.oid);
+            todo.extend(named.chain(below).filter(|oid| seen.insert(*oid)));
+        }
+        seen
+    }
+}
+
+/// Words of statements that change rows, or fail by what they are.
+const CHANGING: &[&str] =
+    &["insert", "update", "delete", "merge", "truncate", "refresh", "reindex", "cluster", "analyze", "vacuum", "call"];
+
+/// Words by which a body in PL/pgSQL looks at what an error says.
+const QUOTING: &[&str] = &["sqlerrm", "stacked"];
 
 /// The names that bodies may use without a schema.
 struct Names<'c> {
@@ -80,6 +126,7 @@ pub(super) fn reaches(
     environment: &Environment,
     rows: &[Row],
     views: &[View],
+    beneath: &Beneath<'_>,
 ) -> (HashMap<Key, Reach>, HashMap<u32, Reach>) {
     let rows: Vec<&Row> = rows.iter().filter(|row| !is_own(text(row, 1))).collect();
     let names = Names::new(environment, &rows);
@@ -94,7 +141,8 @@ pub(super) fn reaches(
         of_views.insert(*oid, resolved(&read, &bodies));
     }
     let views = through_views(&environment.catalogue, views, of_views);
-    (bodies.into_iter().map(|(key, body)| (key, body.into_reach())).collect(), views)
+    let views = views.into_iter().map(|(oid, body)| (oid, body.into_reach(beneath)));
+    (bodies.into_iter().map(|(key, body)| (key, body.into_reach(beneath))).collect(), views.collect())
 }
 
 pub(super) fn is_own(schema: &str) -> bool {
@@ -120,7 +168,7 @@ fn resolved(body: &Body, bodies: &HashMap<Key, Body>) -> Body {
 fn follow(bodies: &mut HashMap<Key, Body>) {
     for depth in 0..=DEEPEST {
         let next: Vec<(Key, Body)> = bodies.iter().map(|(key, body)| (key.clone(), resolved(body, bodies))).collect();
-        let size = |body: &Body| (body.is_anything, body.reads.len(), body.calls.len());
+        let size = |b: &Body| (b.is_anything, b.changes, b.quotes, b.reads.len(), b.calls.len());
         let mut has_changed = false;
         for (key, mut body) in next {
             if let Some(before) = bodies.get_mut(&key)
@@ -138,7 +186,7 @@ fn follow(bodies: &mut HashMap<Key, Body>) {
 }
 
 /// A view of a view shows what that one does. Only views that show something are kept.
-fn through_views(catalogue: &Catalogue, views: &[View], mut of: HashMap<u32, Body>) -> HashMap<u32, Reach> {
+fn through_views(catalogue: &Catalogue, views: &[View], mut of: HashMap<u32, Body>) -> HashMap<u32, Body> {
     let read: HashMap<u32, Vec<u32>> = views
         .iter()
         .map(|View { oid, analysis }| {
@@ -157,14 +205,16 @@ fn through_views(catalogue: &Catalogue, views: &[View], mut of: HashMap<u32, Bod
                 more.push((*oid, body.clone()));
             }
         }
-        let before: usize = of.values().map(|body| body.reads.len() + usize::from(body.is_anything)).sum();
+        let of_body =
+            |b: &Body| b.reads.len() + [b.is_anything, b.changes, b.quotes].map(usize::from).iter().sum::<usize>();
+        let size = |of: &HashMap<u32, Body>| of.values().map(of_body).sum::<usize>();
+        let before = size(&of);
         more.into_iter().for_each(|(oid, body)| of.entry(oid).or_default().add(body));
-        if before == of.values().map(|body| body.reads.len() + usize::from(body.is_anything)).sum::<usize>() {
+        if before == size(&of) {
             break;
         }
     }
-    let shows = of.into_iter().filter(|(_, body)| body.is_anything || !body.reads.is_empty());
-    shows.map(|(oid, body)| (oid, body.into_reach())).collect()
+    of.into_iter().filter(|(_, body)| body.is_anything || body.changes || !body.reads.is_empty()).collect()
 }
 
 impl<'c> Names<'c> {
@@ -221,7 +271,8 @@ impl<'c> Names<'c> {
                 // The function itself, and what is set while it runs.
                 (Action::Create, Resource::Function { .. }) | (Action::Connect | Action::Set, _) => {}
                 (Action::Call, Resource::Function { schema, name }) => self.calls(schema, name, &mut out),
-                (_, Resource::Table { schema, name }) => {
+                (action, Resource::Table { schema, name }) => {
+                    out.changes |= !matches!(action, Action::Select | Action::Lock);
                     let known = self.environment.catalogue.named(schema, name).map(|r| vec![r.oid]);
                     match known.or_else(|| self.relations.get(&name.to_lowercase()).cloned()) {
                         Some(relations) => out.reads.extend(relations),
@@ -277,7 +328,8 @@ impl<'c> Names<'c> {
             || [&*body, &*bare]
                 .into_iter()
                 .any(|body| changes_names(body) || (fetches && fetches_from_others(body, &bare)));
-        let mut out = Body { is_anything, ..Body::default() };
+        let has = |these: &[&str]| these.iter().any(|word| words.contains(word));
+        let mut out = Body { is_anything, changes: has(CHANGING), quotes: has(QUOTING), ..Body::default() };
         for word in &words {
             out.reads.extend(self.relations.get(*word).into_iter().flatten());
             out.calls.extend(self.functions.get(*word).into_iter().flatten().cloned());
@@ -476,18 +528,36 @@ mod tests {
             sql("sets_too", "AS $$ set search_path = public $$"),
             sql("drops", "AS $$ drop table customers $$"),
             sql("has_its_own", "SET search_path TO 'public' AS $$ select upper('x') $$"),
+            sql("changes", "AS $$ delete from customers $$"),
+            row(
+                "dec",
+                "changes_too",
+                "plpgsql",
+                "begin perform changes(); return 'ok'; exception when others then return 'no'; end",
+            ),
+            row(
+                "dec",
+                "quotes",
+                "plpgsql",
+                "begin perform changes(); return 'ok'; exception when others then return sqlerrm; end",
+            ),
             row("dec", "set_tenant", "plpgsql", "begin perform set_config('search_path', t, false); end"),
         ];
         let environment = super::super::building::environment(&Arc::new(catalogue));
-        let (reaches, _) = reaches(&environment, &rows, &[]);
+        let beneath = [[Some("7".to_owned()), Some("8".to_owned())].into_iter().collect()];
+        let beneath = Beneath::new(&environment.catalogue, &beneath);
+        let (reaches, _) = reaches(&environment, &rows, &[], &beneath);
         let reach = |name: &str| reaches.get(&("dec".into(), name.into())).cloned().unwrap();
         for name in ["lower", "calls"] {
             assert_eq!(reach(name), Reach::Relations(BTreeSet::from([7])), "{name}");
         }
+        for name in ["changes", "changes_too"] {
+            assert_eq!(reach(name), Reach::Relations(BTreeSet::from([7, 8])), "{name}");
+        }
         for name in ["calls_none", "has_its_own"] {
             assert_eq!(reach(name), Reach::Relations(BTreeSet::new()), "{name}");
         }
-        for name in ["sets", "sets_too", "drops", "set_tenant"] {
+        for name in ["sets", "sets_too", "drops", "set_tenant", "quotes"] {
             assert_eq!(reach(name), Reach::Anything, "{name}");
         }
     }

@@ -167,14 +167,19 @@ fn written<'p>(part: &'p Part, schema: &Name, table: &Name) -> BTreeSet<&'p Name
 
 /// The tables whose rows change with those of a table or view.
 fn behind<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<&'c Relation> {
-    if table.kind == RelationKind::View {
-        return match catalogue.view_reads(table.oid) {
-            Reach::Relations(reads) => reads.iter().filter_map(|oid| catalogue.relation(*oid)).collect(),
-            Reach::Anything => Vec::new(),
-        };
+    let with_parts = |table: &'c Relation| {
+        let below = catalogue.shows(table.oid).into_iter().filter(|r| r.kind != RelationKind::View);
+        std::iter::once(table).chain(below)
+    };
+    if table.kind != RelationKind::View {
+        return with_parts(table).collect();
     }
-    let below = catalogue.shows(table.oid).into_iter().filter(|r| r.kind != RelationKind::View);
-    std::iter::once(table).chain(below).collect()
+    match catalogue.view_reads(table.oid) {
+        Reach::Relations(reads) => {
+            reads.iter().filter_map(|oid| catalogue.relation(*oid)).flat_map(with_parts).collect()
+        }
+        Reach::Anything => Vec::new(),
+    }
 }
 
 fn compared<'c>(catalogue: &'c Catalogue, table: &'c Relation) -> Vec<Compared<'c>> {

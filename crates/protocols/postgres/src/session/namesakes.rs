@@ -42,7 +42,10 @@ impl Session {
                 _ => {
                     let (schema, table) = (relation.schema.clone(), relation.name.clone());
                     let all = SourceColumn { schema, table, column: None };
-                    self.reveals.source(&all, &mut Asking { enforcer: &mut self.enforcer, now }).is_some()
+                    let is_hidden =
+                        self.reveals.source(&all, &mut Asking { enforcer: &mut self.enforcer, now }).is_some();
+                    // A view tells by what fails below it, whatever it shows.
+                    is_hidden || (relation.kind.is_view() && self.reads_hidden(&relation.schema, name, now))
                 }
             };
             if is_hidden {

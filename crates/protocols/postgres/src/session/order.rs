@@ -57,7 +57,7 @@ impl Session {
         let hides_some = |session: &mut Self| {
             relation.columns.iter().any(|column| session.is_hidden(relation.oid, column.number, now))
         };
-        if !matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView) {
+        if !relation.kind.is_view() {
             // What is elsewhere comes in an order that nobody here knows of.
             return hides_some(self);
         }
@@ -91,7 +91,7 @@ impl Session {
     fn weighs_hidden(&mut self, catalogue: &Catalogue, view: u32, now: Timestamp) -> bool {
         let Some(weighs) = catalogue.view_weighs(view) else {
             let kind = catalogue.relation(view).filter(|r| !is_own(&r.schema)).map(|r| r.kind);
-            let is_view = matches!(kind, Some(RelationKind::View | RelationKind::MaterialisedView));
+            let is_view = kind.is_some_and(RelationKind::is_view);
             return is_view && self.hides_anything(now);
         };
         let mut asking = Asking { enforcer: &mut self.enforcer, now };

@@ -335,7 +335,12 @@ impl Session {
             return if tells { ErrorExposure::HideNames } else { ErrorExposure::HideValues };
         }
         let changes = answered.is_none_or(|meaning| meaning.facts.accesses.iter().any(|a| changes_rows(a.action)));
-        if changes && self.hides_anything(now) { ErrorExposure::HideNested } else { ErrorExposure::ScanOnly }
+        match changes && self.hides_anything(now) {
+            // By which name something goes, and what it reads, is not certain then.
+            true if self.settings.has_changed_schema() => ErrorExposure::HideValues,
+            true => ErrorExposure::HideNested,
+            false => ErrorExposure::ScanOnly,
+        }
     }
 
     /// Refuses parameters that are what a mask shows, where they would be written over what it hides.
@@ -356,11 +361,20 @@ impl Session {
         meaning.parts.iter().try_for_each(|part| self.reveals.writes_no_mask(part, texts.clone(), asking))
     }
 
-    /// Whether rows of other tables change than are named, by a view or a rule: errors quote those, without saying that they come
-    /// from there.
+    /// Whether rows of other tables change than are named, by a view, a rule or since they inherit: errors quote those, without
+    /// saying that they come from there.
     fn changes_what_is_beneath(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
         let catalogue = Arc::clone(self.reveals.catalogue());
-        let is_above = meaning.facts.accesses.iter().filter(|access| changes_rows(access.action)).any(|access| {
+        let changed = || meaning.facts.accesses.iter().filter(|access| changes_rows(access.action));
+        let below = changed().filter_map(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return None };
+            catalogue.named(schema, name)
+        });
+        let below: Vec<u32> = below.flat_map(|relation| catalogue.shows(relation.oid)).map(|r| r.oid).collect();
+        if self.reach_is_hidden(&Reach::Relations(below.into_iter().collect()), now) {
+            return true;
+        }
+        let is_above = changed().any(|access| {
             let Resource::Table { schema, name } = &access.resource else { return false };
             let relation = catalogue.named(schema, name);
             relation.is_some_and(|relation| match catalogue.view_reads(relation.oid) {

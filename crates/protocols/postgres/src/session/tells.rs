@@ -34,6 +34,9 @@ const REACHING: &[&str] = &[
     "user mapping",
 ];
 
+/// Words in the names of commands that make what reads or changes tables whenever another is read or changed.
+const MAKING: &[&str] = &["CREATE VIEW", "CREATE RULE", "CREATE SCHEMA", "POLICY"];
+
 /// How many texts a session remembers to tell nothing.
 const REMEMBERED: usize = 256;
 
@@ -109,6 +112,9 @@ impl Session {
         if let Some(why) = self.leads_astray(access, meaning, now) {
             return Some(why);
         }
+        if let Some(why) = self.is_made_over(access, meaning, now) {
+            return Some(why);
+        }
         match (access.action, &access.resource) {
             (Action::Call, Resource::Function { schema, name }) => self.reaches_out(schema, name, now),
             (Action::Select, Resource::Table { schema, name }) => {
@@ -145,6 +151,28 @@ impl Session {
             }
             _ => None,
         }
+    }
+
+    /// What is made of a view or its name is not known until the transaction has ended, or to nobody else (temporary): so no view
+    /// of something hidden comes to be called otherwise, and none is made over it, or over what tells.
+    fn is_made_over(&mut self, access: &Access, meaning: &Meaning, now: Timestamp) -> Option<String> {
+        let Resource::Table { schema, name } = &access.resource else { return None };
+        let is = |words: &[&str]| meaning.parts.iter().any(|part| words.iter().any(|word| part.is_or_runs(word)));
+        let reads = matches!(access.action, Action::Select | Action::Insert | Action::Update | Action::Delete);
+        let alters = access.action == Action::Alter && !is(&["COMMENT", "SECURITY LABEL", "INDEX"]);
+        let is_asked = alters || (reads && is(MAKING));
+        if !is_asked {
+            return None;
+        }
+        let all = SourceColumn { schema: schema.clone(), table: name.clone(), column: None };
+        // What a view shows is carried to it, column by column.
+        let is_rule = is(&["CREATE RULE", "CREATE SCHEMA", "POLICY"]);
+        if access.action == Action::Select && is_rule && self.is_telling(&all, now) {
+            return Some(format!("what `{schema}.{name}` tells of masked values would be shown by what it makes"));
+        }
+        let view = self.reveals.catalogue().named(schema, name).filter(|relation| relation.kind.is_view());
+        let reads_hidden = view.is_some() && !is_own(schema) && self.reads_hidden(schema, name, now);
+        reads_hidden.then(|| format!("the view `{schema}.{name}` reads columns that you may not see"))
     }
 
     /// Which rows are in a partition tells of the columns that it is one by.
@@ -294,7 +322,7 @@ impl Session {
     }
 
     /// Whether a view, be it a materialised one, reads something hidden.
-    fn reads_hidden(&mut self, schema: &Name, name: &Name, now: Timestamp) -> bool {
+    pub(super) fn reads_hidden(&mut self, schema: &Name, name: &Name, now: Timestamp) -> bool {
         let catalogue = Arc::clone(self.reveals.catalogue());
         let view = catalogue.named(schema, name);
         view.is_some_and(|view| self.reach_is_hidden(&catalogue.view_reads(view.oid), now))
@@ -396,7 +424,7 @@ pub(super) fn is_own(schema: &str) -> bool {
 /// What a view shows is not known while it is locked, and may be something else as soon as it is not.
 fn locked(command: &str, relation: Option<&Relation>) -> Refusal {
     let name = relation.map_or_else(|| "?".to_owned(), |r| format!("{}.{}", r.schema, r.name));
-    let is_table = relation.is_some_and(|r| !matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView));
+    let is_table = relation.is_some_and(|r| !r.kind.is_view());
     let kind = if is_table { "table" } else { "view" };
     Refusal {
         kind: RefusalKind::Policy,

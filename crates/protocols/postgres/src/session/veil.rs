@@ -162,7 +162,7 @@ impl Session {
         let catalogue = Arc::clone(self.reveals.catalogue());
         meaning.parts.iter().flat_map(|part| &part.reads.places).any(|read| {
             let view = catalogue.named(&read.schema, &read.table);
-            let view = view.filter(|r| matches!(r.kind, RelationKind::View | RelationKind::MaterialisedView));
+            let view = view.filter(|r| r.kind.is_view());
             view.is_some_and(|view| self.view_tells(view, now))
         })
     }
@@ -380,7 +380,7 @@ impl Session {
                 Some(Stand::Itself) | None => columns.push(name),
             }
         }
-        let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
+        let is_view = relation.kind.is_view();
         let view_tells = is_view && self.view_tells(relation, now);
         if !any && !view_tells && order.is_empty() {
             return Ok(None);

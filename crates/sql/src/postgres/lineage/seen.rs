@@ -60,6 +60,7 @@ fn is_read(node: Node<'_>) -> bool {
         | Node::CallStmt(_) => true,
         Node::ExplainStmt(s) => is_read(s.query()),
         Node::CreateTableAsStmt(s) => is_read(s.query()),
+        Node::ViewStmt(s) => is_read(s.query()),
         Node::DeclareCursorStmt(s) => is_read(s.query()),
         Node::PrepareStmt(s) => is_read(s.query()),
         // `WHERE` of COPY FROM is about what the caller sends, and may not ask.

@@ -41,7 +41,9 @@ impl Session {
             // this transaction, and of nothing hidden; or it is not there.
             let is_unknown = self.reveals.names_unknown(meaning);
             let locked = self.reveals.names_unread(meaning);
-            if is_unknown || (!locked.is_empty() && self.hides_anything(now)) {
+            // What rows this transaction puts into a table of its own, are many.
+            let changes = !self.settings.has_changed_schema() && self.reveals.changes_unknown(meaning);
+            if is_unknown || ((changes || !locked.is_empty()) && self.hides_anything(now)) {
                 self.looked_again = true;
                 return self.ask_for_the_schema(locked);
             }
