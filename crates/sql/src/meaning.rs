@@ -285,6 +285,9 @@ pub struct Reads {
     pub limited: Vec<Limited>,
     /// Tables of which rows are deleted by a text that can say nothing of indexes there. Empty where the server is PostgreSQL.
     pub deleted: BTreeSet<(Name, Name)>,
+    /// Indexes that a text asks for (`USE INDEX`, `FORCE INDEX`), in lower case; the beginning of a name may stand for it. Empty
+    /// where the server is PostgreSQL.
+    pub hinted: BTreeSet<Name>,
 }
 
 /// A table of which only some rows are changed: those that come first.

@@ -267,6 +267,7 @@ impl Part {
             self.reads.weighs.extend(inner.reads.weighs.iter().cloned());
             self.reads.named.extend(inner.reads.named.iter().cloned());
             self.reads.bare.extend(inner.reads.bare.iter().cloned());
+            self.reads.hinted.extend(inner.reads.hinted.iter().cloned());
         }
         self.copy = inner.copy.clone().or_else(|| self.copy.take());
         self.upload = inner.upload.clone().or_else(|| self.upload.take());

@@ -123,6 +123,7 @@ impl Whole {
                 named,
                 limited: reads::limited(tree, &self.env),
                 deleted: reads::deleted(tree, &self.env),
+                hinted: reads::hinted(tree),
                 tells: reads::tells(tree),
                 ..reads
             },
@@ -196,7 +197,9 @@ impl Whole {
                     let (moves, weighs) = reading.into_moves_and_weighs();
                     // What stands in a string is not rewritten.
                     let named = inner.map(|t| named::columns(t, lineage.as_ref(), &self.env)).unwrap_or_default();
-                    let reads = Reads { weighs, named, obstacle: Some("PREPARE of a text"), ..Reads::default() };
+                    let hinted = inner.map(reads::hinted).unwrap_or_default();
+                    let reads =
+                        Reads { weighs, named, hinted, obstacle: Some("PREPARE of a text"), ..Reads::default() };
                     let changes = inner.is_some_and(changes_schema);
                     let effects = if changes { vec![Effect::SchemaChanged] } else { Vec::new() };
                     let within = inner.map(commands_within).unwrap_or_default();
@@ -207,7 +210,7 @@ impl Whole {
                 }
                 Note::Execute { name } => out.references.push(Reference::Prepared(name.clone())),
                 Note::Deallocate { name } => out.effects.push(Effect::Deallocate { name: name.clone() }),
-                Note::SchemaChanged => {}
+                Note::SchemaChanged | Note::Hint(_) => {}
                 Note::MadeTemporary(name) => {
                     let key = self.env.relation(name.db.as_deref(), &name.name);
                     if &*key.0 != "pg_temp" {

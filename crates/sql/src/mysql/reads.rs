@@ -4,7 +4,7 @@ use super::{
     facts::Found,
     parser::Parser,
     render,
-    tree::{Body, Named, TableRef, Tree},
+    tree::{Body, Named, Note, TableRef, Tree},
 };
 use crate::meaning::{Limited, Read, Reads, Tell, Written};
 use doorward_model::Name;
@@ -86,8 +86,9 @@ fn called(parser: &Parser<'_>, name: &Named) -> Option<String> {
 
 /// Whether a statement is a query, or shows how one is run.
 fn only_reads(tree: &Tree) -> bool {
-    let is_alone = tree.inner.is_empty() && tree.queries.is_empty() && tree.exprs.is_empty() && tree.notes.is_empty();
+    let is_alone = tree.inner.is_empty() && tree.queries.is_empty() && tree.exprs.is_empty();
     is_alone
+        && tree.notes.iter().all(|note| matches!(note, Note::Hint(_)))
         && match &tree.body {
             Body::Query(_) => true,
             Body::Explain { tree, .. } => matches!(tree.body, Body::Query(_)) && only_reads(tree),
@@ -125,6 +126,23 @@ pub(super) fn limited(tree: &Tree, env: &Environment) -> Vec<Limited> {
     };
     out.extend(tree.inner.iter().flat_map(|inner| limited(inner, env)));
     out
+}
+
+/// The indexes that a statement, or one within it, asks for.
+pub(super) fn hinted(tree: &Tree) -> BTreeSet<Name> {
+    let own = tree.notes.iter().filter_map(|note| if let Note::Hint(name) = note { Some(name.clone()) } else { None });
+    let body = match &tree.body {
+        Body::Within(inner) | Body::Explain { tree: inner, .. } => Some(&**inner),
+        Body::Plain
+        | Body::Rows
+        | Body::Query(_)
+        | Body::Insert(_)
+        | Body::Update(_)
+        | Body::Delete(_)
+        | Body::CreateAs(_)
+        | Body::Unknown => None,
+    };
+    own.chain(tree.inner.iter().chain(body).flat_map(hinted)).collect()
 }
 
 /// The tables of which a DELETE of one table, or one within, deletes rows.

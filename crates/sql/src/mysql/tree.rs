@@ -328,6 +328,8 @@ pub(super) enum Note {
     MadeTemporary(ObjectName),
     /// `DROP TABLE`, which may drop a table of the session's own.
     Upload(Name),
+    /// The beginning of the name of an index that is to be used, in lower case.
+    Hint(Name),
     Kill {
         id: u64,
         query_only: bool,

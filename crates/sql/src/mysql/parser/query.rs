@@ -2,7 +2,7 @@
 use super::{Edit, Kind, Parsed, Parser, Role, Token, expr::folded_path};
 use crate::mysql::{
     render,
-    tree::{Arm, Body, Cte, Expr, Into, Item, Join, Lock, Named, Query, Select, TableRef, Target, With},
+    tree::{Arm, Body, Cte, Expr, Into, Item, Join, Lock, Named, Note, Query, Select, TableRef, Target, With},
     words,
 };
 use doorward_model::{Action, Name};
@@ -543,6 +543,7 @@ impl Parser<'_> {
             if !hint {
                 return Ok(());
             }
+            let leaves_out = self.is("IGNORE");
             self.take(Role::Plain);
             self.take(Role::Plain);
             if self.eat("FOR") && !self.eat("JOIN") {
@@ -551,7 +552,11 @@ impl Parser<'_> {
             }
             self.expect_mark("(")?;
             if !self.is_mark(")") {
-                self.list(|p| if p.eat("PRIMARY") { Ok(()) } else { p.folded().map(|_| ()) })?;
+                for name in self.list(|p| if p.eat("PRIMARY") { Ok("primary".into()) } else { p.folded() })? {
+                    if !leaves_out {
+                        self.note(Note::Hint(name));
+                    }
+                }
             }
             self.expect_mark(")")?;
             let _comma = self.is_mark(",") && self.is_any_nth(1, &["USE", "FORCE", "IGNORE"]) && self.eat_mark(",");

@@ -75,7 +75,10 @@ impl Session {
         }
         catalogue.references(relation.oid).find_map(|(parent, name)| {
             let parent = catalogue.relation(*parent)?;
-            let mut found = catalogue.indexes(parent.oid).iter().filter(|i| name.as_ref().is_none_or(|n| i.name == *n));
+            let all = catalogue.indexes(parent.oid);
+            // Where none is called so, it may be any.
+            let name = name.as_ref().filter(|name| all.iter().any(|index| index.name == **name));
+            let mut found = all.iter().filter(|index| name.is_none_or(|name| index.name == *name));
             found.find(|index| self.is_over_hidden(parent, index, now)).map(|index| (parent, index))
         })
     }

@@ -33,29 +33,18 @@ impl Session {
 
     /// An index that is asked for by its name gives rows in its order. What is written anew has no hint that matters.
     pub(super) fn reads_no_hidden_index(&mut self, part: &Part, now: Timestamp) -> Result<(), Refusal> {
-        if part.reads.obstacle.is_none() {
-            return Ok(());
-        }
-        let Some(text) = part.text.as_deref() else { return Ok(()) };
-        if !may_hint(text) || !self.hides_anything(now) {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(text).to_lowercase();
-        let mut before = "";
-        let hints =
-            text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).any(|word| {
-                let is_hint = matches!(before, "force" | "use") && matches!(word, "index" | "key");
-                before = word;
-                is_hint
-            });
-        if !hints {
+        if part.reads.obstacle.is_none() || part.reads.hinted.is_empty() || !self.hides_anything(now) {
             return Ok(());
         }
         let catalogue = Arc::clone(self.reveals.catalogue());
         for relation in catalogue.relations().filter(|r| r.kind == RelationKind::Table) {
-            for index in catalogue.indexes(relation.oid) {
+            let indexes = catalogue.indexes(relation.oid);
+            let is_there = |name: &Name| indexes.iter().any(|index| index.name.to_lowercase() == **name);
+            for index in indexes {
                 let name = index.name.to_lowercase();
-                if text.contains(&name.replace('`', "``")) && self.is_over_hidden(relation, index, now) {
+                let is_it = |asked: &Name| name == **asked || (name.starts_with(&**asked) && !is_there(asked));
+                let is_asked = part.reads.hinted.iter().any(is_it);
+                if is_asked && self.is_over_hidden(relation, index, now) {
                     let why =
                         format!("the index `{}` has rows in the order of columns that you may not see", index.name);
                     return Err(refused(&part.command, &why));
@@ -202,12 +191,6 @@ pub(super) fn refers(command: &str, referrer: &Relation, index: &Index) -> Refus
 
 fn is_computed(catalogue: &Catalogue, table: &Relation, name: &Name) -> bool {
     table.columns.iter().any(|column| column.name == *name && catalogue.view_column(table.oid, column.number).is_some())
-}
-
-/// Whether a text may ask for an index.
-fn may_hint(text: &[u8]) -> bool {
-    let is_of = |word: &[u8]| text.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word));
-    (is_of(b"index") || is_of(b"key")) && (is_of(b"force") || is_of(b"use"))
 }
 
 /// The tables that are changed where a view is: any that it reads.
