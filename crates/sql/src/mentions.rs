@@ -28,6 +28,12 @@ impl Mentions {
         }
     }
 
+    /// Adds a body that is not known.
+    pub const fn add_anything(&mut self) {
+        self.has_escapes = true;
+        self.runs_escapes = true;
+    }
+
     /// Whether a body may name something of this name.
     pub fn names(&self, name: &str) -> bool {
         self.has_escapes || self.all(name, |_| true)

@@ -110,7 +110,7 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let cascading = referred.iter().filter(|row| row.get(4).is_some_and(|cascades| cascades == "1"));
     let acting: Vec<u32> = cascading.filter_map(of).chain(triggered.iter().filter_map(of)).collect();
     let catalogue = Arc::unwrap_or_clone(catalogue).with_acting(acting);
-    let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views).with_tags(tags);
+    let catalogue = details::all(catalogue, &columns, &indexes, &routines, &views, &referred).with_tags(tags);
     let keys = details::partition_keys(&catalogue, &partitions);
     let unread = details::unread(&catalogue, &locked);
     let referrers: Vec<(u32, u32)> = referred
@@ -127,13 +127,15 @@ fn snapshot(raw: Raw, generation: u64, cache: Arc<AnalysisCache>) -> Snapshot {
     let checks = details::checks(&catalogue, &checks).into_iter();
     let checks = checks.chain(details::computed(&catalogue, &generated, &partitions));
     let checks: Vec<_> = checks.collect();
+    let mentions = details::mentions([&routines, &bodies]);
     let called = details::called(&routines, [&views, &routines, &bodies]);
     let checking = details::checking(&catalogue, &views);
     let mixed = views.iter().filter(|row| row.get(2).is_some_and(|query| may_mix_rows(query)));
     let mixed: Vec<u32> = mixed.filter_map(|row| table_of(&catalogue, row)).map(|view| view.oid).collect();
     let catalogue = catalogue.with_checking(checking).with_view_weighs(weighs).with_mixed(mixed);
     let catalogue = catalogue.with_partition_keys(keys).with_unread(unread).with_checks(checks);
-    let catalogue = catalogue.with_referrers(referrers).with_references(references).with_called(called);
+    let catalogue =
+        catalogue.with_referrers(referrers).with_references(references).with_called(called).with_mentions(mentions);
     let catalogue = Arc::new(catalogue.with_view_columns(made_of).with_invisible(invisible));
     Snapshot { greeting, reader: Arc::new(Grammar::new(catalogue, lower_case_names, cache)) }
 }

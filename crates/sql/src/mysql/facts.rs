@@ -14,7 +14,32 @@ pub(super) struct Walk<'e> {
     ctes: Vec<Name>,
     /// Those that one server takes for a common table expression where another takes them for a table, in lower case.
     doubtful: Vec<String>,
+    nesting: Nesting,
     found: Found,
+}
+
+/// What stands of WITH within the reach of another. Servers take names there for different tables: to MariaDB, what an element of
+/// the inner one names is no element of the outer one; MySQL looks names in the body of an element up where it is referred to.
+#[derive(Debug, Default)]
+struct Nesting {
+    /// How many are open.
+    open: usize,
+    is_nested: bool,
+    /// How many elements there were as the innermost began whose elements are being read; none where it is no inner one.
+    floor: usize,
+    crosses: bool,
+    /// The names of all elements, and of all tables that are no elements, in lower case.
+    elements: Vec<String>,
+    tables: Vec<String>,
+}
+
+impl Nesting {
+    /// Whether a name may be one table to one server, and another to another.
+    fn is_doubtful(&self) -> bool {
+        let is_twice = |name: &String| self.elements.iter().filter(|other| *other == name).count() > 1;
+        self.is_nested
+            && (self.crosses || self.elements.iter().any(|name| is_twice(name) || self.tables.contains(name)))
+    }
 }
 
 /// The names of tables that a statement reads.
@@ -37,15 +62,25 @@ struct Changed<'a> {
 impl<'e> Walk<'e> {
     pub(super) fn new(env: &'e Environment) -> Self {
         let accesses = Vec::with_capacity(4);
-        Self { env, accesses, ctes: Vec::new(), doubtful: Vec::new(), found: Found::default() }
+        Self {
+            env,
+            accesses,
+            ctes: Vec::new(),
+            doubtful: Vec::new(),
+            nesting: Nesting::default(),
+            found: Found::default(),
+        }
     }
 
     pub(super) fn into_accesses(self) -> Vec<Access> {
-        self.accesses
+        self.into_parts().0
     }
 
     /// The same with the tables that are read, where the text names them.
-    pub(super) fn into_parts(self) -> (Vec<Access>, Found) {
+    pub(super) fn into_parts(mut self) -> (Vec<Access>, Found) {
+        if self.nesting.is_doubtful() {
+            self.opaque("a WITH within another, in which a name may mean another table");
+        }
         (self.accesses, self.found)
     }
 
@@ -154,6 +189,13 @@ impl<'e> Walk<'e> {
     fn with(&mut self, with: Option<&With>) -> usize {
         let before = self.ctes.len();
         let Some(with) = with else { return before };
+        let floor = self.nesting.floor;
+        if self.nesting.open > 0 {
+            self.nesting.is_nested = true;
+            self.nesting.floor = before;
+        }
+        self.nesting.open += 1;
+        self.nesting.elements.extend(with.ctes.iter().map(|cte| cte.name.to_lowercase()));
         if with.recursive && with.ctes.len() > 1 {
             self.doubtful.extend(with.ctes.iter().map(|cte| cte.name.to_lowercase()));
         }
@@ -168,7 +210,14 @@ impl<'e> Walk<'e> {
                 self.ctes.push(name);
             }
         }
+        self.nesting.floor = floor;
         before
+    }
+
+    /// What WITH has made known ends.
+    fn end_with(&mut self, with: Option<&With>, before: usize) {
+        self.ctes.truncate(before);
+        self.nesting.open -= usize::from(with.is_some());
     }
 
     pub(super) fn query(&mut self, query: &Query) {
@@ -190,7 +239,7 @@ impl<'e> Walk<'e> {
                 self.lock_arm(arm, &lock.of);
             }
         }
-        self.ctes.truncate(before);
+        self.end_with(query.with.as_ref(), before);
     }
 
     fn lock_arm(&mut self, arm: &Arm, of: &[ObjectName]) {
@@ -234,8 +283,27 @@ impl<'e> Walk<'e> {
         name.db.is_none() && self.ctes.contains(&self.env.table_name(&name.name))
     }
 
+    /// Takes note of what a name without a database means.
+    fn notes(&mut self, name: &ObjectName, cte: bool) {
+        if self.nesting.open == 0 || name.db.is_some() {
+            return;
+        }
+        let folded = name.name.to_lowercase();
+        if !cte {
+            self.nesting.tables.push(folded);
+        } else if self
+            .ctes
+            .iter()
+            .rposition(|cte| cte.to_lowercase() == folded)
+            .is_some_and(|at| at < self.nesting.floor)
+        {
+            self.nesting.crosses = true;
+        }
+    }
+
     fn reads(&mut self, name: &ObjectName, at: Option<usize>) {
         let cte = self.is_cte(name);
+        self.notes(name, cte);
         if !cte {
             self.on_table(Action::Select, name);
             let folded = name.name.to_lowercase();
@@ -374,7 +442,7 @@ impl<'e> Walk<'e> {
         u.set.iter().for_each(|a| self.expr(&a.value));
         u.filter.iter().for_each(|e| self.expr(e));
         u.rest.iter().for_each(|e| self.expr(e));
-        self.ctes.truncate(before);
+        self.end_with(u.with.as_ref(), before);
     }
 
     /// Whether an assignment may be to a column of this table.
@@ -440,7 +508,7 @@ impl<'e> Walk<'e> {
         }
         d.filter.iter().for_each(|e| self.expr(e));
         d.rest.iter().for_each(|e| self.expr(e));
-        self.ctes.truncate(before);
+        self.end_with(d.with.as_ref(), before);
     }
 }
 

@@ -702,3 +702,28 @@ fn prints() {
         ]],
     );
 }
+
+#[test]
+fn a_with_within_another_is_read_where_its_names_are_certain() {
+    let facts = |text: &str| facts_in(text, &env());
+    let is_opaque = |text: &str| facts(text).contains("opaque(a WITH within another");
+    for doubtful in [
+        "with customers as (select 1 id, 'p' ssn) select * from (with x as (select id, ssn from customers) select * from x) y",
+        "with zz7 as (select id, rid from fb) select (with fb as (select id, rid from zz7) select group_concat(rid) from zz7)",
+        "with zz7 as (select 1) select * from (with zz8 as (select id from zz7), zz7 as (select 1) select * from zz8) y",
+        "with c(x, y) as (select id, rid from fb) select (with fb(id, rid) as (select id, hid from zz7) select group_concat(y) from c)",
+        "insert into plain (id, a) with customers as (select 1 id) select * from (with customers as (select id from customers) select * from customers) y",
+        "update t set a = (with a as (select 1 x) select (with b as (select x from a) select x from b) from a)",
+    ] {
+        assert!(is_opaque(doubtful), "{doubtful}: {}", facts(doubtful));
+    }
+    for certain in [
+        "with a as (select 1 x) select * from a, (with b as (select y from t) select * from b) q",
+        "with a as (with b as (select y from t) select y from b) select * from a",
+        "with a as (select 1 x) select * from (with b as (select y from t) select b.y, a.x from a, b) q",
+        "select (with a as (select 1 x) select x from a), (with a as (select 2 x) select x from a)",
+        "with a as (select 1 x), b as (select x from a) select * from b",
+    ] {
+        assert!(!is_opaque(certain), "{certain}: {}", facts(certain));
+    }
+}

@@ -1,7 +1,7 @@
 //! What is known of tables besides their columns: types, indexes; and what stored routines may read.
 use super::{OWN, Row, column_of};
 use doorward_model::Name;
-use doorward_sql::{Catalogue, Index, Reach, Relation, RelationKind, SourceColumn, tags};
+use doorward_sql::{Catalogue, Index, Mentions, Reach, Relation, RelationKind, SourceColumn, tags};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The snapshot with all of it.
@@ -11,10 +11,11 @@ pub(super) fn all(
     indexes: &[Row],
     routines: &[Row],
     views: &[Row],
+    referred: &[Row],
 ) -> Catalogue {
     let (types, written) = (types(&catalogue, columns), written_names(&catalogue, columns));
     let indexes = indexes_of(&catalogue, indexes);
-    let bodies = Bodies::of(&catalogue, routines, views);
+    let bodies = Bodies::of(&catalogue, routines, views).with_keys(referred);
     let (reads, called): (Vec<_>, Vec<_>) = views_read(&bodies, views).into_iter().unzip();
     let reaches = reaches(&bodies, routines);
     drop(bodies);
@@ -177,8 +178,10 @@ struct Bodies<'c> {
     catalogue: &'c Catalogue,
     names: Names,
     all: Vec<Body>,
-    /// What views name.
+    /// What views name, and tables that change with others, by foreign keys.
     beneath: HashMap<u32, BTreeSet<u32>>,
+    /// Tables in which rows are looked for that refer, or are referred to.
+    beside: HashMap<u32, BTreeSet<u32>>,
 }
 
 impl<'c> Bodies<'c> {
@@ -190,7 +193,21 @@ impl<'c> Bodies<'c> {
             Some((catalogue.named(schema, name)?.oid, names.body(schema, definition).relations))
         };
         let beneath = views.iter().filter_map(named).collect();
-        Self { catalogue, names, all, beneath }
+        Self { catalogue, names, all, beneath, beside: HashMap::new() }
+    }
+
+    /// The same, knowing foreign keys: what is referred to, what refers, and whether it changes with that.
+    fn with_keys(mut self, referred: &[Row]) -> Self {
+        for row in referred {
+            let named = |at: usize| self.catalogue.named(row.get(at)?, row.get(at + 1)?).map(|table| table.oid);
+            let (Some(parent), Some(child)) = (named(0), named(2)) else { continue };
+            if row.get(4).is_some_and(|cascades| cascades == "1") {
+                self.beneath.entry(parent).or_default().insert(child);
+            }
+            self.beside.entry(parent).or_default().insert(child);
+            self.beside.entry(child).or_default().insert(parent);
+        }
+        self
     }
 
     fn with_beneath(&self, relations: BTreeSet<u32>) -> BTreeSet<u32> {
@@ -200,6 +217,8 @@ impl<'c> Bodies<'c> {
             let named = self.beneath.get(&next).into_iter().flatten().copied();
             todo.extend(named.filter(|oid| seen.insert(*oid)));
         }
+        let beside: Vec<u32> = seen.iter().filter_map(|oid| self.beside.get(oid)).flatten().copied().collect();
+        seen.extend(beside);
         seen
     }
 
@@ -371,6 +390,19 @@ impl Names {
         let has = |these: &[&str]| these.iter().any(|word| words.contains(word));
         Body { opaque, relations, calls, changes: has(CHANGING), quotes: has(QUOTING) }
     }
+}
+
+/// What bodies of routines, triggers and events name. One that is not shown may name anything.
+pub(super) fn mentions(bodies: [&[Row]; 2]) -> Mentions {
+    let mut out = Mentions::default();
+    let of_users = |row: &&Row| row.first().is_none_or(|schema| !matches!(&**schema, "mysql" | "sys"));
+    for row in bodies.into_iter().flatten().filter(of_users) {
+        match row.get(2).filter(|body| !body.is_empty()) {
+            Some(body) => out.add(body, true),
+            None => out.add_anything(),
+        }
+    }
+    out
 }
 
 /// Which routines are called by what others have made, going by words; none where one of those is not shown.

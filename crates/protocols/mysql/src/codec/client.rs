@@ -1,7 +1,7 @@
 //! The client's commands (manual, "Command Phase"; MariaDB, "2 - Text Protocol", "3 - Binary Protocol").
 use super::{
     WireError, count, length,
-    rows::{Nulls, Value, value},
+    rows::{Nulls, Value, types, value},
     string,
 };
 use crate::capabilities::Capabilities;
@@ -251,6 +251,39 @@ fn change_user<'a>(r: &mut Reader<'a>, capabilities: Capabilities) -> Result<Cha
     Ok(out)
 }
 
+/// Reads the value of a parameter.
+///
+/// INVARIANT: only types of which all servers take as many bytes as are read here. Those that values in *rows* have besides
+/// (`YEAR`, `INT24`, `BIT`, …) are read otherwise by one server or another: as strings, as nothing, or not at all.
+fn parameter<'a>(r: &mut Reader<'a>, kind: u16) -> Result<Value<'a>, WireError> {
+    let [number, _] = kind.to_le_bytes();
+    let is_plain = matches!(
+        number,
+        types::TINY
+            | types::SHORT
+            | types::LONG
+            | types::LONGLONG
+            | types::FLOAT
+            | types::DOUBLE
+            | types::DATE
+            | types::TIME
+            | types::DATETIME
+            | types::TIMESTAMP
+            | types::DECIMAL
+            | types::NEWDECIMAL
+            | types::VARCHAR
+            | types::VAR_STRING
+            | types::STRING
+            | types::ENUM
+            | types::SET
+            | types::TINY_BLOB
+            | types::MEDIUM_BLOB
+            | types::LONG_BLOB
+            | types::BLOB
+    );
+    if is_plain { value(r, number, kind & UNSIGNED != 0) } else { Err(r.invalid()) }
+}
+
 /// Reads the parameters of an execution.
 ///
 /// # Errors
@@ -293,11 +326,10 @@ fn values<'a>(r: &mut Reader<'a>, n: usize, bound: &Bound<'_>, named: bool) -> R
     }
     for (i, parameter) in out.iter_mut().enumerate() {
         let is_long = u16::try_from(i).is_ok_and(|i| bound.long.contains(&i));
-        let [kind, _] = parameter.kind.to_le_bytes();
         parameter.value = match (nulls.is_null(i), is_long) {
             (_, true) => None,
             (true, false) => Some(Value::Null),
-            (false, false) => Some(value(r, kind, parameter.kind & UNSIGNED != 0)?),
+            (false, false) => Some(self::parameter(r, parameter.kind)?),
         };
     }
     Ok(out)
@@ -327,7 +359,7 @@ pub fn bulk_parameters<'a>(
     while r.left() > 0 {
         for kind in out.types.iter().take(bound.count) {
             let read = match r.u8()? {
-                0 => Given::Value(value(&mut r, kind.to_le_bytes()[0], kind & UNSIGNED != 0)?),
+                0 => Given::Value(parameter(&mut r, *kind)?),
                 1 => Given::Null,
                 2 => Given::Default,
                 3 => Given::Ignore,
@@ -389,6 +421,20 @@ mod tests {
         assert_eq!(none, Command::Query { attributes: vec![], text: b"SELECT 1" });
         // Read without them, the text would begin elsewhere: a count of sets other than one is none of ours.
         assert!(command(b"\x03\0\x02SELECT 1", Capabilities::QUERY_ATTRIBUTES).is_err());
+    }
+
+    #[test]
+    fn types_that_servers_read_otherwise_are_no_parameters() {
+        // YEAR has two bytes in rows, and is a string to MySQL as a parameter: the text would begin elsewhere.
+        for kind in [6, 9, 13, 14, 16, 242, 244, 245, 255] {
+            let bytes = [b"\x03\x01\x01\0\x01", &[kind][..], b"\0\x01a\x01 SELECT 1"].concat();
+            assert!(command(&bytes, Capabilities::QUERY_ATTRIBUTES).is_err(), "{kind}");
+            let rest = [b"\0\x01", &[kind][..], b"\0\x01a"].concat();
+            let run = Execute { statement: 1, flags: 0, iterations: 1, rest: &rest };
+            assert!(parameters(&run, &Bound { count: 1, types: &[], long: &[] }, PLAIN).is_err(), "{kind}");
+        }
+        let null = Execute { statement: 1, flags: 0, iterations: 1, rest: b"\x01\x01\x06\0" };
+        assert!(parameters(&null, &Bound { count: 1, types: &[], long: &[] }, PLAIN).is_ok());
     }
 
     #[test]

@@ -440,7 +440,8 @@ impl Session {
                 self.pass_end(&end);
                 let masker = self.result_masker(&mut results, definitions, now)?;
                 // A procedure's own cursor is none of the caller's.
-                if end.status & status::CURSOR_EXISTS != 0 && results.statement.is_some() {
+                let is_open = end.status & (status::CURSOR_EXISTS | status::MORE_RESULTS) == status::CURSOR_EXISTS;
+                if is_open && results.statement.is_some() {
                     return self.end_of_result(results, &end, true, now);
                 }
                 results.phase = Phase::Rows(masker);

@@ -395,8 +395,12 @@ impl Session {
         let texts = if writes_hidden { guard::short_texts(prepared, &parameters) } else { Ok(Vec::new()) };
         let veil = prepared.veil.clone();
         let catalogue = Arc::clone(&prepared.catalogue);
-        let statement = (execute.flags & client::CURSOR_FLAGS != 0).then_some(id);
-        let frame = framed(&with_statement(payload, id));
+        // What runs others has results of theirs, and cursors of theirs are told of as if they were the caller's.
+        let is_query =
+            matches!(meaning.parts.as_slice(), [part] if matches!(&*part.command, "SELECT" | "VALUES" | "TABLE"));
+        let statement = (execute.flags & client::CURSOR_FLAGS != 0 && is_query).then_some(id);
+        let payload = with_statement(payload, id);
+        let frame = framed(&if is_query { payload } else { without_cursor(payload) });
         let next = Next::Results { binary: true, statement };
         let runs = Some(Runs { id, types });
         let admissible = self.still_means(&meaning, &catalogue, now).and_then(|()| self.admissible(&meaning, now));
@@ -720,6 +724,14 @@ fn values(prepared: &Prepared, flags: u16, types: &[u16], rest: &[u8]) -> Vec<u8
     out.extend(types.iter().flat_map(|kind| kind.to_le_bytes()));
     prepared.ahead.bind(&mut out);
     out
+}
+
+/// An execution whose rows come at once.
+fn without_cursor(mut payload: Vec<u8>) -> Vec<u8> {
+    if let Some(flags) = payload.get_mut(5) {
+        *flags &= !client::CURSOR_FLAGS;
+    }
+    payload
 }
 
 /// A command with the number of its statement.

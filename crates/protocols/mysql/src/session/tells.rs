@@ -85,6 +85,9 @@ impl Session {
     /// given what they read.
     fn takes_what_others_call(&mut self, access: &Access, now: Timestamp) -> Option<String> {
         let catalogue = Arc::clone(self.reveals.catalogue());
+        if let Some(why) = self.takes_what_bodies_name(access, now) {
+            return Some(why);
+        }
         let asking = &mut Asking { enforcer: &mut self.enforcer, now };
         match (access.action, &access.resource) {
             (Action::Drop | Action::Alter, Resource::Function { name, .. }) => catalogue
@@ -105,6 +108,22 @@ impl Session {
             }
             _ => None,
         }
+    }
+
+    /// Bodies of routines, triggers and events, be they the caller's own, are judged by what their names mean as they are made: nothing
+    /// else comes to be called so, and no view that reads something hidden goes by another name.
+    fn takes_what_bodies_name(&mut self, access: &Access, now: Timestamp) -> Option<String> {
+        let Resource::Table { schema, name } = &access.resource else { return None };
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let known = catalogue.named(schema, name);
+        let is_made = access.action == Action::Create && &**schema != "pg_temp";
+        if is_made && known.is_none_or(|r| r.kind == RelationKind::View) && catalogue.mentions().names(name) {
+            return Some(format!("a routine, trigger or event names `{name}`, and would find another"));
+        }
+        let changes = matches!(access.action, Action::Create | Action::Alter | Action::Drop);
+        let view = known.filter(|r| changes && r.kind == RelationKind::View)?;
+        let reads_hidden = self.reach_is_hidden(&catalogue.view_reads(view.oid), now);
+        reads_hidden.then(|| format!("the view `{schema}.{name}` reads columns that you may not see"))
     }
 
     /// Refuses a temporary table, also one that is renamed, of the name of a relation with hidden columns: what the caller writes
@@ -173,6 +192,7 @@ impl Session {
             catalogue.is_unread(relation.oid)
                 || self.reveals.source(&source, asking).is_some()
                 || (tells && self.hides_anything(now))
+                || self.view_is_in_hidden_order(&catalogue, relation, now)
         })
     }
 

@@ -30,6 +30,9 @@ impl Session {
             for relation in behind(&catalogue, table) {
                 let writes = Written {
                     part,
+                    catalogue: &catalogue,
+                    relation,
+                    inserts: *action == Action::Insert,
                     of_any: relation.oid != table.oid || *action == Action::Insert && !names_columns(part, table),
                 };
                 if let Some(index) = self.place_in(&catalogue, relation, &writes, *action, now) {
@@ -94,6 +97,10 @@ fn names_columns(part: &Part, table: &Relation) -> bool {
 /// What a statement writes of a table.
 struct Written<'a> {
     part: &'a Part,
+    catalogue: &'a Catalogue,
+    relation: &'a Relation,
+    /// Rows are new: all that is computed is written.
+    inserts: bool,
     /// It may be any column.
     of_any: bool,
 }
@@ -105,7 +112,12 @@ impl Written<'_> {
             (Some(written), Some(name)) => written.eq_ignore_ascii_case(name),
             (None, _) | (_, None) => true,
         };
-        self.of_any || self.part.by_name || self.part.writes.columns.iter().any(is_it)
+        let computed = name.and_then(|name| self.relation.columns.iter().find(|c| c.name.eq_ignore_ascii_case(name)));
+        let computed = computed.and_then(|column| self.catalogue.view_column(self.relation.oid, column.number));
+        self.of_any
+            || self.part.by_name
+            || self.part.writes.columns.iter().any(is_it)
+            || computed.is_some_and(|of| self.inserts || of.iter().any(|source| self.column(source.column.as_ref())))
     }
 
     fn any_of(&self, index: &Index) -> bool {

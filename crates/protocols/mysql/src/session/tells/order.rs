@@ -166,6 +166,12 @@ impl Session {
             || catalogue.indexes(relation.oid).iter().any(|index| self.is_over_hidden(relation, index, now))
     }
 
+    /// Whether rows of a view may come in the order of a hidden column, whatever it shows.
+    pub(super) fn view_is_in_hidden_order(&mut self, catalogue: &Catalogue, view: &Relation, now: Timestamp) -> bool {
+        view.kind == RelationKind::View
+            && behind(catalogue, view).into_iter().any(|table| self.comes_in_hidden_order(catalogue, table, now))
+    }
+
     /// Of what an expression is made is not known.
     pub(in super::super) fn is_over_hidden(&mut self, relation: &Relation, index: &Index, now: Timestamp) -> bool {
         let is_in = |column: &&Column| index.columns.iter().any(|of| of.as_ref().is_none_or(|of| column.name == *of));

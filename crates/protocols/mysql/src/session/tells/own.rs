@@ -31,7 +31,7 @@ const OWN: &[&str] = &["information_schema", "mysql", "performance_schema", "sys
 const PLAIN_VIEWS: &str = " administrable_role_authorizations all_plugins applicable_roles character_sets check_constraints \
 collation_character_set_applicability collations column_privileges columns columns_extensions enabled_roles engines \
 events geometry_columns global_variables json_duality_view_columns json_duality_view_links json_duality_view_tables \
-json_duality_views key_column_usage keywords libraries locales parameters partitions periods plugins profiling \
+json_duality_views key_column_usage keywords libraries locales parameters partitions periods plugins \
 referential_constraints replica_status replication resource_groups role_column_grants role_routine_grants role_table_grants \
 routine_libraries routines schema_privileges schemata schemata_extensions sequences session_variables \
 spatial_ref_sys sql_functions st_geometry_columns st_spatial_reference_systems st_units_of_measure statistics \
@@ -127,6 +127,10 @@ pub(super) fn shows_counters(command: &str, text: &[u8]) -> bool {
     if ["ALL", "BINARY LOG", "BINLOG STATUS", "MASTER LOGS"].iter().any(|log| what.starts_with(log))
         || ["MASTER", "SLAVE", "SLAVES", "REPLICA", "REPLICAS"].iter().any(|of| what.contains(&format!("{of} STATUS")))
     {
+        return true;
+    }
+    // Which statements triggers and routines have run, and how often.
+    if what.starts_with("PROFILE") {
         return true;
     }
     if !what.starts_with("STATUS") {
