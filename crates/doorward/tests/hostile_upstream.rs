@@ -154,6 +154,14 @@ fn a_server_that_misbehaves_before_anyone_is_in_is_named() {
         ("kerberos", b"R\0\0\0\x08\0\0\0\x07", false, "disable", "could not log in"),
         ("error-for-tls", b"Eno", true, "require", "broke the protocol"),
         ("no-tls", b"N", false, "verify-full", "does not offer TLS"),
+        ("silent-of-texts", b"R\0\0\0\x08\0\0\0\0S\0\0\0\x19client_encoding\0UTF8\0Z\0\0\0\x05I", false, "disable", "broke the protocol"),
+        (
+            "texts-otherwise",
+            b"R\0\0\0\x08\0\0\0\0S\0\0\0\x19client_encoding\0UTF8\0S\0\0\0\x24standard_conforming_strings\0off\0Z\0\0\0\x05I",
+            false,
+            "disable",
+            "would be read otherwise",
+        ),
         ("injected-before-tls", b"SR\0\0\0\x08\0\0\0\0", false, "require", "TLS with the database server failed"),
     ] {
         let postgres = Postgres::start().unwrap();
@@ -169,4 +177,16 @@ fn a_server_that_misbehaves_before_anyone_is_in_is_named() {
         assert!(shown.contains(expected), "{name}: {shown}");
         assert!(!world.gateway.log().contains("panicked"), "{name}: {}", world.gateway.log());
     }
+}
+
+/// A role may have its texts read otherwise, where nobody says how they are to be read.
+#[test]
+fn a_role_of_other_settings_has_texts_read_as_here() {
+    let postgres = Postgres::start().unwrap();
+    let user = postgres.user().to_owned();
+    postgres.exec(&format!("alter role \"{user}\" set standard_conforming_strings = off")).unwrap();
+    let world = World::over(postgres, ALLOW, "");
+    let mut command = world.psql_command(&world.token("ci-bot", &["agents"], &[]));
+    command.args(["-A", "-t", "-c", "show standard_conforming_strings", "-c", "select length('\\\\')"]);
+    assert_eq!(ends(command), "on\n2\n");
 }

@@ -116,6 +116,23 @@ pub enum Reach {
     Relations(BTreeSet<u32>),
 }
 
+/// A foreign key by which rows of one table change with those of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cascade {
+    /// The columns that are referred to.
+    pub of: BTreeSet<i16>,
+    /// The table that refers.
+    pub table: u32,
+    /// Its columns that do.
+    pub columns: BTreeSet<i16>,
+    /// Whether those change where what they refer to does.
+    pub on_update: bool,
+    /// Whether they change where the row is deleted that they refer to.
+    pub on_delete: bool,
+    /// Whether their rows are deleted with it.
+    pub deletes: bool,
+}
+
 /// A snapshot of a database's schema. Immutable: a change is a new snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -143,6 +160,9 @@ pub struct Catalogue {
     indexes: AHashMap<u32, Vec<Index>>,
     /// What views read, by their numbers.
     view_reads: AHashMap<u32, Reach>,
+    policies: AHashMap<u32, Reach>,
+    cascades: AHashMap<u32, Vec<Cascade>>,
+    changing: AHashSet<(Name, Name)>,
     /// Relations that could not be read, and the views that read them.
     unread: BTreeSet<u32>,
     /// The columns in each `CHECK` of a table, and in what else may refuse a row.
@@ -340,6 +360,44 @@ impl Catalogue {
             }
         }
         Reach::Relations(seen)
+    }
+
+    /// The same snapshot, knowing what policies of tables read besides their own table.
+    #[must_use]
+    pub fn with_policies(mut self, policies: impl IntoIterator<Item = (u32, Reach)>) -> Self {
+        self.policies.extend(policies);
+        self
+    }
+
+    /// What the policies of a table read besides itself, if they do.
+    pub fn policies(&self, table: u32) -> Option<&Reach> {
+        self.policies.get(&table)
+    }
+
+    /// The same snapshot, knowing by which foreign keys rows of others change with those of a table.
+    #[must_use]
+    pub fn with_cascades(mut self, cascades: impl IntoIterator<Item = (u32, Cascade)>) -> Self {
+        for (table, cascade) in cascades {
+            self.cascades.entry(table).or_default().push(cascade);
+        }
+        self
+    }
+
+    /// The foreign keys by which rows of other tables change with those of a table.
+    pub fn cascades(&self, table: u32) -> &[Cascade] {
+        self.cascades.get(&table).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same snapshot, knowing which functions change rows, or call such.
+    #[must_use]
+    pub fn with_changing(mut self, functions: impl IntoIterator<Item = (Name, Name)>) -> Self {
+        self.changing.extend(functions);
+        self
+    }
+
+    /// Whether a function changes rows, or calls one that does; so does one of which nothing is known.
+    pub fn changes_rows(&self, schema: &Name, name: &Name) -> bool {
+        self.reach(schema, name).is_none() || self.changing.contains(&(schema.clone(), name.clone()))
     }
 
     /// The same snapshot, knowing which relations it does not know, since they were locked: definitions of views, columns of tables.

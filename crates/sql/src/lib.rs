@@ -31,7 +31,7 @@ pub mod tags;
 
 pub use cache::{AnalysisCache, ReadUnder};
 pub use catalogue::{
-    Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
+    Cascade, Catalogue, Column, Function, Index, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
 };
 pub use meaning::{
     Analysis, CopyFormat, CopySpec, Dropped, Effect, Kill, Limited, Lineage, Output, Prefix, Read, Reads, Reference,

@@ -95,7 +95,7 @@ const NEIGHBOURS: &[&str] = &[
     "set search_path = theirs, public; update pathed set name = 'z' where id = 1; select id, name from pathed",
     "set search_path = theirs, public; select id, name from audited; select id, name from over_audited",
     "create function thrice(n int) returns int language sql as 'select n * 3'; create or replace function thrice(n int) returns int language sql as 'select n + n + n'; alter function thrice(int) immutable; drop function thrice(int)",
-    "comment on function tax(int) is 'of a number'; create aggregate sums(int) (sfunc = int4pl, stype = int)",
+    "comment on function tax(int) is 'of a number'; create aggregate all_of(int) (sfunc = array_append, stype = int[])",
     "drop function if exists none_of_that_name(int)",
     "create type mood as enum ('a'); alter type mood rename to temper; drop type temper",
 ];

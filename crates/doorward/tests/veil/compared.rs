@@ -37,12 +37,34 @@ create table parted(id int, ssn text, w text) partition by range (id);
 create table parted_1 partition of parted for values from (0) to (100); create table parted_2 partition of parted for values from (100) to (1000);
 alter table parted_2 add check (ssn > '078-05-1122'); create unique index on parted_2 (ssn); insert into parted values (1, '078-05-1121', 'w'), (250, 'x', 'w');
 create view of_parted as select id, w from parted; create view of_parted_too as select * from parted;
+create table pa(id int primary key, w text); insert into pa select g, 'w' from generate_series(1, 4) g;
+create table chc(id int primary key, p int references pa on update cascade, pay int, check (p <= pay + 100)); insert into chc select g, g, g from generate_series(1, 4) g;
+create table pd(id int primary key); insert into pd select generate_series(1, 4);
+create table chd(id int primary key, p int references pd on delete set null, pay int, check (p is not null or pay > 2)); insert into chd select g, g, g from generate_series(1, 4) g;
+create table ck1(id int primary key, a text, pay text, g text generated always as (a || pay) stored, check (g <> 'xzeta')); insert into ck1 (id, a, pay) values (1, 'a', 'zeta');
+create table kinds(k text primary key); insert into kinds values ('k1'), ('k2');
+create function kind_ok(text) returns boolean language sql as 'select exists(select from kinds where k = $1)';
+create table kd(id int primary key, kind text, w text, check (kind_ok(kind))); insert into kd values (1, 'k1', 'w');
+create table dated(id int primary key, born text, w text, check (born::date < '2020-01-01')); insert into dated values (1, '01/02/2000', 'w');
+create table ruling(id int primary key, n int, w text); alter table ruling enable row level security; alter table ruling force row level security;
+create policy seen on ruling for select using (true);
+create policy let on ruling for insert with check (n <= (select salary from pay where pay.id = ruling.id));
+create function up_pa(int, int) returns int language sql as 'update public.pa set id = $2 where id = $1 returning id';
+create table acct(id int primary key, bal int check (bal <= 1000), ssn text); insert into acct values (1, 10, '078-05-1121');
+create table paid(id int primary key, acct int, amt int); create table paid_later(id int primary key, acct int, amt int);
+create function pays() returns trigger language plpgsql as 'begin update acct set bal = bal + new.amt where id = new.acct; return new; end';
+create trigger pays after insert on paid for each row execute function pays();
+create constraint trigger pays_later after insert on paid_later deferrable initially deferred for each row execute function pays();
+create function add_paid(int, int) returns int language sql as 'insert into paid values ($1, 1, $2) returning id';
+create view grown as select id from acct where ssn::date < now();
+create function of_grown() returns setof int language sql stable as 'select id from public.grown';
 create table inherited(id int not null); create table inheriting(ssn text) inherits (inherited); insert into inheriting values (1, '078-05-1121');
 create table above(id int, cap int, salary int); create table below(check (cap <= salary)) inherits (above); insert into below values (1, 1, 100);
 ";
 
 const TAGS: &str = r#"tags = { "public.pay.salary" = ["pii"], "public.pay.mail" = ["pii"], "public.spread.salary" = ["pii"], "public.known.mail" = ["pii"],
-"public.above.salary" = ["pii"], "public.parted.ssn" = ["pii"], "public.inheriting.ssn" = ["pii"], "public.plainly.ssn" = ["pii"], "public.excluding.h" = ["pii"], "public.pointing.y" = ["pii"], "public.guarded.salary" = ["pii"], "public.indexed.ssn" = ["pii"], "public.searched.ssn" = ["pii"], "public.paired.ssn" = ["pii"] }"#;
+"public.above.salary" = ["pii"], "public.parted.ssn" = ["pii"], "public.inheriting.ssn" = ["pii"], "public.chc.pay" = ["pii"], "public.chd.pay" = ["pii"], "public.ck1.pay" = ["pii"], "public.kd.kind" = ["pii"],
+"public.acct.ssn" = ["pii"], "public.dated.born" = ["pii"], "public.plainly.ssn" = ["pii"], "public.excluding.h" = ["pii"], "public.pointing.y" = ["pii"], "public.guarded.salary" = ["pii"], "public.indexed.ssn" = ["pii"], "public.searched.ssn" = ["pii"], "public.paired.ssn" = ["pii"] }"#;
 
 const REFUSED: &[&str] = &[
     "update pay set cap = 999 where id = 1",
@@ -54,6 +76,14 @@ const REFUSED: &[&str] = &[
     "with x as (update pay set cap = 999 where id = 1 returning id) select id from x",
     "update of_pay set cap = 999 where id = 1",
     "update above set cap = 99",
+    // What foreign keys change, computed columns, and what is not the same for ever.
+    "update pa set id = 103 where id = 3",
+    "merge into pa using (values (3)) v(id) on pa.id = v.id when matched then update set id = 103",
+    "delete from pd where id = 3",
+    "with gone as (delete from pd where id = 3 returning id) select id from gone",
+    "update ck1 set a = 'x' where id = 1",
+    "update kd set w = 'x' where id = 1",
+    "update dated set w = 'x' where id = 1",
     "update parted set id = 201 where id = 1",
     "update of_parted set id = 201 where id = 1",
     "update of_parted_too set ssn = 'guess' where id = 250",
@@ -77,6 +107,11 @@ const REFUSED: &[&str] = &[
 
 const NEIGHBOURS: &[&str] = &[
     "begin; update pay set name = 'x' where id = 1 returning id, name; rollback",
+    "begin; update pa set w = 'x' where id = 3 returning id; rollback",
+    "begin; delete from pa where id = 9; rollback",
+    "begin; update chc set id = 9 where id = 1 returning id, p; rollback",
+    "begin; insert into paid values (1, 1, 5) returning id; rollback",
+    "begin; select add_paid(2, 5); rollback",
     "begin; update excluding set id = 3 where id = 1 returning id, a; rollback",
     "begin; update pointing set id = 3 where id = 1 returning id, x; rollback",
     "begin; update guarded set id = 3 where id = 1 returning id, cap; rollback",
@@ -123,6 +158,24 @@ fn what_compares_hidden_columns_answers_nothing() {
             "{beneath}: {answer}"
         );
         assert!(reader.says(beneath).contains("violates"), "{beneath}");
+    }
+    for beneath in [
+        "select add_paid(1, 5000)",
+        "begin; insert into paid_later values (1, 1, 5000); commit",
+        "begin; insert into paid_later values (1, 1, 5000); set constraints all immediate",
+        "copy (select add_paid(1, 5000)) to stdout",
+        "select * from grown",
+        "begin; declare c cursor for select id from grown; fetch all from c",
+    ] {
+        let answer = agent.says(&format!("{beneath}; rollback"));
+        assert!(answer.contains("details hidden") && !answer.contains("078-"), "{beneath}: {answer}");
+        let answer = reader.says(&format!("{beneath}; rollback"));
+        assert!(answer.contains("violates") || answer.contains("out of range"), "{beneath}: {answer}");
+    }
+    for decided in ["select up_pa(3, 103)", "select * from of_grown()", "insert into ruling values (9, 1, 'x')"] {
+        let answer = agent.says(decided);
+        assert!(answer.contains(" refused: "), "{decided}: {answer}");
+        reader.says(&format!("begin; {decided}; rollback"));
     }
     // Rows that a rule makes, and how long an entry of an index would be.
     let answer = agent.says("begin; insert into doing values (1); rollback");

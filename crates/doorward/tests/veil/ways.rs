@@ -65,6 +65,9 @@ insert into halved values (1, 'a');
 create table parents(id int primary key); insert into parents select generate_series(1, 9);
 create table children(id int primary key, salary int references parents);
 insert into children select id, id from parents;
+create function differs(text, text) returns float8 language sql immutable as 'select (''x'' || max(ssn))::float8 from customers';
+create function sets_constraints() returns text language plpgsql as
+  $$begin set constraints all immediate; return 'ok'; exception when others then return sqlerrm; end$$;
 create function told() returns text language sql as 'select max(query) from pg_stat_activity';
 create function fails() returns text language plpgsql as $$declare d text; begin
   update named set id = null; exception when others then get stacked diagnostics d = pg_exception_detail; return d; end$$;
@@ -105,7 +108,26 @@ const WAYS: &[&str] = &[
     "begin; alter view settings_seen set schema other; rollback",
     "begin; create table ruled (name text, setting text); create rule \"_RETURN\" as on select to ruled do instead select name, setting from pg_settings; rollback",
     "begin; create table public.pg_settings (name text, setting text); update public.pg_settings set setting = 'x'; rollback",
-    "prepare told as select query from pg_stat_activity; create table telling as execute told; drop table telling",
+    "prepare told as select query from pg_stat_activity; create temp table telling as execute told",
+    "prepare told_too as select query from pg_stat_activity; explain (analyze, costs off) create temp table telling_too as execute told_too",
+    // Functions and names that types bring, names that mean others, and what inherits.
+    "begin; create type rr as range (subtype = text, subtype_diff = differs); rollback",
+    "begin; create table other.customers (id int); rollback",
+    "begin; create view nobody as select * from parents; update nobody set id = 103 where id = 3; rollback",
+    "begin; alter table parents rename to nobody; update nobody set id = 103 where id = 3; rollback",
+    "create temp view own_parents as select * from parents; begin; update own_parents set id = 103 where id = 3; rollback",
+    "begin; comment on table notes is 'x'\\; alter view named rename to nobody; rollback",
+    "begin; create aggregate gathers_too(text) (sfunc = asks, stype = text); rollback",
+    "begin; create aggregate stddev_pop(text) (sfunc = ts_rewrite, stype = tsquery, initcond = 'a'); rollback",
+    "select id, ctid from inherited",
+    "explain select id from inherited",
+    "analyze verbose inherited",
+    "select sets_constraints()",
+    "begin; create table renamed (id int); alter table renamed rename to customers; rollback",
+    "begin; drop table customers cascade; rollback",
+    "begin; create function btrim(varchar) returns text language sql as 'select $1::text'; rollback",
+    "begin; alter table inherited add column ssn text; rollback",
+    "begin; alter table inherited alter column id type bigint using case when id = 1 then 5 else id end; rollback",
     // What reads something hidden, whatever it shows, goes by the name that is known; nothing else shows what tells.
     "begin; alter view named rename to nobody; rollback",
     "begin; alter table named rename to nobody; rollback",
@@ -328,10 +350,12 @@ const NEIGHBOURS: &[&str] = &[
     "select p.id, f from parents p, generate_series(1, 2) f order by 1, 2 limit 3",
     "select name, setting from settings_seen where name = 'jit'",
     "begin; create view of_names as select relname from pg_class; select count(*) from of_names where relname = 'orders'; rollback",
-    "begin; create view v as select * from named_orders; update v set contact = 'x' where id = 1; rollback",
-    "begin; alter view named_orders rename to nobody; update nobody set contact = 'x' where id = 1; rollback",
-    "create temp view own_orders as select * from named_orders; begin; update own_orders set contact = 'x' where id = 1; rollback",
+    "begin; create view v as select * from named_orders; select count(*) from v; rollback",
+    "begin; alter view named_orders rename to nobody; rollback",
+    "create temp view own_orders as select * from named_orders; select count(*) from own_orders",
+    "begin; create table nobody (id int, n text); insert into nobody values (1, 'x'); update nobody set n = 'y' where id = 1; delete from nobody; rollback",
     "begin; comment on view named_orders is 'x'; rollback",
+    "begin; create type rr as range (subtype = int, subtype_opclass = int4_ops, multirange_type_name = rrs); rollback",
     "begin; update shaped set j = '{}', parts = '{}', n = 2 where id = 1; rollback",
     "begin; insert into shaped (id, parts[1], j) values (2, 'x', '{}'); rollback",
     "select o.id, (o).contact, (o.id).int8 from orders o order by 1 limit 2",

@@ -2,8 +2,8 @@
 //!
 //! The server answers messages in the order it got them, with two exceptions: after an error in
 //! the extended protocol it skips everything up to the next Sync, and while it reads COPY data it
-//! ignores Sync and Flush. Both are mirrored here, so that every answer is read as the answer to
-//! the message that caused it.
+//! ignores Sync and Flush. The first is mirrored here, and none of the latter is sent, so that every
+//! answer is read as the answer to the message that caused it.
 use crate::copy_in::CopyGuard;
 use crate::render::Rejection;
 use crate::session::{Portal, Prepared};
@@ -31,6 +31,11 @@ impl Running {
     pub(crate) fn new(request: RequestId, meaning: &Arc<Meaning>, portal: Option<Arc<Portal>>) -> Self {
         let of = shared::Running::new(request, meaning);
         Self { of, portal, copy_in: None, guards: VecDeque::new(), tag: "".into(), failed: false }
+    }
+
+    /// Whether the upstream has answered it, before it says that it is ready for more.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.failed || self.of.part > 0 || !self.tag.is_empty()
     }
 }
 
@@ -161,27 +166,33 @@ impl Pipeline {
         self.queue.get_mut(last).filter(|_| awaits)
     }
 
-    /// The upstream has begun to read COPY data for the front message of the extended protocol: it
-    /// ignores every Sync up to the end of the data. Anything else in between is a client's mistake.
-    pub(crate) fn begin_copy_in(&mut self) -> Result<(), &'static str> {
-        while let Some(message) = self.queue.get(1) {
-            match message.expect {
-                Expect::CopyEnd => return Ok(()),
-                Expect::Sync => {
-                    self.queue.remove(1);
-                }
-                Expect::Parse { .. }
-                | Expect::Bind { .. }
-                | Expect::DescribeStatement(_)
-                | Expect::DescribePortal(_)
-                | Expect::CloseStatement { .. }
-                | Expect::ClosePortal { .. }
-                | Expect::Execute(_)
-                | Expect::Query(_)
-                | Expect::FunctionCall(_)
-                | Expect::Refused => return Err("a request in the middle of COPY data"),
+    /// Whether the upstream may be reading COPY data, or be about to: it ignores every Sync in them, and answers those behind them.
+    ///
+    /// INVARIANT: nothing but COPY data goes upstream meanwhile, so that each Sync that does is answered. A text of several
+    /// statements may read more of them, until all of it is answered.
+    pub(crate) fn may_copy_in(&self) -> bool {
+        let mut ended = false;
+        self.queue.iter().rev().any(|message| match &message.expect {
+            Expect::CopyEnd => {
+                ended = true;
+                false
             }
-        }
-        Ok(())
+            Expect::Execute(running) => running.copy_in.is_some() && !ended,
+            Expect::Query(running) => running.copy_in.is_some(),
+            Expect::Parse { .. }
+            | Expect::Bind { .. }
+            | Expect::DescribeStatement(_)
+            | Expect::DescribePortal(_)
+            | Expect::CloseStatement { .. }
+            | Expect::ClosePortal { .. }
+            | Expect::FunctionCall(_)
+            | Expect::Refused
+            | Expect::Sync => false,
+        })
+    }
+
+    /// Whether nothing but the end of COPY data was sent behind the front message, which reads such.
+    pub(crate) fn copies_in_alone(&self) -> bool {
+        self.queue.iter().skip(1).all(|message| matches!(message.expect, Expect::CopyEnd))
     }
 }

@@ -427,6 +427,13 @@ impl ProtocolSession for Session {
 
     fn handle_upstream(&mut self, bytes: &[u8], now: Timestamp) {
         self.read_answers(bytes, now);
+        if self.skipping
+            && let Pause::Approval(waiting) = &self.pause
+        {
+            let id = waiting.held.approval().id;
+            self.events.push_back(Event::Withdraw(id, "a statement before it failed"));
+            return self.handle_verdict(id, ApprovalVerdict::Withdrawn, now);
+        }
         self.pump(now);
     }
 

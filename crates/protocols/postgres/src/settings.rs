@@ -74,6 +74,8 @@ pub(crate) struct Settings {
     beyond: Option<Beyond>,
     uncertain: bool,
     schema_changed: bool,
+    /// Something may go by another name since then.
+    renamed: bool,
     /// Others are still to hear of it.
     to_be_told: bool,
     /// Others have heard of it while it could still be rolled back.
@@ -106,6 +108,7 @@ impl Settings {
             beyond: None,
             uncertain: false,
             schema_changed: false,
+            renamed: false,
             to_be_told: false,
             told_early: false,
             environment: None,
@@ -250,8 +253,23 @@ impl Settings {
         self.schema_changed
     }
 
+    /// What is there may go by another name, until the schema is read again.
+    pub(crate) const fn may_be_renamed(&mut self) {
+        self.renamed = true;
+    }
+
+    pub(crate) const fn has_renamed(&self) -> bool {
+        self.renamed
+    }
+
+    /// Whether a temporary relation is one that reads others.
+    pub(crate) fn is_temporary_view(&self, name: &Name) -> bool {
+        self.now.current.temporary.get(name).copied().unwrap_or(false)
+    }
+
     /// Whether the catalogue is out of date since this was last asked.
     pub(crate) fn take_schema_changed(&mut self) -> bool {
+        self.renamed = false;
         std::mem::take(&mut self.schema_changed)
     }
 

@@ -369,7 +369,12 @@ impl<P: Default> Reveals<P> {
     /// The columns that decide where a row is stored, and in which table.
     fn behind_system(&self, relation: &Relation, number: i16, behind: &mut Vec<Behind>) {
         match number {
-            PLACE => behind.extend(relation.columns.iter().map(|c| Behind::Column(relation.oid, c.number))),
+            PLACE => {
+                let below = self.catalogue.shows(relation.oid);
+                let tables = std::iter::once(relation).chain(below);
+                behind
+                    .extend(tables.flat_map(|table| table.columns.iter().map(|c| Behind::Column(table.oid, c.number))));
+            }
             TABLE => {
                 let below = self.catalogue.shows(relation.oid).into_iter().map(|r| r.oid);
                 for table in std::iter::once(relation.oid).chain(below) {

@@ -482,6 +482,59 @@ fn publication<'a>(walk: &mut Walk<'a, '_>, list: &'a NodeList) {
     }
 }
 
+/// The functions that an aggregate calls.
+fn calls(walk: &mut Walk<'_, '_>, s: &nodes::DefineStmt) {
+    for option in s.definition() {
+        let name = option.defname().unwrap_or_default().to_ascii_lowercase();
+        if !name.ends_with("func") && name != "sfunc1" {
+            continue;
+        }
+        let Some(parts) = named_in(option.arg()) else { continue };
+        let called = called(walk, &parts);
+        walk.add(Action::Call, called);
+    }
+}
+
+/// What a range type names besides: its multirange, and functions that are called for values of it.
+fn range(walk: &mut Walk<'_, '_>, s: &nodes::CreateRangeStmt) {
+    for param in s.params() {
+        let Some(parts) = named_in(param.arg()) else {
+            walk.opaque("an option of a range type");
+            continue;
+        };
+        match param.defname() {
+            Some("multirange_type_name") => {
+                let made = objects::object(walk, "type", &parts);
+                walk.add(Action::Create, made);
+            }
+            Some("subtype_diff" | "canonical") => {
+                let called = called(walk, &parts);
+                walk.add(Action::Call, called);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A function that is there: the server's own, where nobody else has one of that name.
+fn called(walk: &mut Walk<'_, '_>, parts: &[&str]) -> Resource {
+    if let [name] = parts {
+        let mut known = walk.env.catalogue.functions_named(name).peekable();
+        if known.peek().is_some() && known.all(|function| &*function.schema == "pg_catalog") {
+            return Resource::Function { schema: "pg_catalog".into(), name: (*name).into() };
+        }
+    }
+    objects::function(walk, parts, false)
+}
+
+/// The name that stands as the value of an option, where one does.
+fn named_in<'a>(value: Node<'a>) -> Option<Vec<&'a str>> {
+    if let Node::TypeName(named) = value {
+        return Some(named.names().iter().filter_map(nodes::String::sval).collect());
+    }
+    if let Node::String(word) = value { Some(word.sval().into_iter().collect()) } else { None }
+}
+
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other kind is somebody else's")]
 fn types<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
     fn cast<'a>(list: impl Iterator<Item = &'a nodes::String>) -> Vec<&'a str> {
@@ -495,6 +548,7 @@ fn types<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
                     let function = objects::function(walk, &parts, true);
                     walk.add(Action::Create, function);
                     super::bodies::names_none_of_the_servers(walk, parts.last().copied());
+                    calls(walk, s);
                     return true;
                 }
                 Kind::Other(kind) => (Action::Create, kind, parts),
@@ -511,7 +565,10 @@ fn types<'a>(walk: &mut Walk<'a, '_>, node: Node<'a>) -> bool {
             (Action::Create, "domain", cast(s.domainname().iter()))
         }
         Node::CreateEnumStmt(s) => (Action::Create, "type", cast(s.type_name().iter())),
-        Node::CreateRangeStmt(s) => (Action::Create, "type", cast(s.type_name().iter())),
+        Node::CreateRangeStmt(s) => {
+            range(walk, s);
+            (Action::Create, "type", cast(s.type_name().iter()))
+        }
         Node::AlterEnumStmt(s) => (Action::Alter, "type", cast(s.type_name().iter())),
         Node::AlterTypeStmt(s) => (Action::Alter, "type", names::strings(s.type_name())),
         Node::AlterDomainStmt(s) => {

@@ -229,7 +229,9 @@ fn functions_called() {
     );
     check(
         "create aggregate x.set_config(text) (sfunc = concat, stype = text)",
-        expect!["[DEFINE] create(x.set_config) opaque(a function called set_config (the name of the server's own))"],
+        expect![
+            "[DEFINE] call(public.concat) create(x.set_config) opaque(a function called set_config (the name of the server's own))"
+        ],
     );
     check(
         "select set_config('search_path', 'x', false)",

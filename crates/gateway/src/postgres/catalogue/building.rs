@@ -1,12 +1,12 @@
 //! From rows to a catalogue.
 use super::{
     Row, mentions, number,
-    reach::{self, Beneath},
+    reach::{self, Beneath, Reaches},
     text,
 };
 use doorward_model::Name;
 use doorward_sql::{
-    Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
+    Cascade, Catalogue, Column, Function, Orders, Reach, Relation, RelationKind, Volatility, may_mix_rows,
     postgres::{Analysis, Environment, Output, SourceColumn, analyse, never_fails},
     tags,
 };
@@ -34,6 +34,8 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         reads,
         constraints,
         checking,
+        policies,
+        cascades,
     ] = rows
     else {
         return (Catalogue::default(), String::new());
@@ -106,8 +108,12 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .map(|(column, _)| *column)
         .collect();
     let checks = checks(&catalogue, [constraints, keys], indexes, (&failing, &made_of));
-    let beneath = Beneath::new(&catalogue, reads);
-    let (reaches, view_reaches) = reach::reaches(&environment, bodies, &views, &beneath);
+    let children: Vec<Row> =
+        cascades.iter().map(|row| [0, 2].map(|at| row.get(at).cloned().flatten()).to_vec()).collect();
+    let beneath = Beneath::new(&catalogue, reads.iter().chain(&children));
+    let Reaches { functions: reaches, views: view_reaches, changing } =
+        reach::reaches(&environment, bodies, &views, &beneath);
+    let policies = policies_read(&catalogue, policies, &reaches);
     let weighs = view_weighs(&views);
     drop((environment, views, beneath));
     let catalogue = Arc::unwrap_or_clone(catalogue).with_view_columns(made_of).with_type_names(type_names);
@@ -119,8 +125,11 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         .with_mentions(mentions::mentions(bodies))
         .with_own_path(&search_path);
     let catalogue = catalogue.with_codes(mentions::codes(bodies));
-    let catalogue =
-        catalogue.with_reaches(reaches).with_view_reaches(view_reaches).with_orders(orders(indexes, constraints));
+    let catalogue = catalogue
+        .with_reaches(reaches)
+        .with_changing(changing)
+        .with_view_reaches(view_reaches)
+        .with_orders(orders(indexes, constraints));
     let keys = keys.iter().map(|row| (number(row, 0), numbers(row, 1).collect()));
     let views: Vec<u32> = catalogue.relations().filter(|r| r.kind == RelationKind::View).map(|r| r.oid).collect();
     let mut named: HashMap<u32, BTreeSet<u32>> = views.into_iter().map(|oid| (oid, BTreeSet::new())).collect();
@@ -128,7 +137,42 @@ pub(super) fn build(rows: &[Vec<Row>], generation: u64) -> (Catalogue, String) {
         named.entry(number(row, 0)).or_default().insert(number(row, 1));
     }
     let reads = named.into_iter().map(|(view, reads)| (view, Reach::Relations(reads)));
+    let catalogue = catalogue.with_policies(policies).with_cascades(cascades.iter().map(cascade));
     (catalogue.with_partition_keys(keys).with_view_reads(reads).with_unread(unread), search_path)
+}
+
+/// What policies read: relations, and what the functions reach that they call.
+fn policies_read(catalogue: &Catalogue, rows: &[Row], reaches: &HashMap<(Name, Name), Reach>) -> Vec<(u32, Reach)> {
+    let mut out: BTreeMap<u32, Option<BTreeSet<u32>>> = BTreeMap::new();
+    for row in rows {
+        let (table, other) = (number(row, 0), number(row, 2));
+        let entry = out.entry(table).or_insert_with(|| Some(BTreeSet::new()));
+        let Some(known) = entry else { continue };
+        if text(row, 1) != "t" {
+            known.insert(other);
+            continue;
+        }
+        let Some(function) = catalogue.function(other).filter(|f| !reach::is_own(&f.schema)) else { continue };
+        match reaches.get(&(function.schema.clone(), function.name.clone())) {
+            Some(Reach::Relations(more)) => known.extend(more),
+            Some(Reach::Anything) | None => *entry = None,
+        }
+    }
+    let of = |(table, known): (u32, Option<BTreeSet<u32>>)| (table, known.map_or(Reach::Anything, Reach::Relations));
+    out.into_iter().map(of).collect()
+}
+
+fn cascade(row: &Row) -> (u32, Cascade) {
+    let changes = |at| matches!(text(row, at), "c" | "n" | "d");
+    let cascade = Cascade {
+        of: numbers(row, 1).collect(),
+        table: number(row, 2),
+        columns: numbers(row, 3).collect(),
+        on_update: changes(4),
+        on_delete: matches!(text(row, 5), "n" | "d"),
+        deletes: text(row, 5) == "c",
+    };
+    (number(row, 0), cascade)
 }
 
 /// Views of which the definition was not told, tables of which the expression of a generated column was not, the tables above those,
@@ -315,7 +359,7 @@ mod tests {
 
     /// As the queries give them; `-` is NULL.
     fn built(relations: &[&[&str]], columns: &[&[&str]], reads: &[&[&str]]) -> Catalogue {
-        let mut all = vec![Vec::new(); 14];
+        let mut all = vec![Vec::new(); 16];
         (all[4], all[5], all[11]) = (rows(relations), rows(columns), rows(reads));
         build(&all, 1).0
     }

@@ -70,7 +70,7 @@ impl Body {
         if self.is_anything || (self.changes && self.quotes) {
             return Reach::Anything;
         }
-        Reach::Relations(if self.changes { beneath.all(self.reads) } else { self.reads })
+        Reach::Relations(if self.changes || self.quotes { beneath.all(self.reads) } else { self.reads })
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Beneath<'c> {
 
 impl<'c> Beneath<'c> {
     /// `reads`: number of a view or of a table with rules at 0, of what it reads at 1.
-    pub(super) fn new(catalogue: &'c Catalogue, reads: &[Row]) -> Self {
+    pub(super) fn new<'r>(catalogue: &'c Catalogue, reads: impl IntoIterator<Item = &'r Row>) -> Self {
         let mut named: HashMap<u32, Vec<u32>> = HashMap::new();
         for row in reads {
             named.entry(number(row, 0)).or_default().push(number(row, 1));
@@ -104,8 +104,20 @@ impl<'c> Beneath<'c> {
 }
 
 /// Words of statements that change rows, or fail by what they are.
-const CHANGING: &[&str] =
-    &["insert", "update", "delete", "merge", "truncate", "refresh", "reindex", "cluster", "analyze", "vacuum", "call"];
+const CHANGING: &[&str] = &[
+    "insert",
+    "update",
+    "delete",
+    "merge",
+    "truncate",
+    "refresh",
+    "reindex",
+    "cluster",
+    "analyze",
+    "vacuum",
+    "call",
+    "constraints",
+];
 
 /// Words by which a body in PL/pgSQL looks at what an error says.
 const QUOTING: &[&str] = &["sqlerrm", "stacked"];
@@ -120,14 +132,18 @@ struct Names<'c> {
     odd_functions: Vec<(String, Key)>,
 }
 
+/// What is known of functions and of views that call some.
+#[derive(Default)]
+pub(super) struct Reaches {
+    pub(super) functions: HashMap<Key, Reach>,
+    pub(super) views: HashMap<u32, Reach>,
+    /// The functions that change rows.
+    pub(super) changing: Vec<Key>,
+}
+
 /// What each function may read, and each view by calling them. `rows`: schema and name at 1 and 2, language at 5, extension
 /// at 6, body at 7; of SQL that is its definition, of aggregates the names of what they call. Defaults of arguments at 10.
-pub(super) fn reaches(
-    environment: &Environment,
-    rows: &[Row],
-    views: &[View],
-    beneath: &Beneath<'_>,
-) -> (HashMap<Key, Reach>, HashMap<u32, Reach>) {
+pub(super) fn reaches(environment: &Environment, rows: &[Row], views: &[View], beneath: &Beneath<'_>) -> Reaches {
     let rows: Vec<&Row> = rows.iter().filter(|row| !is_own(text(row, 1))).collect();
     let names = Names::new(environment, &rows);
     let mut bodies: HashMap<Key, Body> = HashMap::new();
@@ -142,7 +158,11 @@ pub(super) fn reaches(
     }
     let views = through_views(&environment.catalogue, views, of_views);
     let views = views.into_iter().map(|(oid, body)| (oid, body.into_reach(beneath)));
-    (bodies.into_iter().map(|(key, body)| (key, body.into_reach(beneath))).collect(), views.collect())
+    let views = views.collect();
+    let changing =
+        bodies.iter().filter(|(_, body)| body.changes || body.is_anything).map(|(key, _)| key.clone()).collect();
+    let functions = bodies.into_iter().map(|(key, body)| (key, body.into_reach(beneath))).collect();
+    Reaches { functions, views, changing }
 }
 
 pub(super) fn is_own(schema: &str) -> bool {
@@ -546,7 +566,11 @@ mod tests {
         let environment = super::super::building::environment(&Arc::new(catalogue));
         let beneath = [[Some("7".to_owned()), Some("8".to_owned())].into_iter().collect()];
         let beneath = Beneath::new(&environment.catalogue, &beneath);
-        let (reaches, _) = reaches(&environment, &rows, &[], &beneath);
+        let Reaches { functions: reaches, changing, .. } = reaches(&environment, &rows, &[], &beneath);
+        assert!(
+            changing.contains(&("dec".into(), "changes_too".into()))
+                && !changing.contains(&("dec".into(), "lower".into()))
+        );
         let reach = |name: &str| reaches.get(&("dec".into(), name.into())).cloned().unwrap();
         for name in ["lower", "calls"] {
             assert_eq!(reach(name), Reach::Relations(BTreeSet::from([7])), "{name}");

@@ -43,7 +43,7 @@ const MAY_SEE: &str = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_lock
 /// Definitions and bodies that are longer than 1 MiB are not asked for: anybody may make one, and everybody would have to wait for it.
 ///
 /// INVARIANT: what is not told is unknown, of functions as of views and generated columns.
-const QUERIES: [&str; 14] = [
+const QUERIES: [&str; 16] = [
     "SET lock_timeout = '1s'",
     "SET statement_timeout = '60s'",
     "SELECT current_setting('search_path')",
@@ -122,17 +122,35 @@ const QUERIES: [&str; 14] = [
     "SELECT DISTINCT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r \
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
-    // A row that is there already may break what is not validated, whatever is written.
-    "SELECT c.conrelid, CASE WHEN c.convalidated OR c.contype <> 'c' THEN pg_catalog.array_to_string(c.conkey, ' ') ELSE '0' END, \
+    // A row that is there already may break, whatever is written, what is not validated, and what is not the same for ever: that has -1.
+    "SELECT c.conrelid, CASE WHEN c.contype = 'n' OR c.contype = 'c' AND (NOT c.convalidated OR EXISTS (SELECT FROM pg_catalog.pg_depend d \
+         WHERE d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid \
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
+         OR pg_catalog.pg_get_expr(c.conbin, c.conrelid) ~* '[^'']::(date|time|interval|money|reg)|current_|local|now[(]|clock_|timeof|to_|age[(]|user|setting') \
+         THEN '-1 ' ELSE '' END || COALESCE(NULLIF(pg_catalog.array_to_string(c.conkey, ' '), ''), '0'), \
        c.contype = 'f' FROM pg_catalog.pg_constraint c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
-     WHERE c.contype IN ('c', 'f', 'x') AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+     WHERE (c.contype IN ('c', 'f', 'x') OR (c.contype = 'n' AND NOT c.convalidated)) \
+       AND c.conrelid <> 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+     UNION ALL SELECT a.attrelid, a.attnum::pg_catalog.text, false FROM pg_catalog.pg_attribute a \
+     JOIN pg_catalog.pg_class r ON r.oid = a.attrelid WHERE r.relispartition AND a.attnotnull AND a.attnum > 0 AND NOT a.attisdropped \
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_attribute b ON b.attrelid = i.inhparent \
+         WHERE i.inhrelid = a.attrelid AND b.attname = a.attname AND b.attnotnull) \
      UNION ALL SELECT p.polrelid, (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ') \
        FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'n' \
          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = p.polrelid), false \
      FROM pg_catalog.pg_policy p ORDER BY 1, 2",
     "SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'v' \
        AND pg_catalog.array_to_string(c.reloptions, ' ') LIKE '%check_option=%' ORDER BY 1",
+    // What policies read besides their own table.
+    "SELECT DISTINCT p.polrelid, d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass, d.refobjid \
+     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid \
+       AND d.refclassid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass) \
+       AND NOT (d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = p.polrelid) ORDER BY 1, 2, 3",
+    // Foreign keys by which rows change that are not named.
+    "SELECT c.confrelid, pg_catalog.array_to_string(c.confkey, ' '), c.conrelid, pg_catalog.array_to_string(c.conkey, ' '), \
+       c.confupdtype, c.confdeltype FROM pg_catalog.pg_constraint c \
+     WHERE c.contype = 'f' AND (c.confupdtype IN ('c', 'n', 'd') OR c.confdeltype IN ('c', 'n', 'd')) ORDER BY 1, 2, 3, 4, 5, 6",
 ];
 
 /// Where the relations are in the answers to [`QUERIES`].

@@ -1,5 +1,9 @@
 //! The upstream's messages: matched with what was asked, masked, passed on.
-use super::{Session, changes::changes_for_all, veil::is_sent_as_it_is};
+use super::{
+    Session,
+    changes::{changes_for_all, may_rename},
+    veil::is_sent_as_it_is,
+};
 use crate::{
     codec::{self, FieldDescription, UpstreamMessage},
     mask::{self, ErrorExposure},
@@ -343,7 +347,8 @@ impl Session {
     fn ready(&mut self, status: u8, frame: &[u8], now: Timestamp) {
         match self.pipeline.pop().map(|m| m.expect) {
             Some(Expect::Sync) => {}
-            Some(Expect::Query(running) | Expect::FunctionCall(running)) => {
+            // INVARIANT: what is said to be over was answered: else another one was.
+            Some(Expect::Query(running) | Expect::FunctionCall(running)) if running.is_answered() => {
                 if !running.failed {
                     running.of.completed(&mut self.enforcer, &running.tag, now);
                 }
@@ -477,9 +482,8 @@ impl Session {
         if !permitted {
             return self.upstream_misbehaved("a request for COPY data that nobody offered", now);
         }
-        let extended = matches!(self.pipeline.front(), Some(InFlight { expect: Expect::Execute(_), .. }));
-        if extended && let Err(what) = self.pipeline.begin_copy_in() {
-            return self.client_misbehaved(what, now);
+        if !self.pipeline.copies_in_alone() {
+            return self.upstream_misbehaved("a request for COPY data in the middle of others", now);
         }
         let ended = self.pipeline.iter().any(|m| matches!(m.expect, Expect::CopyEnd));
         self.answering.copy_in = !ended;
@@ -559,6 +563,9 @@ impl Session {
     fn apply(&mut self, meaning: &Arc<Meaning>, part: usize, tag: &str) {
         let Some(part) = meaning.parts.get(part) else { return };
         let for_all = changes_for_all(part, meaning);
+        if for_all && may_rename(part, meaning, self.reveals.catalogue()) {
+            self.settings.may_be_renamed();
+        }
         for effect in &part.effects {
             match effect {
                 Effect::Set { name, value, local } => self.settings.set(name, value.as_deref(), *local),

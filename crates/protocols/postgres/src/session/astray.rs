@@ -2,10 +2,7 @@
 //! Whoever makes something of such a name, in a schema that is looked at before, or takes away what was meant, has that code give
 //! hidden values to what he chooses; so does whoever puts other code in the place of a function. So that is refused to who may not
 //! see everything.
-use super::{
-    Session,
-    tells::{is_own, refused},
-};
+use super::{Session, tells::refused};
 use doorward_enforce::Refusal;
 use doorward_model::{Access, Action, Name, Resource, Timestamp};
 use doorward_sql::{Catalogue, Reach, Relation, RelationKind};
@@ -20,6 +17,11 @@ impl Session {
     pub(super) fn leads_astray(&mut self, access: &Access, meaning: &Meaning, now: Timestamp) -> Option<String> {
         if access.action == Action::Create
             && let Some(why) = self.stands_before_hidden(&access.resource, now)
+        {
+            return Some(why);
+        }
+        if access.action == Action::Drop
+            && let Some(why) = self.is_dropped_with_hidden(&access.resource, now)
         {
             return Some(why);
         }
@@ -79,12 +81,27 @@ impl Session {
     }
 
     /// A temporary relation is found before others of its name: what is hidden would be read where it was meant, as the gateway
-    /// cannot always tell when it is gone.
+    /// cannot always tell when it is gone. One in another schema is found before, or after, by whoever has another path: code of others
+    /// that puts names together, and whoever means the other.
     pub(super) fn stands_before_hidden(&mut self, resource: &Resource, now: Timestamp) -> Option<String> {
         let Resource::Table { schema, name } = resource else { return None };
-        let hidden = if &**schema == "pg_temp" { self.hidden_under(name, now) } else { return None };
+        let hidden = self.hidden_under(name, now);
         let of = hidden.first()?;
-        Some(format!("a temporary `{name}` would stand before `{of}.{name}`, which has columns that you may not see"))
+        if &**schema == "pg_temp" {
+            return Some(format!(
+                "a temporary `{name}` would stand before `{of}.{name}`, which has columns that you may not see"
+            ));
+        }
+        let why =
+            || format!("`{schema}.{name}` would be called as `{of}.{name}`, which has columns that you may not see");
+        (!hidden.contains(schema)).then(why)
+    }
+
+    /// Why a table with hidden columns is not dropped: another of its name has other columns.
+    fn is_dropped_with_hidden(&mut self, resource: &Resource, now: Timestamp) -> Option<String> {
+        let Resource::Table { schema, name } = resource else { return None };
+        let why = || format!("`{schema}.{name}` has columns that you may not see, which are masked by their names");
+        self.source_is_hidden(resource, now).then(why)
     }
 
     /// Why a function is left as it is, or not made.
@@ -97,7 +114,7 @@ impl Session {
         if action == Action::Alter && meaning.parts.iter().all(|part| says(&part.command)) {
             return None;
         }
-        if catalogue.functions_named(name).any(|f| !is_own(&f.schema)) {
+        if catalogue.functions_named(name).next().is_some() {
             return Some(format!("others may call `{name}` for rows that you may not see, and it is another one then"));
         }
         let is_named = action == Action::Create && catalogue.mentions().names(name);

@@ -8,7 +8,7 @@
 //! ```
 use super::Session;
 use doorward_model::{Action, Resource};
-use doorward_sql::postgres::Effect;
+use doorward_sql::{Catalogue, postgres::Effect};
 use doorward_sql_session::{Meaning, Part};
 
 /// Words in the names of commands that lock what others read while they are under way: until the transaction ends, it is unknown.
@@ -69,6 +69,21 @@ impl Session {
 /// Whether a statement has changed what other sessions see, or may have.
 pub(super) fn changes_for_all(part: &Part, meaning: &Meaning) -> bool {
     part.effects.iter().any(|effect| matches!(effect, Effect::SchemaChanged)) && !is_of_the_session(part, meaning)
+}
+
+/// Whether a statement may have something that is there go by another name, or make what is no plain table.
+pub(super) fn may_rename(part: &Part, meaning: &Meaning, catalogue: &Catalogue) -> bool {
+    const PLAIN: &[&str] =
+        &["TABLE", "INDEX", "SEQUENCE", "TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "COMMENT", "INTO"];
+    if part.is_or_runs("RENAME") || part.is_or_runs("OBJECT SCHEMA") {
+        // Of what this transaction has made itself, nothing is there.
+        let is_new = |resource: &Resource| matches!(resource, Resource::Table { schema, name } if catalogue.named(schema, name).is_none());
+        let mut altered = meaning.facts.accesses.iter().filter(|access| access.action == Action::Alter).peekable();
+        return altered.peek().is_none() || !altered.all(|access| is_new(&access.resource));
+    }
+    let changes = part.effects.iter().any(|effect| matches!(effect, Effect::SchemaChanged));
+    let is_plain = part.command.split(' ').any(|word| PLAIN.contains(&word)) || part.command.starts_with("DROP");
+    part.is_or_runs("VIEW") && !part.command.starts_with("DROP") || (changes && !is_plain)
 }
 
 /// Whether what a statement makes or removes is a temporary table: no other session can name it, nor does the catalogue have it.

@@ -159,6 +159,9 @@ impl Session {
         if self.answering.copy_in && !message.is_copy() {
             return self.within_copy(&message, now);
         }
+        if !message.is_copy() && self.pipeline.may_copy_in() {
+            return self.wait_for_answers();
+        }
         if let Err(rejection) = self.names_what_it_means(&message) {
             self.reject(rejection, false);
             return Step::Done;
@@ -506,7 +509,12 @@ impl Session {
             // Somebody may have said yes to it; what is hidden since is not theirs to show.
             Err(refusal) => ApprovalVerdict::Unavailable { reason: refusal.message },
         };
+        // What the server would skip is not sent, nor is anything in its place: nobody would answer it.
+        let verdict = if self.skipping { ApprovalVerdict::Withdrawn } else { verdict };
         let outcome = self.enforcer.settle(held, verdict, now);
+        if self.skipping {
+            return;
+        }
         // A settled request is never held again: an outcome of hold would be a second approval.
         self.carry_out(outcome, &frame, meaning, portal, now);
     }

@@ -2,6 +2,7 @@
 use super::{
     Session,
     stand::{Stand, stand},
+    tells::is_own,
     veil::{Veil, is_sent_as_it_is},
 };
 use crate::{
@@ -44,6 +45,8 @@ pub(super) const DIALECT: Dialect = Dialect {
 pub(super) struct Plans {
     masks: AHashMap<PlanKey, (Arc<Meaning>, Arc<RowMasker>)>,
     pub(super) veils: AHashMap<usize, (Arc<Meaning>, Option<Arc<Veil>>)>,
+    /// Whether texts read or change something hidden that they do not name.
+    pub(super) beneath: AHashMap<usize, (Arc<Meaning>, bool)>,
     /// What tells of nothing hidden by another way than a query.
     pub(super) tell_nothing: AHashMap<usize, Arc<Meaning>>,
     /// By names of relations, the schemas in which they are hidden.
@@ -334,13 +337,29 @@ impl Session {
             let tells = self.has_kept_apart(&catalogue, now);
             return if tells { ErrorExposure::HideNames } else { ErrorExposure::HideValues };
         }
-        let changes = answered.is_none_or(|meaning| meaning.facts.accesses.iter().any(|a| changes_rows(a.action)));
-        match changes && self.hides_anything(now) {
+        let is_plain = answered.is_some_and(|meaning| self.only_reads(&meaning));
+        match is_plain || !self.hides_anything(now) {
+            true => ErrorExposure::ScanOnly,
             // By which name something goes, and what it reads, is not certain then.
-            true if self.settings.has_changed_schema() => ErrorExposure::HideValues,
-            true => ErrorExposure::HideNested,
-            false => ErrorExposure::ScanOnly,
+            false if self.settings.has_changed_schema() => ErrorExposure::HideValues,
+            false => ErrorExposure::HideNested,
         }
+    }
+
+    /// Whether nothing runs by a text but queries: no triggers, whenever they are due, no functions that change rows.
+    fn only_reads(&self, meaning: &Meaning) -> bool {
+        let catalogue = self.reveals.catalogue();
+        let ends = |part: &doorward_sql_session::Part| {
+            ["COMMIT", "PREPARE TRANSACTION", "SET CONSTRAINTS"].contains(&&*part.command)
+        };
+        !meaning.parts.iter().any(ends)
+            && meaning.facts.accesses.iter().all(|access| {
+                if let (Action::Call, Resource::Function { schema, name }) = (access.action, &access.resource) {
+                    let is_built_in = is_own(schema) && catalogue.functions_named(name).all(|f| is_own(&f.schema));
+                    return is_built_in || !catalogue.changes_rows(schema, name);
+                }
+                matches!(access.action, Action::Connect | Action::Select | Action::Set | Action::Lock)
+            })
     }
 
     /// Refuses parameters that are what a mask shows, where they would be written over what it hides.
@@ -361,34 +380,57 @@ impl Session {
         meaning.parts.iter().try_for_each(|part| self.reveals.writes_no_mask(part, texts.clone(), asking))
     }
 
-    /// Whether rows of other tables change than are named, by a view, a rule or since they inherit: errors quote those, without
-    /// saying that they come from there.
-    fn changes_what_is_beneath(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
-        let catalogue = Arc::clone(self.reveals.catalogue());
-        let changed = || meaning.facts.accesses.iter().filter(|access| changes_rows(access.action));
-        let below = changed().filter_map(|access| {
-            let Resource::Table { schema, name } = &access.resource else { return None };
-            catalogue.named(schema, name)
+    /// Whether something hidden is read or changed that is not named: by a view, a rule, a policy or a function, or since it inherits.
+    /// Errors quote that without saying that they come from there.
+    pub(super) fn goes_beneath(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> bool {
+        if !self.hides_anything(now) {
+            return false;
+        }
+        let key = Arc::as_ptr(meaning).addr();
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        let moment = asking.moment();
+        if let Some((_, known)) = self.reveals.plans(&asking).beneath.get(&key) {
+            return *known;
+        }
+        let found = meaning.facts.accesses.iter().any(|access| {
+            if let Resource::Table { schema, name } = &access.resource {
+                return self.hides_beneath(access.action, schema, name, now);
+            }
+            let Resource::Function { schema, name } = &access.resource else { return false };
+            let catalogue = Arc::clone(self.reveals.catalogue());
+            let Some(Reach::Relations(reach)) = catalogue.reach(schema, name) else { return false };
+            reach.iter().any(|oid| self.reach_is_hidden(&catalogue.view_reads(*oid), now))
         });
-        let below: Vec<u32> = below.flat_map(|relation| catalogue.shows(relation.oid)).map(|r| r.oid).collect();
-        if self.reach_is_hidden(&Reach::Relations(below.into_iter().collect()), now) {
+        let asking = Asking { enforcer: &mut self.enforcer, now };
+        if asking.moment() == moment {
+            let known = &mut self.reveals.plans(&asking).beneath;
+            if known.len() >= PLANS {
+                known.clear();
+            }
+            known.insert(key, (Arc::clone(meaning), found));
+        }
+        found
+    }
+
+    fn hides_beneath(&mut self, action: Action, schema: &Name, name: &Name, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let Some(relation) = catalogue.named(schema, name).filter(|_| !is_own(schema)) else {
+            return false;
+        };
+        let reads = catalogue.view_reads(relation.oid);
+        let below: BTreeSet<u32> = catalogue.shows(relation.oid).into_iter().map(|r| r.oid).collect();
+        let decides = below.iter().chain([&relation.oid]).filter_map(|oid| catalogue.policies(*oid)).cloned();
+        if self.reach_is_hidden(&reads, now) || decides.collect::<Vec<_>>().iter().any(|r| self.reach_is_hidden(r, now))
+        {
             return true;
         }
-        let is_above = changed().any(|access| {
-            let Resource::Table { schema, name } = &access.resource else { return false };
-            let relation = catalogue.named(schema, name);
-            relation.is_some_and(|relation| match catalogue.view_reads(relation.oid) {
-                Reach::Relations(reads) => !reads.is_empty(),
-                Reach::Anything => true,
-            })
-        });
-        is_above && self.hides_anything(now)
+        changes_rows(action) && self.reach_is_hidden(&Reach::Relations(below), now)
     }
 
     /// Refuses what would carry hidden values to where no mask reaches them.
     pub(super) fn hidden_moves(&mut self, meaning: &Arc<Meaning>, now: Timestamp) -> Result<(), Refusal> {
         let hides = self.hides(meaning, now);
-        self.touched_hidden |= hides || self.changes_what_is_beneath(meaning, now);
+        self.touched_hidden |= hides || self.goes_beneath(meaning, now);
         self.reveals.admit(meaning, &mut Asking { enforcer: &mut self.enforcer, now })?;
         if !hides {
             return Ok(());

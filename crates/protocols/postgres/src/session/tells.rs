@@ -1,6 +1,6 @@
 //! Other ways out: what is not a query over a table with hidden columns, and could tell of them all the same. It is refused
 //! to whoever may not see some column of the database, but where a policy permits `bypass` on it by name.
-use super::{Session, namesakes::makes_a_body};
+use super::{Session, changes::may_rename, namesakes::makes_a_body};
 use doorward_enforce::{MaskRule, Refusal, RefusalKind};
 use doorward_model::{Access, Action, Name, Operator, Resource, Timestamp};
 use doorward_sql::{
@@ -10,7 +10,7 @@ use doorward_sql::{
     },
 };
 use doorward_sql_session::{Asking, Meaning, Part};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Kinds of objects that run code of their own, send rows elsewhere, or read tables by another way.
 const REACHING: &[&str] = &[
@@ -90,7 +90,9 @@ impl Session {
             }
         }
         for part in &meaning.parts {
-            if part.command.starts_with("CREATE TABLE") && part.is_or_runs("EXECUTE") {
+            let keeps =
+                |access: &Access| access.action == Action::Create && matches!(access.resource, Resource::Table { .. });
+            if (meaning.by_name || part.is_or_runs("EXECUTE")) && facts.accesses.iter().any(keeps) {
                 return Err(refused(&part.command, "what a prepared statement shows would be kept as it is"));
             }
             self.measures_nothing_hidden(part, meaning, now)?;
@@ -113,6 +115,9 @@ impl Session {
             return Some(why);
         }
         if let Some(why) = self.is_made_over(access, meaning, now) {
+            return Some(why);
+        }
+        if let Some(why) = self.may_be_a_view(access, meaning) {
             return Some(why);
         }
         match (access.action, &access.resource) {
@@ -153,13 +158,36 @@ impl Session {
         }
     }
 
+    /// What changes is looked for before: of what views and foreign keys it is, where it has another name since, or is the session's own,
+    /// is not known.
+    fn may_be_a_view(&self, access: &Access, meaning: &Meaning) -> Option<String> {
+        let Resource::Table { schema, name } = &access.resource else { return None };
+        let changes = matches!(
+            access.action,
+            Action::Insert | Action::Update | Action::Delete | Action::Truncate | Action::Maintain
+        );
+        if !changes || is_own(schema) || self.reveals.catalogue().named(schema, name).is_some() {
+            return None;
+        }
+        let catalogue = self.reveals.catalogue();
+        let renames = meaning.parts.iter().any(|part| may_rename(part, meaning, catalogue));
+        let is_view = if &**schema == "pg_temp" {
+            self.settings.is_temporary_view(name) || meaning.parts.iter().any(|part| part.is_or_runs("CREATE VIEW"))
+        } else {
+            renames || self.settings.has_renamed()
+        };
+        is_view.then(|| format!("what `{schema}.{name}` is may have changed in this session, and is not known"))
+    }
+
     /// What is made of a view or its name is not known until the transaction has ended, or to nobody else (temporary): so no view
     /// of something hidden comes to be called otherwise, and none is made over it, or over what tells.
     fn is_made_over(&mut self, access: &Access, meaning: &Meaning, now: Timestamp) -> Option<String> {
         let Resource::Table { schema, name } = &access.resource else { return None };
         let is = |words: &[&str]| meaning.parts.iter().any(|part| words.iter().any(|word| part.is_or_runs(word)));
         let reads = matches!(access.action, Action::Select | Action::Insert | Action::Update | Action::Delete);
-        let alters = access.action == Action::Alter && !is(&["COMMENT", "SECURITY LABEL", "INDEX"]);
+        // By a text of several statements, the others may be those that matter.
+        let only_says = |part: &Part| ["COMMENT", "SECURITY LABEL", "INDEX"].iter().any(|word| part.is_or_runs(word));
+        let alters = access.action == Action::Alter && !meaning.parts.iter().all(only_says);
         let is_asked = alters || (reads && is(MAKING));
         if !is_asked {
             return None;
@@ -169,6 +197,16 @@ impl Session {
         let is_rule = is(&["CREATE RULE", "CREATE SCHEMA", "POLICY"]);
         if access.action == Action::Select && is_rule && self.is_telling(&all, now) {
             return Some(format!("what `{schema}.{name}` tells of masked values would be shown by what it makes"));
+        }
+        if access.action == Action::Alter {
+            let catalogue = Arc::clone(self.reveals.catalogue());
+            let below = catalogue.named(schema, name).map(|relation| catalogue.shows(relation.oid)).unwrap_or_default();
+            let below: BTreeSet<u32> = below.into_iter().map(|relation| relation.oid).collect();
+            if self.reach_is_hidden(&Reach::Relations(below), now) {
+                return Some(format!(
+                    "what inherits from `{schema}.{name}`, and has columns that you may not see, changes with it"
+                ));
+            }
         }
         let view = self.reveals.catalogue().named(schema, name).filter(|relation| relation.kind.is_view());
         let reads_hidden = view.is_some() && !is_own(schema) && self.reads_hidden(schema, name, now);
@@ -231,7 +269,10 @@ impl Session {
             Reach::Relations(relations) => {
                 relations.iter().filter_map(|oid| catalogue.relation(*oid)).any(|relation| {
                     let (schema, name) = (relation.schema.clone(), relation.name.clone());
-                    shows_values(&schema, &name) || self.source_is_hidden(&Resource::Table { schema, name }, now)
+                    shows_values(&schema, &name)
+                        || self.source_is_hidden(&Resource::Table { schema, name }, now)
+                        // Its rows are sorted for nobody where a function reads it.
+                        || (relation.kind.is_view() && !is_own(&relation.schema) && self.view_tells(relation, now))
                 })
             }
         }
@@ -269,6 +310,8 @@ impl Session {
                         access.action == Action::Maintain && !matches!(access.resource, Resource::Table { .. })
                     });
                     let is_hidden = self.hides(meaning, now)
+                        || self.goes_beneath(meaning, now)
+                        || self.inherits_hidden(meaning, now)
                         || self.views_hide(meaning, now)
                         || (of_all && self.hides_anything(now));
                     (is_hidden, resource, what)
@@ -309,6 +352,17 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether a table is read from which one inherits that has hidden columns.
+    fn inherits_hidden(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
+        let catalogue = Arc::clone(self.reveals.catalogue());
+        let below = meaning.facts.accesses.iter().filter_map(|access| {
+            let Resource::Table { schema, name } = &access.resource else { return None };
+            catalogue.named(schema, name)
+        });
+        let below: BTreeSet<u32> = below.flat_map(|r| catalogue.shows(r.oid)).map(|r| r.oid).collect();
+        self.reach_is_hidden(&Reach::Relations(below), now)
     }
 
     /// Whether a view that is read, whatever it shows, reads something hidden.

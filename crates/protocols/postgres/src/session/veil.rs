@@ -157,13 +157,16 @@ impl Session {
         Ok(veil)
     }
 
-    /// Whether a view is read whose rows may come in an order that tells.
+    /// Whether a view is read, or a table from which others inherit, whose rows may come in an order that tells.
     fn reads_in_order(&mut self, meaning: &Meaning, now: Timestamp) -> bool {
         let catalogue = Arc::clone(self.reveals.catalogue());
-        meaning.parts.iter().flat_map(|part| &part.reads.places).any(|read| {
-            let view = catalogue.named(&read.schema, &read.table);
-            let view = view.filter(|r| r.kind.is_view());
-            view.is_some_and(|view| self.view_tells(view, now))
+        let places = meaning.parts.iter().flat_map(|part| &part.reads.places).map(|read| (&read.schema, &read.table));
+        let moves = meaning.parts.iter().flat_map(|part| &part.moves).map(|source| (&source.schema, &source.table));
+        let from = meaning.parts.iter().flat_map(|part| &part.reads.from).map(|(schema, table, _)| (schema, table));
+        let mut read = places.chain(moves).chain(from).filter_map(|(schema, table)| catalogue.named(schema, table));
+        read.any(|relation| match relation.kind.is_view() {
+            true => self.view_tells(relation, now),
+            false => !catalogue.shows(relation.oid).is_empty() && self.table_tells(&catalogue, relation.oid, now),
         })
     }
 
