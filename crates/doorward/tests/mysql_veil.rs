@@ -3,6 +3,8 @@
 //! unchanged. The statements are in `mysql_veil/`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 mod common;
+#[path = "mysql_veil/forged.rs"]
+mod forged;
 #[path = "mysql_veil/locked.rs"]
 mod locked;
 #[path = "mysql_veil/moved.rs"]

@@ -71,6 +71,10 @@ const HOLDING: &[&str] = &[
     "insert into codes values (1000, 'm')",
     "insert ignore into codes (id, code) values (1000, 'm')",
     "update codes set id = 2000 where id = 3",
+    // By what is computed of what is given, and by defaults.
+    "insert into soft (id, email) values (1000, 'm')",
+    "update soft set email = 'm' where id = 1",
+    "insert into slugs (id, name) values (1000, 'm')",
 ];
 
 /// What looks for none.

@@ -1,4 +1,4 @@
-drop table if exists coded, children, parents, kept, keyless, spans, c9, unseen, customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
+drop table if exists coded, slugs, soft, children, parents, kept, keyless, spans, c9, unseen, customers, orders, people, ranks, renamed, laundered, laundered4, notes, codes, staff, graded, pay, labels, spread, capped, mailed, mails;
 drop view if exists told, contacts, everyone, again, ranked, latest, busy, sizes, executing, peeks, checked, checked_above, checked_ids, laundered5;
 drop function if exists peek;
 drop function if exists calm;
@@ -41,6 +41,8 @@ create view checked_ids as select id, cap from capped where id < 1000 with check
 create table codes(id int primary key, code varchar(12), unique key by_code(code));
 create table coded(id int primary key, code_id int, foreign key (code_id) references codes(id) on delete cascade);
 create table notes(id int primary key, n int);
+create table slugs(id int primary key, name varchar(20), slug varchar(40) default (concat(name, '')), unique (slug));
+create table soft(id int primary key, email varchar(40), live varchar(40) generated always as (lower(email)) stored, unique (live));
 create table parents(id int primary key, n int, key by_n(n));
 create table children(id int primary key, pid int, secret varchar(12), key by_pid(pid, secret), foreign key (pid) references parents(id) on delete cascade);
 insert into parents values (1, 1), (2, 2), (3, 3); insert into children values (1, 2, 'x'), (2, 3, 'y');

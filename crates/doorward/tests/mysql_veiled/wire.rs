@@ -64,13 +64,19 @@ impl Seen {
 impl Wire {
     /// Logs in on loopback, without TLS.
     pub(crate) fn new(world: &MySqlWorld, token: &str) -> Self {
+        Self::without(world, token, Capabilities::default())
+    }
+
+    /// The same as a client that has not all that the gateway offers.
+    pub(crate) fn without(world: &MySqlWorld, token: &str, lacks: Capabilities) -> Self {
         let out = TcpStream::connect((Ipv4Addr::LOCALHOST, world.port)).unwrap();
         out.set_read_timeout(Some(PATIENCE)).unwrap();
         out.set_nodelay(true).unwrap();
         let input = BufReader::with_capacity(1 << 16, out.try_clone().unwrap());
         let mut wire = Self { out, input, agreed: Capabilities::default(), next: 0, asked: String::new() };
         let Hello::Greeting(greeting) = startup::greeting(&wire.read()).unwrap() else { panic!("turned away") };
-        wire.agreed = Capabilities::towards_upstream(greeting.capabilities, Capabilities::default());
+        let agreed = Capabilities::towards_upstream(greeting.capabilities, Capabilities::default());
+        wire.agreed = Capabilities(agreed.0 & !lacks.0);
         let password = [token.as_bytes(), b"\0"].concat();
         let login = Login {
             user: b"anybody".to_vec(),
@@ -162,6 +168,27 @@ impl Wire {
             self.definitions(definitions, seen);
         }
         Some([prepared[1], prepared[2], prepared[3], prepared[4]])
+    }
+
+    /// The answer to a command as it stands.
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub(crate) fn says(&mut self, payload: &[u8]) -> Answer {
+        let mut seen = Seen::default();
+        self.command(payload);
+        self.result(&mut seen);
+        Answer { digest: seen.hasher.finish(), beginning: seen.beginning, error: seen.error }
+    }
+
+    /// The number of a prepared statement.
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub(crate) fn prepares(&mut self, text: &str) -> [u8; 4] {
+        text.clone_into(&mut self.asked);
+        self.prepare(text, &mut Seen::default()).unwrap()
+    }
+
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub(crate) const fn agreed(&self) -> Capabilities {
+        self.agreed
     }
 
     fn execute(&mut self, id: [u8; 4], seen: &mut Seen) {

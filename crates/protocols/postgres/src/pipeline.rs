@@ -98,6 +98,10 @@ impl InFlight {
         }
     }
 
+    const fn may_copy_in(&self) -> bool {
+        matches!(&self.expect, Expect::Execute(running) | Expect::Query(running) if running.copy_in.is_some())
+    }
+
     /// Whether it is one that touches data.
     pub(crate) const fn is_request(&self) -> bool {
         matches!(self.expect, Expect::Execute(_) | Expect::Query(_) | Expect::FunctionCall(_))
@@ -109,6 +113,8 @@ impl InFlight {
 pub(crate) struct Pipeline {
     queue: VecDeque<InFlight>,
     barriers: usize,
+    /// How many of them may read COPY data.
+    copies: usize,
 }
 
 /// More than this many unanswered messages stop the reading from the client.
@@ -117,6 +123,7 @@ const LIMIT: usize = 4096;
 impl Pipeline {
     pub(crate) fn push(&mut self, message: InFlight) {
         self.barriers += usize::from(message.barrier);
+        self.copies += usize::from(message.may_copy_in());
         self.queue.push_back(message);
     }
 
@@ -127,6 +134,7 @@ impl Pipeline {
     pub(crate) fn pop(&mut self) -> Option<InFlight> {
         let message = self.queue.pop_front()?;
         self.barriers -= usize::from(message.barrier);
+        self.copies -= usize::from(message.may_copy_in());
         Some(message)
     }
 
@@ -172,23 +180,24 @@ impl Pipeline {
     /// statements may read more of them, until all of it is answered.
     pub(crate) fn may_copy_in(&self) -> bool {
         let mut ended = false;
-        self.queue.iter().rev().any(|message| match &message.expect {
-            Expect::CopyEnd => {
-                ended = true;
-                false
-            }
-            Expect::Execute(running) => running.copy_in.is_some() && !ended,
-            Expect::Query(running) => running.copy_in.is_some(),
-            Expect::Parse { .. }
-            | Expect::Bind { .. }
-            | Expect::DescribeStatement(_)
-            | Expect::DescribePortal(_)
-            | Expect::CloseStatement { .. }
-            | Expect::ClosePortal { .. }
-            | Expect::FunctionCall(_)
-            | Expect::Refused
-            | Expect::Sync => false,
-        })
+        self.copies > 0
+            && self.queue.iter().rev().any(|message| match &message.expect {
+                Expect::CopyEnd => {
+                    ended = true;
+                    false
+                }
+                Expect::Execute(running) => running.copy_in.is_some() && !ended,
+                Expect::Query(running) => running.copy_in.is_some(),
+                Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::DescribeStatement(_)
+                | Expect::DescribePortal(_)
+                | Expect::CloseStatement { .. }
+                | Expect::ClosePortal { .. }
+                | Expect::FunctionCall(_)
+                | Expect::Refused
+                | Expect::Sync => false,
+            })
     }
 
     /// Whether nothing but the end of COPY data was sent behind the front message, which reads such.

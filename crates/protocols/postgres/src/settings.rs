@@ -76,6 +76,7 @@ pub(crate) struct Settings {
     schema_changed: bool,
     /// Something may go by another name since then.
     renamed: bool,
+    temporary_views: BTreeSet<Name>,
     /// Others are still to hear of it.
     to_be_told: bool,
     /// Others have heard of it while it could still be rolled back.
@@ -109,6 +110,7 @@ impl Settings {
             uncertain: false,
             schema_changed: false,
             renamed: false,
+            temporary_views: BTreeSet::new(),
             to_be_told: false,
             told_early: false,
             environment: None,
@@ -262,9 +264,14 @@ impl Settings {
         self.renamed
     }
 
-    /// Whether a temporary relation is one that reads others.
+    /// A temporary view was made. It may be there again after any rollback.
+    pub(crate) fn made_temporary_view(&mut self, name: &Name) {
+        self.temporary_views.insert(name.clone());
+    }
+
+    /// Whether a temporary relation may be a view.
     pub(crate) fn is_temporary_view(&self, name: &Name) -> bool {
-        self.now.current.temporary.get(name).copied().unwrap_or(false)
+        self.temporary_views.contains(name)
     }
 
     /// Whether the catalogue is out of date since this was last asked.

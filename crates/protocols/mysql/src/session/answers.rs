@@ -189,6 +189,10 @@ impl Session {
             "character_set_results" => {
                 // NULL, as the server tells it, or bytes as they are.
                 let is_plain = matches!(value, "" | "NULL" | "binary");
+                if self.untranslated != is_plain {
+                    // Its rows come in the character set of now, and were described in that of then.
+                    self.statements.values_mut().for_each(|prepared| prepared.cursor = None);
+                }
                 self.narrowed = !is_plain && value != "utf8mb4";
                 self.untranslated = is_plain;
                 if !is_plain && !readable_charset(value) {

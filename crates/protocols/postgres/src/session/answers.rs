@@ -593,6 +593,9 @@ impl Session {
                 }
                 Effect::MadeTemporary { name, until_commit, depends } => {
                     self.settings.made_temporary(name, *until_commit, *depends);
+                    if part.is_or_runs("VIEW") {
+                        self.settings.made_temporary_view(name);
+                    }
                 }
                 Effect::DroppedTemporary(what) => self.settings.dropped_temporary(what),
                 Effect::SchemaChanged if for_all => self.settings.schema_changed(),

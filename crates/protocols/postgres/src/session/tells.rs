@@ -56,6 +56,14 @@ impl Session {
             return Ok(());
         }
         self.runs_code_as_meant(meaning, now)?;
+        // What the session has made of names changes while the text stays.
+        for access in &meaning.facts.accesses {
+            if let Some(why) = self.may_be_a_view(access, meaning)
+                && !self.may_bypass(&access.resource, now)
+            {
+                return Err(refused(&meaning.facts.command, &why));
+            }
+        }
         if self.settings.has_changed_schema() {
             return self.is_no_way_out(meaning, now);
         }
@@ -115,9 +123,6 @@ impl Session {
             return Some(why);
         }
         if let Some(why) = self.is_made_over(access, meaning, now) {
-            return Some(why);
-        }
-        if let Some(why) = self.may_be_a_view(access, meaning) {
             return Some(why);
         }
         match (access.action, &access.resource) {
