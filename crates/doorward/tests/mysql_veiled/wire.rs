@@ -64,19 +64,18 @@ impl Seen {
 impl Wire {
     /// Logs in on loopback, without TLS.
     pub(crate) fn new(world: &MySqlWorld, token: &str) -> Self {
-        Self::without(world, token, Capabilities::default())
+        Self::that_can(world, token, |usual| usual)
     }
 
-    /// The same as a client that has not all that the gateway offers.
-    pub(crate) fn without(world: &MySqlWorld, token: &str, lacks: Capabilities) -> Self {
+    /// The same as a client that has other capabilities than the usual ones.
+    pub(crate) fn that_can(world: &MySqlWorld, token: &str, of: fn(Capabilities) -> Capabilities) -> Self {
         let out = TcpStream::connect((Ipv4Addr::LOCALHOST, world.port)).unwrap();
         out.set_read_timeout(Some(PATIENCE)).unwrap();
         out.set_nodelay(true).unwrap();
         let input = BufReader::with_capacity(1 << 16, out.try_clone().unwrap());
         let mut wire = Self { out, input, agreed: Capabilities::default(), next: 0, asked: String::new() };
         let Hello::Greeting(greeting) = startup::greeting(&wire.read()).unwrap() else { panic!("turned away") };
-        let agreed = Capabilities::towards_upstream(greeting.capabilities, Capabilities::default());
-        wire.agreed = Capabilities(agreed.0 & !lacks.0);
+        wire.agreed = of(Capabilities::towards_upstream(greeting.capabilities, Capabilities::default()));
         let password = [token.as_bytes(), b"\0"].concat();
         let login = Login {
             user: b"anybody".to_vec(),
@@ -184,11 +183,6 @@ impl Wire {
     pub(crate) fn prepares(&mut self, text: &str) -> [u8; 4] {
         text.clone_into(&mut self.asked);
         self.prepare(text, &mut Seen::default()).unwrap()
-    }
-
-    #[allow(dead_code, reason = "each test uses a part")]
-    pub(crate) const fn agreed(&self) -> Capabilities {
-        self.agreed
     }
 
     fn execute(&mut self, id: [u8; 4], seen: &mut Seen) {
