@@ -354,7 +354,7 @@ const NEIGHBOURS: &[&str] = &[
     "begin; create view v as select * from named_orders; select count(*) from v; rollback",
     "begin; alter view named_orders rename to nobody; rollback",
     "create temp view own_orders as select * from named_orders; select count(*) from own_orders",
-    "create temp table above9 (id int); create temp table below9 (n text) inherits (above9); insert into below9 values (1, 'x'); update below9 set n = 'y'; select * from above9",
+    "create temp table above9 (id int); create temp table below9 (n text) inherits (above9); insert into below9 values (1, 'x'); update below9 set n = 'y'; select * from above9; drop table below9; drop table above9",
     "begin; create table nobody (id int, n text); insert into nobody values (1, 'x'); update nobody set n = 'y' where id = 1; delete from nobody; rollback",
     "begin; comment on view named_orders is 'x'; rollback",
     "begin; create type rr as range (subtype = int, subtype_opclass = int4_ops, multirange_type_name = rrs); rollback",

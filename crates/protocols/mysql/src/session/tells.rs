@@ -453,7 +453,10 @@ fn plain_way_out(access: &Access) -> Option<String> {
         (Create | Alter, Resource::Object { kind, name }) if REACHING.contains(&&**kind) => {
             Some(format!("the {kind} `{name}` may reach columns that you may not see"))
         }
-        (Grant, _) => Some("who may do what decides what the gateway can see, and so what is masked".into()),
+        // Comments on tables, which may be tags, are asked for as that, too.
+        (Grant, resource) if !matches!(resource, Resource::Table { .. }) => {
+            Some("who may do what decides what the gateway can see, and so what is masked".into())
+        }
         (LoadLibrary, _) => Some("a library may read columns that you may not see".into()),
         (RunProgram, _) => Some("a program on the server may read columns that you may not see".into()),
         (Replicate, _) => Some("the log of changes holds columns that you may not see".into()),
@@ -464,7 +467,7 @@ fn plain_way_out(access: &Access) -> Option<String> {
             Some(format!("`{name}` may change how masked columns are kept out of answers"))
         }
         (
-            Connect | Select | Lock | Insert | Update | Delete | Truncate | Create | Alter | Drop | Call | Maintain
+            Connect | Select | Lock | Insert | Update | Delete | Truncate | Create | Alter | Drop | Call | Grant | Maintain
             | Set | Action::Assume | Configure,
             _,
         )
