@@ -38,7 +38,7 @@ create table parted_1 partition of parted for values from (0) to (100); create t
 alter table parted_2 add check (ssn > '078-05-1122'); create unique index on parted_2 (ssn); insert into parted values (1, '078-05-1121', 'w'), (250, 'x', 'w');
 create view of_parted as select id, w from parted; create view of_parted_too as select * from parted;
 create table pa(id int primary key, w text); insert into pa select g, 'w' from generate_series(1, 4) g;
-create table chc(id int primary key, p int references pa on update cascade, pay int, check (p <= pay + 100)); insert into chc select g, g, g from generate_series(1, 4) g;
+create table chc(id int primary key, other int references pa on update cascade, p int references pa on update cascade, pay int, check (p <= pay + 100)); insert into chc select g, g, g, g from generate_series(1, 4) g;
 create table pd(id int primary key); insert into pd select generate_series(1, 4);
 create table chd(id int primary key, p int references pd on delete set null, pay int, check (p is not null or pay > 2)); insert into chd select g, g, g from generate_series(1, 4) g;
 create table ck1(id int primary key, a text, pay text, g text generated always as (a || pay) stored, check (g <> 'xzeta')); insert into ck1 (id, a, pay) values (1, 'a', 'zeta');

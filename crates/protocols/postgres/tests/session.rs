@@ -1,6 +1,9 @@
 //! The whole session under random peers: whatever both sides send, it neither panics nor lets a
 //! byte of the client through that no permit was given for. The corpus of `fuzz/` is replayed here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#[path = "session/pipelined.rs"]
+mod pipelined;
+
 use doorward_detect::{Detector, Masker};
 use doorward_enforce::{
     AuditSink, AuditUnavailable, Circumstances, DecisionPoint, Enforcer, EnforcerParts, ProtocolSession as _,
@@ -203,7 +206,7 @@ fn parts(pdp: Arc<dyn DecisionPoint>, catalogue: Arc<Catalogue>, heard: Heard) -
             audit: Arc::new(Nowhere),
             strict_audit: true,
             place: "here:1".into(),
-            new_approval: Box::new(|| unreachable!("nothing is held here")),
+            new_approval: Box::new(|| doorward_model::ApprovalId::from_uuid(Default::default())),
         }),
         detector: Arc::clone(DETECTOR.get_or_init(|| Arc::new(Detector::new()))),
         masker: Arc::new(Masker::new([1; 32])),
@@ -784,39 +787,4 @@ fn a_changed_schema_is_read_again_once_others_see_it() {
         }
     }
     assert!(sends(&mut s).contains("SELECT 2"));
-}
-
-/// While the server reads COPY data it ignores Sync, unless it has failed by then: none goes there that might be either.
-#[test]
-fn nothing_goes_behind_a_request_that_may_read_copy_data() {
-    let tags = |sent: &str| {
-        let (mut out, mut rest) = (String::new(), sent.as_bytes());
-        while let [tag, 0, 0, high, low, ..] = rest {
-            // What is Flush of the gateway's own is none of the client's.
-            out.extend((*tag != b'H').then_some(char::from(*tag)));
-            rest = &rest[1 + usize::from(*high) * 256 + usize::from(*low)..];
-        }
-        out
-    };
-    let data = || frame(b'd', b"x\n");
-    // By a simple Query: its Sync is dropped, and what follows is answered by what follows.
-    let mut t = Talk(session());
-    assert_eq!(tags(&t.client(&[query("copy t from stdin"), sync(), data(), frame(b'c', b"")])), "Q");
-    t.server(&[(b'G', b"\0\0\0")]);
-    assert_eq!(tags(&t.client(&[])), "dc");
-    t.server(&[(b'C', b"COPY 1\0"), (b'Z', b"I")]);
-    t.told();
-    assert_eq!(tags(&t.client(&[query("select a from u")])), "Q");
-    t.server(&[(b'E', b"SERROR\0C22012\0Mdivision by zero\0\0"), (b'Z', b"I")]);
-    assert_eq!(tags(&t.client(&[query("select b from u")])), "Q");
-    t.server(&[(b'Z', b"I")]);
-    assert!(t.told().contains("FATAL"), "an answer to nothing that was asked");
-    // In the extended protocol the data may be bad: the Sync behind them is sent when that is known.
-    let mut t = Talk(session());
-    let sent = t.client(&[parse("", "copy t from stdin"), bind("", ""), execute("", 0), data(), sync()]);
-    assert_eq!(tags(&sent), "PBDEd");
-    t.server(&[(b'1', b""), (b'2', b""), (b'n', b""), (b'E', b"SERROR\0C22P04\0Mbad\0\0")]);
-    assert_eq!(tags(&t.client(&[frame(b'c', b"")])), "S");
-    t.server(&[(b'Z', b"I")]);
-    assert!(!t.told().contains("FATAL"));
 }

@@ -123,10 +123,13 @@ const QUERIES: [&str; 16] = [
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class ORDER BY 1, 2",
     // A row that is there already may break, whatever is written, what is not validated, and what is not the same for ever: that has -1.
-    "SELECT c.conrelid, CASE WHEN c.contype = 'n' OR c.contype = 'c' AND (NOT c.convalidated OR EXISTS (SELECT FROM pg_catalog.pg_depend d \
+    // From PostgreSQL 17 on, an expression is told by who locks its table.
+    "WITH locked AS MATERIALIZED ({locked}) \
+     SELECT c.conrelid, CASE WHEN c.contype = 'n' OR c.contype = 'c' AND (NOT c.convalidated OR EXISTS (SELECT FROM pg_catalog.pg_depend d \
          WHERE d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid \
            AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
-         OR pg_catalog.pg_get_expr(c.conbin, c.conrelid) ~* '[^'']::(date|time|interval|money|reg)|current_|local|now[(]|clock_|timeof|to_|age[(]|user|setting') \
+         OR CASE WHEN c.conrelid IN (SELECT l.relation FROM locked l) THEN true ELSE COALESCE(pg_catalog.pg_get_expr(c.conbin, c.conrelid) \
+           ~* '[^'']::(date|time|interval|money|reg)|current_|local|now[(]|clock_|timeof|to_|age[(]|user|setting', true) END) \
          THEN '-1 ' ELSE '' END || COALESCE(NULLIF(pg_catalog.array_to_string(c.conkey, ' '), ''), '0'), \
        c.contype = 'f' FROM pg_catalog.pg_constraint c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \

@@ -251,7 +251,8 @@ fn changed<'c>(
 
 /// Adds what foreign keys have changed with rows that are changed or deleted.
 fn cascade<'c>(catalogue: &'c Catalogue, out: &mut Vec<Changed<'c>>, mut deleted: Vec<u32>) {
-    let mut seen: BTreeSet<(u32, u32, bool)> = BTreeSet::new();
+    // One table may refer to another by several keys.
+    let mut seen: BTreeSet<(u32, u32, &BTreeSet<i16>, bool)> = BTreeSet::new();
     let (mut done, mut gone) = (0, 0);
     loop {
         let referring: Vec<(u32, &Cascade, bool)> = if let Some(of) = deleted.get(gone) {
@@ -270,9 +271,8 @@ fn cascade<'c>(catalogue: &'c Catalogue, out: &mut Vec<Changed<'c>>, mut deleted
             return;
         };
         for (of, cascade, deletes) in referring {
-            let Some(table) = catalogue.relation(cascade.table).filter(|r| seen.insert((of, r.oid, deletes))) else {
-                continue;
-            };
+            let is_new = |table: &&Relation| seen.insert((of, table.oid, &cascade.columns, deletes));
+            let Some(table) = catalogue.relation(cascade.table).filter(is_new) else { continue };
             let columns = table.columns.iter().filter(|column| cascade.columns.contains(&column.number));
             let written: BTreeSet<Name> = columns.map(|column| column.name.clone()).collect();
             for relation in behind(catalogue, table) {
